@@ -1,0 +1,225 @@
+"""Every exception that amqptasks raises. A docstring says what happened and what to do next.
+
+    AmqptasksError
+    |-- ConfigurationError            something you wrote cannot work
+    |   |-- TopologyError             ... in a topology file (file, line, path, fix)
+    |   |-- UnknownOption             ... an option that does not exist
+    |   |-- NoRoute                   ... a task that no route leads anywhere
+    |   `-- UnknownTask               ... a task name that this app does not know
+    |-- BrokerError                   the broker did not, or could not, do what was asked
+    |   |-- BrokerUnreachable         no connection within the deadline
+    |   |-- ConnectionBlocked         the broker is short of memory or disk
+    |   |-- AccessRefused             wrong user, password, vhost or permission
+    |   |-- DeclarationConflict       an object exists with other properties (406)
+    |   `-- PublishError              one message was not accepted
+    |       |-- Unroutable            no queue took it
+    |       |-- Nacked                the queue refused it (full, or without a leader)
+    |       |-- PublishRejected       the broker closed the channel over it (404, 406, ...)
+    |       |-- MessageTooLarge       body or headers over the limit
+    |       `-- PublishTimeout        no confirm within the deadline
+    |-- ResultError                   a result cannot be had
+    |   |-- ResultTimeout             not within the time given
+    |   |-- ReplyLost                 the connection that waited for it broke
+    |   |-- TaskRevoked               the task was revoked, or expired before it ran
+    |   |-- TaskRejected              the task went to the dead-letter queue without a run
+    |   `-- RemoteError               the task raised; its exception class is not importable here
+    `-- TaskError                     raised in, or by, a running task
+        |-- Retry                     run it again later
+        |-- Reject                    to the dead-letter queue, no further attempt
+        |-- Ignore                    done, store no result
+        `-- MaxRetriesExceeded        `retry()` was called once too often
+"""
+
+from __future__ import annotations
+
+
+class AmqptasksError(Exception):
+    """The root of all exceptions of this package; catch it to catch them all."""
+
+
+class ConfigurationError(AmqptasksError):
+    """Something that you wrote cannot work. The message names the place and the mend."""
+
+
+class TopologyError(ConfigurationError):
+    """A topology file has a mistake. The message carries file, line, path and, where one is likely, the fix.
+
+    `problem` is the sentence alone, `file`, `line` (counted from 1) and `path` (`queues.emails.retry`) say where,
+    `hint` what to write instead; each may be None.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        path: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.file = file
+        self.line = line
+        self.path = path
+        self.hint = hint
+        place = ":".join(str(part) for part in (file, line) if part is not None)
+        message = ": ".join(part for part in (place, path, problem) if part)
+        super().__init__(f"{message}. {hint}" if hint else message)
+
+
+class UnknownOption(ConfigurationError):
+    """An option has no meaning here; the message says which was probably meant."""
+
+
+class NoRoute(ConfigurationError):
+    """No route and no default queue takes this task. Add it to `routes:`, or pass `queue=`."""
+
+
+class UnknownTask(ConfigurationError):
+    """This app has no task of that name. Import the module that defines it, or pass the whole dotted name."""
+
+
+class BrokerError(AmqptasksError):
+    """The broker did not, or could not, do what was asked."""
+
+
+class BrokerUnreachable(BrokerError):
+    """No connection could be had within the deadline. Is the server up (`amqptasks broker status`), the address right?"""
+
+
+class ConnectionBlocked(BrokerError):
+    """The broker stopped reading from publishers: a memory or disk alarm is on. Free some, then publish again."""
+
+
+class AccessRefused(BrokerError):
+    """The broker refused: wrong user, password or virtual host, or a permission is missing. The message says which."""
+
+
+class DeclarationConflict(BrokerError):
+    """An object of this name exists with other properties, and these cannot be changed in place.
+
+    `kind` is "queue" or "exchange", `name` its name, `argument` what differs, `wanted` and `current` both values
+    as the broker printed them. Either change the file to the current value, or replace the object.
+    """
+
+    def __init__(self, kind: str, name: str, argument: str, wanted: str, current: str) -> None:
+        self.kind = kind
+        self.name = name
+        self.argument = argument
+        self.wanted = wanted
+        self.current = current
+        super().__init__(
+            f"{kind} {name!r} exists with another {argument}: the broker has {current}, the topology wants {wanted}."
+            f" It cannot be changed in place: write the broker's value, or move its messages and delete it first"
+        )
+
+
+class PublishError(BrokerError):
+    """One message was not accepted by the broker. `message_id` is its task id, where it has one."""
+
+    def __init__(self, reason: str, message_id: str | None = None) -> None:
+        self.reason = reason
+        self.message_id = message_id
+        super().__init__(reason)
+
+
+class Unroutable(PublishError):
+    """No queue took the message. Run `amqptasks declare`, or mend the exchange and routing key."""
+
+
+class Nacked(PublishError):
+    """The queue refused the message: it is full (`reject-publish`), or has no leader now. Publish again later."""
+
+
+class PublishRejected(PublishError):
+    """The broker closed the channel over this message: no such exchange (404), a bad property (406), no right (403)."""
+
+
+class MessageTooLarge(PublishError):
+    """The body or the headers are over the limit. Store the payload elsewhere and send its address."""
+
+
+class PublishTimeout(PublishError):
+    """No confirm came within the deadline; the message may or may not be stored. Publishing it again with the same
+    task id is safe where the task is idempotent."""
+
+
+class ResultError(AmqptasksError):
+    """A result cannot be had."""
+
+
+class ResultTimeout(ResultError, TimeoutError):
+    """The result did not come within the time given; it may still come. Is a worker consuming the queue?"""
+
+
+class ReplyLost(ResultError):
+    """The connection that waited for this reply broke, and the reply with it. The task itself is not affected."""
+
+
+class TaskRevoked(ResultError):
+    """The task was revoked, or expired before a worker could start it."""
+
+
+class TaskRejected(ResultError):
+    """The task went to the dead-letter queue: see `amqptasks dead list QUEUE`."""
+
+
+class RemoteError(ResultError):
+    """The task raised an exception whose class is not imported here.
+
+    `exception_type` is its dotted name, `exception_message` its text, `remote_traceback` where it was raised.
+    """
+
+    def __init__(self, exception_type: str, exception_message: str, remote_traceback: str | None = None) -> None:
+        self.exception_type = exception_type
+        self.exception_message = exception_message
+        self.remote_traceback = remote_traceback
+        super().__init__(f"{exception_type}: {exception_message}")
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text}\n\nRemote traceback:\n{self.remote_traceback}" if self.remote_traceback else text
+
+
+class TaskError(AmqptasksError):
+    """Raised in, or by, a running task."""
+
+
+class Retry(TaskError):
+    """Run this task again. `self.retry()` raises it; `delay` in seconds, None for the policy's own delay.
+
+    `cause` is the exception that led here; it becomes the failure when the retries are used up. `args` and `kwargs`
+    replace the task's arguments where given, `max_retries` the policy's number for this task.
+    """
+
+    def __init__(
+        self,
+        delay: float | None = None,
+        *,
+        cause: BaseException | None = None,
+        call_args: tuple[object, ...] | None = None,
+        call_kwargs: dict[str, object] | None = None,
+        max_retries: int | None = None,
+    ) -> None:
+        self.delay = delay
+        self.cause = cause
+        self.call_args = call_args
+        self.call_kwargs = call_kwargs
+        self.max_retries = max_retries
+        super().__init__("retry" if delay is None else f"retry in {delay:g} s")
+
+
+class Reject(TaskError):
+    """Send this task to the dead-letter queue now, with this reason and no further attempt."""
+
+    def __init__(self, reason: str = "rejected by the task") -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Ignore(TaskError):
+    """End this task here: it is acknowledged, no result is sent, nothing is dead-lettered."""
+
+
+class MaxRetriesExceeded(TaskError):
+    """`retry()` was called, and the retries are used up; the task goes to the dead-letter queue."""

@@ -1,0 +1,218 @@
+"""What a transport must offer, as protocols, and the values that cross it.
+
+Two implementations, `amqptasks.amqp` (RabbitMQ by pika) and `amqptasks.memory` (one process), pass the same
+conformance suite, so everything above this file knows neither.
+
+    Link      event-driven, with a thread of its own: publishing with confirms, subscriptions, replies
+    Session   blocking, for rare things: declare, look, move, purge
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from amqptasks.capabilities import Capabilities
+    from amqptasks.entities import Binding, Exchange, Queue, QueueState
+
+Headers = dict[str, object]
+
+#: The pseudo queue of RabbitMQ's direct reply-to: a reply goes straight to the channel that asked.
+#: https://www.rabbitmq.com/docs/direct-reply-to
+REPLY_TO = "amq.rabbitmq.reply-to"
+
+#: AMQP's delivery mode 2: the message survives a restart of the broker (in a durable queue).
+PERSISTENT = 2
+
+
+@dataclass(slots=True)
+class Properties:
+    """The properties of AMQP 0-9-1's basic class, names as in the specification. None means: not sent.
+
+    `expiration` is a string of milliseconds, `timestamp` seconds since 1970.
+    """
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    headers: Headers | None = None
+    delivery_mode: int | None = PERSISTENT
+    priority: int | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    expiration: str | None = None
+    message_id: str | None = None
+    timestamp: int | None = None
+    type: str | None = None
+    user_id: str | None = None
+    app_id: str | None = None
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A message on its way to the broker. `mandatory`: it must reach a queue, or `Unroutable` is the outcome."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    properties: Properties
+    mandatory: bool = True
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A message from the broker, held until it is settled through its `lease`.
+
+    `tag` has a meaning only within its lease. `queue` is where it was consumed from, `exchange` and `routing_key`
+    how it was published (for a dead-lettered one: by whom last).
+    """
+
+    queue: str
+    tag: int
+    exchange: str
+    routing_key: str
+    redelivered: bool
+    properties: Properties
+    body: bytes
+    lease: Lease
+
+
+class Lease(Protocol):
+    """The right to settle what one consumer got over one channel. It ends with the channel, and then `alive` is
+    False and every call here does nothing: the broker has given the messages back already."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def ack(self, tag: int) -> None:
+        """Done: the message leaves its queue. Link thread only; written with the others of this loop turn."""
+
+    def nack(self, tag: int) -> None:
+        """Back to its queue: not the message's fault. Link thread only."""
+
+    def reject(self, tag: int) -> None:
+        """Back to its queue: failed, count it. Link thread only."""
+
+
+class Listener(Protocol):
+    """Who subscribes hears through this; always called on the link's thread."""
+
+    def deliveries(self, batch: list[Delivery]) -> None:
+        """Messages that came in one turn of the loop, in the broker's order."""
+
+    def lost(self, lease: Lease, reason: str) -> None:
+        """The channel is gone: what it delivered and is not settled will be delivered again, to anybody."""
+
+    def consuming(self, lease: Lease) -> None:
+        """The broker confirmed the consumer: from now on deliveries come, under this lease."""
+
+    def unavailable(self, queue: str, reason: str) -> None:
+        """The queue cannot be consumed now (not there, no right); the subscription tries again by itself."""
+
+
+class Subscription(Protocol):
+    """Consuming one queue, until cancelled, through every kind of break. Link thread only."""
+
+    @property
+    def queue(self) -> str: ...
+
+    @property
+    def consuming(self) -> bool:
+        """True while the broker has confirmed our consumer and the channel is open."""
+
+    def pause(self) -> None:
+        """No new deliveries; what is held stays held and can be settled."""
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+
+    def close(self) -> None:
+        """Cancel the consumer and, once all it held is settled, its channel. Unsettled messages go back."""
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+Done = Callable[[BaseException | None], None]
+
+
+class Link(Protocol):
+    """A thread that owns the connections. Nothing of the user's runs in it."""
+
+    def start(self) -> None:
+        """Start the thread; connections open when first needed, in the background."""
+
+    def stop(self, timeout: float) -> None:
+        """Write what is buffered, close the connections and end the thread, within `timeout` seconds."""
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on the link's thread; from any thread. Many calls cost one wake-up."""
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Run `callback` in `delay` seconds. Link thread only."""
+
+    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
+        """Publish with a confirm. Link thread only. `done(None)` once the broker has it, else `done(error)` with a
+        `BrokerError`; always called exactly once, within about `timeout` seconds, on the link's thread. A message
+        that was in flight when the connection broke is published again."""
+
+    def subscribe(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
+        """Consume `queue` with at most `prefetch` unsettled deliveries. Link thread only."""
+
+    def receive_replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
+        """Consume `REPLY_TO` on the publishing channel, so that messages may ask for an answer to it. From any
+        thread, before publishing such a message. `lost(reason)` when the channel broke: what was asked before will
+        not be answered. Both are called on the link's thread."""
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the broker can do; None before the first connection."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no connection now, in words without secrets; None when there is one, or none was needed."""
+
+
+class Session(Protocol):
+    """A blocking connection for rare things. One thread at a time. Errors are `BrokerError`s."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def exchange_exists(self, name: str) -> bool: ...
+
+    def queue_state(self, name: str) -> QueueState | None:
+        """None where there is no such queue."""
+
+    def declare_exchange(self, exchange: Exchange) -> None:
+        """Idempotent; `DeclarationConflict` where it exists otherwise, `AccessRefused` without the right."""
+
+    def declare_queue(self, queue: Queue) -> None:
+        """As `declare_exchange`."""
+
+    def bind(self, binding: Binding) -> None: ...
+
+    def unbind(self, binding: Binding) -> None: ...
+
+    def delete_exchange(self, name: str) -> None: ...
+
+    def delete_queue(self, name: str) -> None:
+        """With whatever is in it."""
+
+    def purge_queue(self, name: str) -> int:
+        """Drop the ready messages; how many they were."""
+
+    def publish(self, outgoing: Outgoing) -> None:
+        """Confirmed, and mandatory where `outgoing` says so; raises `PublishError`."""
+
+    def take(self, queue: str, limit: int) -> Iterator[Delivery]:
+        """Consume up to `limit` messages, until none is ready; each stays unacked until settled or given back."""
+
+    def ack(self, delivery: Delivery) -> None: ...
+
+    def give_back(self) -> None:
+        """Return all that `take` holds and that is not acked to its queue, in its place."""
+
+    def close(self) -> None: ...
