@@ -1,0 +1,245 @@
+"""Task messages: Celery's message protocol 2, both ways. https://docs.celeryq.dev/en/stable/internals/protocol.html
+
+Headers say which task to run and how, the body is `[args, kwargs, {callbacks, errbacks, chain, chord}]` in JSON.
+We send the headers `task` and `id` and those that differ from their default: each costs time and space on every hop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from amqptasks import compression, headers, serializer
+from amqptasks.errors import ConfigurationError
+from amqptasks.headers import Reason, Wrong, short
+from amqptasks.transport import Headers, Properties
+
+CONTENT_TYPE = "application/json"
+CONTENT_ENCODING = "utf-8"
+
+#: A message without a content type was published by hand: JSON is what our documentation tells to send.
+_JSON_TYPES = frozenset({CONTENT_TYPE, "application/x-json", "text/json", None, ""})
+
+#: What kombu names its text encodings; all of them are UTF-8 or a part of it.
+_UTF8_NAMES = frozenset({"utf-8", "utf8", "ascii", "us-ascii", "binary", None, ""})
+
+#: A plain body ends so; comparing saves encoding it (and Celery wants all four keys).
+_EMPTY_WORKFLOW = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+
+
+@dataclass(slots=True)
+class Request:
+    """One call of a task, as it travels.
+
+    `time_limit` and `soft_time_limit` are in seconds, `eta` and `expires` in UTC. `ignore_result` None leaves it to
+    the task. `headers` are all that this protocol does not name: ours (`x-amqptasks-*`), Celery's further ones, the
+    user's. The last five fields are facts of a delivery; `delivery_count` is how often it was delivered before.
+    """
+
+    task: str
+    id: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    retries: int = 0
+    root_id: str | None = None
+    parent_id: str | None = None
+    group: str | None = None
+    eta: datetime | None = None
+    expires: datetime | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    origin: str | None = None
+    argsrepr: str | None = None
+    kwargsrepr: str | None = None
+    shadow: str | None = None
+    ignore_result: bool | None = None
+    reply_to: str | None = None
+    correlation_id: str | None = None
+    priority: int | None = None
+    callbacks: list[Any] | None = None
+    errbacks: list[Any] | None = None
+    chain: list[Any] | None = None
+    chord: dict[str, Any] | None = None
+    headers: Headers = field(default_factory=dict)
+    queue: str | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+    redelivered: bool = False
+    delivery_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A message that is no task: `reason` names the kind of mistake, `detail` says it in words."""
+
+    reason: Reason
+    detail: str
+
+
+def encode(request: Request) -> tuple[bytes, Properties]:
+    """Body and properties to publish. Raises `ConfigurationError` naming the argument that JSON cannot carry."""
+    return encode_body(request), encode_properties(request)
+
+
+def encode_body(request: Request) -> bytes:
+    """The body alone; see `encode`."""
+    workflow: dict[str, Any] = _EMPTY_WORKFLOW
+    if request.callbacks or request.errbacks or request.chain or request.chord:
+        workflow = {
+            "callbacks": request.callbacks,
+            "errbacks": request.errbacks,
+            "chain": request.chain,
+            "chord": request.chord,
+        }
+    try:
+        return serializer.encode((request.args, request.kwargs, workflow))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(_unsendable(request, error)) from error
+
+
+def encode_properties(request: Request) -> Properties:
+    """The properties alone, for a body from `encode_body`."""
+    sent: Headers = {"task": request.task, "id": request.id}
+    if request.retries:
+        sent["retries"] = request.retries
+    if request.root_id is not None and request.root_id != request.id:
+        sent["root_id"] = request.root_id
+    if request.parent_id is not None:
+        sent["parent_id"] = request.parent_id
+    if request.group is not None:
+        sent["group"] = request.group
+    if request.eta is not None:
+        sent["eta"] = request.eta.isoformat()
+    if request.expires is not None:
+        sent["expires"] = request.expires.isoformat()
+    if request.time_limit is not None or request.soft_time_limit is not None:
+        sent["timelimit"] = [request.time_limit, request.soft_time_limit]
+    if request.ignore_result is not None:
+        sent["ignore_result"] = request.ignore_result
+    for name in ("origin", "argsrepr", "kwargsrepr", "shadow"):
+        text = getattr(request, name)
+        if text is not None:
+            sent[name] = text
+    if request.headers:
+        sent = {**request.headers, **sent}
+    return Properties(
+        content_type=CONTENT_TYPE,
+        content_encoding=CONTENT_ENCODING,
+        headers=sent,
+        priority=request.priority,
+        correlation_id=request.correlation_id or request.id,
+        reply_to=request.reply_to,
+    )
+
+
+def task_name(properties: Properties) -> str | None:
+    """The task's name, without a look at the body; None where the header is missing or no text."""
+    name = properties.headers.get("task") if properties.headers else None
+    return name if isinstance(name, str) and name else None
+
+
+def decode(properties: Properties, body: bytes) -> Request | Malformed:
+    """The request in a message, or why it holds none. Never raises, whatever was sent.
+
+    Takes what Celery 5 sends. A naive `eta` or `expires` is taken as UTC.
+    """
+    try:
+        return _decode(properties, body)
+    except Wrong as wrong:
+        return Malformed(wrong.reason, wrong.detail)
+
+
+def _decode(properties: Properties, body: bytes) -> Request:
+    given = properties.headers or {}
+    if properties.content_type not in _JSON_TYPES:
+        raise Wrong("content-type", f"content type {short(properties.content_type)} is not in accept_content")
+    if "task" not in given or "id" not in given:
+        raise _without_headers(given, properties, body)
+    fields, others = headers.read(given)
+    request = Request(fields.pop("task"), fields.pop("id"), *_arguments(given, properties, body, fields))
+    request.headers = others
+    for name, value in fields.items():
+        setattr(request, name, value)
+    if request.root_id is None:
+        request.root_id = request.id
+    request.reply_to = properties.reply_to or None
+    request.correlation_id = properties.correlation_id or request.id
+    request.priority = properties.priority
+    return request
+
+
+def _arguments(
+    given: Mapping[str, object], properties: Properties, body: bytes, fields: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """args and kwargs; what belongs to a workflow goes to `fields`."""
+    payload = _payload(given, properties, body)
+    if type(payload) is not list or len(payload) != 3:
+        raise Wrong("body", f"the body is {_kind(payload)}, not a list of args, kwargs and options")
+    args, kwargs, workflow = payload
+    if type(args) is not list:
+        raise Wrong("body", f"args is {_kind(args)}, not a list")
+    if type(kwargs) is not dict:
+        raise Wrong("body", f"kwargs is {_kind(kwargs)}, not an object")
+    if workflow is not None and workflow != _EMPTY_WORKFLOW:
+        if type(workflow) is not dict:
+            raise Wrong("body", f"the third part is {_kind(workflow)}, not an object")
+        for name in ("callbacks", "errbacks", "chain"):
+            fields[name] = _signatures(name, workflow.get(name))
+        fields["chord"] = chord = workflow.get("chord")
+        if chord is not None and type(chord) is not dict:
+            raise Wrong("body", f"chord is {_kind(chord)}, not a signature")
+    return tuple(args), kwargs
+
+
+def _payload(given: Mapping[str, object], properties: Properties, body: bytes) -> Any:
+    encoding = properties.content_encoding
+    if encoding not in _UTF8_NAMES and str(encoding).lower() not in _UTF8_NAMES:
+        raise Wrong("content-encoding", f"content encoding {short(encoding)} is not known here; send utf-8")
+    if given.get("compression"):
+        try:
+            body = compression.decompress(given["compression"], body)
+        except compression.Unreadable as error:
+            raise Wrong("compression", str(error)) from None
+    try:
+        return serializer.decode(body)
+    except serializer.Undecodable as error:
+        raise Wrong("json", f"the body is no JSON: {error}") from None
+
+
+def _without_headers(given: Mapping[str, object], properties: Properties, body: bytes) -> Wrong:
+    """Say so kindly where a message of protocol 1 came in: it carries all in its body."""
+    missing = " and ".join(repr(name) for name in ("task", "id") if name not in given)
+    try:
+        payload = _payload(given, properties, body)
+    except Wrong:
+        payload = None
+    if isinstance(payload, dict) and payload.keys() >= {"task", "id"}:
+        return Wrong("protocol", "a message of Celery's protocol 1; set task_protocol = 2 where it is sent")
+    return Wrong("header", f"no header {missing}")
+
+
+def _signatures(name: str, value: Any) -> list[Any] | None:
+    if value is None:
+        return None
+    if type(value) is not list or not all(type(signature) is dict for signature in value):
+        raise Wrong("body", f"{name} is {_kind(value)}, not a list of signatures")
+    return value
+
+
+def _unsendable(request: Request, error: Exception) -> str:
+    """Which argument it was: encode them one by one, now that time does not matter."""
+    named: list[tuple[str, object]] = [(f"argument {number}", value) for number, value in enumerate(request.args, 1)]
+    named += [(f"argument {name!r}", value) for name, value in request.kwargs.items()]
+    for name, value in named:
+        try:
+            serializer.encode(value)
+        except (TypeError, ValueError, RecursionError) as its_error:
+            return f"{name} of task {request.task!r}: {its_error}. Pass an id or plain data instead"
+    return f"the message of task {request.task!r} cannot be sent: {error}"
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", type(None): "null", bool: "a truth value"}
+    return names.get(type(value), "a number")
