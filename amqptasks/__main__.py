@@ -1,0 +1,5 @@
+"""`python -m amqptasks`: the command line."""
+
+from amqptasks.cli import main
+
+main()

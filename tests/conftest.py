@@ -1,0 +1,146 @@
+"""Fixtures of all tests. Those that need a broker start one of their own: a server that runs here is never touched.
+
+AMQPTASKS_TEST_URL and AMQPTASKS_TEST_MANAGEMENT_URL name a server to use instead (tests that kill it are skipped);
+AMQPTASKS_TEST_RELEASE the release to start. With CI=true a missing broker is a failure, else a counted skip.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from amqptasks.brokers import probe
+from tests.harness import wait
+from tests.harness.management import Management
+from tests.harness.nodes import GivenBroker, NoBroker, StartedBroker, new_node
+from tests.harness.proxy import Proxy
+from tests.harness.vhost import Vhost, new_vhost
+from tests.harness.worker_process import WorkerFactory
+
+#: Fixtures that need a RabbitMQ, and the one among them whose tests stop or kill it.
+BROKER_FIXTURES = {"broker", "vhost", "proxy", "management", "own_broker", "worker_process"}
+KILLS = "own_broker"
+
+#: Why a session has no broker, and how many tests it skipped for that.
+no_broker = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[no_broker] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & BROKER_FIXTURES:
+            item.add_marker("broker")
+        if KILLS in fixtures:
+            item.add_marker("kills_broker")
+        if item.get_closest_marker("kills_broker") and os.environ.get("AMQPTASKS_TEST_URL"):
+            item.add_marker(pytest.mark.skip(reason="stops its broker, and AMQPTASKS_TEST_URL names one to be left alone"))
+
+
+@pytest.fixture(autouse=True)
+def _count_tests_without_a_broker(request: pytest.FixtureRequest) -> Iterator[None]:
+    """`pytest.skip` in a session fixture is repeated for each of its tests; this only keeps the reason."""
+    yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reasons = config.stash[no_broker]
+    if reasons:
+        outcome = "failed" if _ci() else "skipped"
+        skipped = len(terminalreporter.stats.get("error" if _ci() else "skipped", []))
+        terminalreporter.write_line(f"broker tests {outcome} for want of a RabbitMQ: {skipped} ({reasons[0]})", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest) -> Iterator[GivenBroker | StartedBroker]:
+    """A RabbitMQ for this session: `url` (virtual host `/`), `management_url`, `version`. Tests use `vhost`."""
+    url = os.environ.get("AMQPTASKS_TEST_URL")
+    if url:
+        yield GivenBroker(url, _management_url(url), probe.version(url))
+        return
+    started = _start("session", request)
+    yield started
+    started.node.destroy()
+
+
+@pytest.fixture
+def vhost(broker: GivenBroker | StartedBroker) -> Iterator[Vhost]:
+    """A virtual host of this test's own: `url`, `name`, `management`; deleted afterwards."""
+    with new_vhost(broker) as created:
+        yield created
+
+
+@pytest.fixture
+def management(vhost: Vhost) -> Management:
+    """What the broker says about this test's virtual host."""
+    return vhost.management
+
+
+@pytest.fixture
+def proxy(vhost: Vhost) -> Iterator[Proxy]:
+    """The way to this test's virtual host through a TCP proxy: `url`, `cut`, `pause`, `resume`, `refuse`, `accept`."""
+    created = Proxy(vhost.url)
+    yield created
+    created.close()
+
+
+@pytest.fixture(scope="module")
+def _module_broker(request: pytest.FixtureRequest) -> Iterator[StartedBroker]:
+    started = _start("own", request)
+    yield started
+    started.node.destroy()
+
+
+@pytest.fixture
+def own_broker(_module_broker: StartedBroker) -> StartedBroker:
+    """A node of this test module's own, to be killed, stopped and started through `own_broker.node`; running at the
+    start of each test. Make a virtual host in it with `new_vhost(own_broker)`."""
+    _module_broker.node.start()
+    return _module_broker
+
+
+@pytest.fixture
+def worker_process(tmp_path: Path, vhost: Vhost) -> Iterator[WorkerFactory]:
+    """Start worker processes on this test's virtual host: `worker_process(SOURCE, "-Q", "default")`."""
+    factory = WorkerFactory(tmp_path, vhost.url)
+    yield factory
+    factory.end_all()
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., object]:
+    """`wait_for(predicate, timeout, message)`; also importable from `tests.harness.wait`."""
+    return wait.wait_for
+
+
+def _start(purpose: str, request: pytest.FixtureRequest) -> StartedBroker:
+    try:
+        node = new_node(purpose)
+    except NoBroker as error:
+        request.config.stash[no_broker].append(str(error))
+        if _ci():
+            pytest.fail(f"CI is set, and no RabbitMQ can be had: {error}", pytrace=False)
+        pytest.skip(f"no RabbitMQ: {error}")
+    try:
+        node.start()
+    except BaseException:
+        node.destroy()
+        raise
+    return StartedBroker(node)
+
+
+def _management_url(url: str) -> str:
+    named = os.environ.get("AMQPTASKS_TEST_MANAGEMENT_URL") or probe.management_url(url)
+    if not named:
+        pytest.fail("AMQPTASKS_TEST_URL is set: set AMQPTASKS_TEST_MANAGEMENT_URL too (http://HOST:15672)", pytrace=False)
+    return named.rstrip("/")
+
+
+def _ci() -> bool:
+    return os.environ.get("CI", "").lower() in ("1", "true", "yes")
