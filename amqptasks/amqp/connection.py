@@ -1,0 +1,135 @@
+"""One connection that comes back: tries its addresses in turn and waits longer and longer between rounds."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pika import exceptions
+from pika.adapters.select_connection import IOLoop
+from pika.channel import Channel
+from tenacity import RetryCallState, Retrying, wait_exponential_jitter
+
+from amqptasks.amqp.address import masked, parameters
+from amqptasks.amqp.failures import explain
+from amqptasks.amqp.pika_internals import Wire, WireChannel
+from amqptasks.capabilities import Capabilities, from_server_properties
+from amqptasks.errors import BrokerError
+
+#: First pause 0.1 s, because most breaks are a restart of a proxy; at most 5 s, so that nobody waits long after the
+#: broker is back; jitter, so that a hundred workers do not come back in the same moment.
+RECONNECTING = Retrying(wait=wait_exponential_jitter(initial=0.1, max=5.0, jitter=0.3))
+
+
+def pause_before(attempt: int) -> float:
+    """Seconds to wait before the `attempt`-th (from 1) round of connecting."""
+    state = RetryCallState(RECONNECTING, None, (), {})
+    state.attempt_number = attempt
+    return float(RECONNECTING.wait(state))
+
+
+class Connection:
+    """Lives on the link's loop. `opened` is called each time a connection stands, `closed` each time one breaks and
+    each time none could be had, with the reason; both on the loop's thread."""
+
+    def __init__(
+        self,
+        loop: IOLoop,
+        urls: Sequence[str],
+        *,
+        role: str,
+        tls: ssl.SSLContext | None,
+        opened: Callable[[], None],
+        closed: Callable[[BrokerError], None],
+    ) -> None:
+        self._loop = loop
+        self._urls = list(urls)
+        self._role = role
+        self._tls = tls
+        self._opened = opened
+        self._closed = closed
+        self._wire: Wire | None = None
+        self._round = 0
+        self._next_url = 0
+        self._wanted = False
+        self._timer: object | None = None
+        self.trouble: BrokerError | None = None
+        self.capabilities: Capabilities | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._wire is not None and bool(self._wire.is_open)
+
+    @property
+    def is_gone(self) -> bool:
+        """True when nothing is left to be closed."""
+        return self._wire is None
+
+    def open(self) -> None:
+        """Connect, and stay connected until `close`. Idempotent."""
+        if not self._wanted:
+            self._wanted = True
+            self._connect()
+
+    def close(self) -> None:
+        """Say goodbye to the broker; `closed` is not called for it."""
+        self._wanted = False
+        if self._timer is not None:
+            self._loop.remove_timeout(self._timer)
+            self._timer = None
+        if self._wire is not None and not (self._wire.is_closing or self._wire.is_closed):
+            try:
+                self._wire.close()
+            except exceptions.ConnectionWrongStateError:
+                self._wire = None  # it was never more than an attempt
+
+    def channel(self, opened: Callable[[WireChannel], None]) -> None:
+        """Open a channel; `opened` is called with it, unless the connection breaks first."""
+        assert self._wire is not None  # callers ask `is_open` first
+        self._wire.channel(on_open_callback=opened)
+
+    def on_blocked(self, blocked: Callable[[str], None], unblocked: Callable[[], None]) -> None:
+        """Be told when the broker stops, and when it starts again, to read from publishers."""
+        assert self._wire is not None
+        self._wire.add_on_connection_blocked_callback(lambda _wire, frame: blocked(str(frame.method.reason)))
+        self._wire.add_on_connection_unblocked_callback(lambda _wire, _frame: unblocked())
+
+    def _connect(self) -> None:
+        self._timer = None
+        if not self._wanted:
+            return
+        url = self._urls[self._next_url]
+        self._next_url = (self._next_url + 1) % len(self._urls)
+        where = masked(url)
+        wanted = parameters(url, self._tls)
+        wanted.client_properties = {**(wanted.client_properties or {}), "role": self._role}
+        self._wire = Wire(
+            wanted,
+            on_open_callback=self._on_open,
+            on_open_error_callback=lambda _wire, error: self._on_closed(explain(error, where)),
+            on_close_callback=lambda _wire, error: self._on_closed(explain(error, where)),
+            custom_ioloop=self._loop,
+        )
+
+    def _on_open(self, wire: Any) -> None:
+        if not self._wanted:
+            wire.close()
+            return
+        self._round = 0
+        self._next_url = 0  # after a break, the preferred address is tried first again
+        self.trouble = None
+        self.capabilities = from_server_properties(wire.server_properties)
+        self._opened()
+
+    def _on_closed(self, error: BrokerError) -> None:
+        self._wire = None
+        if not self._wanted:
+            return
+        self.trouble = error
+        pause = 0.0
+        if self._next_url == 0:  # every address was tried once
+            self._round += 1
+            pause = pause_before(self._round)
+        self._timer = self._loop.call_later(pause, self._connect)
+        self._closed(error)

@@ -1,0 +1,42 @@
+"""What pika reports when a connection cannot be had or breaks, as one of our errors with a sentence that helps."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+from pika import exceptions
+
+from amqptasks.errors import AccessRefused, BrokerError, BrokerUnreachable
+
+
+def explain(error: BaseException, where: str) -> BrokerError:
+    """`where` is the address without its password. The result's message never holds one either."""
+    for cause in _causes(error):
+        if isinstance(cause, exceptions.ProbableAuthenticationError):
+            return AccessRefused(f"{where} refused the user or the password")
+        if isinstance(cause, exceptions.ProbableAccessDeniedError):
+            return AccessRefused(f"{where}: no such virtual host, or the user has no permission on it")
+        if isinstance(cause, exceptions.ConnectionClosedByBroker):
+            kind = AccessRefused if cause.reply_code in {403, 530} else BrokerUnreachable
+            return kind(f"{where} closed the connection: {cause.reply_code} {cause.reply_text}")
+        if isinstance(cause, socket.gaierror):
+            return BrokerUnreachable(f"{where}: the host name is not known")
+        if isinstance(cause, ssl.SSLError):
+            return BrokerUnreachable(f"{where}: TLS failed: {cause.reason or cause}")
+        if isinstance(cause, ConnectionRefusedError):
+            return BrokerUnreachable(f"{where}: nothing listens there")
+        if isinstance(cause, exceptions.AMQPHeartbeatTimeout):
+            return BrokerUnreachable(f"{where}: no heartbeat came")
+    innermost = list(_causes(error))[-1]
+    return BrokerUnreachable(f"{where}: {str(innermost) or type(innermost).__name__}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what is wrapped in it; pika keeps the wrapped ones in `args` or in `exceptions`."""
+    yield error
+    wrapped = [*getattr(error, "exceptions", ()), *error.args, getattr(error, "exception", None)]
+    for inner in wrapped:
+        if isinstance(inner, BaseException):
+            yield from _causes(inner)

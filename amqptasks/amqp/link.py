@@ -1,0 +1,145 @@
+"""The link to RabbitMQ: one thread, one loop, two connections.
+
+Publishing and consuming never share a connection: RabbitMQ stops reading from a connection that publishes when it is
+short of memory or disk, and acks must still get through then.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from pika.adapters.select_connection import IOLoop
+
+from amqptasks.amqp.connection import Connection
+from amqptasks.amqp.outbox import Outbox
+from amqptasks.amqp.subscription import Subscription
+from amqptasks.capabilities import Capabilities
+from amqptasks.errors import BrokerError, BrokerUnreachable
+from amqptasks.transport import Delivery, Done, Listener, Outgoing
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks whether everything is closed while stopping.
+STOP_POLL = 0.02
+
+
+class LoopTimer:
+    """A pending `call_later`."""
+
+    def __init__(self, loop: IOLoop, delay: float, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._handle = loop.call_later(delay, callback)
+
+    def cancel(self) -> None:
+        self._loop.remove_timeout(self._handle)
+
+
+class Link:
+    """See `transport.Link`. `urls` are tried in turn; `tls` is the context for `amqps` addresses."""
+
+    def __init__(self, urls: Sequence[str], *, tls: ssl.SSLContext | None = None) -> None:
+        self._loop = IOLoop()
+        self._thread = threading.Thread(target=self._run, name="amqptasks-link", daemon=True)
+        self._calls: deque[Callable[[], None]] = deque()
+        self._awake = False
+        self._crash: BaseException | None = None
+        self._subscriptions: list[Subscription] = []
+        self._publishing = Connection(
+            self._loop,
+            urls,
+            role="publish",
+            tls=tls,
+            opened=lambda: self._outbox.connection_opened(),
+            closed=lambda error: self._outbox.connection_closed(error),
+        )
+        self._consuming = Connection(
+            self._loop, urls, role="consume", tls=tls, opened=self._consuming_opened, closed=self._consuming_closed
+        )
+        self._outbox = Outbox(self._loop, self._publishing)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        if self._thread.is_alive():
+            self.call_soon(lambda: self._drain(deadline))
+            self._thread.join(timeout + 1.0)
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self._calls.append(callback)
+        if not self._awake:
+            self._awake = True
+            self._loop.add_callback_threadsafe(self._run_calls)
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> LoopTimer:
+        return LoopTimer(self._loop, delay, callback)
+
+    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
+        self._outbox.publish(outgoing, done, timeout)
+
+    def subscribe(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
+        subscription = Subscription(self._loop, self._consuming, queue, prefetch, listener)
+        self._subscriptions.append(subscription)
+        self._consuming.open()
+        subscription.start()
+        return subscription
+
+    def receive_replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
+        self.call_soon(lambda: self._outbox.replies(reply, lost))
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        return self._publishing.capabilities or self._consuming.capabilities
+
+    @property
+    def trouble(self) -> str | None:
+        trouble = self._consuming.trouble or self._publishing.trouble
+        return str(trouble) if trouble is not None else None
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._loop.start()
+                break
+            except Exception:  # one broken callback must not end every connection of the process
+                logger.exception("a callback of the link failed; going on")
+        self._outbox.fail(BrokerUnreachable("the link was stopped"))
+        self._loop.close()
+
+    def _run_calls(self) -> None:
+        self._awake = False
+        for _ in range(len(self._calls)):
+            self._calls.popleft()()
+
+    def _consuming_opened(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.start()
+
+    def _consuming_closed(self, error: BrokerError) -> None:
+        for subscription in self._subscriptions:
+            subscription.connection_closed()
+        logger.debug("consuming connection: %s", error)
+
+    def _drain(self, deadline: float) -> None:
+        """First everything is published, then the channels close, then the connections, then the loop ends."""
+        now = time.monotonic()
+        if not self._outbox.is_empty and now < deadline:
+            self._loop.call_later(STOP_POLL, lambda: self._drain(deadline))
+            return
+        for subscription in self._subscriptions:
+            subscription.abandon()
+        self._close(deadline)
+
+    def _close(self, deadline: float) -> None:
+        self._consuming.close()
+        self._publishing.close()
+        if not (self._consuming.is_gone and self._publishing.is_gone) and time.monotonic() < deadline:
+            self._loop.call_later(STOP_POLL, lambda: self._close(deadline))
+            return
+        self._loop.stop()

@@ -1,0 +1,349 @@
+"""Everything that is on its way to the broker: one channel in confirm mode, and what waits for it.
+
+A message lives in `_waiting` until it is written and in `_unconfirmed` until the broker confirmed it. When the channel
+or the connection breaks, what was unconfirmed is written again, in its old order, before anything new: a duplicate is
+possible then, a loss is not.
+
+A message that makes the broker close the channel must fail alone, and the broker does not say which one it was. So
+after such a close the messages in flight are suspects: they are written again one at a time, and the one with which
+the channel closes again is the culprit. For a missing exchange or right (404, 403) the broker names the exchange, and
+the first suspect bound for it is taken at once.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from pika import BasicProperties, exceptions
+from pika.adapters.select_connection import IOLoop
+from pika.spec import Basic
+
+from amqptasks.amqp.connection import Connection
+from amqptasks.amqp.pika_internals import FrameTooLarge, WireChannel
+from amqptasks.amqp.properties import from_pika, to_pika
+from amqptasks.errors import (
+    AccessRefused,
+    BrokerError,
+    BrokerUnreachable,
+    ConnectionBlocked,
+    MessageTooLarge,
+    Nacked,
+    PublishRejected,
+    PublishTimeout,
+    Unroutable,
+)
+from amqptasks.transport import REPLY_TO, Delivery, Done, Lease, Outgoing
+
+#: Messages written and not yet confirmed. A quorum queue on one connection is at its best from about 500; more only
+#: grows what must be written again after a break.
+WINDOW = 1000
+
+#: Seconds between two looks for messages whose time is up: what a deadline may be late by.
+SWEEP = 0.25
+
+_NAMED_EXCHANGE = re.compile(r"exchange '([^']*)'")
+
+
+class Entry:
+    """One message, until its `done` was called."""
+
+    __slots__ = ("deadline", "done", "outgoing", "returned")
+
+    def __init__(self, outgoing: Outgoing, done: Done, deadline: float) -> None:
+        self.outgoing = outgoing
+        self.done: Done | None = done
+        self.deadline = deadline
+        self.returned: str | None = None
+
+    def finish(self, error: BaseException | None) -> None:
+        done, self.done = self.done, None
+        if done is not None:
+            done(error)
+
+    @property
+    def name(self) -> str | None:
+        return self.outgoing.properties.correlation_id
+
+
+class Outbox:
+    """Lives on the link's loop; every method but `replies` runs there."""
+
+    def __init__(self, loop: IOLoop, connection: Connection) -> None:
+        self._loop = loop
+        self._connection = connection
+        self._channel: WireChannel | None = None
+        self._ready = False
+        self._waiting: deque[Entry] = deque()
+        self._suspects: deque[Entry] = deque()
+        self._unconfirmed: OrderedDict[int, Entry] = OrderedDict()
+        self._tag = 0
+        self._blocked: str | None = None
+        self._sweeping = False
+        self._on_reply: Callable[[Delivery], None] | None = None
+        self._on_replies_lost: Callable[[str], None] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self._waiting or self._suspects or self._unconfirmed)
+
+    def replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
+        """Consume the direct reply-to queue from now on."""
+        asked_before = self._on_reply is not None
+        self._on_reply, self._on_replies_lost = reply, lost
+        if self._ready and not asked_before:
+            self._consume_replies()
+
+    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
+        entry = Entry(outgoing, done, time.monotonic() + timeout)
+        if self._writable and not self._waiting:
+            self._write(entry)
+        else:
+            self._waiting.append(entry)
+            if not self._ready:
+                self._connection.open()
+        if not self._sweeping:
+            self._sweeping = True
+            self._loop.call_later(SWEEP, self._sweep)
+
+    def connection_opened(self) -> None:
+        self._blocked = None
+        self._connection.on_blocked(self._on_blocked, self._on_unblocked)
+        self._open_channel()
+
+    def connection_closed(self, error: BrokerError) -> None:
+        """The connection broke, or could not be had."""
+        self._blocked = None
+        self._waiting.extendleft(reversed(self._channel_lost(str(error))))
+        if isinstance(error, AccessRefused):  # waiting longer does not mend a password
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End everything with this error."""
+        entries = [*self._unconfirmed.values(), *self._suspects, *self._waiting]
+        self._unconfirmed.clear()
+        self._suspects.clear()
+        self._waiting.clear()
+        for entry in entries:
+            entry.finish(error)
+
+    @property
+    def _writable(self) -> bool:
+        return self._ready and self._blocked is None and not self._suspects and len(self._unconfirmed) < WINDOW
+
+    def _open_channel(self) -> None:
+        if self._connection.is_open:
+            self._connection.channel(self._on_channel)
+
+    def _on_channel(self, channel: WireChannel) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_return_callback(self._on_return)
+        channel.confirm_delivery(self._on_confirm, self._on_confirm_mode)
+
+    def _on_confirm_mode(self, _frame: object) -> None:
+        self._tag = 0
+        self._ready = True
+        if self._on_reply is not None:
+            self._consume_replies()
+        self._drain()
+
+    def _consume_replies(self) -> None:
+        assert self._channel is not None
+        self._channel.on_delivery = self._on_reply_delivery
+        # Without waiting for consume-ok: the broker reads the channel in order, so the consumer is there before
+        # the first message that asks for a reply.
+        self._channel.basic_consume(REPLY_TO, lambda *_: None, auto_ack=True)
+
+    def _on_reply_delivery(self, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+        if self._on_reply is not None:
+            self._on_reply(
+                Delivery(
+                    REPLY_TO,
+                    0,
+                    method.exchange or "",
+                    method.routing_key or "",
+                    bool(method.redelivered),
+                    from_pika(properties),
+                    body,
+                    SETTLED,
+                )
+            )
+
+    def _drain(self) -> None:
+        """Write what may be written: suspects one at a time, then all others as far as the window goes."""
+        while self._ready and self._blocked is None:
+            if self._suspects:
+                if self._unconfirmed:
+                    return
+                self._write(self._suspects.popleft())
+            elif self._waiting and len(self._unconfirmed) < WINDOW:
+                self._write(self._waiting.popleft())
+            else:
+                return
+
+    def _write(self, entry: Entry) -> None:
+        if entry.done is None:
+            return
+        outgoing = entry.outgoing
+        assert self._channel is not None
+        size, limit = len(outgoing.body), self._size_limit
+        if size > limit:
+            entry.finish(MessageTooLarge(f"the body has {size} bytes, this broker takes {limit}", entry.name))
+            return
+        try:
+            self._channel.basic_publish(
+                outgoing.exchange,
+                outgoing.routing_key,
+                outgoing.body,
+                to_pika(outgoing.properties),
+                mandatory=outgoing.mandatory,
+            )
+        except FrameTooLarge as error:
+            entry.finish(MessageTooLarge(f"the headers are too large: {error}", entry.name))
+        except exceptions.AMQPError:  # the channel is closing under us: its close callback comes next
+            self._ready = False
+            self._waiting.appendleft(entry)
+        except Exception as error:  # noqa: BLE001 - whatever pika cannot encode is this message's fault alone
+            entry.finish(PublishRejected(f"the message cannot be encoded: {error}", entry.name))
+        else:
+            self._tag += 1
+            entry.returned = None
+            self._unconfirmed[self._tag] = entry
+
+    @property
+    def _size_limit(self) -> int:
+        capabilities = self._connection.capabilities
+        return capabilities.maximum_message_size if capabilities is not None else 2**63
+
+    def _on_confirm(self, frame: Any) -> None:
+        method = frame.method
+        tag, acked = method.delivery_tag, isinstance(method, Basic.Ack)
+        if method.multiple:
+            while self._unconfirmed and next(iter(self._unconfirmed)) <= tag:
+                _, entry = self._unconfirmed.popitem(last=False)
+                self._confirm(entry, acked)
+        else:
+            found = self._unconfirmed.pop(tag, None)
+            if found is not None:
+                self._confirm(found, acked)
+        if self._waiting or self._suspects:
+            self._drain()
+
+    def _confirm(self, entry: Entry, acked: bool) -> None:
+        if acked and entry.returned is None:
+            entry.finish(None)
+        elif acked:
+            outgoing = entry.outgoing
+            entry.finish(
+                Unroutable(
+                    f"no queue takes routing key {outgoing.routing_key!r} of exchange {outgoing.exchange!r}"
+                    f" ({entry.returned}): declare the topology, or mend the route",
+                    entry.name,
+                )
+            )
+        else:
+            outgoing = entry.outgoing
+            entry.finish(
+                Nacked(
+                    f"a queue behind routing key {outgoing.routing_key!r} of exchange {outgoing.exchange!r} refused the"
+                    " message: it is full, or has no leader now",
+                    entry.name,
+                )
+            )
+
+    def _on_return(self, _channel: object, method: Any, properties: BasicProperties, body: bytes) -> None:
+        """The broker returns messages in the order it got them, each before its confirm, without its number."""
+        for entry in self._unconfirmed.values():
+            outgoing = entry.outgoing
+            if (
+                entry.returned is None
+                and outgoing.mandatory
+                and outgoing.routing_key == method.routing_key
+                and outgoing.exchange == method.exchange
+                and outgoing.properties.correlation_id == properties.correlation_id
+                and outgoing.body == body
+            ):
+                entry.returned = f"{method.reply_code} {method.reply_text}"
+                return
+
+    def _on_channel_closed(self, channel: WireChannel, reason: Exception) -> None:
+        if channel is not self._channel:
+            return
+        in_flight = self._channel_lost(str(reason))
+        if isinstance(reason, exceptions.ChannelClosedByBroker):
+            self._suspects.extendleft(reversed(in_flight))
+            self._blame(reason, alone=len(in_flight) == 1)
+        else:
+            self._waiting.extendleft(reversed(in_flight))
+        if self._connection.is_open:
+            self._open_channel()
+
+    def _channel_lost(self, reason: str) -> list[Entry]:
+        """The channel is gone; what was in flight on it, in order. Replies asked for through it will not come."""
+        if self._channel is None:
+            return []
+        self._channel = None
+        self._ready = False
+        in_flight = [entry for entry in self._unconfirmed.values() if entry.done is not None]
+        self._unconfirmed.clear()
+        if self._on_replies_lost is not None:
+            self._on_replies_lost(reason)
+        return in_flight
+
+    def _blame(self, reason: exceptions.ChannelClosedByBroker, *, alone: bool) -> None:
+        named = _NAMED_EXCHANGE.search(reason.reply_text)
+        culprit: Entry | None = None
+        if alone:
+            culprit = self._suspects[0]
+        elif named is not None:
+            culprit = next((e for e in self._suspects if e.outgoing.exchange == named[1]), None)
+        if culprit is not None:
+            self._suspects.remove(culprit)
+            culprit.finish(PublishRejected(f"{reason.reply_code} {reason.reply_text}", culprit.name))
+
+    def _on_blocked(self, reason: str) -> None:
+        self._blocked = reason
+
+    def _on_unblocked(self) -> None:
+        self._blocked = None
+        self._drain()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for entry in [e for e in (*self._suspects, *self._waiting) if e.deadline <= now]:
+            entry.finish(self._overdue(entry, written=False))
+        for entry in [e for e in self._unconfirmed.values() if e.deadline <= now and e.done is not None]:
+            entry.finish(self._overdue(entry, written=True))
+        self._suspects = deque(e for e in self._suspects if e.done is not None)
+        self._waiting = deque(e for e in self._waiting if e.done is not None)
+        self._sweeping = not self.is_empty
+        if self._sweeping:
+            self._loop.call_later(SWEEP, self._sweep)
+
+    def _overdue(self, entry: Entry, *, written: bool) -> BrokerError:
+        if self._blocked is not None:
+            doubt = "; this message may be stored all the same" if written else ""
+            return ConnectionBlocked(f"the broker blocks publishers: {self._blocked}{doubt}")
+        if not self._ready:
+            trouble = self._connection.trouble
+            return BrokerUnreachable(str(trouble) if trouble is not None else "the broker did not answer in time")
+        return PublishTimeout("the broker sent no confirm in time; the message may be stored all the same", entry.name)
+
+
+class _Settled:
+    """The lease of what needs no settling."""
+
+    alive = False
+
+    def ack(self, tag: int) -> None: ...
+
+    def nack(self, tag: int) -> None: ...
+
+    def reject(self, tag: int) -> None: ...
+
+
+SETTLED: Lease = _Settled()

@@ -1,0 +1,249 @@
+"""Consuming one queue over a channel of its own, and coming back after every way in which that ends.
+
+    the connection breaks       a new channel when it stands again
+    the broker closes the channel (406 by a consumer timeout before 4.3, 404 when the queue is gone)
+                                a new channel, after a pause that grows
+    the broker cancels the consumer (queue deleted; on 4.3 a consumer timeout)
+                                the channel is closed by us: 4.3 keeps the cancelled consumer, and would hand it the
+                                next message as soon as one of its old deliveries is acked
+    nothing of these, and still no consumer
+                                the watchdog asks the broker, and begins anew
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from pika import BasicProperties, exceptions
+from pika.adapters.select_connection import IOLoop
+from pika.spec import Basic
+
+from amqptasks.amqp.acks import Acks
+from amqptasks.amqp.connection import Connection, pause_before
+from amqptasks.amqp.pika_internals import WireChannel
+from amqptasks.amqp.properties import from_pika
+from amqptasks.transport import Delivery, Listener
+
+#: Seconds between two questions to the broker whether our consumer is still there. Every known way to lose it tells
+#: us at once; this is for the unknown ones, and one passive declare costs the broker next to nothing.
+WATCHDOG = 15.0
+
+_numbers = itertools.count(1)
+
+
+class ChannelLease:
+    """The right to settle what one channel delivered. Acks are gathered and written once a turn of the loop."""
+
+    def __init__(self, channel: WireChannel, loop: IOLoop, on_empty: Callable[[], None]) -> None:
+        self._channel = channel
+        self._loop = loop
+        self._acks = Acks()
+        self._flushing = False
+        self._on_empty = on_empty
+        self.unsettled = 0
+        self.alive = True
+
+    def ack(self, tag: int) -> None:
+        if self.alive:
+            self._acks.finish(tag)
+            self._settled()
+
+    def nack(self, tag: int) -> None:
+        if self._usable:
+            self._acks.settle(tag)
+            self._channel.basic_nack(tag, requeue=True)
+            self._settled()
+
+    def reject(self, tag: int) -> None:
+        if self._usable:
+            self._acks.settle(tag)
+            self._channel.basic_reject(tag, requeue=True)
+            self._settled()
+
+    @property
+    def _usable(self) -> bool:
+        return self.alive and bool(self._channel.is_open)
+
+    def _settled(self) -> None:
+        self.unsettled -= 1
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_later(0, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._usable:
+            for tag, multiple in self._acks.flush():
+                self._channel.basic_ack(tag, multiple)
+        if self.unsettled == 0:
+            self._on_empty()
+
+
+class Subscription:
+    """See `transport.Subscription`. Lives on the link's loop."""
+
+    def __init__(self, loop: IOLoop, connection: Connection, queue: str, prefetch: int, listener: Listener) -> None:
+        self.queue = queue
+        self._loop = loop
+        self._connection = connection
+        self._prefetch = prefetch
+        self._listener = listener
+        self._channel: WireChannel | None = None
+        self._lease: ChannelLease | None = None
+        self._consumer_tag: str | None = None
+        self._confirmed = False
+        self._paused = False
+        self._closing = False
+        self._attempt = 0
+        self._opening = False
+        self._batch: list[Delivery] = []
+        self._loop.call_later(WATCHDOG, self._watch)
+
+    @property
+    def consuming(self) -> bool:
+        return self._confirmed and self._channel is not None and bool(self._channel.is_open)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closing and self._channel is None
+
+    def start(self) -> None:
+        """Open the channel now, if the connection stands; called again whenever it stands anew."""
+        if self._closing or self._opening or self._channel is not None or not self._connection.is_open:
+            return
+        self._opening = True
+        self._connection.channel(self._on_channel)
+
+    def connection_closed(self) -> None:
+        self._opening = False
+
+    def pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._cancel_consumer()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if self._channel is not None:
+                self._consume()
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._cancel_consumer()
+        if self._lease is None or self._lease.unsettled == 0:
+            self._close_channel()
+
+    def abandon(self) -> None:
+        """Close at once; what is unsettled goes back to the queue."""
+        self._closing = True
+        self._close_channel()
+
+    def _on_channel(self, channel: WireChannel) -> None:
+        self._opening = False
+        self._channel = channel
+        self._lease = ChannelLease(channel, self._loop, self._on_empty)
+        channel.on_delivery = self._on_delivery
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_cancel_callback(self._on_cancelled_by_broker)
+        channel.basic_qos(prefetch_count=self._prefetch)
+        if self._closing:
+            self._close_channel()
+        elif not self._paused:
+            self._consume()
+
+    def _consume(self) -> None:
+        assert self._channel is not None
+        # A tag is never used twice: 4.3 may still know the old one, and would close the connection (530).
+        self._consumer_tag = f"amqptasks-{next(_numbers)}"
+        self._channel.basic_consume(
+            self.queue, lambda *_: None, consumer_tag=self._consumer_tag, callback=self._on_consume_ok
+        )
+
+    def _on_consume_ok(self, _frame: object) -> None:
+        if self._consumer_tag is None or self._lease is None:
+            return
+        self._attempt = 0
+        self._confirmed = True
+        self._listener.consuming(self._lease)
+
+    def _on_delivery(self, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+        lease = self._lease
+        if lease is None:
+            return
+        lease.unsettled += 1
+        if not self._batch:
+            self._loop.call_later(0, self._hand_over)
+        self._batch.append(
+            Delivery(
+                self.queue,
+                method.delivery_tag or 0,
+                method.exchange or "",
+                method.routing_key or "",
+                bool(method.redelivered),
+                from_pika(properties),
+                body,
+                lease,
+            )
+        )
+
+    def _hand_over(self) -> None:
+        batch, self._batch = self._batch, []
+        if batch:
+            self._listener.deliveries(batch)
+
+    def _cancel_consumer(self) -> None:
+        self._confirmed = False
+        tag, self._consumer_tag = self._consumer_tag, None
+        if tag is not None and self._channel is not None and self._channel.is_open:
+            self._channel.basic_cancel(tag)
+
+    def _on_empty(self) -> None:
+        if self._closing:
+            self._close_channel()
+
+    def _close_channel(self) -> None:
+        if self._channel is not None and self._channel.is_open:
+            self._channel.close()
+
+    def _on_cancelled_by_broker(self, _frame: object) -> None:
+        if self._channel is not None and self._channel.is_open:
+            self._end_lease(f"the broker cancelled the consumer of {self.queue!r}")
+            self._channel.close(reply_text="consumer cancelled by the broker")
+
+    def _on_channel_closed(self, channel: WireChannel, reason: Any) -> None:
+        if channel is not self._channel:
+            return
+        self._channel = None
+        self._end_lease(str(reason))
+        if self._closing or not self._connection.is_open:
+            return
+        self._attempt += 1
+        if isinstance(reason, exceptions.ChannelClosedByBroker):
+            self._listener.unavailable(self.queue, f"{reason.reply_code} {reason.reply_text}")
+        self._loop.call_later(pause_before(self._attempt), self.start)
+
+    def _end_lease(self, reason: str) -> None:
+        self._confirmed = False
+        self._consumer_tag = None
+        lease, self._lease = self._lease, None
+        self._batch.clear()  # delivered in this very turn, and already the broker's again
+        if lease is not None and lease.alive:
+            lease.alive = False
+            self._listener.lost(lease, reason)
+
+    def _watch(self) -> None:
+        if self._closing:
+            return
+        self._loop.call_later(WATCHDOG, self._watch)
+        channel = self._channel
+        if self.consuming and channel is not None:
+            channel.queue_declare(self.queue, passive=True, callback=lambda frame: self._on_watched(channel, frame))
+
+    def _on_watched(self, channel: WireChannel, frame: Any) -> None:
+        if frame.method.consumer_count == 0 and channel is self._channel and self.consuming:
+            self._on_cancelled_by_broker(None)
