@@ -1,0 +1,275 @@
+"""The broker in this process: exchanges, queues and everything between them, under one lock.
+
+`memory://` and `memory://NAME` name brokers that every link and session of the process shares; `forget` drops one.
+It answers as RabbitMQ 4.3 does; the conformance suite runs against both. It has no streams, no exclusive queues (a link
+and a session are two connections), no `CC` header, no policies, users or permissions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+
+from amqptasks.capabilities import Capabilities
+from amqptasks.entities import Binding, Exchange, Queue
+from amqptasks.errors import (
+    AccessRefused,
+    BrokerError,
+    MessageTooLarge,
+    Nacked,
+    PublishRejected,
+    Unroutable,
+)
+from amqptasks.memory import arguments
+from amqptasks.memory.clock import Clock
+from amqptasks.memory.dead_letters import DeadLetter
+from amqptasks.memory.exchanges import MemoryExchange
+from amqptasks.memory.messages import Message, copied
+from amqptasks.memory.queues import MemoryQueue
+from amqptasks.transport import REPLY_TO, Headers, Outgoing
+
+#: What this broker claims to be: the RabbitMQ whose answers it gives.
+CAPABILITIES = Capabilities("memory", (4, 3, 0))
+
+_PREDECLARED = (
+    Exchange("", "direct"),
+    Exchange("amq.direct", "direct"),
+    Exchange("amq.fanout", "fanout"),
+    Exchange("amq.topic", "topic"),
+    Exchange("amq.headers", "headers"),
+    Exchange("amq.match", "headers"),
+)
+
+#: AMQP's short string: what a routing key is on the wire.
+LONGEST_KEY = 255
+
+Reply = Callable[[Message], None]
+
+
+class Broker:
+    """Methods take the lock themselves. Errors are those of the RabbitMQ transport, with the broker's own words."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.clock = Clock(self.lock)
+        self._exchanges = {exchange.name: MemoryExchange(exchange) for exchange in _PREDECLARED}
+        self._queues: dict[str, MemoryQueue] = {}
+        self._awaiting: dict[str, list[Callable[[], None]]] = {}
+        self._replies: dict[str, Reply] = {}
+        self._reply_numbers = itertools.count(1)
+        self._links: set[Callable[[str], None]] = set()
+
+    def connect(self, broken: Callable[[str], None]) -> None:
+        """`broken(reason)` is called by `break_connections`."""
+        with self.lock:
+            self._links.add(broken)
+
+    def disconnect(self, broken: Callable[[str], None]) -> None:
+        with self.lock:
+            self._links.discard(broken)
+
+    def break_connections(self, reason: str = "the connection was broken") -> None:
+        """As when the network fails: every link loses its leases and pending replies, and comes back at once."""
+        with self.lock:
+            for broken in self._links:
+                broken(reason)
+
+    def exchange_exists(self, name: str) -> bool:
+        with self.lock:
+            return name in self._exchanges
+
+    def queue(self, name: str) -> MemoryQueue:
+        """Raises `BrokerError` where there is none."""
+        with self.lock:
+            if name not in self._queues:
+                raise BrokerError(f"404 NOT_FOUND - no queue '{name}'")
+            return self._queues[name]
+
+    def find_queue(self, name: str) -> MemoryQueue | None:
+        with self.lock:
+            return self._queues.get(name)
+
+    def declare_exchange(self, exchange: Exchange) -> None:
+        with self.lock:
+            current = self._exchanges.get(exchange.name)
+            _refuse_default(exchange.name)
+            if current is not None:
+                arguments.check_same_exchange(exchange, current.declared)
+            else:
+                _refuse_reserved("exchange", exchange.name)
+                self._exchanges[exchange.name] = MemoryExchange(exchange)
+
+    def declare_queue(self, queue: Queue) -> None:
+        with self.lock:
+            current = self._queues.get(queue.name)
+            if current is not None:
+                arguments.check_same_queue(queue, current.declared)
+                current.touch()
+                return
+            _refuse_reserved("queue", queue.name)
+            self._queues[queue.name] = MemoryQueue(queue, self.clock, self._bury, lambda: self.delete_queue(queue.name))
+            for declared in self._awaiting.pop(queue.name, ()):
+                declared()
+
+    def when_declared(self, queue: str, call: Callable[[], None]) -> None:
+        """Call once, as soon as there is such a queue, with the lock held."""
+        with self.lock:
+            if queue in self._queues:
+                call()
+            else:
+                self._awaiting.setdefault(queue, []).append(call)
+
+    def bind(self, binding: Binding) -> None:
+        with self.lock:
+            _refuse_default(binding.source)
+            source = self._exchange(binding.source)
+            if binding.destination_type == "queue":
+                self.queue(binding.destination)
+            else:
+                _refuse_default(binding.destination)
+                self._exchange(binding.destination)
+            source.bind(binding)
+
+    def unbind(self, binding: Binding) -> None:
+        with self.lock:
+            if binding.source in self._exchanges:
+                self._unbind(binding.source, lambda bound: bound == binding)
+
+    def delete_exchange(self, name: str) -> None:
+        with self.lock:
+            _refuse_default(name)
+            if name.startswith("amq."):
+                raise AccessRefused(f"403 ACCESS_REFUSED - deletion of system exchange '{name}' not allowed")
+            if self._exchanges.pop(name, None) is not None:
+                self._unbind_destination("exchange", name)
+
+    def delete_queue(self, name: str) -> None:
+        with self.lock:
+            queue = self._queues.pop(name, None)
+            if queue is not None:
+                self._unbind_destination("queue", name)
+                queue.close()
+
+    def publish(self, outgoing: Outgoing, replies: str | None = None) -> None:
+        """Raises a `PublishError`. `replies`: the address that stands for the direct reply-to of who publishes."""
+        identity = outgoing.properties.correlation_id
+        message = _accepted(outgoing, replies)
+        with self.lock:
+            exchange = self._exchanges.get(outgoing.exchange)
+            if exchange is None:
+                raise PublishRejected(f"404 NOT_FOUND - no exchange '{outgoing.exchange}'", identity)
+            if exchange.declared.internal:
+                raise PublishRejected(
+                    f"403 ACCESS_REFUSED - cannot publish to internal exchange '{outgoing.exchange}'", identity
+                )
+            if not outgoing.exchange and outgoing.routing_key.startswith(f"{REPLY_TO}."):
+                reply = self._replies.get(outgoing.routing_key)
+                if reply is not None:
+                    reply(message)
+                return
+            queues = self._route(exchange, message)
+            refused = [queue.name for queue in queues if not queue.offer(message)]
+        where = f"routing key {outgoing.routing_key!r} of exchange {outgoing.exchange!r}"
+        if refused:
+            raise Nacked(f"queue {refused[0]!r} behind {where} refused the message: it is full", identity)
+        if not queues and outgoing.mandatory:
+            raise Unroutable(f"no queue takes {where}: declare the topology, or mend the route", identity)
+
+    def open_replies(self, reply: Reply) -> str:
+        """The address under which `reply` gets messages, with the lock held, until `close_replies`."""
+        with self.lock:
+            address = f"{REPLY_TO}.{next(self._reply_numbers)}"
+            self._replies[address] = reply
+            return address
+
+    def close_replies(self, address: str) -> None:
+        with self.lock:
+            del self._replies[address]
+
+    def _bury(self, letter: DeadLetter) -> bool:
+        """Publish a dead letter (`dead_letters.Bury`). At most once, quorum queues take it whatever their limit."""
+        exchange = self._exchanges.get(letter.message.exchange)
+        routed = self._route(exchange, letter.message) if exchange is not None else []
+        targets = [queue for queue in routed if not letter.message.would_cycle(queue.name)]
+        for queue in targets:
+            if queue.name not in letter.taken and queue.offer(
+                letter.message, limited=letter.at_least_once or not queue.settings.quorum
+            ):
+                letter.taken.add(queue.name)
+        return bool(targets) and all(queue.name in letter.taken for queue in targets)
+
+    def _route(self, exchange: MemoryExchange, message: Message) -> list[MemoryQueue]:
+        """Each queue once, however many ways lead there; each exchange is passed once, so that circles end."""
+        headers: Headers = message.properties.headers or {}
+        if not exchange.declared.name:
+            queue = self._queues.get(message.routing_key)
+            return [queue] if queue is not None else []
+        queues: dict[str, MemoryQueue] = {}
+        passed = {exchange.declared.name}
+        ahead = [exchange]
+        while ahead:
+            current = ahead.pop()
+            bindings = current.route(message.routing_key, headers)
+            for binding in bindings:
+                if binding.destination_type == "queue":
+                    queues[binding.destination] = self._queues[binding.destination]
+            onward = [binding.destination for binding in bindings if binding.destination_type == "exchange"]
+            if not bindings and current.alternate is not None:
+                onward = [current.alternate]
+            for name in onward:
+                if name in self._exchanges and name not in passed:
+                    passed.add(name)
+                    ahead.append(self._exchanges[name])
+        return list(queues.values())
+
+    def _exchange(self, name: str) -> MemoryExchange:
+        if name not in self._exchanges:
+            raise BrokerError(f"404 NOT_FOUND - no exchange '{name}'")
+        return self._exchanges[name]
+
+    def _unbind_destination(self, kind: str, name: str) -> None:
+        for source in list(self._exchanges):
+            self._unbind(source, lambda bound: (bound.destination_type, bound.destination) == (kind, name))
+
+    def _unbind(self, source: str, removed: Callable[[Binding], bool]) -> None:
+        exchange = self._exchanges.get(source)
+        if (
+            exchange is not None
+            and exchange.unbind(removed)
+            and exchange.declared.auto_delete
+            and not exchange.bindings
+        ):
+            self.delete_exchange(source)
+
+
+def _accepted(outgoing: Outgoing, replies: str | None) -> Message:
+    """The message as the broker keeps it. Raises `PublishError` for what it, or the wire, would refuse."""
+    properties = outgoing.properties
+    identity = properties.correlation_id
+    size, limit = len(outgoing.body), CAPABILITIES.maximum_message_size
+    if size > limit:
+        raise MessageTooLarge(f"the body has {size} bytes, this broker takes {limit}", identity)
+    if len(outgoing.routing_key.encode()) > LONGEST_KEY:
+        raise PublishRejected(f"the message cannot be encoded: the routing key has over {LONGEST_KEY} bytes", identity)
+    if properties.expiration is not None and not properties.expiration.isdecimal():
+        raise PublishRejected(f"406 PRECONDITION_FAILED - invalid expiration '{properties.expiration}'", identity)
+    if properties.reply_to == REPLY_TO and replies is None:
+        raise PublishRejected("406 PRECONDITION_FAILED - fast reply consumer does not exist", identity)
+    try:
+        kept = copied(properties)
+    except TypeError as error:
+        raise PublishRejected(f"the message cannot be encoded: {error}", identity) from None
+    if kept.reply_to == REPLY_TO:
+        kept.reply_to = replies
+    return Message(outgoing.exchange, outgoing.routing_key, outgoing.body, kept)
+
+
+def _refuse_default(name: str) -> None:
+    if not name:
+        raise AccessRefused("403 ACCESS_REFUSED - operation not permitted on the default exchange")
+
+
+def _refuse_reserved(kind: str, name: str) -> None:
+    if name.startswith("amq."):
+        raise AccessRefused(f"403 ACCESS_REFUSED - {kind} name '{name}' contains reserved prefix 'amq.*'")

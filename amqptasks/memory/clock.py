@@ -1,0 +1,86 @@
+"""Things to do at a time: one daemon thread a broker, started with the first alarm, asleep until the next."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+
+
+class Alarm:
+    """One thing to do at `due` on the monotonic clock, unless cancelled before."""
+
+    __slots__ = ("action", "due", "number")
+
+    def __init__(self, due: float, number: int, action: Callable[[], None]) -> None:
+        self.due = due
+        self.number = number
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        self.action = None
+
+    def __lt__(self, other: Alarm) -> bool:
+        return (self.due, self.number) < (other.due, other.number)
+
+
+class Alarms:
+    """A heap of alarms, those of one time in the order they were set. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._heap: list[Alarm] = []
+        self._numbers = itertools.count()
+
+    def set(self, due: float, action: Callable[[], None]) -> Alarm:
+        alarm = Alarm(due, next(self._numbers), action)
+        heapq.heappush(self._heap, alarm)
+        return alarm
+
+    @property
+    def next_due(self) -> float | None:
+        while self._heap and self._heap[0].action is None:
+            heapq.heappop(self._heap)
+        return self._heap[0].due if self._heap else None
+
+    def take_due(self, now: float) -> list[Alarm]:
+        due: list[Alarm] = []
+        while self._heap and self._heap[0].due <= now:
+            due.append(heapq.heappop(self._heap))
+        return due
+
+
+class Clock:
+    """Calls actions on its own thread while holding `lock`, so that they may change what the lock guards."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._changed = threading.Condition(lock)
+        self._alarms = Alarms()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def at(self, due: float, action: Callable[[], None]) -> Alarm:
+        """Run `action` at `due`, seconds on `time.monotonic`'s clock. The lock must be held."""
+        earliest = self._alarms.next_due
+        alarm = self._alarms.set(due, action)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="amqptasks-memory-clock", daemon=True)
+            self._thread.start()
+        elif earliest is None or due < earliest:
+            self._changed.notify()
+        return alarm
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._stopped:
+                due = self._alarms.next_due
+                self._changed.wait(None if due is None else max(0.0, due - time.monotonic()))
+                for alarm in self._alarms.take_due(time.monotonic()):
+                    if alarm.action is not None:
+                        alarm.action()

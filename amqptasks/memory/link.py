@@ -1,0 +1,147 @@
+"""The link to a broker in this process: one thread, which sleeps until something happens."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from amqptasks.capabilities import Capabilities
+from amqptasks.errors import BrokerError
+from amqptasks.memory.broker import CAPABILITIES
+from amqptasks.memory.clock import Alarm, Alarms
+from amqptasks.memory.messages import Message, copied
+from amqptasks.memory.registry import broker_of
+from amqptasks.memory.subscription import MemorySubscription
+from amqptasks.transport import REPLY_TO, Delivery, Done, Lease, Listener, Outgoing
+
+logger = logging.getLogger(__name__)
+
+
+class MemoryLink:
+    """See `transport.Link`. `url` is `memory://` or `memory://NAME`."""
+
+    def __init__(self, url: str) -> None:
+        self._broker = broker_of(url)
+        self._thread = threading.Thread(target=self._run, name="amqptasks-link", daemon=True)
+        self._calls: deque[Callable[[], None]] = deque()
+        self._wake = threading.Event()
+        self._alarms = Alarms()
+        self._stopped = False
+        self._subscriptions: list[MemorySubscription] = []
+        self._reply: Callable[[Delivery], None] | None = None
+        self._replies_lost: Callable[[str], None] | None = None
+        self._reply_address: str | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    @property
+    def trouble(self) -> None:
+        return None
+
+    def start(self) -> None:
+        self._broker.connect(self._break)
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        if self._thread.is_alive():
+            self.call_soon(self._finish)
+            self._thread.join(timeout)
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self._calls.append(callback)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
+        return self._alarms.set(time.monotonic() + delay, callback)
+
+    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:  # noqa: ARG002 - nothing takes time here
+        """The outcome is there at once; `done` gets it later all the same, as from a broker."""
+        try:
+            self._broker.publish(outgoing, self._reply_address)
+        except BrokerError as error:
+            self.call_soon(partial(done, error))
+        else:
+            self.call_soon(partial(done, None))
+
+    def subscribe(self, queue: str, prefetch: int, listener: Listener) -> MemorySubscription:
+        subscription = MemorySubscription(self._broker, self.call_soon, queue, prefetch, listener)
+        self._subscriptions = [kept for kept in self._subscriptions if not kept.is_over]
+        self._subscriptions.append(subscription)
+        subscription.start()
+        return subscription
+
+    def receive_replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
+        with self._broker.lock:
+            self._reply, self._replies_lost = reply, lost
+            if self._reply_address is None:
+                self._reply_address = self._broker.open_replies(self._on_reply)
+
+    def _run(self) -> None:
+        while self._calls or not self._stopped:
+            due = self._alarms.next_due
+            self._wake.wait(None if due is None else max(0.0, due - time.monotonic()))
+            self._wake.clear()
+            for alarm in self._alarms.take_due(time.monotonic()):
+                if alarm.action is not None:
+                    self._call(alarm.action)
+            for _ in range(len(self._calls)):
+                self._call(self._calls.popleft())
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:  # one broken callback must not end the thread that everybody waits for
+            logger.exception("a callback of the link failed; going on")
+
+    def _on_reply(self, message: Message) -> None:
+        delivery = Delivery(
+            REPLY_TO, 0, message.exchange, message.routing_key, False, copied(message.properties), message.body, SETTLED
+        )
+        self.call_soon(lambda: self._reply(delivery) if self._reply is not None else None)
+
+    def _break(self, reason: str) -> None:
+        self.call_soon(lambda: self._broken(reason))
+
+    def _broken(self, reason: str) -> None:
+        for subscription in self._subscriptions:
+            subscription.break_off(reason)
+        self._lose_replies(reason)
+        if self._reply is not None:
+            self._reply_address = self._broker.open_replies(self._on_reply)
+
+    def _finish(self) -> None:
+        reason = "the link was stopped"
+        self._broker.disconnect(self._break)
+        for subscription in self._subscriptions:
+            subscription.end(reason)
+        self._lose_replies(reason)
+        self._stopped = True
+
+    def _lose_replies(self, reason: str) -> None:
+        address, self._reply_address = self._reply_address, None
+        if address is not None:
+            self._broker.close_replies(address)
+            if self._replies_lost is not None:
+                self._replies_lost(reason)
+
+
+class _Settled:
+    """The lease of a reply: there is nothing to settle."""
+
+    alive = False
+
+    def ack(self, tag: int) -> None: ...
+
+    def nack(self, tag: int) -> None: ...
+
+    def reject(self, tag: int) -> None: ...
+
+
+SETTLED: Lease = _Settled()

@@ -1,0 +1,88 @@
+"""A session with a broker in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from amqptasks.capabilities import Capabilities
+from amqptasks.entities import Binding, Exchange, Queue, QueueState
+from amqptasks.errors import BrokerUnreachable
+from amqptasks.memory.broker import CAPABILITIES
+from amqptasks.memory.consumers import Consumer
+from amqptasks.memory.registry import broker_of
+from amqptasks.transport import Delivery, Outgoing
+
+
+class MemorySession:
+    """See `transport.Session`. `url` is `memory://` or `memory://NAME`."""
+
+    def __init__(self, url: str) -> None:
+        self._broker = broker_of(url)
+        self._taken: list[Consumer] = []
+
+    def __enter__(self) -> MemorySession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    def exchange_exists(self, name: str) -> bool:
+        return self._broker.exchange_exists(name)
+
+    def queue_state(self, name: str) -> QueueState | None:
+        with self._broker.lock:
+            queue = self._broker.find_queue(name)
+            return queue.state if queue is not None else None
+
+    def declare_exchange(self, exchange: Exchange) -> None:
+        self._broker.declare_exchange(exchange)
+
+    def declare_queue(self, queue: Queue) -> None:
+        self._broker.declare_queue(queue)
+
+    def bind(self, binding: Binding) -> None:
+        self._broker.bind(binding)
+
+    def unbind(self, binding: Binding) -> None:
+        self._broker.unbind(binding)
+
+    def delete_exchange(self, name: str) -> None:
+        self._broker.delete_exchange(name)
+
+    def delete_queue(self, name: str) -> None:
+        self._broker.delete_queue(name)
+
+    def purge_queue(self, name: str) -> int:
+        with self._broker.lock:
+            return self._broker.queue(name).purge()
+
+    def publish(self, outgoing: Outgoing) -> None:
+        self._broker.publish(outgoing)
+
+    def take(self, queue: str, limit: int) -> Iterator[Delivery]:
+        arrived: list[Delivery] = []
+        with self._broker.lock:
+            consumer = Consumer(
+                self._broker.queue(queue), self._broker.lock, max(1, limit), arrived.append, lambda _: None
+            )
+            consumer.attach()
+            consumer.detach()
+        self._taken.append(consumer)
+        yield from arrived
+
+    def ack(self, delivery: Delivery) -> None:
+        if not delivery.lease.alive:
+            raise BrokerUnreachable(f"what was taken from {delivery.queue!r} has been given back")
+        delivery.lease.ack(delivery.tag)
+
+    def give_back(self) -> None:
+        taken, self._taken = self._taken, []
+        for consumer in taken:
+            consumer.give_back()
+
+    def close(self) -> None:
+        self.give_back()
