@@ -19,9 +19,14 @@ from tests import releases
 
 Node = PrivateNode | DockerNode
 
-#: Figures every half second (default 5 s): tests look at them. Quorum queues have a clock of their own.
+#: Figures every half second (default 5 s), because tests look at them. Quorum queues and the management plugin have
+#: clocks of their own; the plugin's counts in whole seconds: {seconds to keep, seconds between two samples}.
 FREQUENT_FIGURES = {"collect_statistics_interval": "500"}
-FREQUENT_QUORUM_FIGURES = "[{rabbit, [{quorum_tick_interval, 500}]}]"
+FREQUENT_SAMPLES = """[
+  {rabbit, [{quorum_tick_interval, 500}]},
+  {rabbitmq_management, [{sample_retention_policies, [
+    {global, [{60, 1}]}, {basic, [{60, 1}]}, {detailed, [{60, 1}]}]}]}
+]"""
 
 
 class NoBroker(Exception):
@@ -69,10 +74,10 @@ def new_node(purpose: str, configuration: dict[str, str] | None = None) -> Node:
         if isinstance(found, str):
             return DockerNode(f"amqptasks-test-{os.getpid()}-{purpose}", image=found, configuration=settings)
         return PrivateNode(
-            _folder(purpose, found), root=found, configuration=settings, advanced=FREQUENT_QUORUM_FIGURES
+            _folder(purpose, found), root=found, configuration=settings, advanced=FREQUENT_SAMPLES
         )
     if find_installation() is not None:
-        return PrivateNode(_folder(purpose, None), configuration=settings, advanced=FREQUENT_QUORUM_FIGURES)
+        return PrivateNode(_folder(purpose, None), configuration=settings, advanced=FREQUENT_SAMPLES)
     refusal = docker.unusable()
     if refusal is None:
         return DockerNode(f"amqptasks-test-{os.getpid()}-{purpose}", configuration=settings)
