@@ -51,7 +51,7 @@ _INEQUIVALENT = re.compile(
     r" received (?P<wanted>.+?) but current is (?P<current>.+)$",
     re.DOTALL,
 )
-_VALUE = re.compile(r"^(?:the value )?'(?P<value>.*)'(?: of type '[^']*')?$", re.DOTALL)
+_VALUE = re.compile(r"^(?:the value )?'(?P<value>.*?)'(?: of type '[^']*')?$", re.DOTALL)
 
 
 class _TimedOut(Exception):
@@ -158,7 +158,7 @@ class Session:
         with self._asking(f"exchange {exchange.name!r}") as channel:
             channel.exchange_declare(
                 exchange.name,
-                exchange.type,  # type: ignore[arg-type]
+                exchange.type,
                 durable=exchange.durable,
                 auto_delete=exchange.auto_delete,
                 internal=exchange.internal,
@@ -238,11 +238,9 @@ class Session:
             taken.channel.basic_qos(prefetch_count=min(limit, PREFETCH_LIMIT))
             consumer = taken.channel.basic_consume(queue, _collector(queue, taken, arrived))
         self._taken.append(taken)
-        count = 0
-        for delivery in self._arriving(queue, arrived):
+        for count, delivery in enumerate(self._arriving(queue, arrived), start=1):
             if not taken.alive:
                 break
-            count += 1
             if count == limit and consumer:
                 with self._asking(f"queue {queue!r}"):
                     taken.channel.basic_cancel(consumer)

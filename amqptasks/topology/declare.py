@@ -1,0 +1,138 @@
+"""Bringing AMQP objects to the broker. Idempotent: what is there as wanted stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from amqptasks.entities import Binding, Exchange, Queue
+from amqptasks.errors import AccessRefused, DeclarationConflict
+from amqptasks.topology.expand import Objects
+from amqptasks.transport import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to one object.
+
+    `created` and `present` (it was there); `bound` is said of a binding, for AMQP cannot tell whether it was there;
+    `older` of a queue that still is what an older release of RabbitMQ made it; `unchecked` of a binding that this
+    user may not make, and nobody can look up.
+    """
+
+    kind: Literal["exchange", "queue", "binding"]
+    name: str
+    state: Literal["created", "present", "bound", "older", "unchecked"]
+
+
+Progress = Callable[[Change], None]
+
+
+def declare(objects: Objects, session: Session, progress: Progress | None = None) -> list[Change]:
+    """Create what is missing, in an order in which no message falls into a gap; `progress` hears of each object.
+
+    Raises `DeclarationConflict` where an object exists with other properties, `AccessRefused` without the right to
+    configure; what was done before stays done, and the next run goes on from there.
+    """
+    return _collect(_declared(objects, session), progress)
+
+
+def declare_or_check(objects: Objects, session: Session, progress: Progress | None = None) -> list[Change]:
+    """As `declare`, but where this user lacks the right, an object that is there will do: for workers and publishers
+    with few rights. Raises `AccessRefused` for one that is neither there nor may be created."""
+    return _collect(_declared_or_checked(objects, session), progress)
+
+
+def _declared(objects: Objects, session: Session) -> Iterator[Change]:
+    for exchange in objects.exchanges:
+        yield _declare_exchange(exchange, session)
+    for queue in objects.queues:
+        yield _declare_queue(queue, session, objects.older.get(queue.name, ()))
+    for binding in objects.bindings:
+        yield _bind(binding, session)
+
+
+def _declared_or_checked(objects: Objects, session: Session) -> Iterator[Change]:
+    for exchange in objects.exchanges:
+        yield _exchange_or_check(exchange, session)
+    for queue in objects.queues:
+        yield _queue_or_check(queue, session, objects.older.get(queue.name, ()))
+    for binding in objects.bindings:
+        yield _bind_or_trust(binding, session)
+
+
+def _collect(changes: Iterator[Change], progress: Progress | None) -> list[Change]:
+    done: list[Change] = []
+    for change in changes:
+        done.append(change)
+        if progress is not None:
+            progress(change)
+    return done
+
+
+def _declare_exchange(exchange: Exchange, session: Session) -> Change:
+    was_there = session.exchange_exists(exchange.name)
+    session.declare_exchange(exchange)
+    return Change("exchange", exchange.name, "present" if was_there else "created")
+
+
+def _declare_queue(queue: Queue, session: Session, older: tuple[Queue, ...]) -> Change:
+    was_there = session.queue_state(queue.name) is not None
+    try:
+        session.declare_queue(queue)
+    except DeclarationConflict:
+        if not any(_fits(form, session) for form in older):
+            raise
+        return Change("queue", queue.name, "older")
+    return Change("queue", queue.name, "present" if was_there else "created")
+
+
+def _fits(queue: Queue, session: Session) -> bool:
+    try:
+        session.declare_queue(queue)
+    except DeclarationConflict:
+        return False
+    return True
+
+
+def _bind(binding: Binding, session: Session) -> Change:
+    session.bind(binding)
+    return Change("binding", _described(binding), "bound")
+
+
+def _exchange_or_check(exchange: Exchange, session: Session) -> Change:
+    try:
+        return _declare_exchange(exchange, session)
+    except AccessRefused as refused:
+        if not session.exchange_exists(exchange.name):
+            raise _missing("exchange", exchange.name) from refused
+        return Change("exchange", exchange.name, "present")
+
+
+def _queue_or_check(queue: Queue, session: Session, older: tuple[Queue, ...]) -> Change:
+    try:
+        return _declare_queue(queue, session, older)
+    except AccessRefused as refused:
+        if session.queue_state(queue.name) is None:
+            raise _missing("queue", queue.name) from refused
+        return Change("queue", queue.name, "present")
+
+
+def _bind_or_trust(binding: Binding, session: Session) -> Change:
+    try:
+        return _bind(binding, session)
+    except AccessRefused:  # not ours to make; a publish that finds no queue raises Unroutable
+        return Change("binding", _described(binding), "unchecked")
+
+
+def _missing(kind: str, name: str) -> AccessRefused:
+    return AccessRefused(
+        f"{kind} {name!r} is not there, and this user has no right to create it:"
+        f" run `amqptasks declare` once as a user with the configure permission"
+    )
+
+
+def _described(binding: Binding) -> str:
+    key = f" [{binding.routing_key}]" if binding.routing_key else ""
+    return f"{binding.source} -> {binding.destination}{key}"

@@ -1,0 +1,120 @@
+"""Entering and leaving the ladder of delay queues, without a broker at hand.
+
+A delay is a number of ticks, written in binary. Rung n of the ladder holds a message for 2^n ticks and passes it to
+rung n-1; a message waits on the rungs whose bit is set in its delay, and the others only pass it on. It enters at its
+highest bit. `ladder.py` builds the rungs, `docs/topology.md` draws them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from amqptasks.capabilities import Capabilities
+from amqptasks.errors import ConfigurationError
+
+#: Milliseconds that the lowest rung holds a message. Finer than what a loaded broker keeps (about 2 ms a rung
+#: visited), and a whole number, as `x-message-ttl` wants.
+TICK = 32
+
+#: 30 rungs reach 397 days: a year, with room for one who counts it generously.
+RUNGS = 30
+
+#: Seconds of the longest delay: all bits set.
+LONGEST = (2**RUNGS - 1) * TICK / 1000
+
+#: A delay may grow by this part, so that its low bits need not be set: half the rungs, and nobody notices.
+UNNOTICED = 1000
+
+#: What all names of the ladder begin with.
+PREFIX = "amqptasks.delay"
+
+#: The exchange at the foot of the ladder; it hands over to the target's twin.
+END = f"{PREFIX}.end"
+
+#: Exchange and queue for messages whose target is gone.
+LOST = f"{PREFIX}.lost"
+
+#: Header: the exchange that the message is for.
+TO = "x-amqptasks-to"
+
+#: Headers that a broker of any release adds on the way, and that must not go round again: copied into another
+#: publish, `x-death` makes RabbitMQ up to 3.13 drop a message as a cycle, and the counters look like crashes.
+TRACES = frozenset({"x-death", "x-delivery-count", "x-acquired-count", TO})
+TRACE_PREFIXES = ("x-first-death-", "x-last-death-")
+
+#: The lowest priority of the upper of two classes (RabbitMQ 4.0 to 4.2). Messages without one are in the lower class.
+UPPER_CLASS = 5
+
+_BITS = tuple(f"x-amqptasks-d{rung:02d}" for rung in range(RUNGS))
+_STRIPPED = TRACES.union(_BITS)
+
+
+def rung(number: int, upper: bool = False) -> str:
+    """The name of a rung's exchange and queue; `upper` for the second ladder, of high priorities."""
+    return f"{PREFIX}.high.{number:02d}" if upper else f"{PREFIX}.{number:02d}"
+
+
+def bit(number: int) -> str:
+    """The header that makes a message wait on this rung."""
+    return _BITS[number]
+
+
+def due(exchange: str) -> str:
+    """The name of an exchange's twin, through which delayed messages reach what is bound to it."""
+    return f"amqptasks.due.{exchange}"
+
+
+def rungs_for(longest: float) -> int:
+    """How many rungs a ladder needs for delays up to `longest` seconds."""
+    return _ticks(min(longest, LONGEST)).bit_length()
+
+
+def enter(
+    delay: float, to: str, capabilities: Capabilities, priority: int | None, longest: float = LONGEST
+) -> tuple[str, dict[str, object]]:
+    """The exchange to publish to, and the headers to add, for a message that shall reach exchange `to` in `delay`
+    seconds: never earlier, and at most 0.1 % and one tick (32 ms) later.
+
+    The message keeps its routing key. It must not carry an `expiration`: on a rung it would arrive early.
+    Raises `ConfigurationError` for a delay over `longest` seconds, or one that is no number.
+    """
+    if not math.isfinite(delay):
+        raise ConfigurationError(f"a delay of {delay} seconds is no delay")
+    if delay > longest:
+        raise ConfigurationError(
+            f"a delay of {delay:.0f} s ({delay / 86400:.1f} days) is over the longest that the ladder has,"
+            f" {longest:.0f} s ({longest / 86400:.1f} days): see `delays: {{max: ...}}` in the topology"
+        )
+    ticks = _with_few_bits(_ticks(delay), 2 ** rungs_for(longest) - 1)
+    upper = capabilities.two_priority_classes and priority is not None and priority >= UPPER_CLASS
+    headers: dict[str, object] = {name: True for number, name in enumerate(_BITS) if ticks >> number & 1}
+    headers[TO] = to
+    return rung(ticks.bit_length() - 1, upper), headers
+
+
+def clean(headers: Mapping[str, object]) -> dict[str, object]:
+    """The headers without those of the ladder and those that brokers add: fit to be published again."""
+    return {
+        name: value for name, value in headers.items() if name not in _STRIPPED and not name.startswith(TRACE_PREFIXES)
+    }
+
+
+def arrived_by_ladder(headers: Mapping[str, object]) -> bool:
+    """True for a message that has been delayed on its way here."""
+    return TO in headers
+
+
+def _ticks(seconds: float) -> int:
+    """Rounded up; at least one, because a message without a bit has no rung to wait on."""
+    # Less than a microsecond is cut off first: 1.37 s is 1370.0000000000002 ms in binary.
+    return max(1, -(-math.ceil(round(seconds * 1000, 3)) // TICK))
+
+
+def _with_few_bits(ticks: int, most: int) -> int:
+    """The next number within the tolerance that has the fewest bits set. Adding a number's lowest set bit to it
+    carries: it never sets more bits than it clears."""
+    latest = min(ticks + ticks // UNNOTICED, most)
+    while ticks + (ticks & -ticks) <= latest:
+        ticks += ticks & -ticks
+    return ticks
