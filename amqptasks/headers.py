@@ -51,7 +51,11 @@ def short(value: object) -> str:
 
 
 def _identifier(name: str, value: object, fields: dict[str, Any]) -> None:
-    if not isinstance(value, str) or not value or len(value.encode("utf-8", "replace")) > _LONGEST_ID:
+    if (
+        not isinstance(value, str)
+        or not value
+        or (len(value) * 4 > _LONGEST_ID and len(value.encode(errors="replace")) > _LONGEST_ID)
+    ):
         raise Wrong("header", f"header {name!r} is {short(value)}, not a text of 1 to {_LONGEST_ID} bytes")
     fields[name] = value
 

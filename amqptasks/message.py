@@ -6,7 +6,7 @@ We send the headers `task` and `id` and those that differ from their default: ea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -86,6 +86,7 @@ def encode(request: Request) -> tuple[bytes, Properties]:
 def encode_body(request: Request) -> bytes:
     """The body alone; see `encode`."""
     workflow: dict[str, Any] = _EMPTY_WORKFLOW
+    unknown: Collection[Any] = [*request.args, *request.kwargs.values()] if request.kwargs else request.args
     if request.callbacks or request.errbacks or request.chain or request.chord:
         workflow = {
             "callbacks": request.callbacks,
@@ -93,8 +94,9 @@ def encode_body(request: Request) -> bytes:
             "chain": request.chain,
             "chord": request.chord,
         }
+        unknown = [*unknown, workflow]
     try:
-        return serializer.encode((request.args, request.kwargs, workflow))
+        return serializer.encode((request.args, request.kwargs, workflow), unknown)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(_unsendable(request, error)) from error
 

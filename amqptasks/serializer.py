@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Collection
 from datetime import date, datetime, time
 from decimal import Decimal
+from itertools import chain
 from math import isfinite
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 #: Types whose values orjson writes as the standard library does.
 _EXACT = frozenset({str, int, bool, type(None)})
-_CONTAINERS = frozenset({list, tuple, dict})
+_SEQUENCES = (list, tuple)
 
 _TAG = b'"__type__"'
 _TAGGED = {"__type__", "__value__"}
@@ -40,19 +41,26 @@ class Undecodable(Exception):
     """These bytes are no JSON that we read; the message says what is wrong."""
 
 
-def encode(value: object) -> bytes:
-    """JSON in UTF-8. Raises TypeError, ValueError or RecursionError for what cannot be sent, naming the type."""
-    if type(value) in _EXACT or _is_exact((value,)):
-        try:
-            return orjson.dumps(value, _default, _OPTIONS)
-        except orjson.JSONEncodeError:
-            pass  # a key that is no text, a big number, a lone surrogate; or a type that is refused again below
+def encode(value: object, unknown: Collection[object] | None = None) -> bytes:
+    """JSON in UTF-8. Raises TypeError, ValueError or RecursionError for what cannot be sent, naming the type.
+
+    `unknown` are the values inside that can be anything, for a caller who knows the rest to be plain; it saves time.
+    """
+    try:
+        text = orjson.dumps(value, _default, _OPTIONS)
+    except orjson.JSONEncodeError:
+        pass  # a key that is no text, a big number, a lone surrogate; or a type that is refused again below
+    else:
+        # Looked at afterwards: only now is it known that nothing in it contains itself.
+        if _is_exact((value,) if unknown is None else unknown):
+            return text
     return json.dumps(value, default=_default, separators=(",", ":")).encode()
 
 
 def decode(text: bytes) -> Any:
     """The value, with tagged types restored. Raises `Undecodable` only, whatever the bytes are."""
-    if _TAG not in text and _LONG_NUMBER not in text.translate(_DIGITS):
+    # `find` rather than `in`, which takes three times as long on bytes: it tries to read a number first.
+    if text.find(_TAG) < 0 and text.translate(_DIGITS).find(_LONG_NUMBER) < 0:
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -66,20 +74,19 @@ def decode(text: bytes) -> Any:
         raise Undecodable(str(error) or type(error).__name__) from None
 
 
-def _is_exact(values: Collection[object]) -> bool:
-    """Whether orjson can be trusted with these: it would write a UUID without its tag, and NaN as null."""
-    kinds = set(map(type, values))
-    if kinds <= _EXACT:
-        return True
-    if UUID in kinds or (float in kinds and not all(isfinite(value) for value in values if type(value) is float)):
-        return False
-    if kinds.isdisjoint(_CONTAINERS):
-        return True
-    return all(
-        _is_exact(value.values() if isinstance(value, dict) else value)
-        for value in values
-        if isinstance(value, list | tuple | dict)
-    )
+def _is_exact(values: Collection[Any]) -> bool:
+    """Whether orjson changed nothing: it writes a UUID without its tag, and NaN as null. Goes down level by level."""
+    while values:
+        kinds = set(map(type, values))
+        if kinds <= _EXACT:
+            return True
+        if UUID in kinds or (float in kinds and not all(isfinite(value) for value in values if type(value) is float)):
+            return False
+        values = [
+            *chain.from_iterable([value for value in values if isinstance(value, _SEQUENCES)]),
+            *chain.from_iterable([value.values() for value in values if isinstance(value, dict)]),
+        ]
+    return True
 
 
 def _default(value: object) -> object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-import time
+from time import time_ns
 
 #: Random bits of an id: 12 beside the version and 62 beside the variant.
 _TAIL_BITS = 74
@@ -20,9 +20,9 @@ _FRESH_BITS = _TAIL_BITS - 1
 #: Steps of up to 2**32 keep an id hard to guess from its neighbour and leave room for 2**41 ids in a millisecond.
 _STEP_BITS = 32
 
-_VERSION = 0x7 << 76
-_VARIANT = 0b10 << 62
 _LOW_62_BITS = (1 << 62) - 1
+_VERSION = 7 << 76
+_VARIANT = 0b10 << 62
 
 # A generator of our own: `random.seed(1)` in a user's code must not make two processes draw the same ids.
 _bits = random.Random().getrandbits
@@ -35,7 +35,7 @@ def task_id() -> str:
     """A new id in the usual text form; greater than every id that this process made before, in any thread."""
     global _millisecond, _tail  # noqa: PLW0603 - the state that makes ids increase
     with _lock:
-        now = time.time_ns() // 1_000_000
+        now = time_ns() // 1_000_000
         if now > _millisecond:
             _millisecond = now
             _tail = _bits(_FRESH_BITS)
@@ -45,11 +45,10 @@ def task_id() -> str:
             if _tail >> _TAIL_BITS:
                 _millisecond += 1
                 _tail = _bits(_FRESH_BITS)
-        tail = _tail
-        value = _millisecond << 80
-    value |= _VERSION | (tail >> 62) << 64 | _VARIANT | tail & _LOW_62_BITS
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        moment, tail = _millisecond, _tail
+    low = _VARIANT | tail & _LOW_62_BITS
+    digits = (moment << 80 | _VERSION | tail >> 62 << 64 | low).to_bytes(16, "big")
+    return f"{digits[:4].hex()}-{digits[4:10].hex('-', 2)}-{digits[10:].hex()}"
 
 
 def _after_fork() -> None:

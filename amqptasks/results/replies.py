@@ -1,0 +1,73 @@
+"""Which results wait for a reply: the registry between the link, which receives replies, and those who wait."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+from weakref import KeyedRef
+
+from amqptasks.errors import ReplyLost
+from amqptasks.results.reply import parse
+from amqptasks.results.result import AsyncResult
+
+if TYPE_CHECKING:
+    from amqptasks.transport import Delivery
+
+
+class Replies:
+    """Results are held weakly: a reply that nobody waits for any more is dropped unread.
+
+    Thread-safe: any thread registers, the link's thread replies. `link_thread` is that thread's identity, once known;
+    `get()` refuses to wait there.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[str, KeyedRef[str, AsyncResult]] = {}
+        self.link_thread: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def register(self, task_id: str, task_name: str | None = None) -> AsyncResult:
+        """The result of a task that is about to be published. A second call for the same id gives the same result, so
+        that publishing a task again wakes whoever waits already."""
+        result = AsyncResult(task_id, task_name, self)
+        reference = KeyedRef(result, self._collected, task_id)
+        known = self._pending.setdefault(task_id, reference)
+        if known is reference:
+            return result
+        earlier = known()
+        if earlier is None:
+            self._pending[task_id] = reference
+        return earlier or result
+
+    def forget(self, task_id: str) -> None:
+        """Drop the reply to this task when it comes."""
+        self._pending.pop(task_id, None)
+
+    def reply(self, delivery: Delivery) -> None:
+        """Give a reply to who waits for it. Link thread only."""
+        self.link_thread = threading.get_ident()
+        reference = self._pending.get(delivery.properties.correlation_id or "")
+        result = reference() if reference else None
+        if result is None:
+            return
+        outcome = parse(delivery.body)
+        if outcome.final:
+            self.forget(result.id)
+        result.resolve(outcome)
+
+    def lost(self, reason: str) -> None:
+        """The channel broke that the replies would have come to. Link thread only."""
+        self.link_thread = threading.get_ident()
+        for reference in list(self._pending.values()):
+            result = reference()
+            if result is not None:
+                self.forget(result.id)
+                result.lose(ReplyLost(f"the reply to task {result.id} is lost: {reason}. The task is not affected"))
+
+    def _collected(self, reference: KeyedRef[str, AsyncResult]) -> None:
+        """Nobody holds this result any more. Any thread, at any moment: so it takes no lock."""
+        current = self._pending.pop(reference.key, None)
+        if current is not None and current is not reference:
+            self._pending.setdefault(reference.key, current)

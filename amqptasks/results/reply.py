@@ -1,0 +1,141 @@
+"""The body of a reply: Celery's result dictionary, both ways, so that either side may be Celery.
+
+    {"task_id", "status", "result", "traceback", "children"}
+
+An exception is `{"exc_type", "exc_message", "exc_module"}`: qualified name, arguments, module (what
+`prepare_exception` in `celery/backends/base.py` writes and `exception_to_python` reads).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from amqptasks import serializer
+from amqptasks.errors import ConfigurationError, RemoteError, ResultError, TaskRevoked
+
+FailureStatus = Literal["FAILURE", "REVOKED", "RETRY"]
+
+#: States in which `result` is an exception (celery/states.py, EXCEPTION_STATES).
+_EXCEPTION_STATES = frozenset({"FAILURE", "REVOKED", "RETRY"})
+
+#: States after which nothing more comes (celery/states.py, READY_STATES, and what `Reject` and `Ignore` lead to).
+_FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a reply says. `value` is the result (of a state of the user's own: its meta), `exception` set in its place
+    where the status says so."""
+
+    status: str
+    value: Any = None
+    exception: Exception | None = None
+    traceback: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """False for a state on the way, such as RETRY or PROGRESS: another reply follows."""
+        return self.status in _FINAL_STATES
+
+
+def success(task_id: str, value: object) -> bytes:
+    """The reply of a task that returned `value`. A value that JSON cannot carry makes it a failure that says so."""
+    try:
+        return _encode(task_id, "SUCCESS", value, None)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = f"the task ran, but its result cannot be sent: {error}. Return plain data, or set ignore_result"
+        return failure(task_id, ConfigurationError(problem), None)
+
+
+def failure(
+    task_id: str, exception: BaseException, traceback_text: str | None, status: FailureStatus = "FAILURE"
+) -> bytes:
+    """The reply of a task that raised; arguments that JSON cannot carry are sent as their `repr`."""
+    kind = type(exception)
+    described = {
+        "exc_type": kind.__qualname__,
+        "exc_message": [_sendable(argument) for argument in exception.args],
+        "exc_module": kind.__module__,
+    }
+    return _encode(task_id, status, described, traceback_text)
+
+
+def parse(body: bytes) -> Outcome:
+    """What a reply says, ours or Celery's. Never raises: bytes that are no reply are a FAILURE with a `ResultError`."""
+    try:
+        reply = serializer.decode(body)
+    except serializer.Undecodable as error:
+        return _unreadable(f"it is no JSON: {error}")
+    if not isinstance(reply, dict) or not isinstance(reply.get("status"), str):
+        return _unreadable("it is no result dictionary with a status")
+    status, result, text = reply["status"], reply.get("result"), reply.get("traceback")
+    traceback = text if isinstance(text, str) else None
+    if status not in _EXCEPTION_STATES:
+        return Outcome(status, result, None, traceback)
+    exception = _exception(result, traceback)
+    if status == "REVOKED" and not isinstance(exception, TaskRevoked):
+        exception = TaskRevoked(str(exception))
+    return Outcome(status, None, exception, traceback)
+
+
+def _encode(task_id: str, status: str, result: object, traceback: str | None) -> bytes:
+    reply = {"task_id": task_id, "status": status, "result": result, "traceback": traceback, "children": []}
+    return serializer.encode(reply, (result, traceback))
+
+
+def _sendable(argument: object) -> object:
+    try:
+        serializer.encode(argument)
+    except (TypeError, ValueError, RecursionError):
+        return _repr(argument)
+    return argument
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__qualname__}, whose repr raised {type(error).__name__}>"
+
+
+def _unreadable(problem: str) -> Outcome:
+    return Outcome("FAILURE", exception=ResultError(f"a reply came that cannot be read: {problem}"))
+
+
+def _exception(described: object, traceback: str | None) -> Exception:
+    """The exception itself where its class is imported here, else a `RemoteError` that describes it."""
+    if not isinstance(described, dict) or not isinstance(described.get("exc_type"), str):
+        return RemoteError("unknown", str(described), traceback)
+    name, module, message = described["exc_type"], described.get("exc_module"), described.get("exc_message", "")
+    arguments = tuple(message) if isinstance(message, list) else (message,)
+    kind = _class(module, name.split("."))
+    if kind is not None:
+        rebuilt = _rebuilt(kind, arguments)
+        if rebuilt is not None:
+            if traceback:
+                rebuilt.add_note(f"Remote traceback:\n{traceback}")
+            return rebuilt
+    text = ", ".join(map(str, arguments))
+    return RemoteError(f"{module}.{name}" if module else name, text, traceback)
+
+
+def _class(module: object, names: Iterable[str]) -> type[Exception] | None:
+    """Look the class up without running code: nothing is imported, and no `__getattr__` is asked.
+
+    Any other callable would let whoever can reply here run it with arguments of their choice.
+    """
+    found: object = sys.modules.get(module) if isinstance(module, str) else None
+    for name in names:
+        found = getattr(found, "__dict__", {}).get(name)
+    return found if isinstance(found, type) and issubclass(found, Exception) else None
+
+
+def _rebuilt(kind: type[Exception], arguments: tuple[object, ...]) -> Exception | None:
+    try:
+        exception = kind(*arguments)
+    except Exception:
+        return None
+    return exception if type(exception) is kind else None

@@ -1,0 +1,188 @@
+"""What `delay()` returns: the result of one task, once its reply is here."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from amqptasks.errors import ConfigurationError, ResultError, ResultTimeout
+
+if TYPE_CHECKING:
+    from amqptasks.results.replies import Replies
+    from amqptasks.results.reply import Outcome
+
+#: The state before a reply came, and that of a task whose reply cannot come any more.
+PENDING = "PENDING"
+LOST = "LOST"
+
+# One lock for all results: it is held for an instant, and a lock each would cost every call that nobody waits for.
+_lock = threading.Lock()
+
+
+class AsyncResult:
+    """The result of the task `id`; `task_name` is its name, where known.
+
+    Thread-safe. `await result` waits without blocking the event loop; `get()` blocks the thread.
+    """
+
+    __slots__ = ("__weakref__", "_latest", "_loss", "_replies", "_waiters", "id", "task_name")
+
+    def __init__(self, task_id: str, task_name: str | None = None, replies: Replies | None = None) -> None:
+        self.id = task_id
+        self.task_name = task_name
+        self._replies = replies
+        self._latest: Outcome | None = None
+        self._loss: ResultError | None = None
+        self._waiters: list[Callable[[], None]] | None = None
+
+    @classmethod
+    def without_reply(cls, task_id: str, task_name: str | None, why: str) -> AsyncResult:
+        """A result that will not come: `get()` raises `ResultError` with `why` at once."""
+        result = cls(task_id, task_name)
+        result._loss = ResultError(why)
+        return result
+
+    def __repr__(self) -> str:
+        return f"<AsyncResult {self.id} of {self.task_name or 'a task'}: {self.status}>"
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """The task's value; raises as `get()`. Bound it with `asyncio.timeout()`."""
+        if not self.ready():
+            yield from self._arrival().__await__()
+        return self._answer(propagate=True)
+
+    def get(self, timeout: float | None = None, propagate: bool = True) -> Any:
+        """Wait up to `timeout` seconds (None: for ever) for the task's value.
+
+        Raises what the task raised, unless `propagate` is False: then the exception is returned. `ResultTimeout` after
+        the time given, `ReplyLost` if the connection that waited for the reply broke, `ResultError` if the task was
+        sent without a wish for a reply, `ConfigurationError` in the thread that would have to receive the reply.
+        """
+        if not self.ready():
+            self._refuse_to_block_the_link()
+            arrived = threading.Event()
+            if self._add(arrived.set) and not arrived.wait(timeout):
+                self._remove(arrived.set)
+                if not self.ready():
+                    raise ResultTimeout(f"no result of {self.task_name or 'task'} {self.id} within {timeout:g} s")
+        return self._answer(propagate)
+
+    #: Celery's other name for it.
+    wait = get
+
+    def ready(self) -> bool:
+        """True when `get()` would not wait: the task ended, or its reply is lost."""
+        return self._loss is not None or (self._latest is not None and self._latest.final)
+
+    def successful(self) -> bool:
+        """True when the task returned."""
+        return self.status == "SUCCESS"
+
+    def failed(self) -> bool:
+        """True when the task raised."""
+        return self.status == "FAILURE"
+
+    @property
+    def status(self) -> str:
+        """PENDING until something is known, then SUCCESS, FAILURE, REVOKED, RETRY, REJECTED, IGNORED or a state of the
+        task's own; LOST when no reply can come any more."""
+        if self._loss is not None:
+            return LOST
+        return PENDING if self._latest is None else self._latest.status
+
+    @property
+    def result(self) -> Any:
+        """The value, or the exception; None until there is one."""
+        if self._loss is not None or self._latest is None:
+            return self._loss
+        return self._latest.value if self._latest.exception is None else self._latest.exception
+
+    @property
+    def traceback(self) -> str | None:
+        """Where the task raised, as text."""
+        return self._latest.traceback if self._latest else None
+
+    #: Celery's other names for them.
+    state = status
+    info = result
+
+    def forget(self) -> None:
+        """Wait for it no more: its reply will be dropped, and whoever waits now gets a `ResultError`."""
+        if self._replies is not None:
+            self._replies.forget(self.id)
+        if not self.ready():
+            self.lose(ResultError(f"the result of task {self.id} was forgotten"))
+
+    def resolve(self, outcome: Outcome) -> None:
+        """A reply came. Called by `Replies`."""
+        with _lock:
+            if self.ready():
+                return
+            self._latest = outcome
+            waiters = self._take_waiters() if outcome.final else ()
+        for wake in waiters:
+            wake()
+
+    def lose(self, error: ResultError) -> None:
+        """No reply can come any more. Called by `Replies`."""
+        with _lock:
+            if self.ready():
+                return
+            self._loss = error
+            waiters = self._take_waiters()
+        for wake in waiters:
+            wake()
+
+    def _answer(self, propagate: bool) -> Any:
+        if self._loss is not None:
+            raise self._loss
+        if self._latest is None:
+            raise ResultError(f"task {self.id} woke its waiter without a result")
+        if self._latest.exception is None:
+            return self._latest.value
+        if propagate:
+            # Without the frames of an earlier raise, which would pile up.
+            raise self._latest.exception.with_traceback(None)
+        return self._latest.exception
+
+    def _add(self, wake: Callable[[], None]) -> bool:
+        """False when there is nothing to wait for any more."""
+        with _lock:
+            if self.ready():
+                return False
+            self._waiters = [*(self._waiters or ()), wake]
+            return True
+
+    def _remove(self, wake: Callable[[], None]) -> None:
+        with _lock:
+            self._waiters = [waiter for waiter in self._waiters or () if waiter != wake] or None
+
+    def _take_waiters(self) -> list[Callable[[], None]]:
+        waiters, self._waiters = self._waiters or [], None
+        return waiters
+
+    async def _arrival(self) -> None:
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Future[None] = loop.create_future()
+
+        def settle() -> None:
+            if not arrived.done():
+                arrived.set_result(None)
+
+        def wake() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle)
+
+        if self._add(wake):
+            try:
+                await arrived
+            finally:
+                self._remove(wake)
+
+    def _refuse_to_block_the_link(self) -> None:
+        if self._replies is not None and self._replies.link_thread == threading.get_ident():
+            raise ConfigurationError(
+                "get() would wait for ever here: this thread receives the replies. Call it from another thread"
+            )
