@@ -24,7 +24,8 @@ from tests.harness.worker_process import WorkerFactory
 BROKER_FIXTURES = {"broker", "vhost", "proxy", "management", "own_broker", "worker_process"}
 KILLS = "own_broker"
 
-#: Why a session has no broker, and how many tests it skipped for that.
+#: How the reason of each test begins that had no broker; and why this session has none.
+NO_BROKER = "no RabbitMQ"
 no_broker = pytest.StashKey[list[str]]()
 
 
@@ -40,21 +41,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if KILLS in fixtures:
             item.add_marker("kills_broker")
         if item.get_closest_marker("kills_broker") and os.environ.get("AMQPTASKS_TEST_URL"):
-            item.add_marker(pytest.mark.skip(reason="stops its broker, and AMQPTASKS_TEST_URL names one to be left alone"))
-
-
-@pytest.fixture(autouse=True)
-def _count_tests_without_a_broker(request: pytest.FixtureRequest) -> Iterator[None]:
-    """`pytest.skip` in a session fixture is repeated for each of its tests; this only keeps the reason."""
-    yield
+            item.add_marker(
+                pytest.mark.skip(reason="stops its broker, and AMQPTASKS_TEST_URL names one to be left alone")
+            )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     reasons = config.stash[no_broker]
     if reasons:
-        outcome = "failed" if _ci() else "skipped"
-        skipped = len(terminalreporter.stats.get("error" if _ci() else "skipped", []))
-        terminalreporter.write_line(f"broker tests {outcome} for want of a RabbitMQ: {skipped} ({reasons[0]})", yellow=True)
+        outcome = "error" if _ci() else "skipped"
+        lacking = [report for report in terminalreporter.stats.get(outcome, []) if NO_BROKER in str(report.longrepr)]
+        terminalreporter.write_line(
+            f"{len(lacking)} broker tests not run, for want of a RabbitMQ: {reasons[0]}", yellow=True
+        )
 
 
 @pytest.fixture(scope="session")
@@ -125,8 +124,8 @@ def _start(purpose: str, request: pytest.FixtureRequest) -> StartedBroker:
     except NoBroker as error:
         request.config.stash[no_broker].append(str(error))
         if _ci():
-            pytest.fail(f"CI is set, and no RabbitMQ can be had: {error}", pytrace=False)
-        pytest.skip(f"no RabbitMQ: {error}")
+            pytest.fail(f"{NO_BROKER}, and CI is set: {error}", pytrace=False)
+        pytest.skip(f"{NO_BROKER}: {error}")
     try:
         node.start()
     except BaseException:
@@ -138,7 +137,9 @@ def _start(purpose: str, request: pytest.FixtureRequest) -> StartedBroker:
 def _management_url(url: str) -> str:
     named = os.environ.get("AMQPTASKS_TEST_MANAGEMENT_URL") or probe.management_url(url)
     if not named:
-        pytest.fail("AMQPTASKS_TEST_URL is set: set AMQPTASKS_TEST_MANAGEMENT_URL too (http://HOST:15672)", pytrace=False)
+        pytest.fail(
+            "AMQPTASKS_TEST_URL is set: set AMQPTASKS_TEST_MANAGEMENT_URL too (http://HOST:15672)", pytrace=False
+        )
     return named.rstrip("/")
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
+import tarfile
 import time
 from collections.abc import Mapping
 
 from amqptasks.brokers import probe
+from amqptasks.brokers.ports import choose
 from amqptasks.brokers.running import GUEST, Absent, Running, Wish
 from amqptasks.errors import BrokerUnreachable
 
@@ -96,10 +99,7 @@ class DockerNode:
 
     def _create(self) -> None:
         _docker("pull", "--quiet", self.image, timeout=PULL_WITHIN)
-        # Docker gives a free port at each start; chosen by us, it stays the same after a kill.
-        from amqptasks.brokers.ports import choose
-
-        ports = choose()
+        ports = choose()  # Docker's own choice would change with each start
         published = ("-p", f"127.0.0.1:{ports.amqp}:5672", "-p", f"127.0.0.1:{ports.management}:15672")
         _docker("create", "--name", self.name, "--hostname", "amqptasks", *published, self.image)
         lines = "".join(f"{key} = {value}\n" for key, value in self.configuration.items())
@@ -107,9 +107,6 @@ class DockerNode:
             self._copy_in(lines)
 
     def _copy_in(self, text: str) -> None:
-        import io
-        import tarfile
-
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             entry = tarfile.TarInfo(CONFIGURATION.rpartition("/")[2])

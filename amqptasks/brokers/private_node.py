@@ -3,10 +3,8 @@
 Everything it needs is in its folder, so any process of the same user can stop, kill or start it again:
 
     node.json          name and ports, chosen once
-    rabbitmq.conf, advanced.config, enabled_plugins
+    rabbitmq.conf, advanced.config, enabled_plugins      written at each start
     data/  log/  home/ (the Erlang cookie)  pid  output
-
-Variables of the environment: https://www.rabbitmq.com/docs/configure#supported-environment-variables
 """
 
 from __future__ import annotations
@@ -19,8 +17,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from amqptasks.brokers import probe, vm
-from amqptasks.brokers.installation import find_installation, inside
+from amqptasks.brokers import probe, surroundings, vm
+from amqptasks.brokers.installation import find_installation
 from amqptasks.brokers.ports import Ports, load_or_choose
 from amqptasks.brokers.running import GUEST
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
@@ -36,9 +34,6 @@ LOOK_EVERY = 0.1
 
 #: A command of rabbitmqctl starts an Erlang of its own: one second usually, this many on a busy machine.
 COMMAND_WITHIN = 60.0
-
-#: Erlang's distribution listens on all addresses otherwise, and whoever has the cookie can do everything.
-LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
 
 
 class PrivateNode:
@@ -91,7 +86,8 @@ class PrivateNode:
     def start(self, timeout: float = STARTS_WITHIN) -> None:
         """Start it, unless it runs, and wait until AMQP and the management API answer.
 
-        Raises `BrokerUnreachable`, with the end of its output, when it ends, or does not serve within `timeout` seconds.
+        Raises `BrokerUnreachable`, with the end of its output, when it ends or does not serve within `timeout`
+        seconds.
         """
         launcher = None if self.running else self._launch()
         deadline = time.monotonic() + timeout
@@ -145,7 +141,7 @@ class PrivateNode:
 
     def _launch(self) -> int:
         """Start the server's script as nobody's child, so that it outlives us and leaves no zombie; its process id."""
-        self._write_configuration()
+        surroundings.write(self.folder, self.ports, self.configuration, self.advanced)
         (self.folder / "pid").unlink(missing_ok=True)  # of the last run
         background = 'exec 3>&1 >"$0" 2>&1 </dev/null; "$@" 3>&- & echo $! >&3'
         command = ["sh", "-c", background, str(self.folder / "output"), *self.installation.command("rabbitmq-server")]
@@ -160,51 +156,8 @@ class PrivateNode:
         )
         return int(done.stdout)
 
-    def _write_configuration(self) -> None:
-        for name in ("data", "log", "home", "conf.d"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        settings = {
-            "listeners.tcp.default": f"127.0.0.1:{self.ports.amqp}",
-            "management.tcp.ip": "127.0.0.1",
-            "management.tcp.port": str(self.ports.management),
-            **self.configuration,
-        }
-        lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
-        (self.folder / "rabbitmq.conf").write_text(lines)
-        (self.folder / "advanced.config").write_text(f"{self.advanced}.\n")
-        (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
-        cookie = self.folder / "home" / ".erlang.cookie"
-        if not cookie.exists():
-            cookie.touch(mode=0o600)
-            cookie.write_text(os.urandom(20).hex())
-            cookie.chmod(0o400)  # Erlang refuses a cookie that others could read
-
     def _environment(self) -> dict[str, str]:
-        """Nothing is inherited but PATH: a RABBITMQ_ or ERL_ variable of the user's would point at another node."""
-        folder = inside(self.folder, self.installation.root)
-        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        return {
-            "PATH": path if self.installation.root else f"{os.environ.get('PATH', os.defpath)}:{path}",
-            "LANG": "C.UTF-8",
-            "HOME": str(folder / "home"),
-            "RABBITMQ_NODENAME": self.name,
-            "RABBITMQ_DIST_PORT": str(self.ports.distribution),
-            "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),  # else /etc/rabbitmq/rabbitmq-env.conf is read
-            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
-            "RABBITMQ_CONFIG_FILES": str(folder / "conf.d"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
-            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
-            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "data" / "config"),
-            "RABBITMQ_LOG_BASE": str(folder / "log"),
-            "RABBITMQ_LOGS": str(folder / "log" / "rabbit.log"),
-            "RABBITMQ_PID_FILE": str(folder / "pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": LOOPBACK_ONLY,
-            "RABBITMQ_CTL_ERL_ARGS": LOOPBACK_ONLY,
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(self.ports.epmd),
-            "ERL_CRASH_DUMP": str(folder / "log" / "erl_crash.dump"),
-        }
+        return surroundings.environment(self.folder, self.ports, self.installation.root)
 
     def _signal(self, number: signal.Signals) -> int | None:
         process = vm.find(self.folder / "pid", self.name)

@@ -53,7 +53,7 @@ def version(url: str, timeout: float = ANSWER_WITHIN) -> str:
         connection = pika.BlockingConnection(wanted)
     except (OSError, exceptions.AMQPError) as error:
         raise ConnectionError(_in_words(error)) from error
-    properties = connection._impl.server_properties  # no public door in pika 1.4
+    properties = connection._impl.server_properties or {}  # no public door in pika 1.4
     connection.close()
     return _version(properties)
 
@@ -73,8 +73,8 @@ def management_url(url: str) -> str | None:
     """The management API of the broker at `url`, where it is at its usual port; else None."""
     wanted = parameters(url)
     candidate = f"http://{wanted.host}:{MANAGEMENT_PORT}"
-    credentials = wanted.credentials
-    return candidate if management_answers(candidate, credentials.username, credentials.password) else None
+    user, password = (str(getattr(wanted.credentials, name)) for name in ("username", "password"))
+    return candidate if management_answers(candidate, user, password) else None
 
 
 def _version(properties: dict[str, object]) -> str:

@@ -16,8 +16,9 @@ GUEST = "guest"
 class Running:
     """A RabbitMQ that speaks AMQP and lets us in.
 
-    `kind` is how it was had: `given`, `localhost`, `private node` or `docker`. `url` may carry a password: print `shown(url)`. `management_url` is None where the management API was not found. `started`
-    is True when amqptasks started it, and so may stop it. `folder` is where a private node keeps its data.
+    `kind` is how it was had: `given`, `localhost`, `private node` or `docker`. `url` may carry a password: print
+    `shown(url)`. `management_url` is None where the management API was not found. `started` is True when amqptasks
+    started it, and so may stop it. `folder` is where a private node keeps its data.
     """
 
     kind: str

@@ -1,0 +1,74 @@
+"""The command line. Each command lives in a module of its own, imported when it is asked for, not before."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from amqptasks.cli.failures import exit_code
+from amqptasks.cli.target import Target, accept_target_options, target_options
+
+#: Name and one line for each command. `amqptasks.cli.NAME` exports it as `command`.
+COMMANDS = {
+    "declare": "Bring a topology to the broker: exchanges, queues, bindings, delays.",
+    "worker": "Run tasks from one or more queues.",
+    "call": "Send one task, and wait for its result if you like.",
+    "dead": "List, show, replay and purge dead-lettered tasks.",
+    "broker": "Find or start a RabbitMQ for those who have none.",
+    "demo": "See tasks flow, fail, come back and be dead-lettered.",
+    "doctor": "Say what the broker can do, what is wrong, and how to mend it.",
+}
+
+EXAMPLES = """\b
+Examples:
+  amqptasks broker start --install          a RabbitMQ, if you have none
+  amqptasks -A hello worker -Q default -c 4  run the tasks of hello.py
+  amqptasks -A hello call hello.add 2 3 --wait
+  amqptasks dead list default --broker amqp://guest:guest@localhost/
+
+\b
+Exit status:
+  0  done            1  something you wrote cannot work     2  wrong use of the command line
+  3  no broker, or it refused                               4  an object exists with other properties
+"""
+
+
+class Commands(click.Group):
+    """Knows every command by name, imports one, and turns our errors into a line and an exit status."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"amqptasks.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - our own modules
+        accept_target_options(command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        from amqptasks.errors import AmqptasksError
+
+        try:
+            return super().invoke(ctx)
+        except AmqptasksError as error:
+            click.secho(f"amqptasks: {error}", fg="red", err=True)
+            ctx.exit(exit_code(error))
+
+
+@click.command(cls=Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@target_options
+@click.version_option(package_name="amqptasks")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Tasks on RabbitMQ: declared topology, confirmed publishing, workers that lose nothing.
+
+    -A and --broker may stand before or after the command's name.
+    """
+    ctx.ensure_object(Target)

@@ -126,7 +126,9 @@ class Management:
     def delete_queue(self, name: str) -> None:
         self.request("DELETE", "queues", self.vhost, name)
 
-    def set_policy(self, name: str, pattern: str, apply_to: str = "queues", priority: int = 0, **definition: Any) -> None:
+    def set_policy(
+        self, name: str, pattern: str, apply_to: str = "queues", priority: int = 0, **definition: Any
+    ) -> None:
         """Keys of the definition with `_` for `-`: `max_length=5`."""
         body = {
             "pattern": pattern,

@@ -73,9 +73,7 @@ def new_node(purpose: str, configuration: dict[str, str] | None = None) -> Node:
             raise NoBroker(str(error)) from None
         if isinstance(found, str):
             return DockerNode(f"amqptasks-test-{os.getpid()}-{purpose}", image=found, configuration=settings)
-        return PrivateNode(
-            _folder(purpose, found), root=found, configuration=settings, advanced=FREQUENT_SAMPLES
-        )
+        return PrivateNode(_folder(purpose, found), root=found, configuration=settings, advanced=FREQUENT_SAMPLES)
     if find_installation() is not None:
         return PrivateNode(_folder(purpose, None), configuration=settings, advanced=FREQUENT_SAMPLES)
     refusal = docker.unusable()

@@ -13,7 +13,10 @@ LOOK_EVERY = 0.02
 
 
 def wait_for(
-    predicate: Callable[[], Value], timeout: float = 10.0, message: str | Callable[[], str] = "", every: float = LOOK_EVERY
+    predicate: Callable[[], Value],
+    timeout: float = 10.0,
+    message: str | Callable[[], str] = "",
+    every: float = LOOK_EVERY,
 ) -> Value:
     """Call `predicate` until it returns something true, and return that.
 
@@ -32,5 +35,7 @@ def wait_for(
             return value
         if time.monotonic() > deadline:
             words = message() if callable(message) else message
-            raise AssertionError(f"not within {timeout:g} s: {words or predicate}; last: {refused or value!r}") from refused
+            raise AssertionError(
+                f"not within {timeout:g} s: {words or predicate}; last: {refused or value!r}"
+            ) from refused
         time.sleep(every)

@@ -119,7 +119,9 @@ class WorkerFactory:
         """
         if source is not None:
             (self.folder / f"{module}.py").write_text(source)
-        return self.command("-A", module, "worker", *arguments, broker_url=broker_url, environment=environment, ready=ready)
+        return self.command(
+            "-A", module, "worker", *arguments, broker_url=broker_url, environment=environment, ready=ready
+        )
 
     def command(
         self,
