@@ -1,0 +1,169 @@
+"""What a publisher hears about its message."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from amqptasks.errors import MessageTooLarge, Nacked, PublishError, PublishRejected, Unroutable
+from amqptasks.transport import Outgoing, Properties
+from tests.conformance.transport import Transport
+
+
+def test_a_confirmed_message_is_in_its_queue(transport: Transport) -> None:
+    queue = transport.queue()
+    transport.send(queue, "1")
+    assert transport.ready(queue) == 1
+
+
+def test_body_and_properties_arrive_as_they_were_sent(transport: Transport) -> None:
+    queue = transport.queue()
+    properties = Properties(
+        content_type="application/json",
+        content_encoding="utf-8",
+        headers={
+            "text": "é",
+            "number": 2**40,
+            "negative": -1,
+            "true": True,
+            "none": None,
+            "bytes": b"\x00\xff",
+            "list": [1, "two", {"three": 3}],
+            "table": {"a": {"b": []}},
+            "time": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        },
+        priority=7,
+        correlation_id="c",
+        reply_to="r",
+        expiration="60000",
+        message_id="m",
+        timestamp=1_700_000_000,
+        type="t",
+        app_id="a",
+    )
+    transport.session.publish(Outgoing("", queue, bytes(range(256)), properties))
+    delivery = transport.drain(queue)[0]
+    assert delivery.body == bytes(range(256))
+    received = delivery.properties
+    received.headers = {name: value for name, value in (received.headers or {}).items() if name != "x-delivery-count"}
+    assert received == properties
+
+
+def test_what_the_publisher_changes_afterwards_changes_nothing(transport: Transport) -> None:
+    queue = transport.queue()
+    headers: dict[str, object] = {"list": [1]}
+    transport.session.publish(Outgoing("", queue, b"", Properties(headers=headers)))
+    headers["list"] = headers["new"] = None
+    received = transport.drain(queue)[0].properties.headers or {}
+    assert received.get("list") == [1]
+    assert "new" not in received
+
+
+def test_a_message_that_no_queue_takes_is_unroutable(transport: Transport) -> None:
+    with pytest.raises(Unroutable, match="nowhere"):
+        transport.send("nowhere", "1")
+    with pytest.raises(Unroutable):
+        transport.session.publish(Outgoing("", "nowhere", b"", Properties()))
+
+
+def test_without_mandatory_a_message_may_vanish(transport: Transport) -> None:
+    transport.send("nowhere", "1", mandatory=False)
+    transport.session.publish(Outgoing("", "nowhere", b"", Properties(), mandatory=False))
+
+
+def test_a_missing_exchange_rejects_the_message_alone(transport: Transport) -> None:
+    queue = transport.queue()
+    transport.send(queue, "before")
+    with pytest.raises(PublishRejected, match="missing"):
+        transport.publish("missing", "1")
+    with pytest.raises(PublishRejected, match="missing"):
+        transport.session.publish(Outgoing("missing", "", b"", Properties()))
+    transport.send(queue, "after")
+    assert transport.bodies(queue) == ["before", "after"]
+
+
+def test_an_error_names_the_message(transport: Transport) -> None:
+    with pytest.raises(PublishError) as caught:
+        transport.publish("missing", "1", correlation_id="task-1")
+    assert caught.value.message_id == "task-1"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"expiration": "1.5"}, {"headers": {"number": 1.5}}, {"headers": {"thing": object()}}], ids=str
+)
+def test_a_property_that_cannot_be_sent_rejects_the_message_alone(
+    transport: Transport, wrong: dict[str, object]
+) -> None:
+    queue = transport.queue()
+    with pytest.raises(PublishRejected):
+        transport.send(queue, "1", **wrong)
+    transport.send(queue, "after")
+    assert transport.bodies(queue) == ["after"]
+
+
+def test_a_routing_key_has_255_bytes_at_most(transport: Transport) -> None:
+    transport.send("k" * 255, "1", mandatory=False)
+    with pytest.raises(PublishRejected):
+        transport.send("k" * 256, "1", mandatory=False)
+
+
+def test_a_body_over_the_limit_is_too_large(transport: Transport) -> None:
+    limit = transport.capabilities.maximum_message_size
+    if limit > 2**25:
+        pytest.skip(f"this release takes {limit} bytes: more than a test should send")
+    queue = transport.queue()
+    with pytest.raises(MessageTooLarge, match=str(limit)):
+        transport.send(queue, "x" * (limit + 1))
+    assert transport.ready(queue) == 0
+
+
+def test_an_internal_exchange_takes_messages_from_exchanges_only(transport: Transport) -> None:
+    from amqptasks.entities import Exchange
+
+    transport.session.declare_exchange(Exchange("inner", "fanout", internal=True))
+    outer = transport.exchange("fanout")
+    transport.bind_exchange(outer, "inner")
+    queue = transport.bound_queue("inner")
+    with pytest.raises(PublishRejected):
+        transport.publish("inner", "1")
+    transport.publish(outer, "2")
+    assert transport.bodies(queue) == ["2"]
+
+
+def test_a_full_queue_nacks(transport: Transport) -> None:
+    queue = transport.queue(type="classic", max_length=1, overflow="reject-publish")
+    transport.send(queue, "1")
+    with pytest.raises(Nacked):
+        transport.send(queue, "2")
+    with pytest.raises(Nacked):
+        transport.session.publish(Outgoing("", queue, b"3", Properties()))
+    assert transport.bodies(queue) == ["1"]
+    transport.send(queue, "4")
+    assert transport.bodies(queue) == ["4"]
+
+
+def test_a_full_quorum_queue_nacks_in_the_end(transport: Transport) -> None:
+    queue = transport.queue(max_length=2, overflow="reject-publish")
+    with pytest.raises(Nacked):
+        transport.send(queue, *map(str, range(20)))
+    assert 2 <= transport.ready(queue) < 20  # RabbitMQ may overshoot, memory:// does not
+    assert not transport.is_memory or transport.ready(queue) == 2
+
+
+def test_a_nacked_message_is_stored_where_there_was_room(transport: Transport) -> None:
+    exchange = transport.exchange("fanout")
+    full = transport.queue(type="classic", max_length=1, overflow="reject-publish")
+    free = transport.queue()
+    for queue in (full, free):
+        transport.bind(exchange, queue)
+    transport.publish(exchange, "1")
+    with pytest.raises(Nacked):
+        transport.publish(exchange, "2")
+    assert (transport.bodies(full), transport.bodies(free)) == (["1"], ["1", "2"])
+
+
+def test_a_byte_limit_counts_bodies(transport: Transport) -> None:
+    queue = transport.queue(type="classic", max_length_bytes=10)
+    transport.send(queue, "aaaa", "bbbb", "cccc")
+    assert transport.bodies(queue) == ["bbbb", "cccc"]
