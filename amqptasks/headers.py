@@ -46,17 +46,22 @@ def read(given: Mapping[str, object]) -> tuple[dict[str, Any], Headers]:
 
 def short(value: object) -> str:
     """At most 80 characters of a value from outside, for a sentence."""
-    text = ascii(value[:80] if isinstance(value, str | bytes) else value)
+    try:
+        text = ascii(value[:80] if isinstance(value, str | bytes) else value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list in a list in a list ...
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _identifier(name: str, value: object, fields: dict[str, Any]) -> None:
-    if (
-        not isinstance(value, str)
-        or not value
-        or (len(value) * 4 > _LONGEST_ID and len(value.encode(errors="replace")) > _LONGEST_ID)
-    ):
+    if not isinstance(value, str) or not value or len(value.encode(errors="replace")) > _LONGEST_ID:
         raise Wrong("header", f"header {name!r} is {short(value)}, not a text of 1 to {_LONGEST_ID} bytes")
+    fields[name] = value
+
+
+def _name(name: str, value: object, fields: dict[str, Any]) -> None:
+    if not isinstance(value, str) or not value:
+        raise Wrong("header", f"header {name!r} is {short(value)}, not a name")
     fields[name] = value
 
 
@@ -98,7 +103,7 @@ def _is_limit(value: object) -> bool:
 
 
 _READERS: dict[str, Callable[[str, object, dict[str, Any]], None]] = {
-    "task": _text,
+    "task": _name,
     "id": _identifier,
     "root_id": _text,
     "parent_id": _text,

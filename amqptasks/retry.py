@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random as _random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import inf, isfinite, ldexp
 from typing import Any
@@ -53,7 +53,7 @@ class RetryPolicy:
         object.__setattr__(self, "delays", tuple(_seconds("delays", value) for value in self.delays))
         for name in ("retry_backoff", "retry_backoff_max", "default_retry_delay"):
             object.__setattr__(self, name, _seconds(name, getattr(self, name)))
-        if not 0 <= self.jitter <= 1:
+        if not isinstance(self.jitter, int | float) or not 0 <= self.jitter <= 1:
             raise ConfigurationError(f"jitter is {self.jitter!r}: give a fraction from 0 to 1 (0.1 for 10 %)")
 
     @classmethod
@@ -133,7 +133,7 @@ def _seconds(name: str, value: Any) -> float:
 
 
 def _error_types(name: str, value: Any) -> ErrorTypes:
-    types = (value,) if isinstance(value, type) else tuple(value)
+    types = tuple(value) if isinstance(value, Iterable) and not isinstance(value, type) else (value,)
     for kind in types:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise ConfigurationError(f"{name} has {kind!r} in it: give exception classes, as {name}=(OSError,)")

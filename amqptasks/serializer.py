@@ -69,8 +69,8 @@ def decode(text: bytes) -> Any:
         return json.loads(text.decode(), object_hook=_untag)
     except RecursionError:
         raise Undecodable("nested too deeply") from None
-    except (ValueError, ArithmeticError, TypeError, AttributeError) as error:
-        # The last three: a tag whose value has the wrong type, say {"__type__": "decimal", "__value__": []}.
+    except (ValueError, ArithmeticError, TypeError, AttributeError, LookupError) as error:
+        # All but the first: a tag whose value has the wrong type, say {"__type__": "decimal", "__value__": []}.
         raise Undecodable(str(error) or type(error).__name__) from None
 
 

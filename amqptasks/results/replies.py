@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import KeyedRef
 
 from amqptasks.errors import ReplyLost
@@ -22,16 +22,16 @@ class Replies:
     """
 
     def __init__(self) -> None:
-        self._pending: dict[str, KeyedRef[str, AsyncResult]] = {}
+        self._pending: dict[str, KeyedRef[str, AsyncResult[Any]]] = {}
         self.link_thread: int | None = None
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    def register(self, task_id: str, task_name: str | None = None) -> AsyncResult:
+    def register(self, task_id: str, task_name: str | None = None) -> AsyncResult[Any]:
         """The result of a task that is about to be published. A second call for the same id gives the same result, so
         that publishing a task again wakes whoever waits already."""
-        result = AsyncResult(task_id, task_name, self)
+        result: AsyncResult[Any] = AsyncResult(task_id, task_name, self)
         reference = KeyedRef(result, self._collected, task_id)
         known = self._pending.setdefault(task_id, reference)
         if known is reference:
@@ -66,7 +66,7 @@ class Replies:
                 self.forget(result.id)
                 result.lose(ReplyLost(f"the reply to task {result.id} is lost: {reason}. The task is not affected"))
 
-    def _collected(self, reference: KeyedRef[str, AsyncResult]) -> None:
+    def _collected(self, reference: KeyedRef[str, AsyncResult[Any]]) -> None:
         """Nobody holds this result any more. Any thread, at any moment: so it takes no lock."""
         current = self._pending.pop(reference.key, None)
         if current is not None and current is not reference:

@@ -97,7 +97,7 @@ def _sendable(argument: object) -> object:
 def _repr(value: object) -> str:
     try:
         return repr(value)
-    except Exception as error:
+    except Exception as error:  # the user's __repr__ may raise anything, and the failure must be told all the same
         return f"<{type(value).__qualname__}, whose repr raised {type(error).__name__}>"
 
 
@@ -134,8 +134,10 @@ def _class(module: object, names: Iterable[str]) -> type[Exception] | None:
 
 
 def _rebuilt(kind: type[Exception], arguments: tuple[object, ...]) -> Exception | None:
+    """None where the class makes something else of its own arguments; `RemoteError` then tells them unchanged."""
     try:
         exception = kind(*arguments)
-    except Exception:
+        same = type(exception) is kind and exception.args == arguments
+    except Exception:  # a constructor that wants other arguments than it kept, and raises whatever it likes
         return None
-    return exception if type(exception) is kind else None
+    return exception if same else None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from amqptasks.errors import ConfigurationError, ResultError, ResultTimeout
 
 if TYPE_CHECKING:
     from amqptasks.results.replies import Replies
     from amqptasks.results.reply import Outcome
+
+R = TypeVar("R")
 
 #: The state before a reply came, and that of a task whose reply cannot come any more.
 PENDING = "PENDING"
@@ -21,8 +23,8 @@ LOST = "LOST"
 _lock = threading.Lock()
 
 
-class AsyncResult:
-    """The result of the task `id`; `task_name` is its name, where known.
+class AsyncResult(Generic[R]):
+    """The result of the task `id`, of type `R`; `task_name` is its name, where known.
 
     Thread-safe. `await result` waits without blocking the event loop; `get()` blocks the thread.
     """
@@ -38,22 +40,29 @@ class AsyncResult:
         self._waiters: list[Callable[[], None]] | None = None
 
     @classmethod
-    def without_reply(cls, task_id: str, task_name: str | None, why: str) -> AsyncResult:
+    def without_reply(cls, task_id: str, task_name: str | None, why: str) -> AsyncResult[Any]:
         """A result that will not come: `get()` raises `ResultError` with `why` at once."""
-        result = cls(task_id, task_name)
+        result: AsyncResult[Any] = cls(task_id, task_name)
         result._loss = ResultError(why)
         return result
 
     def __repr__(self) -> str:
         return f"<AsyncResult {self.id} of {self.task_name or 'a task'}: {self.status}>"
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def __await__(self) -> Generator[Any, None, R]:
         """The task's value; raises as `get()`. Bound it with `asyncio.timeout()`."""
         if not self.ready():
             yield from self._arrival().__await__()
-        return self._answer(propagate=True)
+        value: R = self._answer(propagate=True)
+        return value
 
-    def get(self, timeout: float | None = None, propagate: bool = True) -> Any:
+    @overload
+    def get(self, timeout: float | None = None, propagate: Literal[True] = True) -> R: ...
+
+    @overload
+    def get(self, timeout: float | None = None, *, propagate: bool) -> R | Exception: ...
+
+    def get(self, timeout: float | None = None, propagate: bool = True) -> R | Exception:
         """Wait up to `timeout` seconds (None: for ever) for the task's value.
 
         Raises what the task raised, unless `propagate` is False: then the exception is returned. `ResultTimeout` after
@@ -67,7 +76,8 @@ class AsyncResult:
                 self._remove(arrived.set)
                 if not self.ready():
                     raise ResultTimeout(f"no result of {self.task_name or 'task'} {self.id} within {timeout:g} s")
-        return self._answer(propagate)
+        answer: R | Exception = self._answer(propagate)
+        return answer
 
     #: Celery's other name for it.
     wait = get
