@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.topology.arguments import fitting
 from amqptasks.topology.topology import DeadLetter, QueueSettings, Topology
 
 #: The broker's delivery limit lies this much above the worker's: the worker, which knows the reason, comes first; the
@@ -113,7 +114,8 @@ def _classic(settings: QueueSettings) -> Queue:
         arguments |= _dead_letters_to(settings.dead_letter)
     if settings.max_priority is not None:
         arguments["x-max-priority"] = settings.max_priority
-    return Queue(settings.name, arguments=arguments | _common(settings) | dict(settings.arguments))
+    # Settings made for a quorum queue may hold arguments that a classic one refuses.
+    return Queue(settings.name, arguments=arguments | _common(settings) | fitting(settings.arguments, "classic"))
 
 
 def _stream(settings: QueueSettings) -> Queue:

@@ -1,0 +1,181 @@
+"""What a topology must keep as a whole: names, references, and that every route reaches a queue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from amqptasks.errors import TopologyError
+from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.topology.delays import due
+from amqptasks.topology.document import Where
+from amqptasks.topology.reach import queues_reached
+from amqptasks.topology.topology import BUILT_IN, ExchangeType, Source, Topology, did_you_mean
+
+#: AMQP's short string, the type of names and routing keys: 255 bytes.
+LONGEST_NAME = 255
+
+#: From 4.3.5 on RabbitMQ refuses topic binding keys with more `#`.
+MOST_HASHES = 2
+
+#: How a headers exchange may compare (https://www.rabbitmq.com/docs/exchanges#headers).
+HEADERS_MATCHES = ("all", "any", "all-with-x", "any-with-x")
+
+#: Beginnings of names that are somebody's: ours, and AMQP's, where the broker refuses (403).
+RESERVED = ("amqptasks.", "amq.")
+
+#: Makes the error for a problem at a place, with a hint.
+Fail = Callable[[str, Where, str | None], TopologyError]
+
+
+def check(topology: Topology, without_key: Mapping[Where, bool], fail: Fail) -> None:
+    """Raises the first problem found. `without_key` names the bindings that give no routing key."""
+    for problem, where, hint in _problems(topology, without_key):
+        raise fail(problem, where, hint)
+
+
+def is_known(topology: Topology, exchange: str) -> bool:
+    return exchange in topology.exchanges or exchange in BUILT_IN
+
+
+_Problem = tuple[str, Where, str | None]
+
+
+def _problems(topology: Topology, without_key: Mapping[Where, bool]) -> Iterator[_Problem]:
+    for name in topology.exchanges:
+        yield from _name(name, ("exchanges", name), due(name))
+    for queue in topology.queues.values():
+        longest = max([queue.name, queue.dead_letter or "", queue.due or ""], key=len)
+        yield from _name(queue.name, ("queues", queue.name), longest)
+    yield from _collisions(topology)
+    for exchange in topology.exchanges.values():
+        where: Where = ("exchanges", exchange.name)
+        yield from _bindings(topology, exchange.bindings, where, without_key)
+        alternate = exchange.alternate_exchange
+        if alternate is not None and not is_known(topology, alternate):
+            yield _no_exchange(topology, alternate, (*where, "alternate_exchange"))
+    for queue in topology.queues.values():
+        yield from _bindings(topology, queue.bindings, ("queues", queue.name), without_key)
+        longest_delay = max(queue.retry.delays, default=0.0) if queue.retry else 0.0
+        longest_delay = max(longest_delay, (queue.retry.max or 0.0) if queue.retry else 0.0)
+        if longest_delay > topology.longest_delay:
+            yield "waits longer than `delays.max` allows", ("queues", queue.name, "retry"), "Raise `delays: {max: ...}`"
+    default = topology.default_queue
+    if default is not None:
+        yield from _queue(topology, default, ("default_queue",))
+    yield from _routes(topology)
+
+
+def _name(name: str, where: Where, longest: str) -> Iterator[_Problem]:
+    if not name:
+        yield "a name must not be empty", where, None
+    for prefix in RESERVED:
+        if name.startswith(prefix):
+            owner = "amqptasks" if prefix == "amqptasks." else "the AMQP standard"
+            yield f"names that begin with `{prefix}` belong to {owner}", where, "Choose another name"
+    if len(longest.encode()) > LONGEST_NAME:
+        generated = f", and `{longest[:20]}...` is generated from it" if longest != name else ""
+        yield f"the name is too long: AMQP's limit is {LONGEST_NAME} bytes{generated}", where, "Choose a shorter name"
+
+
+def _collisions(topology: Topology) -> Iterator[_Problem]:
+    generated: dict[str, str] = {}
+    for queue in topology.queues.values():
+        for name in (queue.dead_letter, queue.due):
+            if name is not None:
+                generated[name] = queue.name
+    for name in topology.queues:
+        if name in generated:
+            hint = "Rename it, or set `dead_letter: false` there" if name.endswith(".dead") else "Rename it"
+            problem = f"a queue of this name is generated for the queue `{generated[name]}`"
+            yield problem, ("queues", name), hint
+
+
+def _bindings(
+    topology: Topology, bindings: tuple[Source, ...], owner: Where, without_key: Mapping[Where, bool]
+) -> Iterator[_Problem]:
+    for index, binding in enumerate(bindings):
+        where = (*owner, "bindings", index)
+        if binding.exchange == QUEUES_EXCHANGE:
+            hint = "Remove the binding: `queue:` in a route is enough"
+            yield "every queue is bound there under its own name", (*where, "exchange"), hint
+        kind = topology.exchange_type(binding.exchange)
+        if kind is None:
+            yield _no_exchange(topology, binding.exchange, (*where, "exchange"))
+            return
+        yield from _routing_key(kind, binding, where, without_key.get(where, False))
+        compared = binding.arguments.get("x-match", "all")
+        if kind == "headers" and compared not in HEADERS_MATCHES:
+            yield "must be all, any, all-with-x or any-with-x", (*where, "arguments", "x-match"), None
+
+
+def _routing_key(kind: ExchangeType, binding: Source, where: Where, missing: bool) -> Iterator[_Problem]:
+    if missing and kind in ("direct", "topic"):
+        hint = 'Add `routing_key:`; for the empty key write ""'
+        yield f"a binding to the {kind} exchange `{binding.exchange}` needs a `routing_key`", where, hint
+    if len(binding.routing_key.encode()) > LONGEST_NAME:
+        yield f"is too long: AMQP's limit is {LONGEST_NAME} bytes", (*where, "routing_key"), None
+    if kind == "topic" and binding.routing_key.split(".").count("#") > MOST_HASHES:
+        hint = "RabbitMQ 4.3 refuses it; two suffice for any pattern that one queue needs"
+        yield "has more than two `#`", (*where, "routing_key"), hint
+
+
+def _routes(topology: Topology) -> Iterator[_Problem]:
+    for route in topology.routes:
+        text = f"/{route.pattern}/" if route.kind == "regex" else route.pattern
+        where: Where = ("routes", text)
+        if not route.pattern:
+            yield "a task name or pattern must not be empty", where, None
+        if route.kind == "regex":
+            yield from _regular_expression(route.pattern, where)
+        if route.queue is not None:
+            yield from _queue(topology, route.queue, (*where, "queue"))
+        elif route.exchange is None:
+            if topology.default_queue is None:
+                yield "leads nowhere: there is no default queue", where, "Add `queue:`, or `default_queue:` at the top"
+        else:
+            key = route.pattern if route.routing_key is None and route.kind == "exact" else route.routing_key
+            yield from _reaches(topology, route.exchange, key, where)
+
+
+def _reaches(topology: Topology, exchange: str, routing_key: str | None, where: Where) -> Iterator[_Problem]:
+    if exchange == QUEUES_EXCHANGE:
+        yield "is used through `queue:`", (*where, "exchange"), "Write `queue: NAME`"
+    if not is_known(topology, exchange):
+        yield _no_exchange(topology, exchange, (*where, "exchange"))
+        return
+    declared = topology.exchanges.get(exchange)
+    if declared is not None and declared.internal:
+        problem = f"the exchange `{exchange}` is internal: nobody can publish to it"
+        yield problem, (*where, "exchange"), "Route to the exchange it is bound to, or remove `internal: true`"
+    if len((routing_key or "").encode()) > LONGEST_NAME:
+        yield f"is too long: AMQP's limit is {LONGEST_NAME} bytes", (*where, "routing_key"), None
+    if not queues_reached(topology, exchange, routing_key):
+        keys = [source.routing_key for _, _, source in topology.bound_from.get(exchange, ())]
+        bound = f"Bound there: {', '.join(repr(key) for key in keys)}" if keys else "Nothing is bound there"
+        with_key = "" if routing_key is None else f" with routing key `{routing_key}`"
+        yield (
+            f"reaches no queue: exchange `{exchange}`{with_key}",
+            where,
+            did_you_mean(routing_key or "", tuple(keys), bound),
+        )
+
+
+def _regular_expression(pattern: str, where: Where) -> Iterator[_Problem]:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        yield f"is no regular expression: {error}", where, "A pattern without special meaning needs no slashes"
+
+
+def _queue(topology: Topology, name: str, where: Where) -> Iterator[_Problem]:
+    if name not in topology.queues:
+        hint = did_you_mean(name, topology.queues, "Declare it under `queues:`")
+        yield f"there is no queue `{name}`", where, hint
+    elif topology.queues[name].type == "stream":
+        yield f"`{name}` is a stream, and tasks need a queue", where, "Remove `type: stream` from it, or name another"
+
+
+def _no_exchange(topology: Topology, name: str, where: Where) -> _Problem:
+    known = (*topology.exchanges, *BUILT_IN)
+    return f"there is no exchange `{name}`", where, did_you_mean(name, known, "Declare it under `exchanges:`")

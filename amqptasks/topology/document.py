@@ -1,0 +1,237 @@
+"""A topology file, read: plain values, and for each the line it stands on.
+
+Reads YAML by its node tree, because the values alone no longer know their lines, and a plain reader lets the second
+of two equal keys win.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from amqptasks.errors import TopologyError
+
+#: Where a value stands: keys and list indices from the top.
+Where = tuple[str | int, ...]
+
+#: More values than any topology has; aliases of aliases can make a small file explode.
+LARGEST = 200_000
+
+_TAG = "tag:yaml.org,2002:"
+
+#: `${NAME}` and `${NAME:-default}`, as in a shell; `$${` is a literal `${`.
+_VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)\{|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\}|\{)")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file's content; `file` and `lines` are None and empty for a mapping that came from no file.
+
+    `written` holds the text of each scalar as it stands in the file, before variables were filled in: messages show
+    this, never what a variable holds.
+    """
+
+    value: object
+    file: str | None = None
+    lines: Mapping[Where, int] = field(default_factory=dict)
+    written: Mapping[Where, str] = field(default_factory=dict)
+
+    def error(self, problem: str, where: Where = (), hint: str | None = None) -> TopologyError:
+        """An error about the value at `where`, or about the nearest thing around it that has a line."""
+        line = next((self.lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in self.lines), None)
+        return TopologyError(problem, file=self.file, line=line, path=path(where) or None, hint=hint)
+
+
+def path(where: Where) -> str:
+    """`queues.emails.retry.delays[0]`; a key with other characters than those of a word is quoted."""
+    text = ""
+    for part in where:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + (part if re.fullmatch(r"[\w-]+", part) else f'"{part}"')
+    return text
+
+
+def read(file: str | os.PathLike[str], environment: Mapping[str, str]) -> Document:
+    """Raises `TopologyError` for a file that cannot be read or is no YAML, and for a variable that is not set."""
+    name = os.fspath(file)
+    try:
+        content = Path(name).read_bytes()
+    except OSError as error:
+        raise TopologyError(f"cannot be read: {error.strerror or error}", file=name) from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise TopologyError("is not UTF-8 text", file=name, line=line) from None
+    try:
+        nodes = list(yaml.compose_all(text, yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        raise _syntax(error, name) from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise TopologyError("holds a character that YAML does not allow", file=name, line=line) from None
+    except RecursionError:
+        raise TopologyError("is nested too deeply", file=name) from None
+    if not nodes or nodes[0] is None:
+        raise TopologyError("is empty", file=name, hint="Begin with `version: 1`, then `queues:`")
+    if len(nodes) > 1:
+        line = nodes[1].start_mark.line + 1
+        raise TopologyError("holds a second document", file=name, line=line, hint="Remove `---`, or make it two files")
+    return _Reader(name, environment).document(nodes[0])
+
+
+def substitute(text: str, environment: Mapping[str, str]) -> str:
+    """Fills variables in. Raises `LookupError`, whose text names the variable, for one that is not set."""
+
+    def value(found: re.Match[str]) -> str:
+        if found["escaped"]:
+            return "${"
+        name, default = found["name"], found["default"]
+        if name is None:
+            raise LookupError("`${` without a name and `}` after it")
+        set_to = environment.get(name)
+        if default is not None:
+            return set_to or default
+        if set_to is None:
+            raise LookupError(f"the environment variable {name} is not set")
+        return set_to
+
+    return _VARIABLE.sub(value, text)
+
+
+class _Reader:
+    """From nodes to values, of one file."""
+
+    def __init__(self, file: str, environment: Mapping[str, str]) -> None:
+        self._file = file
+        self._environment = environment
+        self._lines: dict[Where, int] = {}
+        self._written: dict[Where, str] = {}
+        self._open: set[int] = set()
+        self._loader = yaml.SafeLoader("")
+
+    def document(self, root: yaml.Node) -> Document:
+        value = self._value(root, ())
+        return Document(value, self._file, self._lines, self._written)
+
+    def _value(self, node: yaml.Node, where: Where) -> object:
+        self._lines.setdefault(where, node.start_mark.line + 1)
+        if len(self._lines) > LARGEST:
+            raise self._error(node, where, "the file holds too many values", "Aliases of aliases multiply")
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, where)
+        if id(node) in self._open:
+            raise self._error(node, where, "an alias refers to what it stands in")
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self._value(item, (*where, index)) for index, item in enumerate(node.value)]
+            assert isinstance(node, yaml.MappingNode)  # noqa: S101 - YAML has three kinds of nodes
+            return self._mapping(node, where)
+        finally:
+            self._open.discard(id(node))
+
+    def _mapping(self, node: yaml.MappingNode, where: Where) -> dict[str, object]:
+        found: dict[str, object] = {}
+        merged: list[yaml.Node] = []
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag == f"{_TAG}merge":
+                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                continue
+            key = self._key(key_node, where)
+            if key in seen:
+                noun = {"queues": "queues", "exchanges": "exchanges"}.get(str(where[0])) if len(where) == 1 else None
+                problem = f"two {noun} are named `{key}`" if noun else f"the key `{key}` is there twice"
+                raise self._error(key_node, (*where, key), problem, f"The first is on line {seen[key]}")
+            seen[key] = line
+            self._lines[(*where, key)] = line
+            found[key] = self._value(value_node, (*where, key))
+        for source in merged:  # explicit keys win, then the first that has the key (https://yaml.org/type/merge.html)
+            if not isinstance(source, yaml.MappingNode):
+                raise self._error(source, where, "`<<` must be given a mapping")
+            if id(source) in self._open:
+                raise self._error(source, where, "an alias refers to what it stands in")
+            self._open.add(id(source))
+            found = {**self._mapping(source, where), **found}
+            self._open.discard(id(source))
+        return found
+
+    def _key(self, node: yaml.Node, where: Where) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self._error(node, where, "a key must be text")
+        if node.tag != f"{_TAG}str":
+            raise self._error(
+                node, where, f"the key `{node.value}` is read as {_kind(node.tag)}", f'Quote it: "{node.value}"'
+            )
+        return self._filled(node, where)
+
+    def _scalar(self, node: yaml.ScalarNode, where: Where) -> object:
+        self._written[where] = node.value
+        if not node.tag.startswith(_TAG):
+            raise self._error(node, where, f"the tag `{node.tag}` means nothing here")
+        if node.tag == f"{_TAG}timestamp":  # a date is text to us
+            return node.value
+        if node.tag != f"{_TAG}str" or "${" not in node.value:
+            return self._constructed(node, where)
+        text = self._filled(node, where)
+        if node.style is not None:  # quoted or a block: stays text
+            return text
+        tag: str = self._loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+        if tag == f"{_TAG}timestamp":
+            return text
+        return self._constructed(yaml.ScalarNode(tag, text, node.start_mark, node.end_mark), where)
+
+    def _constructed(self, node: yaml.ScalarNode, where: Where) -> object:
+        try:
+            value: Hashable = self._loader.construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            raise self._error(node, where, f"cannot be read as {_kind(node.tag)}") from None
+        return value
+
+    def _filled(self, node: yaml.ScalarNode, where: Where) -> str:
+        try:
+            return substitute(node.value, self._environment)
+        except LookupError as error:
+            raise self._error(node, where, str(error.args[0]), _VARIABLE_HINT) from None
+
+    def _error(self, node: yaml.Node, where: Where, problem: str, hint: str | None = None) -> TopologyError:
+        line = node.start_mark.line + 1
+        return TopologyError(problem, file=self._file, line=line, path=path(where) or None, hint=hint)
+
+
+_VARIABLE_HINT = "Set it, or give a default: `${NAME:-default}`; a literal `${` is written `$${`"
+
+
+def _kind(tag: str) -> str:
+    names = {
+        "bool": "true or false",
+        "int": "a number",
+        "float": "a number",
+        "null": "nothing",
+        "binary": "binary data",
+    }
+    return names.get(tag.removeprefix(_TAG), tag.removeprefix(_TAG))
+
+
+def _syntax(error: yaml.MarkedYAMLError, file: str) -> TopologyError:
+    mark = error.problem_mark or error.context_mark
+    problem = str(error.problem or error.context)
+    hint = None
+    if "\\t" in problem:
+        problem, hint = "a tab cannot indent", "YAML wants spaces"
+    elif "'{'" in problem or "'}'" in problem:
+        hint = 'Inside { } and [ ] a variable must be quoted: "${NAME}"'
+    elif "mapping values are not allowed" in problem:
+        hint = "Is a line above indented differently, or a text with a colon not quoted?"
+    elif "alias" in problem and "*" not in problem:
+        hint = 'A text that begins with `*` must be quoted: "*.error"'
+    return TopologyError(f"is no YAML: {problem}", file=file, line=mark.line + 1 if mark else None, hint=hint)

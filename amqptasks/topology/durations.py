@@ -1,0 +1,28 @@
+"""Durations and percentages as people write them: `250ms`, `5s`, `1h 30m`, `14d`; `10%`."""
+
+from __future__ import annotations
+
+import re
+
+#: Seconds of each unit.
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+#: The longest that RabbitMQ takes for a time to live or an expiry: ten years of 365 days.
+TEN_YEARS = 315_360_000.0
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_WHOLE = re.compile(rf"(?:{_PART.pattern}\s*)+")
+_PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+def seconds(text: str) -> float | None:
+    """The duration in seconds, to the millisecond; None for text that is no duration."""
+    if not _WHOLE.fullmatch(text.strip()):
+        return None
+    return round(sum(float(number) * UNITS[unit] for number, unit in _PART.findall(text)), 3)
+
+
+def fraction(text: str) -> float | None:
+    """0.1 for `10%`; None for text that is no percentage."""
+    found = _PERCENTAGE.fullmatch(text.strip())
+    return float(found[1]) / 100 if found else None
