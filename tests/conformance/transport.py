@@ -28,12 +28,14 @@ class Inbox:
 
     def __init__(self) -> None:
         self.subscription: Subscription
+        self.batches: list[int] = []
         self._arrived: queue.Queue[Delivery] = queue.Queue()
         self.started: queue.Queue[Lease] = queue.Queue()
         self.lost_leases: queue.Queue[Lease] = queue.Queue()
         self.refusals: queue.Queue[str] = queue.Queue()
 
     def deliveries(self, batch: list[Delivery]) -> None:
+        self.batches.append(len(batch))
         for delivery in batch:
             self._arrived.put(delivery)
 
