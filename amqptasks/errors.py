@@ -11,6 +11,7 @@
     |   |-- ConnectionBlocked         the broker is short of memory or disk
     |   |-- AccessRefused             wrong user, password, vhost or permission
     |   |-- DeclarationConflict       an object exists with other properties (406)
+    |   |-- PartlyPublished           some messages of many were not accepted
     |   `-- PublishError              one message was not accepted
     |       |-- Unroutable            no queue took it
     |       |-- Nacked                the queue refused it (full, or without a leader)
@@ -112,6 +113,19 @@ class DeclarationConflict(BrokerError):
             f"{kind} {name!r} exists with another {argument}: the broker has {current}, the topology wants {wanted}."
             f" It cannot be changed in place: write the broker's value, or move its messages and delete it first"
         )
+
+
+class PartlyPublished(BrokerError):
+    """Of many calls published together, some were not accepted; the others are on the broker.
+
+    `failed` has position and error of each, in order; publish those again once the cause is mended.
+    """
+
+    def __init__(self, failed: list[tuple[int, BaseException]], total: int) -> None:
+        self.failed = failed
+        self.total = total
+        position, error = failed[0]
+        super().__init__(f"{len(failed)} of {total} calls were not accepted, the first at {position}: {error}")
 
 
 class PublishError(BrokerError):

@@ -24,7 +24,7 @@ from pika.spec import Basic
 
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.pika_internals import FrameTooLarge, WireChannel
-from amqptasks.amqp.properties import from_pika, to_pika
+from amqptasks.amqp.properties import EncodedProperties, from_pika
 from amqptasks.errors import (
     AccessRefused,
     BrokerError,
@@ -199,12 +199,13 @@ class Outbox:
                 outgoing.exchange,
                 outgoing.routing_key,
                 outgoing.body,
-                to_pika(outgoing.properties),
+                EncodedProperties(outgoing.properties),
                 mandatory=outgoing.mandatory,
             )
         except FrameTooLarge as error:
             entry.finish(MessageTooLarge(f"the headers are too large: {error}", entry.name))
-        except exceptions.AMQPError:  # the channel is closing under us: its close callback comes next
+        except (exceptions.ChannelWrongStateError, exceptions.ConnectionWrongStateError):
+            # It is closing under us; its close callback comes next, and opens another.
             self._ready = False
             self._waiting.appendleft(entry)
         except Exception as error:  # noqa: BLE001 - whatever pika cannot encode is this message's fault alone

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from pika import BasicProperties
 
+from amqptasks.amqp.tables import encode_properties
 from amqptasks.transport import Properties
 
 
-def to_pika(properties: Properties) -> BasicProperties:
-    return BasicProperties(
-        content_type=properties.content_type,
-        content_encoding=properties.content_encoding,
-        headers=properties.headers,
-        delivery_mode=properties.delivery_mode,
-        priority=properties.priority,
-        correlation_id=properties.correlation_id,
-        reply_to=properties.reply_to,
-        expiration=properties.expiration,
-        message_id=properties.message_id,
-        timestamp=properties.timestamp,
-        type=properties.type,
-        user_id=properties.user_id,
-        app_id=properties.app_id,
-    )
+class EncodedProperties(BasicProperties):
+    """Properties for pika's `basic_publish`, encoded by us: of a header frame's properties pika calls only this."""
+
+    def __init__(self, properties: Properties) -> None:  # nothing of the base's attributes is ever read
+        self._encoded = encode_properties(properties)
+
+    def encode(self) -> list[bytes]:
+        return [self._encoded]
 
 
 def from_pika(properties: BasicProperties) -> Properties:

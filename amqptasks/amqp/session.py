@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from amqptasks.amqp.address import masked, parameters
 from amqptasks.amqp.failures import explain
-from amqptasks.amqp.properties import from_pika, to_pika
+from amqptasks.amqp.properties import EncodedProperties, from_pika
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.entities import Binding, Exchange, Queue, QueueState
 from amqptasks.errors import (
@@ -214,7 +214,7 @@ class Session:
                     outgoing.exchange,
                     outgoing.routing_key,
                     outgoing.body,
-                    to_pika(outgoing.properties),
+                    EncodedProperties(outgoing.properties),
                     mandatory=outgoing.mandatory,
                 )
         except exceptions.UnroutableError:

@@ -125,7 +125,7 @@ class Subscription:
             self._cancel_consumer()
 
     def resume(self) -> None:
-        if self._paused:
+        if self._paused and not self._closing:
             self._paused = False
             if self._channel is not None:
                 self._consume()

@@ -7,19 +7,20 @@ from amqptasks.brokers.running import GUEST, Absent, Running, Wish
 
 KIND = "localhost"
 
-#: RabbitMQ's defaults: its port, its first user, the virtual host `/`.
-URL = f"amqp://{GUEST}:{GUEST}@localhost:5672/"
+#: RabbitMQ's own port for AMQP.
+PORT = 5672
 
 
 def find(wish: Wish) -> Running | Absent:  # noqa: ARG001 - all kinds have one signature
     """What listens there must speak AMQP 0-9-1, and let guest in."""
-    if probe.greeting_version("localhost", 5672) is None:
-        return Absent(KIND, "nothing on localhost:5672 speaks AMQP 0-9-1")
+    if probe.greeting_version("localhost", PORT) is None:
+        return Absent(KIND, f"nothing on localhost:{PORT} speaks AMQP 0-9-1")
+    url = f"amqp://{GUEST}:{GUEST}@localhost:{PORT}/"
     try:
-        version = probe.version(URL)
+        version = probe.version(url)
     except ConnectionError as error:
-        return Absent(KIND, f"the server on localhost:5672 does not let guest in ({error}); name a user with --broker")
-    return Running(KIND, URL, probe.management_url(URL), version)
+        return Absent(KIND, f"the server on localhost:{PORT} does not let guest in ({error}); name a user with --broker")
+    return Running(KIND, url, probe.management_url(url), version)
 
 
 def stop(running: Running) -> None:

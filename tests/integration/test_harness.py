@@ -114,7 +114,9 @@ def test_a_killed_broker_comes_back_on_its_ports_with_its_durable_messages(own_b
                 connection.process_data_events(10)
         node.start()
         assert own_broker.url == url
-        wait_for(lambda: vhost.management.ready("q") == 10, message=lambda: f"{vhost.management.ready('q')} of 10 are there")
+        wait_for(
+            lambda: vhost.management.ready("q") == 10, message=lambda: f"{vhost.management.ready('q')} of 10 are there"
+        )
 
 
 def test_a_stopped_broker_refuses_connections(own_broker: StartedBroker) -> None:

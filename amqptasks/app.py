@@ -1,0 +1,432 @@
+"""App: the tasks of a program, its topology, and its doors to the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
+
+from amqptasks import dial, message
+from amqptasks.errors import (
+    ConfigurationError,
+    PartlyPublished,
+    PublishRejected,
+    Unroutable,
+)
+from amqptasks.message import Request
+from amqptasks.options import CallOptions, TaskOptions, check
+from amqptasks.publisher import Progress, Publisher
+from amqptasks.routing import Router
+from amqptasks.task import Task
+from amqptasks.topology import delays
+from amqptasks.transport import REPLY_TO, Link, Outgoing, Session
+from amqptasks.uuid7 import task_id
+
+if TYPE_CHECKING:
+    from amqptasks.capabilities import Capabilities
+    from amqptasks.results.replies import Replies
+    from amqptasks.results.result import AsyncResult
+    from amqptasks.topology.declare import Change
+    from amqptasks.topology.topology import Topology
+    from amqptasks.worker.node import Node
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Seconds that a caller waits for the broker's confirm. Long enough for a broker to restart, short enough for a
+#: request handler to give a sensible answer.
+PUBLISH_TIMEOUT = 30.0
+
+#: Seconds before a missing exchange or queue makes us declare the topology again: once mends it, more does not.
+DECLARE_AGAIN_AFTER = 5.0
+
+
+class App:
+    """`broker` is one address, several (tried in turn), or `memory://`; `AMQPTASKS_BROKER_URL` beats it.
+
+    `topology` names one or more YAML files; without it, one queue `default` is declared. `ignore_result` True asks
+    for no replies unless a task or call says otherwise. `publish_timeout` is in seconds. `tls` is the context for
+    `amqps://`. `include` names modules with tasks, imported by a worker when it starts.
+    """
+
+    def __init__(
+        self,
+        name: str = "amqptasks",
+        broker: str | Sequence[str] | None = None,
+        *,
+        topology: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        ignore_result: bool = False,
+        publish_timeout: float = PUBLISH_TIMEOUT,
+        tls: ssl.SSLContext | None = None,
+        include: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.broker = dial.addresses(broker)
+        self.tasks: dict[str, Task[..., Any]] = {}
+        self.ignore_result = ignore_result
+        self.publish_timeout = publish_timeout
+        self.tls = tls
+        self.include = tuple(include)
+        self._files: tuple[str, ...] = ()
+        if topology is not None:
+            files = [topology] if isinstance(topology, str | os.PathLike) else topology
+            self._files = tuple(os.fspath(file) for file in files)
+        self._reset()
+        _apps.add(self)
+
+    def _reset(self) -> None:
+        """No connection yet; also what a forked child begins with, for its parent's are not its own."""
+        self._lock = threading.RLock()
+        self._link: Link | None = None
+        self._publisher: Publisher | None = None
+        self._replies: Replies | None = None
+        self._declared_at: float | None = None
+        self._ladder_declared = False
+        self._capabilities: Capabilities | None = None
+
+    # Tasks
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+    @overload
+    def task(
+        self, *, bind: Literal[True], **options: Unpack[_UnboundOptions]
+    ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+
+    @overload
+    def task(self, **options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+    def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Make a function a task: `@app.task` or `@app.task(name=..., queue=..., max_retries=..., ...)`.
+
+        Its name is `module.function` (for a script run directly: the app's name in place of the module). Raises
+        `UnknownOption`, and `ConfigurationError` for a name that another function has.
+        """
+        check(options, TaskOptions, "a task")
+
+        def register(function: Callable[..., Any]) -> Task[..., Any]:
+            name = options.get("name") or self._name_of(function)
+            known = self.tasks.get(name)
+            if known is not None and _place(known.function) != _place(function):
+                raise ConfigurationError(f"two functions want the task name {name!r}: give one of them name=")
+            task: Task[..., Any] = Task(self, function, name, TaskOptions(**options))  # type: ignore[typeddict-item]
+            self.tasks[name] = task
+            return task
+
+        return register if function is None else register(function)
+
+    def _name_of(self, function: Callable[..., Any]) -> str:
+        module = function.__module__
+        return f"{self.name if module == '__main__' else module}.{function.__name__}"
+
+    # Topology
+
+    @cached_property
+    def topology(self) -> Topology:
+        """What the topology files say. Raises `TopologyError`."""
+        if self._files:
+            from amqptasks.topology.loader import load
+
+            return load(*self._files)
+        from amqptasks.topology.topology import default
+
+        return default()
+
+    @cached_property
+    def router(self) -> Router:
+        return Router(self.topology.routes, self.topology.default_queue)
+
+    def declare(self, *, timeout: float = 10.0) -> list[Change]:
+        """Create on the broker what the topology has and the broker lacks, and the delay ladder; checks only, where
+        this user may not create. Raises `BrokerError`."""
+        from amqptasks.topology.declare import declare_or_check
+        from amqptasks.topology.expand import expand
+        from amqptasks.topology.ladder import ladder_objects
+
+        with self.session(timeout) as session:
+            self._capabilities = capabilities = session.capabilities
+            changes = declare_or_check(expand(self.topology, capabilities), session)
+            changes += declare_or_check(ladder_objects(self.topology, capabilities), session)
+        self._declared_at = time.monotonic()
+        self._ladder_declared = True
+        return changes
+
+    # Doors to the broker
+
+    @contextlib.contextmanager
+    def session(self, timeout: float = 10.0) -> Iterator[Session]:
+        """A blocking connection of its own, for rare things. Raises `BrokerUnreachable`, `AccessRefused`."""
+        session = dial.session(self.broker, self.tls, timeout)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    @property
+    def link(self) -> Link:
+        """The connections of this process, opened when first used."""
+        if self._link is None:
+            with self._lock:
+                if self._link is None:
+                    if not self._files and self._declared_at is None:
+                        self.declare(timeout=self.publish_timeout)
+                    link = dial.link(self.broker, self.tls)
+                    link.start()
+                    self.use(link)
+        assert self._link is not None
+        return self._link
+
+    def use(self, link: Link) -> None:
+        """Publish through this link from now on: a worker's tasks share the worker's."""
+        from amqptasks.results.replies import Replies
+
+        self._replies = replies = Replies()
+        self._publisher = Publisher(link)
+        self._link = link
+        link.receive_replies(replies.reply, replies.lost)
+
+    @property
+    def publisher(self) -> Publisher:
+        _ = self.link
+        assert self._publisher is not None
+        return self._publisher
+
+    @property
+    def replies(self) -> Replies:
+        _ = self.link
+        assert self._replies is not None
+        return self._replies
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Publish what is under way and close the connections, within `timeout` seconds. The app can be used again."""
+        with self._lock:
+            link, self._link = self._link, None
+            self._publisher = self._replies = None
+            if link is not None:
+                link.stop(timeout)
+
+    @contextlib.contextmanager
+    def worker(
+        self,
+        queues: Sequence[str] | Mapping[str, int] | None = None,
+        *,
+        concurrency: int = 4,
+        pool: str = "threads",
+        stop_timeout: float = 10.0,
+    ) -> Iterator[Node]:
+        """A worker in this process, while the block lasts: `with app.worker(queues=["default"]): ...`.
+
+        `queues` are names, or names with their prefetch; default: all of the topology. Leaving the block waits for
+        running tasks, `stop_timeout` seconds at most.
+        """
+        from amqptasks.worker.node import Node
+
+        node = Node(self, queues, concurrency=concurrency, pool=pool)
+        node.start()
+        try:
+            yield node
+        finally:
+            node.stop()
+            node.wait(stop_timeout)
+
+    # Calls
+
+    def send_task(
+        self,
+        name: str,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[Any]:
+        """Call a task by name; it need not be known here. Options as of `Task.apply_async`."""
+        return self._send(self.tasks.get(name) or name, tuple(args), dict(kwargs or {}), options)
+
+    def _send(self, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> AsyncResult[Any]:
+        call = self._call(task, args, kwargs, options)
+        try:
+            self.publisher.publish(call.outgoing, call.timeout)
+        except (Unroutable, PublishRejected) as error:
+            if not self._declare_again(error):
+                raise
+            self.publisher.publish(call.outgoing, call.timeout)
+        return call.result
+
+    async def _send_async(
+        self, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions
+    ) -> AsyncResult[Any]:
+        if self._link is None or (not self._ladder_declared and _is_delayed(options)):
+            call = await asyncio.to_thread(self._call, task, args, kwargs, options)  # connects, and declares
+        else:
+            call = self._call(task, args, kwargs, options)
+        try:
+            await self.publisher.publish_async(call.outgoing, call.timeout)
+        except (Unroutable, PublishRejected) as error:
+            if not await asyncio.to_thread(self._declare_again, error):
+                raise
+            await self.publisher.publish_async(call.outgoing, call.timeout)
+        return call.result
+
+    def _send_many(
+        self,
+        task: Task[..., Any],
+        calls: Iterable[tuple[Any, Any]],
+        options: CallOptions,
+        progress: Progress | None,
+    ) -> list[AsyncResult[Any]]:
+        sent: list[_Call] = []
+
+        def outgoings() -> Iterator[Outgoing]:
+            for args, kwargs in calls:
+                call = self._call(task, args, kwargs, options)
+                sent.append(call)
+                yield call.outgoing
+
+        timeout = options.get("timeout", self.publish_timeout)
+        publisher = self.publisher
+        failed = publisher.publish_many(outgoings(), timeout, progress)
+        mendable = [(position, error) for position, error in failed if isinstance(error, Unroutable | PublishRejected)]
+        if mendable and self._declare_again(mendable[0][1]):
+            again = [position for position, _ in mendable]
+            failed = [failure for failure in failed if failure[0] not in set(again)]
+            repeated = publisher.publish_many((sent[position].outgoing for position in again), timeout)
+            failed += [(again[index], error) for index, error in repeated]
+        if failed:
+            raise PartlyPublished(sorted(failed, key=lambda failure: failure[0]), len(sent))
+        return [call.result for call in sent]
+
+    def _call(self, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> _Call:
+        """Everything about one call but its publishing."""
+        if options:
+            check(options, CallOptions, "a call")
+        own: TaskOptions = {}
+        if isinstance(task, Task):
+            task.check_arguments(args, kwargs)
+            name, own = task.name, task.options
+        else:
+            name = task
+        merged: dict[str, Any] = {**own, **options} if options or own else {}
+        request = Request(name, merged.get("task_id") or task_id(), args, kwargs)
+        delay = _fill(request, merged)
+        result: AsyncResult[Any]
+        if merged.get("ignore_result", self.ignore_result):
+            from amqptasks.results.result import AsyncResult
+
+            result = AsyncResult.without_reply(request.id, name, "ignore_result is set")
+        else:
+            request.reply_to = REPLY_TO
+            result = self.replies.register(request.id, name)
+        destination = self.router.destination(
+            name,
+            queue=merged.get("queue"),
+            exchange=merged.get("exchange"),
+            routing_key=merged.get("routing_key"),
+            priority=merged.get("priority"),
+        )
+        request.priority = destination.priority
+        body, properties = message.encode(request)
+        outgoing = Outgoing(destination.exchange, destination.routing_key, body, properties)
+        if delay > 0:
+            outgoing = self._delayed(outgoing, delay)
+        return _Call(outgoing, result, merged.get("timeout", self.publish_timeout))
+
+    def _delayed(self, outgoing: Outgoing, delay: float) -> Outgoing:
+        """Into the ladder, which is made sure to be there."""
+        if not self._ladder_declared:
+            with self._lock:
+                if not self._ladder_declared:
+                    self.declare(timeout=self.publish_timeout)
+        return self.delayed(outgoing, delay)
+
+    def delayed(self, outgoing: Outgoing, delay: float) -> Outgoing:
+        """The same message, to arrive in `delay` seconds at the exchange it was meant for."""
+        assert self._capabilities is not None  # declaring the ladder learnt them
+        exchange, headers = delays.enter(
+            delay, outgoing.exchange, self._capabilities, outgoing.properties.priority, self.topology.longest_delay
+        )
+        outgoing.properties.headers = {**(outgoing.properties.headers or {}), **headers}
+        return Outgoing(exchange, outgoing.routing_key, outgoing.body, outgoing.properties)
+
+    def _declare_again(self, error: Unroutable | PublishRejected) -> bool:
+        """Something that a message needs is gone. Declare it again, unless that was just done; True when done."""
+        if isinstance(error, PublishRejected) and not error.reason.startswith("404"):
+            return False
+        with self._lock:
+            if self._declared_at is not None and time.monotonic() - self._declared_at < DECLARE_AGAIN_AFTER:
+                return False
+            self.declare(timeout=self.publish_timeout)
+            return True
+
+
+class _Call:
+    """A call that is ready to be published."""
+
+    __slots__ = ("outgoing", "result", "timeout")
+
+    def __init__(self, outgoing: Outgoing, result: AsyncResult[Any], timeout: float) -> None:
+        self.outgoing = outgoing
+        self.result = result
+        self.timeout = timeout
+
+
+class _UnboundOptions(TaskOptions, total=False):
+    """TaskOptions, for the overload that has `bind` as a parameter of its own."""
+
+
+def _is_delayed(options: CallOptions) -> bool:
+    return bool(options.get("countdown") or options.get("eta"))
+
+
+def _fill(request: Request, options: Mapping[str, Any]) -> float:
+    """Copy what the options say into the request; the delay in seconds that they ask for."""
+    if not options:
+        return 0.0
+    request.shadow = options.get("shadow")
+    request.root_id = options.get("root_id")
+    request.parent_id = options.get("parent_id")
+    request.time_limit = options.get("time_limit")
+    request.soft_time_limit = options.get("soft_time_limit")
+    headers = options.get("headers")
+    if headers:
+        request.headers = dict(headers)
+    now = datetime.now(UTC)
+    expires = options.get("expires")
+    if expires is not None:
+        request.expires = _moment(expires) if isinstance(expires, datetime) else now + timedelta(seconds=expires)
+    countdown, eta = options.get("countdown"), options.get("eta")
+    if countdown is not None and eta is not None:
+        raise ConfigurationError("a call has a countdown and an eta: give one of them")
+    if eta is not None:
+        countdown = (_moment(eta) - now).total_seconds()
+    if countdown is None or countdown <= 0:
+        return 0.0
+    request.eta = now + timedelta(seconds=countdown)
+    return float(countdown)
+
+
+def _moment(given: datetime) -> datetime:
+    return given if given.tzinfo is not None else given.replace(tzinfo=UTC)
+
+
+def _place(function: Callable[..., Any]) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
+
+
+_apps: weakref.WeakSet[App] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for app in list(_apps):
+        app._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+

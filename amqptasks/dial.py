@@ -1,0 +1,56 @@
+"""From an address to a transport: `memory://` is served in this process, `amqp://` and `amqps://` by RabbitMQ."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Sequence
+
+from amqptasks.errors import ConfigurationError
+from amqptasks.transport import Link, Session
+
+#: Where a broker is looked for when nobody names one: RabbitMQ's own defaults.
+LOCALHOST = "amqp://guest:guest@localhost:5672/"
+
+#: The environment's say in it; it beats what an app was written with, so that one image serves every stage.
+ENVIRONMENT = "AMQPTASKS_BROKER_URL"
+
+MEMORY = "memory://"
+
+
+def addresses(given: str | Sequence[str] | None) -> list[str]:
+    """The broker's addresses: the environment's, else those given, else localhost. `;` separates several."""
+    named = os.environ.get(ENVIRONMENT) or given or LOCALHOST
+    urls = named.split(";") if isinstance(named, str) else list(named)
+    urls = [url.strip() for url in urls if url.strip()]
+    if not urls:
+        raise ConfigurationError(f"no broker address: set broker= or {ENVIRONMENT}, for example {LOCALHOST}")
+    if any(url.startswith(MEMORY) for url in urls) and len(urls) > 1:
+        raise ConfigurationError(f"{MEMORY} cannot stand beside other addresses: it is a broker of its own")
+    return urls
+
+
+def is_memory(urls: Sequence[str]) -> bool:
+    return urls[0].startswith(MEMORY)
+
+
+def link(urls: Sequence[str], tls: ssl.SSLContext | None = None) -> Link:
+    """A link, not started yet."""
+    if is_memory(urls):
+        from amqptasks.memory.link import MemoryLink
+
+        return MemoryLink(urls[0])
+    from amqptasks.amqp.link import Link as AmqpLink
+
+    return AmqpLink(urls, tls=tls)
+
+
+def session(urls: Sequence[str], tls: ssl.SSLContext | None = None, timeout: float = 10.0) -> Session:
+    """A session, connected. Raises `BrokerUnreachable` after `timeout` seconds, `AccessRefused` at once."""
+    if is_memory(urls):
+        from amqptasks.memory.session import MemorySession
+
+        return MemorySession(urls[0])
+    from amqptasks.amqp.session import Session as AmqpSession
+
+    return AmqpSession(urls, timeout=timeout, ssl=tls)

@@ -1,0 +1,134 @@
+"""Confirmed publishing for callers: blocking, awaited, as futures, and in bulk. One thread writes for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from itertools import islice
+
+from amqptasks.errors import PublishTimeout
+from amqptasks.transport import Link, Outgoing
+
+Progress = Callable[[int], None]
+
+#: Messages handed to the link in one go: large enough that a wake-up costs nothing, small enough that the first ones
+#: are on the wire while the next are still being encoded.
+CHUNK = 200
+
+#: Messages in bulk publishing that wait for their confirm. Twice the window of a channel: the link never runs dry,
+#: and memory does not grow with the length of the input.
+AHEAD = 2000
+
+#: Seconds that a caller waits longer than the link's own deadline, which reports the better reason.
+GRACE = 5.0
+
+
+class Publisher:
+    """Publishes through a link that it does not own. Every method may be called from any thread."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def submit(self, outgoing: Outgoing, timeout: float) -> Future[None]:
+        """Publish without waiting; the future ends with the confirm, or with a `BrokerError`."""
+        future: Future[None] = Future()
+
+        def done(error: BaseException | None) -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # the caller stopped waiting; the message is the broker's all the same
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self._link.call_soon(lambda: self._link.publish(outgoing, done, timeout))
+        return future
+
+    def publish(self, outgoing: Outgoing, timeout: float) -> None:
+        """Publish and wait for the confirm, for about `timeout` seconds."""
+        waiter = threading.Lock()
+        waiter.acquire()
+        failed: list[BaseException] = []
+
+        def done(error: BaseException | None) -> None:
+            if error is not None:
+                failed.append(error)
+            waiter.release()
+
+        self._link.call_soon(lambda: self._link.publish(outgoing, done, timeout))
+        if not waiter.acquire(timeout=timeout + GRACE):
+            raise PublishTimeout("the link did not answer in time", outgoing.properties.correlation_id)
+        if failed:
+            raise failed[0]
+
+    async def publish_async(self, outgoing: Outgoing, timeout: float) -> None:
+        """Publish and await the confirm, without blocking the running loop."""
+        await asyncio.wrap_future(self.submit(outgoing, timeout))
+
+    def publish_many(
+        self, outgoings: Iterable[Outgoing], timeout: float, progress: Progress | None = None
+    ) -> list[tuple[int, BaseException]]:
+        """Publish all with the pipeline kept full; what failed, by position in `outgoings`.
+
+        `outgoings` may be a generator: it is drawn from as confirms come in. `progress` is called on this thread with
+        the number of messages that were confirmed or failed since its last call.
+        """
+        bulk = _Bulk(self._link, timeout, progress)
+        source = iter(enumerate(outgoings))
+        while chunk := list(islice(source, CHUNK)):
+            bulk.publish(chunk)
+        return bulk.finish()
+
+
+class _Bulk:
+    """The count of one `publish_many`: how much is under way, what failed."""
+
+    def __init__(self, link: Link, timeout: float, progress: Progress | None) -> None:
+        self._link = link
+        self._timeout = timeout
+        self._progress = progress
+        self._changed = threading.Condition()
+        self._ended = 0
+        self._reported = 0
+        self._given = 0
+        self._failed: list[tuple[int, BaseException]] = []
+
+    def publish(self, chunk: list[tuple[int, Outgoing]]) -> None:
+        self._given += len(chunk)
+        self._link.call_soon(lambda: self._publish_all(iter(chunk)))
+        self._wait_for(self._given - AHEAD)
+
+    def finish(self) -> list[tuple[int, BaseException]]:
+        self._wait_for(self._given)
+        return sorted(self._failed, key=lambda failure: failure[0])
+
+    def _publish_all(self, chunk: Iterator[tuple[int, Outgoing]]) -> None:
+        for position, outgoing in chunk:
+            self._link.publish(outgoing, self._done(position), self._timeout)
+
+    def _done(self, position: int) -> Callable[[BaseException | None], None]:
+        def done(error: BaseException | None) -> None:
+            if error is not None:
+                self._failed.append((position, error))
+            self._ended += 1  # only the link's thread counts
+            if self._ended % CHUNK == 0 or self._ended >= self._given:
+                with self._changed:
+                    self._changed.notify()
+
+        return done
+
+    def _wait_for(self, ended: int) -> None:
+        while self._ended < ended:
+            with self._changed:
+                # The confirm may have come before this wait began; then nobody notifies, so never wait long.
+                self._changed.wait(0.05)
+            self._report()
+        self._report()
+
+    def _report(self) -> None:
+        ended = self._ended
+        if self._progress is not None and ended > self._reported:
+            self._progress(ended - self._reported)
+            self._reported = ended

@@ -1,0 +1,237 @@
+"""The life of a delivery: one value, named steps.
+
+    decode -> resolve -> admit -> run -> classify        here, on the pool's thread; nothing is written
+    settle -> report                                     settle.py, on the link's thread; the only writing
+
+Each step either adds to the value or ends its way by setting the outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from amqptasks import message
+from amqptasks.message import Malformed, Request
+from amqptasks.retry import RetryPolicy
+from amqptasks.task import Task, current_request
+from amqptasks.topology.delays import arrived_by_ladder
+from amqptasks.topology.topology import QueueSettings
+from amqptasks.transport import Delivery
+from amqptasks.worker.outcomes import (
+    LOST,
+    Expired,
+    Outcome,
+    Postpone,
+    Recount,
+    Reject,
+    Success,
+    classify,
+)
+
+#: Our own count of earlier deliveries, for queues that count none.
+DELIVERIES = "x-amqptasks-deliveries"
+
+#: Seconds by which a task may be early: below one tick of the delay ladder, waiting costs more than it gives.
+EARLY = 0.032
+
+
+class Job:
+    """One delivery on its way. `queue` is where it came from, `policy` how its task is retried there."""
+
+    __slots__ = ("delivery", "outcome", "policy", "queue", "request", "runtime", "settled", "started", "task")
+
+    def __init__(self, delivery: Delivery, queue: QueueSettings) -> None:
+        self.delivery = delivery
+        self.queue = queue
+        self.request: Request | None = None
+        self.task: Task[..., Any] | None = None
+        self.policy: RetryPolicy | None = None
+        self.outcome: Outcome | None = None
+        self.started = 0.0
+        self.runtime = 0.0
+        self.settled = False
+
+
+class Steps:
+    """The steps before settling, for one worker: what they need to know, and nothing they write."""
+
+    def __init__(self, tasks: Mapping[str, Task[..., Any]], policies: RetryPolicies) -> None:
+        self._tasks = tasks
+        self._policies = policies
+
+    def execute(self, job: Job) -> None:
+        """All steps of a plain function's job. Never raises."""
+        if self.prepare(job):
+            self.run(job)
+
+    async def execute_async(self, job: Job) -> None:
+        """All steps of an `async def` task's job. Raises `CancelledError` alone, when the pool cancels it."""
+        if self.prepare(job):
+            await self.run_async(job)
+
+    def prepare(self, job: Job) -> bool:
+        """decode, resolve, admit; True when the task is to be run."""
+        return self.decode(job) and self.resolve(job) and self.admit(job)
+
+    def decode(self, job: Job) -> bool:
+        delivery = job.delivery
+        if not delivery.lease.alive:
+            job.outcome = LOST
+            return False
+        decoded = message.decode(delivery.properties, delivery.body)
+        if isinstance(decoded, Malformed):
+            job.outcome = Reject("malformed", f"{decoded.reason}: {decoded.detail}")
+            return False
+        decoded.queue = delivery.queue
+        decoded.exchange = delivery.exchange
+        decoded.routing_key = delivery.routing_key
+        decoded.redelivered = delivery.redelivered
+        decoded.delivery_count = deliveries_before(delivery)
+        job.request = decoded
+        return True
+
+    def resolve(self, job: Job) -> bool:
+        assert job.request is not None
+        task = self._tasks.get(job.request.task)
+        if task is None:
+            job.outcome = Reject("unknown-task", f"no task {job.request.task!r} is known to this worker")
+            return False
+        job.task = task
+        job.policy = self._policies.of(task, job.queue)
+        return True
+
+    def admit(self, job: Job) -> bool:
+        """Refuse what must not run, or not yet."""
+        job.outcome = refusal(job)
+        return job.outcome is None
+
+    def run(self, job: Job) -> None:
+        assert job.task is not None
+        assert job.request is not None
+        request, task = job.request, job.task
+        token = current_request.set(request)
+        job.started = time.monotonic()
+        try:
+            job.outcome = Success(task(*request.args, **request.kwargs))
+        except BaseException as error:  # noqa: BLE001 - also SystemExit: a task must not end its worker
+            self._classify(job, error)
+        finally:
+            job.runtime = time.monotonic() - job.started
+            current_request.reset(token)
+
+    async def run_async(self, job: Job) -> None:
+        assert job.task is not None
+        assert job.request is not None
+        request, task = job.request, job.task
+        current_request.set(request)  # each asyncio task has a context of its own
+        job.started = time.monotonic()
+        try:
+            job.outcome = Success(await task(*request.args, **request.kwargs))
+        except asyncio.CancelledError as error:
+            if pool_cancelled():
+                raise
+            self._classify(job, error)
+        except BaseException as error:  # noqa: BLE001 - as above; it would end the pool's loop
+            self._classify(job, error)
+        finally:
+            job.runtime = time.monotonic() - job.started
+
+    def _classify(self, job: Job, error: BaseException) -> None:
+        assert job.policy is not None
+        assert job.request is not None
+        job.outcome = classify(error, job.policy, job.request)
+
+
+def pool_cancelled() -> bool:
+    """True when the asyncio task that runs us was cancelled from outside, not by something inside that it awaited."""
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
+
+
+class RetryPolicies:
+    """The policy for a task on a queue: the task's own where it has one, else the queue's `retry:`."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], RetryPolicy] = {}
+
+    def of(self, task: Task[..., Any], queue: QueueSettings) -> RetryPolicy:
+        key = (task.name, queue.name)
+        policy = self._known.get(key)
+        if policy is None:
+            policy = self._known[key] = policy_of(task, queue)
+        return policy
+
+
+def policy_of(task: Task[..., Any], queue: QueueSettings) -> RetryPolicy:
+    """A queue's `retry:` retries after any exception, as often as it has delays; `throws` are failures at once."""
+    retry = queue.retry
+    if retry is None or task.has_retry_policy:
+        return task.retry_policy
+    common = {"autoretry_for": (Exception,), "dont_autoretry_for": task.throws, "jitter": retry.jitter}
+    if retry.delays:
+        most = len(retry.delays) if retry.max_retries is None else retry.max_retries
+        return RetryPolicy(max_retries=most, delays=retry.delays, **common)  # type: ignore[arg-type]
+    most = RetryPolicy.max_retries if retry.max_retries is None else retry.max_retries
+    return RetryPolicy(
+        max_retries=most,
+        retry_backoff=retry.first or 1.0,
+        retry_backoff_max=retry.max or RetryPolicy.retry_backoff_max,
+        retry_jitter=False,
+        **common,  # type: ignore[arg-type]
+    )
+
+
+def refusal(job: Job) -> Outcome | None:
+    """Why this request is not run now; None when it is. Pure but for the clock."""
+    request, delivery = job.request, job.delivery
+    assert request is not None
+    if delivery.redelivered or request.delivery_count:
+        failed = failed_deliveries(delivery)
+        if failed >= job.queue.delivery_limit > 0:
+            detail = f"it was delivered {failed} times and never settled; the limit is {job.queue.delivery_limit}"
+            return Reject("too-many-deliveries", detail)
+        if delivery.redelivered and not _is_counted(delivery):
+            return Recount(failed + 1)
+    if request.callbacks or request.errbacks or request.chain or request.chord:
+        return Reject("unsupported", "it asks for link, link_error, chain or chord, which this release does not run")
+    if request.expires is None and request.eta is None:
+        return None
+    now = datetime.now(UTC)
+    if request.expires is not None and request.expires <= now:
+        return Expired(f"it expired at {request.expires.isoformat()}")
+    if request.eta is not None and not arrived_by_ladder(delivery.properties.headers or {}):
+        delay = (request.eta - now).total_seconds()
+        if delay > EARLY:
+            return Postpone(delay)
+    return None
+
+
+def deliveries_before(delivery: Delivery) -> int:
+    """How often this message was delivered before: as the broker acquired it (4.3), else as it counts deliveries
+    (quorum queues), else as we count (classic queues), else whether it is redelivered."""
+    headers = delivery.properties.headers
+    if headers:
+        for name in ("x-acquired-count", "x-delivery-count", DELIVERIES):
+            count = headers.get(name)
+            if isinstance(count, int) and count > 0:
+                return count
+    return 1 if delivery.redelivered else 0
+
+
+def failed_deliveries(delivery: Delivery) -> int:
+    """As `deliveries_before`, without those that only handed the message back (4.3 counts them apart)."""
+    headers = delivery.properties.headers or {}
+    for name in ("x-delivery-count", DELIVERIES):
+        count = headers.get(name)
+        if isinstance(count, int):
+            return count
+    return 0
+
+
+def _is_counted(delivery: Delivery) -> bool:
+    headers = delivery.properties.headers or {}
+    return "x-delivery-count" in headers or "x-acquired-count" in headers

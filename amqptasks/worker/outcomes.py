@@ -1,0 +1,105 @@
+"""How a delivery can end: a closed set of values. `classify` finds the one, `settlement` says what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from amqptasks import errors
+from amqptasks.message import Request
+from amqptasks.retry import RetryAfter, RetryPolicy, decide
+
+#: Why a message is in a dead-letter queue, in its header `x-amqptasks-reason`.
+DeadReason = Literal[
+    "failed", "rejected", "expired", "malformed", "unknown-task", "too-many-deliveries", "unsupported", "revoked"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The task returned."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt failed and another follows in `delay` seconds. `cause` is None where the task asked without one."""
+
+    delay: float
+    cause: BaseException | None
+    call_args: tuple[object, ...] | None = None
+    call_kwargs: dict[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last attempt failed."""
+
+    cause: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """It cannot, or must not, run: to the dead-letter queue."""
+
+    reason: DeadReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """The task asked for its end without a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Its time ran out before it could start."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """It is not due for `delay` seconds: whoever published it left the waiting to us (Celery's `eta`)."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """A classic queue counts no deliveries: it goes back with our own count, `deliveries`."""
+
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """The worker stops before it ran, or before it ended: back to its queue, no attempt counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The channel that delivered it is gone, and with it the right to settle: somebody gets it again."""
+
+
+Outcome = Success | Retry | Failure | Reject | Ignore | Expired | Postpone | Recount | HandBack | Lost
+
+SUCCESS_NONE = Success(None)
+IGNORE = Ignore()
+HAND_BACK = HandBack()
+LOST = Lost()
+
+
+def classify(error: BaseException, policy: RetryPolicy, request: Request) -> Outcome:
+    """What an exception in a task leads to. Pure."""
+    if isinstance(error, errors.Ignore):
+        return IGNORE
+    if isinstance(error, errors.Reject):
+        return Reject("rejected", error.reason)
+    decision = decide(policy, request.retries, error)
+    if not isinstance(decision, RetryAfter):
+        return Failure(decision.cause)
+    if isinstance(error, errors.Retry):
+        return Retry(decision.seconds, decision.cause, error.call_args, error.call_kwargs)
+    return Retry(decision.seconds, decision.cause)

@@ -1,0 +1,59 @@
+"""One queue that a worker consumes: its subscription, and why it is paused."""
+
+from __future__ import annotations
+
+import logging
+
+from amqptasks.topology.topology import QueueSettings
+from amqptasks.transport import Subscription
+from amqptasks.worker.delivery import Job
+
+logger = logging.getLogger(__name__)
+
+
+class ConsumedQueue:
+    """Link thread only. Paused while a message of it can go nowhere: taking more would only pile up."""
+
+    def __init__(self, settings: QueueSettings, prefetch: int) -> None:
+        self.settings = settings
+        self.prefetch = prefetch
+        self.subscription: Subscription | None = None
+        self.held: set[Job] = set()
+        self._blocking: set[Job] = set()
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def consuming(self) -> bool:
+        return self.subscription is not None and self.subscription.consuming
+
+    def block(self, job: Job, error: BaseException) -> None:
+        """`job` cannot be settled because of `error`; take nothing more until it is."""
+        self._blocking.add(job)
+        if len(self._blocking) == 1:
+            logger.error(
+                "queue %s is paused: a message cannot be moved on: %s",
+                self.name,
+                error,
+                extra={"action": "queue_paused", "queue": self.name},
+            )
+            if self.subscription is not None:
+                self.subscription.pause()
+
+    def unblock(self, job: Job) -> None:
+        """`job` could be settled after all."""
+        self._blocking.discard(job)
+        if not self._blocking:
+            logger.info("queue %s goes on", self.name, extra={"action": "queue_resumed", "queue": self.name})
+            if self.subscription is not None:
+                self.subscription.resume()
+
+    def forget_lost(self) -> None:
+        """What a dead channel delivered is not ours any more."""
+        self.held = {job for job in self.held if job.delivery.lease.alive}
+        was_blocked = bool(self._blocking)
+        self._blocking &= self.held
+        if was_blocked and not self._blocking and self.subscription is not None:
+            self.subscription.resume()

@@ -1,0 +1,163 @@
+"""settle -> report: the last steps of a delivery, on the link's thread. The only code that acks, nacks or republishes.
+
+What must be safe elsewhere is published and confirmed first; then the delivery is acked. When that publish fails
+(the dead-letter queue is full or gone, the broker is short of memory), the delivery stays unacked, its queue is
+paused and the publish is tried again, until it succeeds or the channel dies and somebody else gets the message.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from amqptasks.errors import ConfigurationError, MessageTooLarge, PublishRejected
+from amqptasks.transport import Link, Outgoing
+from amqptasks.worker.dead_letters import without_foreign_headers
+from amqptasks.worker.delivery import Job
+from amqptasks.worker.outcomes import HAND_BACK, Failure, Outcome, Reject
+from amqptasks.worker.report import report
+from amqptasks.worker.settlement import Settlement, Verdict, settlement
+
+if TYPE_CHECKING:
+    from amqptasks.worker.queues import ConsumedQueue
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for one try to publish what a settlement needs. A broker that restarts is back within it; longer would
+#: only delay the message about what is wrong.
+PUBLISH_TIMEOUT = 30.0
+
+#: Seconds between two tries; doubled up to the second figure.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+Delayed = Callable[[Outgoing, float], Outgoing]
+
+
+class Settler:
+    """Settles the jobs of one worker. `delayed` turns a message into one that goes through the delay ladder."""
+
+    def __init__(self, link: Link, worker: str, delayed: Delayed) -> None:
+        self._link = link
+        self._worker = worker
+        self._delayed = delayed
+        self.counts: Counter[str] = Counter()
+        self.pending = 0
+
+    def settle(self, job: Job, queue: ConsumedQueue) -> None:
+        """Everything that follows from the job's outcome."""
+        if job.settled:  # handed back while it was still running
+            return
+        job.settled = True
+        assert job.outcome is not None
+        if not job.delivery.lease.alive:
+            report(job, "lost")
+            self.counts["Lost"] += 1
+            return
+        outcome, planned = self._plan(job, job.outcome)
+        job.outcome = outcome
+        if planned.onward is None and planned.answer is None:
+            self._finish(job, planned.verdict)
+        else:
+            self.pending += 1
+            _Publishing(self, self._link, job, queue, planned).start()
+
+    def hand_back(self, job: Job) -> None:
+        """The worker stops; whatever the job is doing, the message is somebody else's from now on."""
+        if not job.settled:
+            job.settled = True
+            job.outcome = HAND_BACK
+            self._finish(job, "nack")
+
+    def _plan(self, job: Job, outcome: Outcome) -> tuple[Outcome, Settlement]:
+        """The settlement; a retry whose arguments or delay are impossible is a failure that says so."""
+        try:
+            planned = settlement(job, outcome, self._worker)
+            if planned.onward is not None and planned.delay > 0:
+                planned.onward = self._delayed(planned.onward, planned.delay)
+        except ConfigurationError as error:
+            outcome = Failure(error) if job.started else Reject("malformed", str(error))
+            planned = settlement(job, outcome, self._worker)
+        return outcome, planned
+
+    def _finish(self, job: Job, verdict: Verdict) -> None:
+        lease, tag = job.delivery.lease, job.delivery.tag
+        if verdict == "ack":
+            lease.ack(tag)
+        elif verdict == "nack":
+            lease.nack(tag)
+        self.counts[type(job.outcome).__name__] += 1
+        report(job, "settled")
+
+    def published(self, job: Job, verdict: Verdict) -> None:
+        """All that the settlement needed is confirmed (or the lease ended, and nothing can be settled any more)."""
+        self.pending -= 1
+        self._finish(job, verdict)
+
+
+class _Publishing:
+    """The messages of one settlement, until they are confirmed."""
+
+    def __init__(self, settler: Settler, link: Link, job: Job, queue: ConsumedQueue, planned: Settlement) -> None:
+        self._settler = settler
+        self._link = link
+        self._job = job
+        self._queue = queue
+        self._planned = planned
+        self._missing = 0
+        self._pause = FIRST_PAUSE
+        self._blocked = False
+
+    def start(self) -> None:
+        onward, answer = self._planned.onward, self._planned.answer
+        self._missing = (onward is not None) + (answer is not None)
+        if onward is not None:
+            self._link.publish(onward, self._on_onward, PUBLISH_TIMEOUT)
+        if answer is not None:
+            self._link.publish(answer, self._on_answer, PUBLISH_TIMEOUT)
+
+    def _on_onward(self, error: BaseException | None) -> None:
+        if error is None:
+            if self._blocked:
+                self._queue.unblock(self._job)
+            self._done()
+        else:
+            self._again(error)
+
+    def _on_answer(self, error: BaseException | None) -> None:
+        if error is not None:
+            logger.warning(
+                "the reply of task %s could not be sent: %s", _id(self._job), error, extra={"action": "reply_failed"}
+            )
+        self._done()
+
+    def _done(self) -> None:
+        self._missing -= 1
+        if self._missing == 0:
+            self._settler.published(self._job, self._planned.verdict)
+
+    def _again(self, error: BaseException) -> None:
+        onward = self._planned.onward
+        assert onward is not None
+        if isinstance(error, MessageTooLarge) or (isinstance(error, PublishRejected) and not _is_absence(error)):
+            # These very bytes will never be taken; the message must not block its queue for ever.
+            self._planned.onward = onward = without_foreign_headers(onward)
+        if not self._job.delivery.lease.alive:
+            self._done()
+            return
+        if not self._blocked:
+            self._blocked = True
+            self._queue.block(self._job, error)
+        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
+        self._link.call_later(pause, lambda: self._link.publish(onward, self._on_onward, PUBLISH_TIMEOUT))
+
+
+def _is_absence(error: PublishRejected) -> bool:
+    return error.reason.startswith("404")
+
+
+def _id(job: Job) -> str:
+    return job.request.id if job.request is not None else "?"
+
+

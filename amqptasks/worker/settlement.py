@@ -1,0 +1,147 @@
+"""What an outcome means: which messages must be safe on the broker first, and how the delivery ends then. Pure."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from amqptasks.errors import TaskRejected, TaskRevoked
+from amqptasks.message import CONTENT_ENCODING, CONTENT_TYPE, Request, encode_body
+from amqptasks.results import reply
+from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.topology.delays import clean
+from amqptasks.transport import PERSISTENT, Outgoing, Properties
+from amqptasks.worker.dead_letters import FIRST_TIME, dead_letter, first_time, traceback_text
+from amqptasks.worker.delivery import DELIVERIES, Job
+from amqptasks.worker.outcomes import (
+    Expired,
+    Failure,
+    HandBack,
+    Ignore,
+    Lost,
+    Outcome,
+    Postpone,
+    Recount,
+    Reject,
+    Retry,
+    Success,
+)
+
+Verdict = Literal["ack", "nack", "nothing"]
+
+
+@dataclass(slots=True)
+class Settlement:
+    """`onward` must be confirmed before the verdict; after `delay` seconds in the ladder, where that is set. `answer`
+    is the caller's reply: confirmed too, but a caller that is gone does not hold the task."""
+
+    verdict: Verdict
+    onward: Outgoing | None = None
+    delay: float = 0.0
+    answer: Outgoing | None = None
+
+
+ACK = Settlement("ack")
+NACK = Settlement("nack")
+NOTHING = Settlement("nothing")
+
+
+def settlement(job: Job, outcome: Outcome, worker: str) -> Settlement:
+    """The settlement of `job`. Raises `ConfigurationError` where a retry's new arguments cannot be sent."""
+    match outcome:
+        case Success(value):
+            answer = _answer(job)
+            if answer is None:
+                return ACK
+            answer.body = reply.success(_task_id(job), value)
+            return Settlement("ack", answer=answer)
+        case Retry():
+            return Settlement("ack", onward=_again(job, outcome), delay=outcome.delay)
+        case Failure() | Reject() | Expired():
+            letter = dead_letter(job, outcome, worker) if job.queue.dead_letter is not None else None
+            return Settlement("ack", onward=letter, answer=_bad_news(job, outcome))
+        case Ignore():
+            return ACK
+        case Postpone(delay):
+            return Settlement("ack", onward=_same(job), delay=delay)
+        case Recount(deliveries):
+            return Settlement("ack", onward=_same(job, {DELIVERIES: deliveries}))
+        case HandBack():
+            return NACK
+        case Lost():
+            return NOTHING
+
+
+def _same(job: Job, more: dict[str, object] | None = None) -> Outgoing:
+    """The message as it came, for the queue that it came from."""
+    delivery = job.delivery
+    headers = clean(delivery.properties.headers or {})
+    headers.update(more or {})
+    properties = replace(delivery.properties, headers=headers, expiration=None, user_id=None, delivery_mode=PERSISTENT)
+    return Outgoing(QUEUES_EXCHANGE, delivery.queue, delivery.body, properties)
+
+
+def _again(job: Job, outcome: Retry) -> Outgoing:
+    """The next attempt: always to the one queue that this one came from, never through a topic or fanout again."""
+    request = job.request
+    assert request is not None
+    now = time.time()
+    known = job.delivery.properties.headers or {}
+    outgoing = _same(job, {"retries": request.retries + 1, FIRST_TIME: first_time(known, now)})
+    assert outgoing.properties.headers is not None
+    outgoing.properties.headers["eta"] = (datetime.now(UTC) + timedelta(seconds=outcome.delay)).isoformat()
+    outgoing.properties.headers.pop(DELIVERIES, None)
+    if outcome.call_args is not None or outcome.call_kwargs is not None:
+        changed = replace(
+            request,
+            args=request.args if outcome.call_args is None else outcome.call_args,
+            kwargs=request.kwargs if outcome.call_kwargs is None else outcome.call_kwargs,
+        )
+        outgoing.body = encode_body(changed)
+        outgoing.properties.headers.pop("compression", None)
+    return outgoing
+
+
+def _bad_news(job: Job, outcome: Failure | Reject | Expired) -> Outgoing | None:
+    answer = _answer(job)
+    if answer is None:
+        return None
+    match outcome:
+        case Failure(cause):
+            answer.body = reply.failure(_task_id(job), cause, traceback_text(cause))
+        case Reject(reason, detail):
+            answer.body = reply.failure(_task_id(job), TaskRejected(f"{reason}: {detail}"), None)
+        case Expired(detail):
+            answer.body = reply.failure(_task_id(job), TaskRevoked(detail), None, "REVOKED")
+    return answer
+
+
+def _answer(job: Job) -> Outgoing | None:
+    """An empty reply to whoever asked for one. Through the default exchange, as any reply address is a queue's name;
+    never mandatory: before 4.2 a direct reply-to that was delivered is returned all the same."""
+    given = job.delivery.properties
+    reply_to = given.reply_to
+    if not reply_to or not isinstance(reply_to, str) or _wants_no_result(job):
+        return None
+    properties = Properties(
+        content_type=CONTENT_TYPE,
+        content_encoding=CONTENT_ENCODING,
+        correlation_id=given.correlation_id or _task_id(job),
+        delivery_mode=1,
+    )
+    return Outgoing("", reply_to, b"", properties, mandatory=False)
+
+
+def _wants_no_result(job: Job) -> bool:
+    request: Request | None = job.request
+    if request is not None and request.ignore_result is not None:
+        return request.ignore_result
+    return bool(job.task is not None and job.task.options.get("ignore_result"))
+
+
+def _task_id(job: Job) -> str:
+    if job.request is not None:
+        return job.request.id
+    return str(job.delivery.properties.correlation_id or "")
