@@ -53,9 +53,9 @@ def find_installation(server: Path | None = None, root: Path | None = None) -> I
         if found is None:
             return None
         server = Path(found)
-    scripts = server.resolve().parent
-    if (scripts / "rabbitmq-defaults").exists():  # read by the real script from its own folder
-        return Installation(scripts)
+    defaults = server.resolve().parent / "rabbitmq-defaults"  # beside the real script, or a link to where that is
+    if defaults.exists():
+        return Installation(defaults.resolve().parent)
     packaged = _packaged(Path("/"))
     return None if packaged is None else Installation(packaged)
 

@@ -19,7 +19,9 @@ def find(wish: Wish) -> Running | Absent:  # noqa: ARG001 - all kinds have one s
     try:
         version = probe.version(url)
     except ConnectionError as error:
-        return Absent(KIND, f"the server on localhost:{PORT} does not let guest in ({error}); name a user with --broker")
+        return Absent(
+            KIND, f"the server on localhost:{PORT} does not let guest in ({error}); name a user with --broker"
+        )
     return Running(KIND, url, probe.management_url(url), version)
 
 
