@@ -121,3 +121,6 @@ _READERS: dict[str, Callable[[str, object, dict[str, Any]], None]] = {
 
 #: `compression` is undone by now, `lang` says nothing to us: sent on with a re-encoded body, both would be wrong.
 _DROPPED = frozenset({"compression", "lang"})
+
+#: Names that a user's own headers cannot have: a worker would take them for the protocol's.
+RESERVED = _READERS.keys() | _DROPPED

@@ -102,7 +102,8 @@ def encode_body(request: Request) -> bytes:
 
 
 def encode_properties(request: Request) -> Properties:
-    """The properties alone, for a body from `encode_body`."""
+    """The properties alone, for a body from `encode_body`. Raises `ConfigurationError` for a header of the user's that
+    has a name of the protocol's."""
     sent: Headers = {"task": request.task, "id": request.id}
     if request.retries:
         sent["retries"] = request.retries
@@ -125,7 +126,12 @@ def encode_properties(request: Request) -> Properties:
         if text is not None:
             sent[name] = text
     if request.headers:
-        sent = {**request.headers, **sent}
+        reserved = request.headers.keys() & headers.RESERVED
+        if reserved:
+            raise ConfigurationError(
+                f"header {min(reserved)!r} of task {request.task!r} belongs to the protocol: choose another name"
+            )
+        sent.update(request.headers)
     return Properties(
         content_type=CONTENT_TYPE,
         content_encoding=CONTENT_ENCODING,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from amqptasks import serializer
@@ -25,15 +25,27 @@ _EXCEPTION_STATES = frozenset({"FAILURE", "REVOKED", "RETRY"})
 _FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
-    """What a reply says. `value` is the result (of a state of the user's own: its meta), `exception` set in its place
-    where the status says so."""
+    """What a reply says. `value` is the result (of a state of the user's own: its meta), `described` what stands in its
+    place where the task raised."""
 
     status: str
     value: Any = None
-    exception: Exception | None = None
     traceback: str | None = None
+    described: object = None
+    _exception: Exception | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def exception(self) -> Exception | None:
+        """What the task raised; None where it did not. Made when first asked for: its constructor is the user's code,
+        and runs in the thread of who asks, not in the one that receives replies."""
+        if self._exception is None and self.status in _EXCEPTION_STATES:
+            exception = _exception(self.described, self.traceback)
+            if self.status == "REVOKED" and not isinstance(exception, TaskRevoked):
+                exception = TaskRevoked(str(exception))
+            self._exception = exception
+        return self._exception
 
     @property
     def final(self) -> bool:
@@ -73,12 +85,9 @@ def parse(body: bytes) -> Outcome:
         return _unreadable("it is no result dictionary with a status")
     status, result, text = reply["status"], reply.get("result"), reply.get("traceback")
     traceback = text if isinstance(text, str) else None
-    if status not in _EXCEPTION_STATES:
-        return Outcome(status, result, None, traceback)
-    exception = _exception(result, traceback)
-    if status == "REVOKED" and not isinstance(exception, TaskRevoked):
-        exception = TaskRevoked(str(exception))
-    return Outcome(status, None, exception, traceback)
+    if status in _EXCEPTION_STATES:
+        return Outcome(status, None, traceback, result)
+    return Outcome(status, result, traceback)
 
 
 def _encode(task_id: str, status: str, result: object, traceback: str | None) -> bytes:
@@ -102,7 +111,7 @@ def _repr(value: object) -> str:
 
 
 def _unreadable(problem: str) -> Outcome:
-    return Outcome("FAILURE", exception=ResultError(f"a reply came that cannot be read: {problem}"))
+    return Outcome("FAILURE", _exception=ResultError(f"a reply came that cannot be read: {problem}"))
 
 
 def _exception(described: object, traceback: str | None) -> Exception:

@@ -123,6 +123,29 @@ def test_whatever_is_no_exception_here_becomes_a_remote_error(backend: Backend, 
     assert error.remote_traceback == "there"
 
 
+class Reporting(Exception):
+    """Tells which thread made it."""
+
+    made_in: list[int] = []  # noqa: RUF012
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.made_in.append(threading.get_ident())
+
+
+def test_the_users_exception_is_made_by_who_asks_not_by_the_link() -> None:
+    replies = Replies()
+    result = replies.register("1")
+    body = failure("1", Reporting("x"), None)
+    Reporting.made_in.clear()
+    link = threading.Thread(target=lambda: replies.reply(delivery(body)))
+    link.start()
+    link.join()
+    with pytest.raises(Reporting):
+        result.get(timeout=10)
+    assert Reporting.made_in == [threading.get_ident()]
+
+
 def test_a_modules_own_getattr_is_never_run(monkeypatch: pytest.MonkeyPatch) -> None:
     trap = types.ModuleType("trap")
     trap.__getattr__ = mock.Mock(side_effect=AssertionError)  # type: ignore[method-assign]
@@ -173,7 +196,8 @@ def test_an_exception_without_a_type_is_a_remote_error(described: bytes) -> None
 
 @given(st.binary() | st.builds(lambda a: b'{"status": "FAILURE", "result": {"exc_type": %s}}' % a, st.binary()))
 def test_parsing_never_raises(body: bytes) -> None:
-    assert isinstance(parse(body), Outcome)
+    outcome = parse(body)
+    assert (outcome.exception is not None) == (outcome.status == "FAILURE")
 
 
 def test_get_waits_for_the_reply_in_another_thread() -> None:
