@@ -16,16 +16,16 @@ from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import (
     AccessRefused,
     BrokerError,
-    MessageTooLarge,
     Nacked,
     PublishRejected,
     Unroutable,
 )
 from amqptasks.memory import arguments
+from amqptasks.memory.acceptance import accepted
 from amqptasks.memory.clock import Clock
 from amqptasks.memory.dead_letters import DeadLetter
 from amqptasks.memory.exchanges import MemoryExchange
-from amqptasks.memory.messages import Message, copied
+from amqptasks.memory.messages import Message
 from amqptasks.memory.queues import MemoryQueue
 from amqptasks.transport import REPLY_TO, Headers, Outgoing
 
@@ -40,9 +40,6 @@ _PREDECLARED = (
     Exchange("amq.headers", "headers"),
     Exchange("amq.match", "headers"),
 )
-
-#: AMQP's short string: what a routing key is on the wire.
-LONGEST_KEY = 255
 
 Reply = Callable[[Message], None]
 
@@ -154,7 +151,7 @@ class Broker:
     def publish(self, outgoing: Outgoing, replies: str | None = None) -> None:
         """Raises a `PublishError`. `replies`: the address that stands for the direct reply-to of who publishes."""
         identity = outgoing.properties.correlation_id
-        message = _accepted(outgoing, replies)
+        message = accepted(outgoing, replies, CAPABILITIES.maximum_message_size)
         with self.lock:
             exchange = self._exchanges.get(outgoing.exchange)
             if exchange is None:
@@ -241,28 +238,6 @@ class Broker:
             and not exchange.bindings
         ):
             self.delete_exchange(source)
-
-
-def _accepted(outgoing: Outgoing, replies: str | None) -> Message:
-    """The message as the broker keeps it. Raises `PublishError` for what it, or the wire, would refuse."""
-    properties = outgoing.properties
-    identity = properties.correlation_id
-    size, limit = len(outgoing.body), CAPABILITIES.maximum_message_size
-    if size > limit:
-        raise MessageTooLarge(f"the body has {size} bytes, this broker takes {limit}", identity)
-    if len(outgoing.routing_key.encode()) > LONGEST_KEY:
-        raise PublishRejected(f"the message cannot be encoded: the routing key has over {LONGEST_KEY} bytes", identity)
-    if properties.expiration is not None and not properties.expiration.isdecimal():
-        raise PublishRejected(f"406 PRECONDITION_FAILED - invalid expiration '{properties.expiration}'", identity)
-    if properties.reply_to == REPLY_TO and replies is None:
-        raise PublishRejected("406 PRECONDITION_FAILED - fast reply consumer does not exist", identity)
-    try:
-        kept = copied(properties)
-    except TypeError as error:
-        raise PublishRejected(f"the message cannot be encoded: {error}", identity) from None
-    if kept.reply_to == REPLY_TO:
-        kept.reply_to = replies
-    return Message(outgoing.exchange, outgoing.routing_key, outgoing.body, kept)
 
 
 def _refuse_default(name: str) -> None:

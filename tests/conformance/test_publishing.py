@@ -25,6 +25,7 @@ def test_body_and_properties_arrive_as_they_were_sent(transport: Transport) -> N
         headers={
             "text": "é",
             "number": 2**40,
+            "fraction": 1.25,
             "negative": -1,
             "true": True,
             "none": None,
@@ -48,6 +49,18 @@ def test_body_and_properties_arrive_as_they_were_sent(transport: Transport) -> N
     received = delivery.properties
     received.headers = {name: value for name, value in (received.headers or {}).items() if name != "x-delivery-count"}
     assert received == properties
+
+
+def test_headers_arrive_as_the_wire_carries_them(transport: Transport) -> None:
+    queue = transport.queue()
+    sent = {"tuple": (1, (2,)), "naive": datetime(2026, 1, 2, 3, 4, 5, 678), "array": bytearray(b"b")}
+    transport.session.publish(Outgoing("", queue, b"", Properties(headers=sent)))
+    received = transport.drain(queue)[0].properties.headers or {}
+    assert {name: received[name] for name in sent} == {
+        "tuple": [1, [2]],
+        "naive": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "array": b"b",
+    }
 
 
 def test_what_the_publisher_changes_afterwards_changes_nothing(transport: Transport) -> None:
@@ -89,15 +102,24 @@ def test_an_error_names_the_message(transport: Transport) -> None:
     assert caught.value.message_id == "task-1"
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"expiration": "1.5"}, {"headers": {"number": 1.5}}, {"headers": {"thing": object()}}], ids=str
-)
-def test_a_property_that_cannot_be_sent_rejects_the_message_alone(
-    transport: Transport, wrong: dict[str, object]
-) -> None:
+WRONG: dict[str, dict[str, object]] = {
+    "a fraction of a millisecond": {"expiration": "1.5"},
+    "an object": {"headers": {"thing": object()}},
+    "an object inside": {"headers": {"list": [{"thing": {1, 2}}]}},
+    "too many bits": {"headers": {"number": 2**64}},
+    "a long name": {"headers": {"n" * 256: 1}},
+    "a long property": {"correlation_id": "c" * 256},
+    "too high a priority": {"priority": 256},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_what_cannot_be_sent_is_rejected_alone(transport: Transport, wrong: dict[str, object]) -> None:
     queue = transport.queue()
     with pytest.raises(PublishRejected):
         transport.send(queue, "1", **wrong)
+    with pytest.raises(PublishRejected):
+        transport.session.publish(Outgoing("", queue, b"", Properties(**wrong)))  # type: ignore[arg-type]
     transport.send(queue, "after")
     assert transport.bodies(queue) == ["after"]
 
