@@ -125,6 +125,8 @@ class _Reader:
         self._lines.setdefault(where, node.start_mark.line + 1)
         if len(self._lines) > LARGEST:
             raise self._error(node, where, "the file holds too many values", "Aliases of aliases multiply")
+        if not node.tag.startswith(_TAG):
+            raise self._error(node, where, f"the tag `{node.tag}` means nothing here", "Remove it")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, where)
         if id(node) in self._open:
@@ -133,7 +135,7 @@ class _Reader:
         try:
             if isinstance(node, yaml.SequenceNode):
                 return [self._value(item, (*where, index)) for index, item in enumerate(node.value)]
-            assert isinstance(node, yaml.MappingNode)  # noqa: S101 - YAML has three kinds of nodes
+            assert isinstance(node, yaml.MappingNode)
             return self._mapping(node, where)
         finally:
             self._open.discard(id(node))
@@ -176,8 +178,6 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, where: Where) -> object:
         self._written[where] = node.value
-        if not node.tag.startswith(_TAG):
-            raise self._error(node, where, f"the tag `{node.tag}` means nothing here")
         if node.tag == f"{_TAG}timestamp":  # a date is text to us
             return node.value
         if node.tag != f"{_TAG}str" or "${" not in node.value:

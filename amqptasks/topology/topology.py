@@ -154,9 +154,10 @@ class Topology:
         return frozenset({QUEUES_EXCHANGE, *self.exchanges, *self.bound_from, *named})
 
 
-def default() -> Topology:
-    """What an app without a topology file has: one quorum queue, `default`, with its dead-letter queue."""
-    return Topology(queues={DEFAULT_QUEUE: QueueSettings(DEFAULT_QUEUE)}, default_queue=DEFAULT_QUEUE)
+def default(*more: str) -> Topology:
+    """What an app without a topology file has: quorum queues, `default` and `more`, with their dead-letter queues."""
+    names = dict.fromkeys((DEFAULT_QUEUE, *more))
+    return Topology(queues={name: QueueSettings(name) for name in names}, default_queue=DEFAULT_QUEUE)
 
 
 def did_you_mean(name: str, known: Mapping[str, object] | tuple[str, ...], otherwise: str | None = None) -> str | None:

@@ -1,0 +1,115 @@
+"""What a topology file means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from amqptasks.errors import TopologyError
+from amqptasks.routing import Route
+from amqptasks.topology.delays import LONGEST
+from amqptasks.topology.loader import from_mapping, load
+from amqptasks.topology.topology import DeadLetter, QueueRetry, Source, default
+
+READY = Path(__file__).parents[3] / "topology"
+
+
+def test_a_queue_with_nothing_behind_it_has_every_default():
+    topology = load(READY / "minimal.yaml")
+    assert topology == default()
+    queue = topology.queue("default")
+    assert (queue.type, queue.dead_letter, queue.delivery_limit, queue.retry) == ("quorum", "default.dead", 20, None)
+
+
+def test_the_shop_means_what_it_says():
+    topology = load(READY / "shop.yaml")
+    assert topology.queue_names == ("emails", "payments", "reports", "stock", "audit", "default")
+    emails = topology.queue("emails")
+    assert emails.retry == QueueRetry((5.0, 30.0, 300.0), jitter=0.1, max_retries=3)
+    assert emails.dead_letters == DeadLetter(ttl=14 * 86400.0, max_length=100_000)
+    assert emails.bindings == (Source("tasks", "email.#"),)
+    assert topology.queue("payments").retry == QueueRetry((), 1.0, 600.0, 0.0, 8)
+    assert (topology.queue("reports").due, topology.queue("emails").due) == ("reports.due", None)
+    assert topology.default_queue == "default"
+    assert topology.routes[0] == Route("shop.email.reset", "exact", "tasks", "email.send", None, 9)
+    assert topology.routes[1] == Route("shop.email.*", "glob", "tasks", "email.send", None, 1)
+    assert topology.routes[3].kind == "regex"
+    assert topology.routes[3].pattern == r"shop\.report\.(month|quarter)ly"
+    assert topology.routes[5] == Route("shop.stock.*", "glob", None, None, "stock", None)
+    assert topology.delay_targets == {"amqptasks.queues", "tasks", "events"}
+
+
+def test_an_unknown_queue_is_refused_with_the_likely_one():
+    with pytest.raises(TopologyError, match="did you mean `default`"):
+        default().queue("defualt")
+
+
+def test_variables_are_filled_in_and_keep_their_types(tmp_path: Path):
+    file = tmp_path / "shop.yaml"
+    file.write_text(
+        "version: 1\nvhost: ${STAGE}-shop\n"
+        'queues:\n  "${STAGE}-emails":\n    max_length: ${MOST:-500}\n    message_ttl: ${TTL}\n'
+        "    single_active_consumer: ${SINGLE}\n    arguments: {x-note: '$${STAGE}', y: '${MOST:-5}'}\n"
+    )
+    topology = load(file, environment={"STAGE": "test", "TTL": "5m", "SINGLE": "true", "MOST": ""})
+    queue = topology.queue("test-emails")
+    assert topology.vhost == "test-shop"
+    assert (queue.max_length, queue.message_ttl, queue.single_active_consumer) == (500, 300.0, True)
+    assert queue.arguments == {"x-note": "${STAGE}", "y": "5"}
+
+
+def test_files_merge_and_refer_to_each_other(tmp_path: Path):
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("version: 1\nexchanges: {tasks: {type: topic}}\nroutes: {a: {exchange: tasks, routing_key: a.b}}\n")
+    two.write_text("version: 1\nqueues: {q: {bindings: [{exchange: tasks, routing_key: a.#}]}}\ndelays: {max: 1h}\n")
+    topology = load(one, two)
+    assert (topology.queue_names, topology.longest_delay, topology.default_queue) == (("q",), 3600.0, None)
+    assert topology.routes == (Route("a", "exact", "tasks", "a.b"),)
+
+
+def test_yaml_anchors_and_merges_work_and_explicit_keys_win(tmp_path: Path):
+    file = tmp_path / "shop.yaml"
+    file.write_text(
+        "version: 1\nqueues:\n  a: &common {max_length: 5, delivery_limit: 3}\n  b: {<<: *common, max_length: 6}\n"
+        "  c: {<<: [{max_length: 7}, *common]}\n"
+    )
+    topology = load(file)
+    assert [(topology.queue(name).max_length, topology.queue(name).delivery_limit) for name in "abc"] == [
+        (5, 3),
+        (6, 3),
+        (7, 3),
+    ]
+
+
+def test_a_ladder_of_398_days_is_the_longest_there_is():
+    topology = from_mapping({"version": 1, "queues": {"a": {}}, "delays": {"max": "398d"}})
+    assert topology.longest_delay == LONGEST
+
+
+def test_built_in_exchanges_need_no_declaration():
+    topology = from_mapping(
+        {
+            "version": 1,
+            "queues": {"a": {"bindings": [{"exchange": "amq.topic", "routing_key": "x.*"}]}},
+            "routes": {"t": {"exchange": "amq.topic", "routing_key": "x.y"}},
+        }
+    )
+    assert topology.delay_targets == {"amqptasks.queues", "amq.topic"}
+
+
+def test_a_route_without_a_key_uses_the_name_of_its_task():
+    shape = {
+        "version": 1,
+        "exchanges": {"tasks": {"type": "topic"}},
+        "queues": {"a": {"bindings": [{"exchange": "tasks", "routing_key": "shop.#"}]}},
+    }
+    assert from_mapping({**shape, "routes": {"shop.add": {"exchange": "tasks"}}}).routes[0].routing_key is None
+    with pytest.raises(TopologyError, match="reaches no queue"):
+        from_mapping({**shape, "routes": {"stock.add": {"exchange": "tasks"}}})
+
+
+def test_a_queue_without_dead_letters_has_none():
+    topology = from_mapping({"version": 1, "queues": {"a": {"dead_letter": False}, "log": {"type": "stream"}}})
+    assert topology.queue("a").dead_letter is None
+    assert topology.queue("log").dead_letter is None
