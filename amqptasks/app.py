@@ -22,7 +22,7 @@ from amqptasks.errors import (
     Unroutable,
 )
 from amqptasks.message import Request
-from amqptasks.options import CallOptions, TaskOptions, check
+from amqptasks.options import CallOptions, TaskOptions, UnboundTaskOptions, check
 from amqptasks.publisher import Progress, Publisher
 from amqptasks.routing import Router
 from amqptasks.task import Task
@@ -76,6 +76,7 @@ class App:
         self.tls = tls
         self.include = tuple(include)
         self._files: tuple[str, ...] = ()
+        self._more_queues: tuple[str, ...] = ()
         if topology is not None:
             files = [topology] if isinstance(topology, str | os.PathLike) else topology
             self._files = tuple(os.fspath(file) for file in files)
@@ -99,13 +100,13 @@ class App:
 
     @overload
     def task(
-        self, *, bind: Literal[True], **options: Unpack[_UnboundOptions]
+        self, *, bind: Literal[True], **options: Unpack[UnboundTaskOptions]
     ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
 
     @overload
     def task(self, **options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
-    def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    def task(self, *functions: Any, **options: Any) -> Any:
         """Make a function a task: `@app.task` or `@app.task(name=..., queue=..., max_retries=..., ...)`.
 
         Its name is `module.function` (for a script run directly: the app's name in place of the module). Raises
@@ -122,7 +123,7 @@ class App:
             self.tasks[name] = task
             return task
 
-        return register if function is None else register(function)
+        return register(*functions) if functions else register
 
     def _name_of(self, function: Callable[..., Any]) -> str:
         module = function.__module__
@@ -139,7 +140,16 @@ class App:
             return load(*self._files)
         from amqptasks.topology.topology import default
 
-        return default()
+        named = (task.options.get("queue") for task in self.tasks.values())
+        return default(*self._more_queues, *(queue for queue in named if queue))
+
+    def add_queues(self, names: Iterable[str]) -> None:
+        """Without topology files, the queues that a worker is asked to consume are declared as `default` is. With
+        files this does nothing: they have the say."""
+        self._more_queues = tuple(dict.fromkeys((*self._more_queues, *names)))
+        if not self._files:
+            self.__dict__.pop("topology", None)
+            self.__dict__.pop("router", None)
 
     @cached_property
     def router(self) -> Router:
@@ -377,10 +387,6 @@ class _Call:
         self.timeout = timeout
 
 
-class _UnboundOptions(TaskOptions, total=False):
-    """TaskOptions, for the overload that has `bind` as a parameter of its own."""
-
-
 def _is_delayed(options: CallOptions) -> bool:
     return bool(options.get("countdown") or options.get("eta"))
 
@@ -429,4 +435,3 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-

@@ -85,7 +85,7 @@ class BrokerError(AmqptasksError):
 
 
 class BrokerUnreachable(BrokerError):
-    """No connection could be had within the deadline. Is the server up (`amqptasks broker status`), the address right?"""
+    """No connection could be had within the deadline. Is the server up, is the address right?"""
 
 
 class ConnectionBlocked(BrokerError):

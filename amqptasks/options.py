@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from amqptasks.errors import UnknownOption
 
 
-class TaskOptions(TypedDict, total=False):
-    """Options of `@app.task(...)`. Times are in seconds.
+class UnboundTaskOptions(TypedDict, total=False):
+    """Options of `@app.task(...)`, but `bind`. Times are in seconds.
 
     Retries: see `RetryPolicy`. `typing`: check the arguments of a call against the function's signature (default
     True). `throws`: exceptions that are expected, logged without a traceback. `acks_late` is here for code that comes
@@ -19,7 +19,6 @@ class TaskOptions(TypedDict, total=False):
     """
 
     name: str
-    bind: bool
     queue: str
     exchange: str
     routing_key: str
@@ -40,6 +39,13 @@ class TaskOptions(TypedDict, total=False):
     soft_time_limit: float
 
 
+class TaskOptions(UnboundTaskOptions, total=False):
+    """Options of `@app.task(...)`. `bind`: the function gets its task as first argument, for `self.request` and
+    `self.retry()`."""
+
+    bind: bool
+
+
 class CallOptions(TypedDict, total=False):
     """Options of `apply_async(...)` and its kin. Times are in seconds.
 
@@ -47,8 +53,6 @@ class CallOptions(TypedDict, total=False):
     moment. `timeout` is how long to wait for the broker's confirm.
     """
 
-    args: Iterable[Any]
-    kwargs: Mapping[str, Any]
     countdown: float
     eta: datetime
     expires: float | datetime

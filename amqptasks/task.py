@@ -64,7 +64,7 @@ class Task(Generic[P, R]):
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Have it run by a worker. Returns once the broker has stored the call; raises `BrokerError` if it cannot."""
-        return self.app._send(self, args, kwargs, {})
+        return self.app._send(self, args, kwargs, CallOptions())
 
     def apply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
@@ -75,7 +75,7 @@ class Task(Generic[P, R]):
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """`delay` for asyncio: the loop goes on while the broker confirms."""
-        return await self.app._send_async(self, args, kwargs, {})
+        return await self.app._send_async(self, args, kwargs, CallOptions())
 
     async def aapply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pika import exceptions
 from pika.adapters.select_connection import IOLoop
@@ -53,7 +53,7 @@ class Connection:
         self._round = 0
         self._next_url = 0
         self._wanted = False
-        self._timer: object | None = None
+        self._timer: Any = None
         self.trouble: BrokerError | None = None
         self.capabilities: Capabilities | None = None
 
@@ -87,7 +87,7 @@ class Connection:
     def channel(self, opened: Callable[[WireChannel], None]) -> None:
         """Open a channel; `opened` is called with it, unless the connection breaks first."""
         assert self._wire is not None  # callers ask `is_open` first
-        self._wire.channel(on_open_callback=opened)
+        self._wire.channel(on_open_callback=cast("Callable[[Channel], None]", opened))
 
     def on_blocked(self, blocked: Callable[[str], None], unblocked: Callable[[], None]) -> None:
         """Be told when the broker stops, and when it starts again, to read from publishers."""
@@ -106,20 +106,22 @@ class Connection:
         wanted.client_properties = {**(wanted.client_properties or {}), "role": self._role}
         self._wire = Wire(
             wanted,
-            on_open_callback=self._on_open,
-            on_open_error_callback=lambda _wire, error: self._on_closed(explain(error, where)),
-            on_close_callback=lambda _wire, error: self._on_closed(explain(error, where)),
-            custom_ioloop=self._loop,
+            self._loop,
+            on_open=self._on_open,
+            on_closed=lambda error: self._on_closed(explain(error, where)),
         )
 
-    def _on_open(self, wire: Any) -> None:
+    def _on_open(self) -> None:
+        wire = self._wire
+        if wire is None:  # closed while it was being opened
+            return
         if not self._wanted:
             wire.close()
             return
         self._round = 0
         self._next_url = 0  # after a break, the preferred address is tried first again
         self.trouble = None
-        self.capabilities = from_server_properties(wire.server_properties)
+        self.capabilities = from_server_properties(wire.server_properties or {})
         self._opened()
 
     def _on_closed(self, error: BrokerError) -> None:

@@ -50,12 +50,7 @@ class Link:
         self._crash: BaseException | None = None
         self._subscriptions: list[Subscription] = []
         self._publishing = Connection(
-            self._loop,
-            urls,
-            role="publish",
-            tls=tls,
-            opened=lambda: self._outbox.connection_opened(),
-            closed=lambda error: self._outbox.connection_closed(error),
+            self._loop, urls, role="publish", tls=tls, opened=self._publishing_opened, closed=self._publishing_closed
         )
         self._consuming = Connection(
             self._loop, urls, role="consume", tls=tls, opened=self._consuming_opened, closed=self._consuming_closed
@@ -117,6 +112,13 @@ class Link:
         for _ in range(len(self._calls)):
             self._calls.popleft()()
 
+    def _publishing_opened(self) -> None:
+        self._outbox.connection_opened()
+
+    def _publishing_closed(self, error: BrokerError) -> None:
+        self._outbox.connection_closed(error)
+        logger.debug("publishing connection: %s", error)
+
     def _consuming_opened(self) -> None:
         for subscription in self._subscriptions:
             subscription.start()
@@ -128,10 +130,13 @@ class Link:
 
     def _drain(self, deadline: float) -> None:
         """First everything is published, then the channels close, then the connections, then the loop ends."""
-        now = time.monotonic()
-        if not self._outbox.is_empty and now < deadline:
+        if not self._outbox.is_empty and time.monotonic() < deadline:
             self._loop.call_later(STOP_POLL, lambda: self._drain(deadline))
-            return
+        else:
+            # Not at once: what the last confirm allowed to be acked is written at the end of this turn.
+            self._loop.call_later(STOP_POLL, lambda: self._abandon(deadline))
+
+    def _abandon(self, deadline: float) -> None:
         for subscription in self._subscriptions:
             subscription.abandon()
         self._close(deadline)

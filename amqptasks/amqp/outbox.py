@@ -20,6 +20,7 @@ from typing import Any
 
 from pika import BasicProperties, exceptions
 from pika.adapters.select_connection import IOLoop
+from pika.channel import Channel
 from pika.spec import Basic
 
 from amqptasks.amqp.connection import Connection
@@ -208,7 +209,7 @@ class Outbox:
             # It is closing under us; its close callback comes next, and opens another.
             self._ready = False
             self._waiting.appendleft(entry)
-        except Exception as error:  # noqa: BLE001 - whatever pika cannot encode is this message's fault alone
+        except Exception as error:
             entry.finish(PublishRejected(f"the message cannot be encoded: {error}", entry.name))
         else:
             self._tag += 1
@@ -271,7 +272,7 @@ class Outbox:
                 entry.returned = f"{method.reply_code} {method.reply_text}"
                 return
 
-    def _on_channel_closed(self, channel: WireChannel, reason: Exception) -> None:
+    def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
         if channel is not self._channel:
             return
         in_flight = self._channel_lost(str(reason))

@@ -1,13 +1,13 @@
 """Consuming one queue over a channel of its own, and coming back after every way in which that ends.
 
-    the connection breaks       a new channel when it stands again
-    the broker closes the channel (406 by a consumer timeout before 4.3, 404 when the queue is gone)
-                                a new channel, after a pause that grows
-    the broker cancels the consumer (queue deleted; on 4.3 a consumer timeout)
-                                the channel is closed by us: 4.3 keeps the cancelled consumer, and would hand it the
-                                next message as soon as one of its old deliveries is acked
-    nothing of these, and still no consumer
-                                the watchdog asks the broker, and begins anew
+the connection breaks       a new channel when it stands again
+the broker closes the channel (406 by a consumer timeout before 4.3, 404 when the queue is gone)
+                            a new channel, after a pause that grows
+the broker cancels the consumer (queue deleted; on 4.3 a consumer timeout)
+                            the channel is closed by us: 4.3 keeps the cancelled consumer, and would hand it the
+                            next message as soon as one of its old deliveries is acked
+nothing of these, and still no consumer
+                            the watchdog asks the broker, and begins anew
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from pika import BasicProperties, exceptions
 from pika.adapters.select_connection import IOLoop
+from pika.channel import Channel
 from pika.spec import Basic
 
 from amqptasks.amqp.acks import Acks
@@ -215,7 +216,7 @@ class Subscription:
             self._end_lease(f"the broker cancelled the consumer of {self.queue!r}")
             self._channel.close(reply_text="consumer cancelled by the broker")
 
-    def _on_channel_closed(self, channel: WireChannel, reason: Any) -> None:
+    def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
         if channel is not self._channel:
             return
         self._channel = None

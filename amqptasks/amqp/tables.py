@@ -95,11 +95,11 @@ def table(fields: Mapping[str, object]) -> bytes:
     return _LONG(len(data)) + data
 
 
-def value(given: object) -> bytes:  # noqa: PLR0911 - one line a type, as the grammar has them
+def value(given: object) -> bytes:
     """A field value with its type octet in front."""
     kind = type(given)
     if kind is str:
-        data = given.encode()  # type: ignore[attr-defined]
+        data = str(given).encode()
         return b"S" + _LONG(len(data)) + data
     if kind is int:
         return _integer(given)  # type: ignore[arg-type]

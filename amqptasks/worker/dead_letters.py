@@ -1,14 +1,14 @@
 """The copy of a message that goes to its dead-letter queue: its bytes as they came, and in headers why it is there.
 
-    x-amqptasks-reason        failed, rejected, expired, malformed, unknown-task, too-many-deliveries, ...
-    x-amqptasks-detail        the reason in words
-    x-amqptasks-exception     the exception's class, as module.name
-    x-amqptasks-message       its text
-    x-amqptasks-traceback     where it was raised, cut in its middle
-    x-amqptasks-attempts      how often it was run
-    x-amqptasks-queue         the queue that it came from: where `dead replay` sends it
-    x-amqptasks-first-time, x-amqptasks-last-time     seconds since 1970: when it first and last came to a worker
-    x-amqptasks-worker        which worker gave it up
+x-amqptasks-reason        failed, rejected, expired, malformed, unknown-task, too-many-deliveries, ...
+x-amqptasks-detail        the reason in words
+x-amqptasks-exception     the exception's class, as module.name
+x-amqptasks-message       its text
+x-amqptasks-traceback     where it was raised, cut in its middle
+x-amqptasks-attempts      how often it was run
+x-amqptasks-queue         the queue that it came from: where `dead replay` sends it
+x-amqptasks-first-time, x-amqptasks-last-time     seconds since 1970: when it first and last came to a worker
+x-amqptasks-worker        which worker gave it up
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import replace
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.transport import Headers, Outgoing
-from amqptasks.worker.delivery import DELIVERIES, Job
+from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import Expired, Failure, Reject
 
 PREFIX = "x-amqptasks-"
@@ -52,7 +52,9 @@ def without_foreign_headers(letter: Outgoing) -> Outgoing:
     broker takes a second time."""
     headers = letter.properties.headers or {}
     kept: Headers = {name: value for name, value in headers.items() if name.startswith(PREFIX)}
-    kept.update({name: _cut(headers[name], TEXT_SIZE) for name in ESSENTIAL if isinstance(headers.get(name), str | int)})
+    kept.update(
+        {name: _cut(headers[name], TEXT_SIZE) for name in ESSENTIAL if isinstance(headers.get(name), str | int)}
+    )
     kept["x-amqptasks-headers-dropped"] = len(headers) - len(kept)
     properties = replace(letter.properties, headers=kept)
     return Outgoing(letter.exchange, letter.routing_key, letter.body, properties, letter.mandatory)
@@ -99,14 +101,14 @@ def _described(outcome: Failure | Reject | Expired) -> Headers:
 def exception_text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:  # noqa: BLE001 - an exception's own __str__ may fail, and must not hide it
+    except Exception as broken:
         return f"<its text raised {type(broken).__name__}>"
 
 
 def traceback_text(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception as broken:  # noqa: BLE001 - as above
+    except Exception as broken:
         return f"<formatting the traceback raised {type(broken).__name__}>"
 
 

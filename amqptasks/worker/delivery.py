@@ -1,7 +1,7 @@
 """The life of a delivery: one value, named steps.
 
-    decode -> resolve -> admit -> run -> classify        here, on the pool's thread; nothing is written
-    settle -> report                                     settle.py, on the link's thread; the only writing
+    decode -> resolve -> admit -> run -> classify -> plan     here, on the pool's thread; nothing is written
+    settle -> report                                          settle.py, on the link's thread; the only writing
 
 Each step either adds to the value or ends its way by setting the outcome.
 """
@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from amqptasks import message
-from amqptasks.message import Malformed, Request
+from amqptasks.errors import ConfigurationError
+from amqptasks.message import Malformed
 from amqptasks.retry import RetryPolicy
 from amqptasks.task import Task, current_request
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Delivery
+from amqptasks.transport import Delivery, Outgoing
+from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import (
     LOST,
     Expired,
+    Failure,
     Outcome,
     Postpone,
     Recount,
@@ -31,47 +35,38 @@ from amqptasks.worker.outcomes import (
     Success,
     classify,
 )
+from amqptasks.worker.settlement import Settlement, settlement
 
-#: Our own count of earlier deliveries, for queues that count none.
-DELIVERIES = "x-amqptasks-deliveries"
+#: Seconds before the first retry of a queue whose `retry:` has a back-off and no `first`.
+FIRST_DELAY = 1.0
 
 #: Seconds by which a task may be early: below one tick of the delay ladder, waiting costs more than it gives.
 EARLY = 0.032
 
-
-class Job:
-    """One delivery on its way. `queue` is where it came from, `policy` how its task is retried there."""
-
-    __slots__ = ("delivery", "outcome", "policy", "queue", "request", "runtime", "settled", "started", "task")
-
-    def __init__(self, delivery: Delivery, queue: QueueSettings) -> None:
-        self.delivery = delivery
-        self.queue = queue
-        self.request: Request | None = None
-        self.task: Task[..., Any] | None = None
-        self.policy: RetryPolicy | None = None
-        self.outcome: Outcome | None = None
-        self.started = 0.0
-        self.runtime = 0.0
-        self.settled = False
+#: Turns a message into one that goes through the delay ladder for so many seconds.
+Delayed = Callable[[Outgoing, float], Outgoing]
 
 
 class Steps:
     """The steps before settling, for one worker: what they need to know, and nothing they write."""
 
-    def __init__(self, tasks: Mapping[str, Task[..., Any]], policies: RetryPolicies) -> None:
+    def __init__(self, tasks: Mapping[str, Task[..., Any]], worker: str, delayed: Delayed) -> None:
         self._tasks = tasks
-        self._policies = policies
+        self._worker = worker
+        self._delayed = delayed
+        self._policies = RetryPolicies()
 
     def execute(self, job: Job) -> None:
         """All steps of a plain function's job. Never raises."""
         if self.prepare(job):
             self.run(job)
+        self.plan(job)
 
     async def execute_async(self, job: Job) -> None:
         """All steps of an `async def` task's job. Raises `CancelledError` alone, when the pool cancels it."""
         if self.prepare(job):
             await self.run_async(job)
+        self.plan(job)
 
     def prepare(self, job: Job) -> bool:
         """decode, resolve, admit; True when the task is to be run."""
@@ -117,7 +112,7 @@ class Steps:
         job.started = time.monotonic()
         try:
             job.outcome = Success(task(*request.args, **request.kwargs))
-        except BaseException as error:  # noqa: BLE001 - also SystemExit: a task must not end its worker
+        except BaseException as error:
             self._classify(job, error)
         finally:
             job.runtime = time.monotonic() - job.started
@@ -135,10 +130,26 @@ class Steps:
             if pool_cancelled():
                 raise
             self._classify(job, error)
-        except BaseException as error:  # noqa: BLE001 - as above; it would end the pool's loop
+        except BaseException as error:
             self._classify(job, error)
         finally:
             job.runtime = time.monotonic() - job.started
+
+    def plan(self, job: Job) -> None:
+        """What is to be written, ready encoded: results and exceptions hold user code, which must not run in the
+        link's thread. A retry whose new arguments or delay are impossible is a failure that says so."""
+        assert job.outcome is not None
+        try:
+            job.planned = self._planned(job, job.outcome)
+        except ConfigurationError as error:
+            job.outcome = Failure(error) if job.started else Reject("malformed", str(error))
+            job.planned = self._planned(job, job.outcome)
+
+    def _planned(self, job: Job, outcome: Outcome) -> Settlement:
+        planned = settlement(job, outcome, self._worker)
+        if planned.onward is not None and planned.delay > 0:
+            planned.onward = self._delayed(planned.onward, planned.delay)
+        return planned
 
     def _classify(self, job: Job, error: BaseException) -> None:
         assert job.policy is not None
@@ -171,17 +182,15 @@ def policy_of(task: Task[..., Any], queue: QueueSettings) -> RetryPolicy:
     retry = queue.retry
     if retry is None or task.has_retry_policy:
         return task.retry_policy
-    common = {"autoretry_for": (Exception,), "dont_autoretry_for": task.throws, "jitter": retry.jitter}
+    policy = RetryPolicy(
+        autoretry_for=(Exception,), dont_autoretry_for=task.throws, jitter=retry.jitter, retry_jitter=False
+    )
+    if retry.max_retries is not None or retry.delays:
+        policy = replace(policy, max_retries=len(retry.delays) if retry.max_retries is None else retry.max_retries)
     if retry.delays:
-        most = len(retry.delays) if retry.max_retries is None else retry.max_retries
-        return RetryPolicy(max_retries=most, delays=retry.delays, **common)  # type: ignore[arg-type]
-    most = RetryPolicy.max_retries if retry.max_retries is None else retry.max_retries
-    return RetryPolicy(
-        max_retries=most,
-        retry_backoff=retry.first or 1.0,
-        retry_backoff_max=retry.max or RetryPolicy.retry_backoff_max,
-        retry_jitter=False,
-        **common,  # type: ignore[arg-type]
+        return replace(policy, delays=retry.delays)
+    return replace(
+        policy, retry_backoff=retry.first or FIRST_DELAY, retry_backoff_max=retry.max or policy.retry_backoff_max
     )
 
 

@@ -1,8 +1,8 @@
 """A node: one process that consumes queues and runs their tasks.
 
-    link's thread     deliveries in, settlements out; everything of this file that does not say otherwise
-    pools' threads    the tasks
-    a helper thread   declaring what is missing on the broker, which may block
+link's thread     deliveries in, settlements out; everything of this file that does not say otherwise
+pools' threads    the tasks
+a helper thread   declaring what is missing on the broker, which may block
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from amqptasks import dial, message
 from amqptasks.errors import AmqptasksError
 from amqptasks.transport import Delivery, Lease
 from amqptasks.worker import pools
-from amqptasks.worker.delivery import Job, RetryPolicies, Steps
+from amqptasks.worker.delivery import Steps
+from amqptasks.worker.job import Job
 from amqptasks.worker.pools.asynchronous import AsyncPool
 from amqptasks.worker.pools.solo import SoloPool
 from amqptasks.worker.queues import ConsumedQueue
@@ -68,15 +69,15 @@ class Node:
         self.app = app
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self.concurrency = concurrency
+        if queues is not None:
+            app.add_queues(queues)
         names = queues if queues is not None else app.topology.queue_names
         wanted: Mapping[str, int | None] = names if isinstance(names, Mapping) else dict.fromkeys(names)
         default = prefetch or max(LEAST_PREFETCH, PREFETCH_FACTOR * concurrency)
-        self.queues = {
-            queue: ConsumedQueue(app.topology.queue(queue), own or default) for queue, own in wanted.items()
-        }
+        self.queues = {queue: ConsumedQueue(app.topology.queue(queue), own or default) for queue, own in wanted.items()}
         self.link = dial.link(app.broker, app.tls)
-        self._settler = Settler(self.link, self.name, app.delayed)
-        steps = Steps(app.tasks, RetryPolicies())
+        self._settler = Settler(self.link)
+        steps = Steps(app.tasks, self.name, app.delayed)
         self._pool = pools.make(pool, steps, self._on_finished, concurrency)
         self._async_pool = AsyncPool(steps, self._on_finished)
         self._finished: deque[Job] = deque()
@@ -85,6 +86,8 @@ class Node:
         self._stopped = threading.Event()
         self._declaring = threading.Lock()
         self._ready = threading.Event()
+        self.started = False
+        self.cold = False
 
     @property
     def counts(self) -> Counter[str]:
@@ -104,6 +107,7 @@ class Node:
         for module in self.app.include:
             importlib.import_module(module)
         self.app.declare(timeout=START_TIMEOUT)
+        self.started = True
         self.link.start()
         self.app.use(self.link)
         self._pool.start()
@@ -131,9 +135,10 @@ class Node:
                 self._pool.work(0.1)
             else:
                 self._stopped.wait(0.2)
-        remaining = GOODBYE if deadline is None else max(0.0, deadline - time.monotonic())
-        self._pool.stop(remaining)
-        self._async_pool.stop(remaining)
+        if not self.cold:
+            remaining = GOODBYE if deadline is None else max(0.0, deadline - time.monotonic())
+            self._pool.stop(remaining)
+            self._async_pool.stop(remaining)
         self.app.close(GOODBYE)
         return True
 
@@ -169,13 +174,13 @@ class Node:
         if asynchronous:
             self._async_pool.submit(asynchronous)
 
-    def lost(self, lease: Lease, reason: str) -> None:
+    def lost(self, lease: Lease, reason: str) -> None:  # noqa: ARG002 - a listener's signature
         for queue in self.queues.values():
             queue.forget_lost()
         if not self._stopping:
             logger.warning("deliveries are lost, others will get them: %s", reason, extra={"action": "lease_lost"})
 
-    def consuming(self, lease: Lease) -> None:
+    def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
         if self.ready and not self._ready.is_set():
             self._ready.set()
             listed = ", ".join(f"{queue.name} (prefetch {queue.prefetch})" for queue in self.queues.values())
@@ -226,7 +231,7 @@ class Node:
         self._stopped.set()
 
     def _stop_cold(self) -> None:
-        self._stopping = True
+        self._stopping = self.cold = True
         for queue in self.queues.values():
             for job in list(queue.held):
                 self._hand_back(job)

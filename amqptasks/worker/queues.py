@@ -6,7 +6,7 @@ import logging
 
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Subscription
-from amqptasks.worker.delivery import Job
+from amqptasks.worker.job import Job
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-from amqptasks.worker.delivery import Job
+from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import (
     Expired,
     Failure,

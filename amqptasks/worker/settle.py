@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from amqptasks.errors import ConfigurationError, MessageTooLarge, PublishRejected
-from amqptasks.transport import Link, Outgoing
+from amqptasks.errors import MessageTooLarge, PublishRejected
+from amqptasks.transport import Link
 from amqptasks.worker.dead_letters import without_foreign_headers
-from amqptasks.worker.delivery import Job
-from amqptasks.worker.outcomes import HAND_BACK, Failure, Outcome, Reject
+from amqptasks.worker.job import Job
+from amqptasks.worker.outcomes import HAND_BACK
 from amqptasks.worker.report import report
-from amqptasks.worker.settlement import Settlement, Verdict, settlement
+from amqptasks.worker.settlement import NACK, Settlement, Verdict
 
 if TYPE_CHECKING:
     from amqptasks.worker.queues import ConsumedQueue
@@ -32,16 +31,12 @@ PUBLISH_TIMEOUT = 30.0
 #: Seconds between two tries; doubled up to the second figure.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
-Delayed = Callable[[Outgoing, float], Outgoing]
-
 
 class Settler:
-    """Settles the jobs of one worker. `delayed` turns a message into one that goes through the delay ladder."""
+    """Settles the jobs of one worker."""
 
-    def __init__(self, link: Link, worker: str, delayed: Delayed) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._worker = worker
-        self._delayed = delayed
         self.counts: Counter[str] = Counter()
         self.pending = 0
 
@@ -55,8 +50,7 @@ class Settler:
             report(job, "lost")
             self.counts["Lost"] += 1
             return
-        outcome, planned = self._plan(job, job.outcome)
-        job.outcome = outcome
+        planned = job.planned or NACK  # without a plan it was handed back by its pool
         if planned.onward is None and planned.answer is None:
             self._finish(job, planned.verdict)
         else:
@@ -69,17 +63,6 @@ class Settler:
             job.settled = True
             job.outcome = HAND_BACK
             self._finish(job, "nack")
-
-    def _plan(self, job: Job, outcome: Outcome) -> tuple[Outcome, Settlement]:
-        """The settlement; a retry whose arguments or delay are impossible is a failure that says so."""
-        try:
-            planned = settlement(job, outcome, self._worker)
-            if planned.onward is not None and planned.delay > 0:
-                planned.onward = self._delayed(planned.onward, planned.delay)
-        except ConfigurationError as error:
-            outcome = Failure(error) if job.started else Reject("malformed", str(error))
-            planned = settlement(job, outcome, self._worker)
-        return outcome, planned
 
     def _finish(self, job: Job, verdict: Verdict) -> None:
         lease, tag = job.delivery.lease, job.delivery.tag
@@ -159,5 +142,3 @@ def _is_absence(error: PublishRejected) -> bool:
 
 def _id(job: Job) -> str:
     return job.request.id if job.request is not None else "?"
-
-

@@ -14,7 +14,7 @@ from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.transport import PERSISTENT, Outgoing, Properties
 from amqptasks.worker.dead_letters import FIRST_TIME, dead_letter, first_time, traceback_text
-from amqptasks.worker.delivery import DELIVERIES, Job
+from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import (
     Expired,
     Failure,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from amqptasks.worker.delivery import Job, Steps
+from amqptasks.worker.delivery import Steps
+from amqptasks.worker.job import Job
 
 Finished = Callable[[Job], None]
 

@@ -11,7 +11,8 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from amqptasks.worker.delivery import Job, Steps
+from amqptasks.worker.delivery import Steps
+from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import HAND_BACK
 from amqptasks.worker.pools import Finished
 
@@ -26,6 +27,7 @@ class AsyncPool:
         self._thread: threading.Thread | None = None
         self._arrived: deque[Job] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def running(self) -> int:
@@ -81,9 +83,10 @@ class AsyncPool:
         self._finished(job)
 
     def _cancel_all(self) -> None:
+        assert self._loop is not None
         for task in self._tasks:
             task.cancel()
-        asyncio.ensure_future(self._end(), loop=self._loop)
+        self._ending = self._loop.create_task(self._end())
 
     async def _end(self) -> None:
         while self._tasks:

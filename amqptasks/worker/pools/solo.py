@@ -7,7 +7,8 @@ import threading
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
-from amqptasks.worker.delivery import Job, Steps
+from amqptasks.worker.delivery import Steps
+from amqptasks.worker.job import Job
 from amqptasks.worker.pools import Finished
 
 

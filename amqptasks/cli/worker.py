@@ -1,0 +1,161 @@
+"""`amqptasks -A MODULE worker`: run tasks until a signal ends it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from amqptasks import dial
+from amqptasks.cli.target import Target, pass_target
+from amqptasks.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from amqptasks.worker.node import Node
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+#: One line an event: when, how bad, which process and thread, what.
+LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d/%(threadName)s %(message)s"
+
+EXAMPLES = """\b
+Examples:
+  amqptasks -A shop worker                         every queue of the topology
+  amqptasks -A shop worker -Q emails,reports -c 8  two queues, eight threads
+  amqptasks -A shop worker -Q emails:100,reports:2 with a prefetch for each
+  amqptasks -A shop worker --processes 4           four processes, started again when they die
+
+\b
+Signals:
+  TERM, INT    warm stop: what runs is finished and settled, the rest goes back to its queue
+  again, QUIT  cold stop: what runs goes back too, at once; no attempt is counted
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "-Q", "--queues", metavar="NAME[:PREFETCH],...", help="Queues to consume.  [default: all of the topology]"
+)
+@click.option(
+    "-c",
+    "--concurrency",
+    type=click.IntRange(1),
+    help="Plain functions that run at once.  [default: processors, at least 4]",
+)
+@click.option(
+    "-P", "--pool", type=click.Choice(["threads", "solo"]), default="threads", show_default=True, help="Where they run."
+)
+@click.option(
+    "--prefetch",
+    type=click.IntRange(1, 65535),
+    help="Deliveries held from each queue, and async tasks run at once.  [default: twice the concurrency, at least 4]",
+)
+@click.option("-n", "--name", help="The worker's name in logs and dead letters.  [default: HOST:PID]")
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "-l", "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), default="info", show_default=True, help="Log."
+)
+@pass_target
+def command(
+    target: Target,
+    queues: str | None,
+    concurrency: int | None,
+    pool: str,
+    prefetch: int | None,
+    name: str | None,
+    processes: int,
+    loglevel: str,
+) -> None:
+    """Run the tasks of the app that -A names."""
+    _log(loglevel)
+    if processes > 1:
+        sys.exit(_supervise(processes))
+    app = target.load_app()
+    if dial.is_memory(app.broker):
+        raise ConfigurationError(
+            "memory:// lives within one process, and this would be another:"
+            " use `with app.worker(): ...` in the program that publishes"
+        )
+    from amqptasks.worker.node import Node
+
+    node = Node(
+        app,
+        _prefetches(queues) if queues is not None else None,
+        concurrency=concurrency or max(4, os.cpu_count() or 1),
+        pool=pool,
+        prefetch=prefetch,
+        name=name,
+    )
+    _obey_signals(node)
+    node.start()
+    node.wait()
+    if node.cold:  # tasks may still be running in threads, and nobody waits for them
+        logging.shutdown()
+        os._exit(0)
+
+
+def _prefetches(text: str) -> Mapping[str, int | None]:
+    """`emails:100,reports` as {"emails": 100, "reports": None}."""
+    found: dict[str, int | None] = {}
+    for part in text.split(","):
+        name, colon, number = part.strip().rpartition(":")
+        if colon and number.isdecimal():
+            if not 1 <= int(number) <= 65535:
+                raise click.BadParameter(f"a prefetch is from 1 to 65535, not {number}", param_hint="-Q")
+            found[name] = int(number)
+        elif part.strip():
+            found[part.strip()] = None
+    if not found:
+        raise click.BadParameter("name at least one queue", param_hint="-Q")
+    return found
+
+
+def _obey_signals(node: Node) -> None:
+    asked = False
+
+    def warm(_signum: int, _frame: object) -> None:
+        nonlocal asked
+        if not node.started:
+            raise SystemExit(0)
+        if asked:
+            node.stop_now()
+        else:
+            asked = True
+            node.stop()
+
+    def cold(_signum: int, _frame: object) -> None:
+        if not node.started:
+            raise SystemExit(0)
+        node.stop_now()
+
+    signal.signal(signal.SIGTERM, warm)
+    signal.signal(signal.SIGINT, warm)
+    signal.signal(signal.SIGQUIT, cold)
+
+
+def _supervise(processes: int) -> int:
+    """The same command line once for each process, without `--processes`."""
+    from amqptasks.worker.supervisor import Supervisor
+
+    arguments: list[str] = []
+    skip = False
+    for argument in sys.argv[1:]:
+        if skip:
+            skip = False
+        elif argument == "--processes":
+            skip = True
+        elif not argument.startswith("--processes="):
+            arguments.append(argument)
+    return Supervisor([[sys.executable, "-m", "amqptasks", *arguments]] * processes).run()
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format=LOG_FORMAT)
+    if level.lower() != "debug":
+        # pika tells each failed connection attempt with a traceback, in five lines; we say it in one.
+        logging.getLogger("pika").setLevel(logging.CRITICAL)

@@ -1,0 +1,83 @@
+"""Several nodes on one machine: starts them, starts again what dies, passes signals on.
+
+The nodes are processes of their own, begun from the command line: nothing is shared with them, so nothing can be
+copied half-way by a fork, and a node that dies takes no other with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+logger = logging.getLogger(__name__)
+
+#: Seconds: a node that ends by itself within them could not begin, and would not the next time either.
+BEGINNING = 5.0
+
+#: Exit statuses that say so: configuration, usage, broker, conflict (as in `amqptasks --help`).
+HOPELESS = frozenset({1, 2, 4})
+
+#: Seconds before a dead node is started again, so that a crash at once does not eat the machine.
+PAUSE = 1.0
+
+#: Seconds between two looks at the nodes.
+POLL = 0.1
+
+
+class Supervisor:
+    """`commands` are the nodes' command lines, one each."""
+
+    def __init__(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str] | None = None) -> None:
+        self._commands = [list(command) for command in commands]
+        self._environment = {**os.environ, **(environment or {})}
+        self._nodes: dict[int, subprocess.Popen[bytes]] = {}
+        self._began: dict[int, float] = {}
+        self._stopping = threading.Event()
+        self._status = 0
+
+    def run(self) -> int:
+        """Keep the nodes running until a signal says otherwise; the exit status."""
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(signum, self._pass_on)
+        for number in range(len(self._commands)):
+            self._begin(number)
+        while self._nodes:
+            for number, node in list(self._nodes.items()):
+                status = node.poll()
+                if status is not None:
+                    self._ended(number, status)
+            time.sleep(POLL)  # waiting on several children at once, and on signals, has no better portable way
+        return self._status
+
+    def _begin(self, number: int) -> None:
+        # A session of its own: Ctrl-C in a terminal reaches a node once, through us, and not twice.
+        self._nodes[number] = subprocess.Popen(self._commands[number], env=self._environment, start_new_session=True)
+        self._began[number] = time.monotonic()
+
+    def _ended(self, number: int, status: int) -> None:
+        del self._nodes[number]
+        if self._stopping.is_set():
+            self._status = self._status or max(0, status)
+            return
+        if status in HOPELESS and time.monotonic() - self._began[number] < BEGINNING:
+            logger.error("node %d cannot start (exit status %d): stopping all", number, status)
+            self._status = status
+            self._signal_all(signal.SIGTERM)
+            return
+        logger.warning("node %d ended (exit status %d): starting it again", number, status)
+        self._stopping.wait(PAUSE)
+        if not self._stopping.is_set():
+            self._begin(number)
+
+    def _pass_on(self, signum: int, _frame: object) -> None:
+        self._signal_all(signal.SIGTERM if signum == signal.SIGINT else signum)
+
+    def _signal_all(self, signum: int) -> None:
+        self._stopping.set()
+        for node in self._nodes.values():
+            node.send_signal(signum)
