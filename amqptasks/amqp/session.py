@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 import time
 from collections import deque
@@ -16,17 +15,17 @@ from pika.spec import Basic
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from amqptasks.amqp.address import masked, parameters
+from amqptasks.amqp.bounded import BoundedConnection, TimedOut
 from amqptasks.amqp.failures import explain
 from amqptasks.amqp.properties import EncodedProperties, from_pika
+from amqptasks.amqp.replies import NotFound, Refused, explained
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.entities import Binding, Exchange, Queue, QueueState
 from amqptasks.errors import (
-    AccessRefused,
     BrokerError,
     BrokerUnreachable,
     ConfigurationError,
     ConnectionBlocked,
-    DeclarationConflict,
     Nacked,
     PublishRejected,
     PublishTimeout,
@@ -43,37 +42,6 @@ STALLED = 2.0
 
 #: The largest prefetch: AMQP's 16 bits.
 PREFETCH_LIMIT = 65535
-
-#: `PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '11' but current is '10'`
-#: and, where one side has none, `received none but current is the value '10' of type 'signedint'` (or the reverse).
-_INEQUIVALENT = re.compile(
-    r"inequivalent arg '(?P<argument>[^']*)' for (?P<kind>queue|exchange) '(?P<name>.*)' in vhost '.*':"
-    r" received (?P<wanted>.+?) but current is (?P<current>.+)$",
-    re.DOTALL,
-)
-_VALUE = re.compile(r"^(?:the value )?'(?P<value>.*?)'(?: of type '[^']*')?$", re.DOTALL)
-
-
-class _TimedOut(Exception):
-    """The broker did not answer in time."""
-
-
-class _BoundedConnection(pika.BlockingConnection):
-    """Waits at most `seconds` for an answer; pika itself waits for ever."""
-
-    seconds = 10.0
-
-    def _flush_output(self, *waiters: Callable[[], bool]) -> None:
-        # pika's one place that waits for answers; no public call takes a time limit.
-        deadline = time.monotonic() + self.seconds
-        timer = self.call_later(self.seconds, _wake)
-        try:
-            super()._flush_output(*waiters, lambda: time.monotonic() >= deadline)
-        finally:
-            if self.is_open:
-                self.remove_timeout(timer)
-        if waiters and not any(ready() for ready in waiters):
-            raise _TimedOut
 
 
 class _Taken:
@@ -116,7 +84,7 @@ class Session:
         self._parameters = [parameters(url, ssl) for url in urls]
         self._where = ", ".join(masked(url) for url in urls)
         self._timeout = timeout
-        self._connection: _BoundedConnection | None = None
+        self._connection: BoundedConnection | None = None
         self._channel: BlockingChannel | None = None
         self._taken: list[_Taken] = []
         self._blocked: str | None = None
@@ -141,7 +109,7 @@ class Session:
         try:
             with self._asking(f"exchange {name!r}") as channel:
                 channel.exchange_declare(name, passive=True)
-        except _NotFound:
+        except NotFound:
             return False
         return True
 
@@ -150,7 +118,7 @@ class Session:
         try:
             with self._asking(f"queue {name!r}") as channel:
                 found = channel.queue_declare(name, passive=True).method
-        except _NotFound:
+        except NotFound:
             return None
         return QueueState(found.message_count, found.consumer_count)
 
@@ -225,7 +193,7 @@ class Session:
             if unanswered.blocked is not None:
                 raise ConnectionBlocked(f"{self._where} blocks publishers: {unanswered.blocked}") from None
             raise PublishTimeout(f"no confirm from {place} within {self._timeout:g} s", message_id) from None
-        except _Refused as refused:
+        except Refused as refused:
             raise PublishRejected(f"{place}: {refused.text}", message_id) from None
 
     def take(self, queue: str, limit: int) -> Iterator[Delivery]:
@@ -296,7 +264,7 @@ class Session:
             if not arrived and (state is None or state.messages == 0 or quiet > STALLED):
                 return
 
-    def _connected(self) -> _BoundedConnection:
+    def _connected(self) -> BoundedConnection:
         if self._connection is not None and self._connection.is_open:
             return self._connection
         self._drop()
@@ -306,21 +274,21 @@ class Session:
             retry=retry_if_exception_type(BrokerUnreachable),
             reraise=True,
         )
-        connection: _BoundedConnection = attempts(self._connect_once)
+        connection: BoundedConnection = attempts(self._connect_once)
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
-        self._capabilities = from_server_properties(connection._impl.server_properties or {})
+        self._capabilities = from_server_properties(connection.server_properties)
         self._connection = connection
         return connection
 
-    def _connect_once(self) -> _BoundedConnection:
+    def _connect_once(self) -> BoundedConnection:
         """One round over all addresses; the last one's error where none answers, a refusal before a silence."""
         failures: list[BrokerError] = []
         for url, wanted in zip(self._urls, self._parameters, strict=True):
             wanted.socket_timeout = min(wanted.socket_timeout or self._timeout, self._timeout)
             wanted.stack_timeout = min(wanted.stack_timeout or self._timeout, self._timeout)
             try:
-                connection = _BoundedConnection(wanted)
+                connection = BoundedConnection(wanted)
             except (exceptions.AMQPError, OSError) as error:
                 failures.append(explain(error, masked(url)))
             else:
@@ -341,12 +309,12 @@ class Session:
     @contextmanager
     def _asking(self, what: str, answers: frozenset[int] = frozenset()) -> Iterator[BlockingChannel]:
         """One exchange with the broker about `what`; pika's errors become ours. A reply code in `answers` is raised as
-        `_Refused`, for the caller to name."""
+        `Refused`, for the caller to name."""
         try:
             yield self._opened()
         except exceptions.ChannelClosedByBroker as error:
-            raise _explained(what, error.reply_code, error.reply_text, answers) from None
-        except _TimedOut:
+            raise explained(what, error.reply_code, error.reply_text, answers) from None
+        except TimedOut:
             blocked = self._blocked_now()
             self._drop()
             raise _Unanswered(
@@ -356,7 +324,7 @@ class Session:
             raise
         except exceptions.ConnectionClosedByBroker as error:
             self._drop()
-            raise _explained(what, error.reply_code, error.reply_text, answers) from None
+            raise explained(what, error.reply_code, error.reply_text, answers) from None
         except (exceptions.AMQPError, OSError) as error:
             self._drop()
             raise explain(error, self._where) from error
@@ -379,12 +347,8 @@ class Session:
         connection, self._connection, self._channel, self._taken, self._blocked = self._connection, None, None, [], None
         if connection is not None and connection.is_open:
             connection.seconds = min(self._timeout, 1.0)  # an unanswered goodbye is no reason to wait long
-            with suppress(exceptions.AMQPError, OSError, _TimedOut):
+            with suppress(exceptions.AMQPError, OSError, TimedOut):
                 connection.close()
-
-
-class _NotFound(BrokerError):
-    """404: there is no such queue or exchange."""
 
 
 class _Unanswered(BrokerUnreachable):
@@ -395,41 +359,8 @@ class _Unanswered(BrokerUnreachable):
         super().__init__(message)
 
 
-class _Refused(BrokerError):
-    """The broker closed the channel over a publish."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        super().__init__(text)
-
-
 #: Reply codes that a publish alone can bring about: no right, no exchange, a bad property.
 _REJECTED = frozenset({403, 404, 406})
-
-
-def _explained(what: str, code: int, text: str, answers: frozenset[int]) -> BrokerError:
-    if code in answers:
-        return _Refused(text)
-    conflict = _INEQUIVALENT.search(text)
-    if conflict:
-        return DeclarationConflict(
-            conflict["kind"],
-            conflict["name"],
-            conflict["argument"],
-            _value(conflict["wanted"]),
-            _value(conflict["current"]),
-        )
-    # A queue whose node is down is "not found" as well, yet it exists.
-    if code == 404 and "down or inaccessible" not in text:
-        return _NotFound(f"{what}: {text}")
-    if code == 403:
-        return AccessRefused(f"{what}: {text}")
-    return BrokerError(f"{what}: the broker refused: {code} {text}")
-
-
-def _value(text: str) -> str:
-    found = _VALUE.match(text)
-    return found["value"] if found else text
 
 
 def _described(binding: Binding) -> str:
@@ -454,7 +385,3 @@ def _collector(
         )
 
     return collect
-
-
-def _wake() -> None:
-    """A timer's callback: that the loop turned is all that was wanted."""

@@ -38,10 +38,10 @@ def test_it_enters_at_its_highest_bit_and_carries_only_bits_and_target(delay: fl
     assert all(value is True for value in headers.values())
 
 
-@given(st.floats(60, LONGEST, allow_nan=False))
+@given(st.floats(60, LONGEST / 2, allow_nan=False))  # at the very top there is no higher bit to round up to
 def test_a_long_delay_visits_few_rungs(delay: float):
     _, headers = enter(delay, "tasks", NEWEST, None)
-    assert len(headers) - 1 <= 12  # a thousandth is about 2^-10; at the very top there is no higher bit to round up to
+    assert len(headers) - 1 <= 11
 
 
 @given(st.floats(0.001, 3600), st.sampled_from([1.0, 60.0, 3600.0]))

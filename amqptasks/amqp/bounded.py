@@ -1,0 +1,41 @@
+"""A blocking connection that waits only so long. Leans on a private method of pika, as `pika_internals.py` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pika import BlockingConnection
+
+
+class TimedOut(Exception):
+    """The broker did not answer in time."""
+
+
+class BoundedConnection(BlockingConnection):
+    """Waits at most `seconds` for an answer, then raises `TimedOut`; pika waits for ever, and has no call to limit it.
+
+    All waiting for answers goes through `_flush_output`: it returns when one of `waiters` is true.
+    """
+
+    seconds = 10.0
+
+    @property
+    def server_properties(self) -> dict[str, object]:
+        """What the broker said of itself when we connected."""
+        return dict(self._impl.server_properties or {})
+
+    def _flush_output(self, *waiters: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self.seconds
+        timer = self.call_later(self.seconds, _wake)
+        try:
+            super()._flush_output(*waiters, lambda: time.monotonic() >= deadline)
+        finally:
+            if self.is_open:
+                self.remove_timeout(timer)
+        if waiters and not any(ready() for ready in waiters):
+            raise TimedOut
+
+
+def _wake() -> None:
+    """A timer's callback: that the loop turned is all that was wanted."""

@@ -1,0 +1,56 @@
+"""What the broker answers when it closes a channel, as one of our errors."""
+
+from __future__ import annotations
+
+import re
+
+from amqptasks.errors import AccessRefused, BrokerError, DeclarationConflict
+
+#: `PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '11' but current is '10'`
+#: and, where one side has none, `received none but current is the value '10' of type 'signedint'` (or the reverse);
+#: the same words from 3.10 to 4.3.
+_INEQUIVALENT = re.compile(
+    r"inequivalent arg '(?P<argument>[^']*)' for (?P<kind>queue|exchange) '(?P<name>.*)' in vhost '.*':"
+    r" received (?P<wanted>.+?) but current is (?P<current>.+)$",
+    re.DOTALL,
+)
+_VALUE = re.compile(r"^(?:the value )?'(?P<value>.*?)'(?: of type '[^']*')?$", re.DOTALL)
+
+
+class NotFound(BrokerError):
+    """404: there is no such queue or exchange."""
+
+
+class Refused(BrokerError):
+    """The broker closed the channel over a publish; `text` is what it said."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(text)
+
+
+def explained(what: str, code: int, text: str, publish_codes: frozenset[int] = frozenset()) -> BrokerError:
+    """The error for a channel or connection that the broker closed with `code` and `text` when asked about `what`.
+    A code in `publish_codes` becomes `Refused`."""
+    if code in publish_codes:
+        return Refused(text)
+    conflict = _INEQUIVALENT.search(text)
+    if conflict:
+        return DeclarationConflict(
+            conflict["kind"],
+            conflict["name"],
+            conflict["argument"],
+            _value(conflict["wanted"]),
+            _value(conflict["current"]),
+        )
+    # A queue whose node is down is "not found" as well, yet it exists.
+    if code == 404 and "down or inaccessible" not in text:
+        return NotFound(f"{what}: {text}")
+    if code == 403:
+        return AccessRefused(f"{what}: {text}")
+    return BrokerError(f"{what}: the broker refused: {code} {text}")
+
+
+def _value(text: str) -> str:
+    found = _VALUE.match(text)
+    return found["value"] if found else text
