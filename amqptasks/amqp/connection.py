@@ -9,7 +9,7 @@ from typing import Any, cast
 from pika import exceptions
 from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
-from tenacity import RetryCallState, Retrying, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, wait_exponential, wait_random
 
 from amqptasks.amqp.address import masked, parameters
 from amqptasks.amqp.failures import explain
@@ -19,7 +19,7 @@ from amqptasks.errors import BrokerError
 
 #: First pause 0.1 s, because most breaks are a restart of a proxy; at most 5 s, so that nobody waits long after the
 #: broker is back; jitter, so that a hundred workers do not come back in the same moment.
-RECONNECTING = Retrying(wait=wait_exponential_jitter(initial=0.1, max=5.0, jitter=0.3))
+RECONNECTING = Retrying(wait=wait_exponential(multiplier=0.1, max=5.0) + wait_random(0, 0.3))
 
 
 def pause_before(attempt: int) -> float:
