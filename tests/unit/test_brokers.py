@@ -1,0 +1,245 @@
+"""Ways to a broker: what is decided and remembered without one; with one, see the integration tests."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from amqptasks.brokers import apt, docker, ports, probe, search, state, surroundings
+from amqptasks.brokers.installation import Installation, find_installation
+from amqptasks.brokers.private_node import PrivateNode
+from amqptasks.brokers.running import Absent, Running, Wish, shown
+from amqptasks.errors import ConfigurationError
+
+LOCAL = "amqp://guest:guest@127.0.0.1:5999/"
+
+
+@pytest.fixture
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "amqptasks"
+
+
+@contextmanager
+def server(answer: bytes) -> Iterator[int]:
+    """Something that is no RabbitMQ: says `answer` to whoever connects, and hangs up. Its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(8)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(5)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"AMQP\x00\x01\x00\x00", b"", b"\x01\x00\x00\xff\xff\xff\xff"]
+)
+def test_what_is_no_amqp_0_9_1_is_not_taken_for_a_broker(answer: bytes) -> None:
+    with server(answer) as port:
+        assert probe.greeting_version("127.0.0.1", port, timeout=2) is None
+
+
+def test_a_closed_port_is_no_broker_and_no_management_api() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert probe.greeting_version("127.0.0.1", port) is None
+    assert not probe.management_answers(f"http://127.0.0.1:{port}", "guest", "guest")
+    with pytest.raises(ConnectionError):
+        probe.version(f"amqp://guest:guest@127.0.0.1:{port}/")
+
+
+def test_a_web_server_is_no_management_api() -> None:
+    with server(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi!\n") as port:
+        assert not probe.management_answers(f"http://127.0.0.1:{port}", "guest", "guest")
+
+
+def test_a_password_is_shown_only_where_everybody_knows_it() -> None:
+    assert shown(LOCAL) == LOCAL
+    assert shown("amqp://guest:hush@h/") == "amqp://guest:***@h/"
+    assert "hush" not in shown("amqp://shop:hush@h/v")
+
+
+def test_ports_are_chosen_once_for_a_folder(tmp_path: Path) -> None:
+    first = ports.load_or_choose(tmp_path / "node")
+    assert ports.load_or_choose(tmp_path / "node") == first
+    assert (tmp_path / "node").stat().st_mode & 0o077 == 0
+    numbers = {first.amqp, first.management, first.distribution, first.epmd}
+    assert len(numbers) == 4
+    assert str(first.amqp) in first.node_name
+
+
+def test_a_damaged_port_file_names_itself(tmp_path: Path) -> None:
+    (tmp_path / "node.json").write_text("{")
+    with pytest.raises(ConfigurationError, match=r"node\.json is damaged"):
+        ports.load_or_choose(tmp_path)
+
+
+def test_ports_in_use_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        choices = iter([taken, taken - 3, taken + 40])
+        monkeypatch.setattr(ports.random, "randrange", lambda *_: next(choices))
+        monkeypatch.setattr(ports, "_free", lambda port: port != taken)
+        assert ports.choose().amqp == taken + 40
+
+
+def script_folder(below: Path, release: str) -> Path:
+    folder = below / f"usr/lib/rabbitmq/lib/rabbitmq_server-{release}/sbin"
+    folder.mkdir(parents=True)
+    for name in ("rabbitmq-server", "rabbitmqctl", "rabbitmq-defaults"):
+        (folder / name).touch(mode=0o755)
+    return folder
+
+
+def test_the_newest_release_below_a_root_is_taken_and_run_by_chroot(tmp_path: Path) -> None:
+    script_folder(tmp_path, "3.9.13")
+    newest = script_folder(tmp_path, "3.10.8")
+    found = find_installation(root=tmp_path)
+    assert found == Installation(newest, tmp_path)
+    assert found.version == "3.10.8"
+    seen = "/usr/lib/rabbitmq/lib/rabbitmq_server-3.10.8/sbin/rabbitmqctl"
+    assert found.command("rabbitmqctl") == ["chroot", str(tmp_path), seen]
+
+
+def test_a_wrapper_beside_links_leads_to_the_real_scripts(tmp_path: Path) -> None:
+    real = script_folder(tmp_path, "4.3.0")
+    links = tmp_path / "usr/lib/rabbitmq/bin"
+    links.mkdir()
+    (links / "wrapper").touch(mode=0o755)
+    (links / "rabbitmq-defaults").symlink_to(real / "rabbitmq-defaults")
+    assert find_installation(server=links / "wrapper") == Installation(real)
+
+
+def test_a_node_without_an_installation_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no rabbitmq-server below"):
+        PrivateNode(tmp_path / "node", root=tmp_path)
+    assert not (tmp_path / "node").exists()
+
+
+def test_a_node_inherits_nothing_that_points_at_another_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RABBITMQ_NODE_PORT", "5672")
+    monkeypatch.setenv("ERL_LIBS", "/elsewhere")
+    chosen = ports.Ports(1, 2, 3, 4, "n@localhost")
+    environment = surroundings.environment(tmp_path, chosen, None)
+    assert not {"RABBITMQ_NODE_PORT", "ERL_LIBS"} & set(environment)
+    assert environment["RABBITMQ_MNESIA_BASE"] == str(tmp_path / "data")
+    inside = surroundings.environment(tmp_path / "var/n", chosen, tmp_path)
+    assert inside["HOME"] == "/var/n/home"
+
+
+def test_a_nodes_files_keep_it_on_loopback_and_its_cookie_secret(tmp_path: Path) -> None:
+    chosen = ports.Ports(1, 2, 3, 4, "n@localhost")
+    surroundings.write(tmp_path, chosen, {"net_ticktime": "10"}, "[]")
+    lines = (tmp_path / "rabbitmq.conf").read_text().splitlines()
+    assert lines == [
+        "listeners.tcp.default = 127.0.0.1:1",
+        "management.tcp.ip = 127.0.0.1",
+        "management.tcp.port = 2",
+        "net_ticktime = 10",
+    ]
+    cookie = tmp_path / "home/.erlang.cookie"
+    kept = cookie.read_text()
+    assert stat.S_IMODE(cookie.stat().st_mode) == 0o400
+    surroundings.write(tmp_path, chosen, {}, "[]")
+    assert cookie.read_text() == kept
+
+
+def test_what_was_started_is_remembered_for_its_user_only(state_home: Path) -> None:
+    running = Running("private node", LOCAL, None, "4.3.0", started=True, folder=Path("/somewhere"))
+    with state.locked():
+        state.remember(running)
+    assert state.recall() == running
+    assert stat.S_IMODE((state_home / "broker.json").stat().st_mode) == 0o600
+    state.forget()
+    assert state.recall() is None
+
+
+def test_a_damaged_memory_names_its_file(state_home: Path) -> None:
+    state_home.mkdir(parents=True)
+    (state_home / "broker.json").write_text(json.dumps({"kind": "docker"}))
+    with pytest.raises(ConfigurationError, match=r"broker\.json is damaged"):
+        state.recall()
+
+
+def way(kind: str, outcome: Callable[[Wish], Running | Absent]) -> SimpleNamespace:
+    return SimpleNamespace(KIND=kind, find=outcome)
+
+
+def test_the_first_way_that_leads_to_a_broker_is_taken(
+    state_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    found = Running("docker", LOCAL, None, "4.3.0", started=True)
+
+    def answer(kind: str, outcome: Running | Absent) -> SimpleNamespace:
+        return way(kind, lambda wish: asked.append(kind) or outcome)
+
+    ways = (answer("localhost", Absent("localhost", "shut")), answer("docker", found), answer("apt", found))
+    monkeypatch.setattr(search, "ORDER", ways)
+    assert search.find(Wish(tmp_path)) == found
+    assert asked == ["localhost", "docker"]
+    assert state.recall() == found
+
+
+def test_where_no_way_leads_to_a_broker_each_says_why(
+    state_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = [Absent("localhost", "shut"), Absent("docker", "not here")]
+    monkeypatch.setattr(search, "ORDER", tuple(way(one.kind, lambda wish, one=one: one) for one in refusals))
+    assert search.find(Wish(tmp_path)) == refusals
+    assert state.recall() is None
+
+
+def test_a_url_that_does_not_answer_is_not_replaced_by_another_broker(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(search, "ORDER", (way("docker", lambda wish: pytest.fail("asked for another broker")),))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    found = search.find(Wish(tmp_path, f"amqp://shop:hush@127.0.0.1:{port}/"))
+    assert isinstance(found, list)
+    assert [one.kind for one in found] == ["given"]
+    assert "hush" not in found[0].reason
+
+
+def test_a_package_is_installed_only_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apt, "install", lambda: pytest.fail("installed"))
+    found = apt.find(Wish(tmp_path, install=False))
+    assert isinstance(found, Absent)
+    assert "--install" in found.reason
+
+
+def test_a_package_is_not_installed_without_the_right_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apt, "install", lambda: pytest.fail("installed"))
+    monkeypatch.setattr(apt.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(apt.shutil, "which", lambda name: None if name == "sudo" else f"/usr/bin/{name}")
+    found = apt.find(Wish(tmp_path, install=True))
+    assert isinstance(found, Absent)
+    assert "root" in found.reason or "Debian" in found.reason
+
+
+def test_a_machine_without_docker_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert docker.unusable() == "there is no docker on PATH"
+
+
+def test_a_docker_that_does_not_work_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "docker"
+    program.write_text("#!/bin/sh\necho first >&2; echo no daemon here >&2; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert docker.unusable() == "Docker does not work: no daemon here"
+    found = docker.find(Wish(tmp_path))
+    assert isinstance(found, Absent)
