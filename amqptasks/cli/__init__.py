@@ -44,7 +44,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command = import_module(f"amqptasks.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)  # noqa: S101 - our own modules
+        assert isinstance(command, click.Command)
         accept_target_options(command)
         return command
 
