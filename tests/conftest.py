@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,8 @@ def broker(request: pytest.FixtureRequest) -> Iterator[GivenBroker | StartedBrok
     if url:
         yield GivenBroker(url, _management_url(url), probe.version(url))
         return
-    started = _start("session", request)
-    yield started
-    started.node.destroy()
+    with start_node("session", request) as started:
+        yield started
 
 
 @pytest.fixture
@@ -91,9 +91,8 @@ def proxy(vhost: Vhost) -> Iterator[Proxy]:
 
 @pytest.fixture(scope="module")
 def _module_broker(request: pytest.FixtureRequest) -> Iterator[StartedBroker]:
-    started = _start("own", request)
-    yield started
-    started.node.destroy()
+    with start_node("own", request) as started:
+        yield started
 
 
 @pytest.fixture
@@ -118,9 +117,14 @@ def wait_for() -> Callable[..., object]:
     return wait.wait_for
 
 
-def _start(purpose: str, request: pytest.FixtureRequest) -> StartedBroker:
+@contextmanager
+def start_node(
+    purpose: str, request: pytest.FixtureRequest, configuration: dict[str, str] | None = None
+) -> Iterator[StartedBroker]:
+    """A node for a fixture of yours, destroyed at the end; `configuration` is for its rabbitmq.conf. Mark the tests
+    with `kills_broker` where only a node of our own will do. Skips where no RabbitMQ can be had."""
     try:
-        node = new_node(purpose)
+        node = new_node(purpose, configuration)
     except NoBroker as error:
         request.config.stash[no_broker].append(str(error))
         if _ci():
@@ -128,10 +132,9 @@ def _start(purpose: str, request: pytest.FixtureRequest) -> StartedBroker:
         pytest.skip(f"{NO_BROKER}: {error}")
     try:
         node.start()
-    except BaseException:
+        yield StartedBroker(node)
+    finally:
         node.destroy()
-        raise
-    return StartedBroker(node)
 
 
 def _management_url(url: str) -> str:
