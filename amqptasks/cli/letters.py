@@ -1,0 +1,183 @@
+"""Dead letters for people and for programs: a table, a page, a line of JSON, a progress bar."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from amqptasks.dead.letter import PUBLISHED, Letter
+from amqptasks.message import Malformed, Request
+
+#: Columns where the output is no terminal: enough that no id, task or exception is cut for `grep`.
+WIDE = 250
+
+#: Bytes of a body that is no task, on a page for people. `--json` has all.
+EXCERPT = 2000
+
+#: What stands for the worker on a page: of a letter that the broker brought, and of one that somebody published.
+NOBODY = ("none: the broker itself dead-lettered it", "none: it was published to this queue")
+
+
+def table(letters: Iterable[Letter]) -> int:
+    """Print one row a letter; how many."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    rows = Table(box=SIMPLE, pad_edge=False)
+    rows.add_column("id", no_wrap=True, min_width=36)
+    for name in ("task", "reason", "exception"):
+        rows.add_column(name, overflow="fold")
+    rows.add_column("attempts", justify="right")
+    rows.add_column("died", overflow="fold")
+    rows.add_column("worker", overflow="fold")
+    for letter in letters:
+        attempts = "-" if letter.attempts is None else str(letter.attempts)
+        cells = (
+            letter.id,
+            letter.task or "-",
+            letter.reason,
+            _exception(letter),
+            attempts,
+            moment(letter.last_time) or "-",
+            letter.worker or ("-" if letter.reason == PUBLISHED else "(the broker)"),
+        )
+        rows.add_row(*(Text(printable(cell)) for cell in cells))  # Text: nothing in a message is markup
+    if rows.row_count:
+        console.print(rows)
+    return rows.row_count
+
+
+def in_full(letter: Letter) -> str:
+    """A page about one letter."""
+    attempts = None if letter.attempts is None else str(letter.attempts)
+    facts = {
+        "id": letter.id,
+        "task": letter.task,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "exception": letter.exception,
+        "message": letter.message,
+        "attempts": attempts,
+        "came from": letter.queue,
+        "first seen": moment(letter.first_time),
+        "died": moment(letter.last_time),
+        "worker": letter.worker or NOBODY[letter.reason == PUBLISHED],
+    }
+    lines = [f"{name:<11} {printable(value)}" for name, value in facts.items() if value is not None]
+    if isinstance(letter.content, Request):
+        lines += [
+            f"args        {printable(_dumped(letter.content.args))}",
+            f"kwargs      {printable(_dumped(letter.content.kwargs))}",
+        ]
+    else:
+        body = letter.delivery.body
+        cut = f" (the first {EXCERPT} of {len(body)} bytes)" if len(body) > EXCERPT else ""
+        lines += [f"no task     {printable(letter.content.detail)}", f"body        {body[:EXCERPT]!r}{cut}"]
+    lines += ["", "headers"]
+    lines += [
+        f"  {printable(str(name))}: {printable(_dumped(value))}"
+        for name, value in (letter.delivery.properties.headers or {}).items()
+        if name != "x-amqptasks-traceback"
+    ]
+    if letter.traceback:
+        lines += ["", printable(letter.traceback).rstrip()]
+    return "\n".join(lines)
+
+
+def as_json(letter: Letter) -> str:
+    """Everything, on one line. A body that is no UTF-8 is in `body_base64`."""
+    delivery, properties = letter.delivery, letter.delivery.properties
+    found: dict[str, Any] = {
+        name: getattr(letter, name)
+        for name in (
+            "id", "task", "reason", "detail", "exception", "message", "traceback", "attempts", "queue", "worker",
+        )
+    }  # fmt: skip
+    found |= {"first_time": moment(letter.first_time), "last_time": moment(letter.last_time)}
+    if isinstance(letter.content, Request):
+        found |= {"args": letter.content.args, "kwargs": letter.content.kwargs}
+    else:
+        found["malformed"] = f"{letter.content.reason}: {letter.content.detail}"
+    found["headers"] = properties.headers or {}
+    found["properties"] = {
+        name: getattr(properties, name)
+        for name in properties.__dataclass_fields__
+        if name != "headers" and getattr(properties, name) is not None
+    }
+    try:
+        found["body"] = delivery.body.decode()
+    except UnicodeDecodeError:
+        found["body_base64"] = base64.b64encode(delivery.body).decode()
+    return _dumped(found)
+
+
+def moment(seconds: float | None) -> str | None:
+    """In UTC, to the second."""
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g}"  # no time at all: somebody else's header
+
+
+def printable(text: str) -> str:
+    """Without control characters: a message must not drive the terminal of who looks at it."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
+
+
+class Progress:
+    """A bar on a terminal, silent elsewhere; counts in any case.
+
+    `missing` are those of the `wanted` ids that have not come.
+    """
+
+    def __init__(self, verb: str, total: int, wanted: frozenset[str]) -> None:
+        from rich.console import Console
+        from rich.progress import Progress as Bar
+
+        self.count = 0
+        self.missing = set(wanted)
+        console = Console(stderr=True)
+        self._bar = Bar(console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task(verb, total=total)
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def advance(self, letter: Letter) -> None:
+        self.count += 1
+        self.missing.discard(letter.id)
+        self._bar.advance(self._task)
+
+
+def _exception(letter: Letter) -> str:
+    if letter.exception is not None:
+        text = f"{letter.exception.rpartition('.')[2]}: {letter.message or ''}"
+    else:
+        text = letter.detail or (letter.content.detail if isinstance(letter.content, Malformed) else "")
+    return printable(text.partition("\n")[0][:200]) or "-"
+
+
+def _dumped(value: object) -> str:
+    """JSON on one line; what JSON has no word for as text."""
+    text = json.dumps(value, ensure_ascii=False, default=_text)
+    return text.encode("utf-8", "replace").decode()  # lone surrogates are in nobody's encoding
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.decode(errors="replace") if isinstance(value, bytes | bytearray) else str(value)

@@ -1,0 +1,78 @@
+"""Values on the command line: moments, rates, JSON. Each is a `type=` of click's, which calls it with the text."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import click
+
+from amqptasks.topology import durations
+
+
+def seconds_since_1970(text: str) -> float:
+    """`2h` (ago), or a time in ISO 8601 (UTC where it names no zone)."""
+    ago = durations.seconds(text)
+    return iso_moment(text).timestamp() if ago is None else time.time() - ago
+
+
+def iso_moment(text: str) -> datetime:
+    """ISO 8601; UTC where it names no zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no time; write it as 2026-05-01T12:00 (UTC)") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def seconds_or_moment(text: str) -> float | datetime:
+    """`90`, `1h 30m`, or a time in ISO 8601."""
+    found = durations.seconds(text)
+    if found is not None:
+        return found
+    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else iso_moment(text)
+
+
+def rate(text: str) -> float:
+    """`50/s`, `10/m`, `100/h` or `50` (a second), as a number a second."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/([smh]))?", text.strip())
+    if found is None or float(found[1]) == 0:
+        raise click.BadParameter(f"{text!r} is no rate; write 50/s, 10/m or 100/h")
+    return float(found[1]) / durations.UNITS[found[2] or "s"]
+
+
+def json_list(text: str) -> list[Any]:
+    found = _json(text)
+    if not isinstance(found, list):
+        raise click.BadParameter(f"{text!r} is no list; write '[1, \"two\"]'")
+    return found
+
+
+def json_object(text: str) -> dict[str, Any]:
+    found = _json(text)
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"{text!r} is no object; write '{{\"amount\": 5}}'")
+    return found
+
+
+def json_or_text(text: str) -> Any:
+    """What the text says in JSON, else the text: 5 is a number, `five` a text, `"5"` a text too."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"{text!r} is no JSON: {error}") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    """NaN and Infinity are Python's, not JSON's."""
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,106 @@
+"""A dead letter: a message of a dead-letter queue, and why it is there.
+
+A worker says why in `x-amqptasks-*` headers. What no worker handled (too many deliveries, expired in the queue, no
+room) was put there by the broker itself, which says why in `x-death`: https://www.rabbitmq.com/docs/dlx#effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from amqptasks import message
+from amqptasks.message import Malformed, Request
+from amqptasks.topology.delays import clean
+from amqptasks.transport import Delivery
+
+#: What our own headers begin with.
+PREFIX = "x-amqptasks-"
+
+#: The reason shown for a message that neither a worker nor the broker put there.
+PUBLISHED = "published"
+
+#: Hexadecimal digits of the name given to a message without an id: two of a million share one with a chance of 1:500.
+_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """`id` is the task's id, else the message's, else one made of its bytes (`bytes-...`). `queue` is where it came
+    from, `worker` who gave it up (None: the broker). Times are in seconds since 1970. What is not known is None.
+
+    `content` is the request, or why there is none in the message.
+    """
+
+    id: str
+    task: str | None
+    reason: str
+    detail: str | None
+    exception: str | None
+    message: str | None
+    traceback: str | None
+    attempts: int | None
+    queue: str | None
+    first_time: float | None
+    last_time: float | None
+    worker: str | None
+    content: Request | Malformed
+    delivery: Delivery
+
+
+def read(delivery: Delivery) -> Letter:
+    """Never raises, whatever was sent."""
+    properties = delivery.properties
+    headers = properties.headers or {}
+    death = _last_death(headers)
+    given = _text(headers, "x-amqptasks-reason")
+    by_worker = given is not None
+    return Letter(
+        id=_identity(delivery, headers),
+        task=message.task_name(properties),
+        reason=given or _text(death, "reason") or PUBLISHED,
+        detail=_text(headers, "x-amqptasks-detail"),
+        exception=_text(headers, "x-amqptasks-exception"),
+        message=_text(headers, "x-amqptasks-message"),
+        traceback=_text(headers, "x-amqptasks-traceback"),
+        attempts=_whole(headers.get("x-amqptasks-attempts")),
+        queue=(_text(headers, "x-amqptasks-queue") if by_worker else None) or _text(death, "queue"),
+        first_time=_moment(headers.get("x-amqptasks-first-time")),
+        last_time=_moment(headers.get("x-amqptasks-last-time")) if by_worker else _moment(death.get("time")),
+        worker=_text(headers, "x-amqptasks-worker") if by_worker else None,
+        content=message.decode(properties, delivery.body),
+        delivery=delivery,
+    )
+
+
+def _identity(delivery: Delivery, headers: Mapping[str, object]) -> str:
+    properties = delivery.properties
+    for known in (headers.get("id"), properties.message_id, properties.correlation_id):
+        if isinstance(known, str) and known:
+            return known
+    same_every_time = repr(sorted(clean(headers).items(), key=lambda header: header[0])).encode(errors="replace")
+    return f"bytes-{sha256(same_every_time + delivery.body).hexdigest()[:_DIGITS]}"
+
+
+def _last_death(headers: Mapping[str, object]) -> Mapping[str, object]:
+    """The newest record comes first."""
+    deaths = headers.get("x-death")
+    first = deaths[0] if isinstance(deaths, list) and deaths else None
+    return first if isinstance(first, dict) else {}
+
+
+def _text(values: Mapping[str, object], name: str) -> str | None:
+    value = values.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(value: object) -> int | None:
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _moment(value: object) -> float | None:
+    if isinstance(value, datetime):
+        return (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).timestamp()
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,163 @@
+"""Looking into a dead-letter queue, and emptying it: by replay or for good.
+
+Everything reads with a consumer and gives back what it does not remove. The management API's `get` would count as a
+delivery, and delete what was looked at too often. Order stays (3.10: what was looked at goes to the queue's end).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from amqptasks.dead.letter import Letter, read
+from amqptasks.dead.replay import AS_IT_WAS, Edit, target, to_replay
+from amqptasks.dead.selection import EVERY, Selection
+from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
+from amqptasks.transport import Delivery, Session
+
+Progress = Callable[[Letter], None]
+
+#: Letters taken at once. Each may hold megabytes, so this bounds our memory; a channel is used for each window, of
+#: which a connection has 2047: 400,000 letters can be looked at in one go.
+WINDOW = 200
+
+#: Seconds between two looks at the broker while a slow replay waits, so that it does not take us for dead.
+AWAKE = 5.0
+
+
+@dataclass(slots=True)
+class Replayed:
+    """`count` letters are back in a queue. `refused` has, by queue, how many stayed because it did not take them, and
+    the first error."""
+
+    count: int = 0
+    refused: dict[str, tuple[int, BrokerError]] = field(default_factory=dict)
+
+
+def name_of(queue: str) -> str:
+    """The dead-letter queue of a work queue; a name that is one already stays."""
+    return queue if queue.endswith(".dead") else f"{queue}.dead"
+
+
+def letters(session: Session, queue: str, selection: Selection = EVERY, limit: int | None = None) -> Iterator[Letter]:
+    """The letters that fit, oldest first, at most `limit`; nothing is changed. Those of `queue` that others look at
+    now, and those that come meanwhile, are not seen. Raises `BrokerError` where there is no such queue."""
+    found = 0
+    window = WINDOW if limit is None or selection != EVERY else min(limit, WINDOW)
+    try:
+        for delivery in _taken(session, queue, window):
+            letter = read(delivery)
+            if selection.fits(letter):
+                yield letter
+                found += 1
+                if found == limit:
+                    return
+    finally:
+        session.give_back()
+
+
+def count(session: Session, queue: str, selection: Selection = EVERY) -> int:
+    """How many letters fit."""
+    if selection == EVERY:
+        return _waiting(session, queue)
+    return sum(1 for _ in letters(session, queue, selection))
+
+
+def replay(
+    session: Session,
+    queue: str,
+    selection: Selection = EVERY,
+    *,
+    to: str | None = None,
+    edit: Edit = AS_IT_WAS,
+    rate: float | None = None,
+    progress: Progress | None = None,
+) -> Replayed:
+    """Send the letters that fit to the queue they came from, or to queue `to`, as new: no retries counted, no reason.
+
+    Each is published, confirmed, and only then removed here: an end at any moment loses nothing, and leaves at most
+    one letter in both places, with one id. `edit` changes them on the way, `rate` is letters a second, `progress` is
+    called after each. A queue that refuses (full, or not there) keeps its letters here; those of others go on.
+
+    Only what waits when the call begins is replayed, not what fails again meanwhile. Raises `BrokerError` where there
+    is no such queue or no connection, `ConfigurationError` for an edit that cannot be sent.
+    """
+    replayed = Replayed()
+    due = time.monotonic()
+    try:
+        for delivery in _taken(session, queue, WINDOW):
+            letter = read(delivery)
+            if not selection.fits(letter):
+                continue
+            destination = to or target(letter, queue)
+            if destination in replayed.refused:
+                _refuse(replayed, destination, replayed.refused[destination][1])
+                continue
+            if rate is not None:
+                _wait_until(due, session, queue)
+                due = max(due, time.monotonic() - 1.0) + 1.0 / rate
+            try:
+                session.publish(to_replay(letter, destination, edit))
+            except (Unroutable, Nacked, PublishRejected, MessageTooLarge) as error:
+                _refuse(replayed, destination, error)
+                continue
+            session.ack(delivery)
+            replayed.count += 1
+            if progress is not None:
+                progress(letter)
+    finally:
+        session.give_back()
+    return replayed
+
+
+def purge(session: Session, queue: str, selection: Selection = EVERY, progress: Progress | None = None) -> int:
+    """Remove the letters that fit, for good; how many they were. Raises as `letters`."""
+    if selection == EVERY:
+        _waiting(session, queue)
+        return session.purge_queue(queue)
+    purged = 0
+    try:
+        for delivery in _taken(session, queue, WINDOW):
+            letter = read(delivery)
+            if selection.fits(letter):
+                session.ack(delivery)
+                purged += 1
+                if progress is not None:
+                    progress(letter)
+    finally:
+        session.give_back()
+    return purged
+
+
+def _taken(session: Session, queue: str, window: int) -> Iterator[Delivery]:
+    """What waits in the queue now, each once, all held; a window at a time."""
+    remaining = _waiting(session, queue)
+    while remaining > 0:
+        wanted = min(window, remaining)
+        came = 0
+        for delivery in session.take(queue, wanted):
+            came += 1
+            yield delivery
+        remaining -= came
+        if came < wanted:
+            return
+
+
+def _waiting(session: Session, queue: str) -> int:
+    state = session.queue_state(queue)
+    if state is None:
+        raise BrokerError(f"there is no queue {queue!r} on the broker")
+    return state.messages
+
+
+def _refuse(replayed: Replayed, destination: str, error: BrokerError) -> None:
+    before = replayed.refused.get(destination, (0, error))
+    replayed.refused[destination] = (before[0] + 1, before[1])
+
+
+def _wait_until(due: float, session: Session, queue: str) -> None:
+    while (pause := due - time.monotonic()) > 0:
+        time.sleep(min(pause, AWAKE))
+        if pause > AWAKE:
+            session.queue_state(queue)

@@ -1,0 +1,45 @@
+"""Which letters of a queue are meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from amqptasks.dead.letter import Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """All that is given must fit; nothing given means every letter.
+
+    `task`, `exception` and `reason` are glob patterns (`shop.email.*`); an exception fits with its module or without
+    (`ValueError`, `builtins.ValueError`). `since` and `until` bound the time of death, in seconds since 1970.
+    """
+
+    ids: frozenset[str] = frozenset()
+    task: str | None = None
+    exception: str | None = None
+    reason: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def fits(self, letter: Letter) -> bool:
+        return (
+            (not self.ids or letter.id in self.ids)
+            and _fits(self.task, letter.task)
+            and _fits(self.reason, letter.reason)
+            and (_fits(self.exception, letter.exception) or _fits(self.exception, _without_module(letter.exception)))
+            and (self.since is None or (letter.last_time is not None and letter.last_time >= self.since))
+            and (self.until is None or (letter.last_time is not None and letter.last_time <= self.until))
+        )
+
+
+EVERY = Selection()
+
+
+def _fits(pattern: str | None, text: str | None) -> bool:
+    return pattern is None or (text is not None and fnmatchcase(text, pattern))
+
+
+def _without_module(exception: str | None) -> str | None:
+    return None if exception is None else exception.rpartition(".")[2]
