@@ -11,7 +11,7 @@ import re
 import socket
 import ssl as tls
 from difflib import get_close_matches
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import pika
 
@@ -105,6 +105,23 @@ def masked(url: str) -> str:
     if not at and not separator:
         return "***"  # no address at all: it may be anything, even a password alone
     return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}"
+
+
+def with_vhost(url: str, vhost: str | None) -> str:
+    """The address with the virtual host that a topology file names, if it names one.
+
+    Raises `ConfigurationError` where the address names another one itself: declaring in the wrong place is worse.
+    """
+    if vhost is None:
+        return url
+    parts, _ = _split(url)
+    named = unquote(parts.path[1:]) or "/"
+    if named not in ("/", vhost):
+        raise ConfigurationError(
+            f"the topology is for the virtual host {vhost!r}, the broker's address {masked(url)} names {named!r}:"
+            f" remove one of them"
+        )
+    return parts._replace(path=f"/{quote(vhost, safe='')}").geturl()
 
 
 def _split(url: str) -> tuple[SplitResult, int | None]:

@@ -25,6 +25,15 @@ class BoundedConnection(BlockingConnection):
         """What the broker said of itself when we connected."""
         return dict(self._impl.server_properties or {})
 
+    def abandon(self) -> None:
+        """Disconnect without a goodbye, from a broker that does not answer one, and free the sockets."""
+        if self._impl._transport is not None:
+            self._impl._terminate_stream(TimedOut("no answer to the goodbye"))
+            while not self._closed_result.ready:  # needs no answer: the loop only has to turn
+                self._impl.ioloop.poll()
+                self._impl.ioloop.process_timeouts()
+        self._cleanup()
+
     def _flush_output(self, *waiters: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.seconds
         timer = self.call_later(self.seconds, _wake)

@@ -347,8 +347,12 @@ class Session:
         connection, self._connection, self._channel, self._taken, self._blocked = self._connection, None, None, [], None
         if connection is not None and connection.is_open:
             connection.seconds = min(self._timeout, 1.0)  # an unanswered goodbye is no reason to wait long
-            with suppress(exceptions.AMQPError, OSError, TimedOut):
+            try:
                 connection.close()
+            except TimedOut:
+                connection.abandon()
+            except (exceptions.AMQPError, OSError):  # it broke by itself, and pika has freed what it held
+                return
 
 
 class _Unanswered(BrokerUnreachable):

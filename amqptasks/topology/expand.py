@@ -15,6 +15,11 @@ from amqptasks.topology.topology import DeadLetter, QueueSettings, Topology
 #: broker catches what kills workers.
 NET = 5
 
+#: Deliveries that nothing ever reaches: in place of no limit at all, because RabbitMQ before 4.3 puts a message that
+#: is given back to a queue without a limit at its end, and because -1 (no limit) is unknown before 4.0, so that a
+#: queue could not be declared the same before and after an upgrade.
+UNREACHED = 1_000_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Objects:
@@ -62,7 +67,7 @@ def expand(topology: Topology, capabilities: Capabilities) -> Objects:
         own = [work_queue(queue, capabilities)]
         if queue.dead_letter is not None and queue.dead_letters is not None:
             # First, so that nothing is dead-lettered into the void between the two declarations.
-            own.insert(0, dead_letter_queue(queue.dead_letter, queue.dead_letters, capabilities))
+            own.insert(0, dead_letter_queue(queue.dead_letter, queue.dead_letters))
         queues += own
         bindings += [Binding(QUEUES_EXCHANGE, one.name, one.name) for one in own]
         bindings += [
@@ -73,18 +78,17 @@ def expand(topology: Topology, capabilities: Capabilities) -> Objects:
     return Objects(tuple(exchanges), tuple(queues), tuple(bindings), older)
 
 
-def unlimited_queue(name: str, capabilities: Capabilities, arguments: Mapping[str, object]) -> Queue:
+def unlimited_queue(name: str, arguments: Mapping[str, object]) -> Queue:
     """A quorum queue that never drops a message for having been delivered too often."""
-    limit = {"x-delivery-limit": -1} if capabilities.delivery_limit_off else {}
-    return Queue(name, arguments={"x-queue-type": "quorum", **limit, **arguments})
+    return Queue(name, arguments={"x-queue-type": "quorum", "x-delivery-limit": UNREACHED, **arguments})
 
 
-def dead_letter_queue(name: str, bounds: DeadLetter, capabilities: Capabilities) -> Queue:
-    """Looking at its messages counts as deliveries before 4.3, so it has no delivery limit; full, it refuses."""
+def dead_letter_queue(name: str, bounds: DeadLetter) -> Queue:
+    """Looking at its messages counts as a delivery before 4.3, so none is too many; a full one refuses."""
     arguments: dict[str, object] = {}
     if bounds.ttl is not None:
         arguments["x-message-ttl"] = milliseconds(bounds.ttl)
-    return unlimited_queue(name, capabilities, arguments | _bounds(bounds.max_length, bounds.max_length_bytes))
+    return unlimited_queue(name, arguments | _bounds(bounds.max_length, bounds.max_length_bytes))
 
 
 def work_queue(settings: QueueSettings, capabilities: Capabilities) -> Queue:
@@ -148,11 +152,7 @@ def _bounds(max_length: int | None, max_length_bytes: int | None) -> dict[str, o
 
 
 def _older_forms(settings: QueueSettings, capabilities: Capabilities) -> dict[str, tuple[Queue, ...]]:
-    """A queue keeps its type and its limit when the broker is upgraded: what it was there is no conflict here."""
-    found: dict[str, tuple[Queue, ...]] = {}
+    """A queue keeps its type when the broker is upgraded: what it was there is no conflict here."""
     if settings.type == "quorum" and settings.max_priority is not None and capabilities.quorum_priorities:
-        found[settings.name] = (_classic(settings),)
-    if settings.dead_letter is not None and settings.dead_letters is not None and capabilities.delivery_limit_off:
-        older = dead_letter_queue(settings.dead_letter, settings.dead_letters, Capabilities(version=(3, 10, 0)))
-        found[settings.dead_letter] = (older,)
-    return found
+        return {settings.name: (_classic(settings),)}
+    return {}

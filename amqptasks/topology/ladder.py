@@ -24,9 +24,6 @@ from amqptasks.topology.topology import Topology
 #: messages under way in trials.
 _SAFE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
-#: RabbitMQ before 4.0 knows no `x-delivery-limit: -1` and has no default limit.
-_WITHOUT_LIMIT = Capabilities(version=(3, 10, 0))
-
 
 def ladder_objects(topology: Topology, capabilities: Capabilities) -> Objects:
     """The rungs up to the topology's longest delay, the foot, and the twins of all exchanges it can lead to.
@@ -34,38 +31,35 @@ def ladder_objects(topology: Topology, capabilities: Capabilities) -> Objects:
     From 4.0 to 4.2 there are two ladders: on a quorum queue of these releases, a message of priority 5 and up holds
     back the expiry of those below.
     """
-    found = _foot(topology, capabilities)
+    found = _foot(topology)
     for upper in (False, True) if capabilities.two_priority_classes else (False,):
         for number in range(rungs_for(topology.longest_delay)):
-            found += _rung(number, upper, capabilities)
+            found += _rung(number, upper)
     return found
 
 
-def _rung(number: int, upper: bool, capabilities: Capabilities) -> Objects:
+def _rung(number: int, upper: bool) -> Objects:
     name = rung(number, upper)
     below = rung(number - 1, upper) if number else END
     arguments = {"x-message-ttl": TICK << number, "x-dead-letter-exchange": below, **_SAFE}
     return Objects(
         (Exchange(name, "headers", arguments={"alternate-exchange": below}),),
-        (unlimited_queue(name, capabilities, arguments),),
+        (unlimited_queue(name, arguments),),
         # all-with-x: plain `all` passes over headers that begin with x-.
         (Binding(name, name, arguments={"x-match": "all-with-x", bit(number): True}),),
-        _older(name, arguments, capabilities),
     )
 
 
-def _foot(topology: Topology, capabilities: Capabilities) -> Objects:
+def _foot(topology: Topology) -> Objects:
     lost = Objects(
         (Exchange(LOST, "fanout"), Exchange(END, "headers", arguments={"alternate-exchange": LOST})),
-        (unlimited_queue(LOST, capabilities, {}),),
+        (unlimited_queue(LOST, {}),),
         (Binding(LOST, LOST),),
-        _older(LOST, {}, capabilities),
     )
     targets = sorted(topology.delay_targets)
     twins = tuple(_twin(topology, target) for target in targets)
     ends = tuple(Binding(END, due(target), "", "exchange", {"x-match": "all-with-x", TO: target}) for target in targets)
     waiting: list[Queue] = []
-    older: dict[str, tuple[Queue, ...]] = {}
     for settings in topology.queues.values():
         if settings.due is not None:
             arguments = {
@@ -74,9 +68,8 @@ def _foot(topology: Topology, capabilities: Capabilities) -> Objects:
                 "x-dead-letter-routing-key": settings.name,
                 **_SAFE,
             }
-            waiting.append(unlimited_queue(settings.due, capabilities, arguments))
-            older.update(_older(settings.due, arguments, capabilities))
-    return lost + Objects(twins, tuple(waiting), (*_twin_bindings(topology), *ends), older)
+            waiting.append(unlimited_queue(settings.due, arguments))
+    return lost + Objects(twins, tuple(waiting), (*_twin_bindings(topology), *ends))
 
 
 def _twin(topology: Topology, target: str) -> Exchange:
@@ -104,10 +97,3 @@ def _twin_bindings(topology: Topology) -> Iterator[Binding]:
         for kind, name, source in bound:
             destination = due(name) if kind == "exchange" else topology.queues[name].due or name
             yield Binding(due(exchange), destination, source.routing_key, kind, source.arguments)
-
-
-def _older(name: str, arguments: dict[str, object], capabilities: Capabilities) -> dict[str, tuple[Queue, ...]]:
-    """What this queue was declared as before an upgrade to 4.0."""
-    if not capabilities.delivery_limit_off:
-        return {}
-    return {name: (unlimited_queue(name, _WITHOUT_LIMIT, arguments),)}

@@ -31,7 +31,7 @@ def test_the_default_topology_is_a_queue_and_its_dead_letters_behind_one_exchang
     assert expand(default(), NEW) == Objects(
         (Exchange("amqptasks.queues", "direct"),),
         (
-            Queue("default.dead", arguments={"x-queue-type": "quorum", "x-delivery-limit": -1}),
+            Queue("default.dead", arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000}),
             Queue(
                 "default",
                 arguments={
@@ -48,12 +48,12 @@ def test_the_default_topology_is_a_queue_and_its_dead_letters_behind_one_exchang
             Binding("amqptasks.queues", "default.dead", "default.dead"),
             Binding("amqptasks.queues", "default", "default"),
         ),
-        {"default.dead": (Queue("default.dead", arguments={"x-queue-type": "quorum"}),)},
     )
 
 
-def test_before_4_0_a_dead_letter_queue_has_no_delivery_limit_to_turn_off():
-    assert _queue(expand(default(), OLD), "default.dead").arguments == {"x-queue-type": "quorum"}
+def test_an_upgrade_of_the_broker_changes_no_queue_without_priorities():
+    assert expand(default(), OLD) == expand(default(), MIDDLE) == expand(default(), NEW)
+    assert ladder_objects(default(), OLD) == ladder_objects(default(), NEW)
 
 
 @pytest.mark.parametrize(("capabilities", "queue_type"), [(OLD, "classic"), (MIDDLE, "classic"), (NEW, "quorum")])
