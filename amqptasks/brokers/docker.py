@@ -76,7 +76,7 @@ class DockerNode:
 
     def stop(self) -> None:
         """Stop it cleanly; its data stays."""
-        _docker("stop", "--time", "60", self.name, check=False, timeout=90.0)
+        _docker("stop", "-t", "60", self.name, check=False, timeout=90.0)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -120,11 +120,13 @@ class DockerNode:
         )
 
     def _state(self) -> str | None:
-        found = _docker("inspect", "--format", "{{.State.Status}}", self.name, check=False).strip()
+        found = _docker("container", "inspect", "--format", "{{.State.Status}}", self.name, check=False).strip()
         return found or None
 
     def _port(self, inside: int) -> int:
-        bindings = json.loads(_docker("inspect", "--format", "{{json .HostConfig.PortBindings}}", self.name))
+        bindings = json.loads(
+            _docker("container", "inspect", "--format", "{{json .HostConfig.PortBindings}}", self.name)
+        )
         return int(bindings[f"{inside}/tcp"][0]["HostPort"])
 
 
