@@ -81,7 +81,7 @@ def _table(fields: Mapping[str, object]) -> Headers:
     return table
 
 
-def _field(name: str, value: object) -> object:  # noqa: PLR0911 - one line a type, as the grammar has them
+def _field(name: str, value: object) -> object:
     match value:
         case None | bool() | bytes() | float() | Decimal():
             return value
