@@ -16,6 +16,7 @@ from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import (
     AccessRefused,
     BrokerUnreachable,
+    ConnectionBlocked,
     DeclarationConflict,
     Nacked,
     PublishRejected,
@@ -28,8 +29,9 @@ from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.loader import from_mapping, load
 from amqptasks.topology.topology import Topology, default
 from amqptasks.transport import Outgoing, Properties
+from tests.harness.nodes import StartedBroker
 from tests.harness.proxy import Proxy
-from tests.harness.vhost import Vhost
+from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
 
 READY = Path(__file__).parents[2] / "topology"
@@ -269,6 +271,19 @@ def test_a_publish_into_silence_ends_at_the_deadline(session: Session, proxy: Pr
         assert caught.value.message_id == "two"
         proxy.resume()
         through.publish(_message("default", b"three"))
+
+
+def test_a_broker_that_is_short_of_memory_is_named_as_the_reason(own_broker: StartedBroker):
+    with new_vhost(own_broker) as vhost, Session([vhost.url], timeout=2.0) as session:
+        declare(expand(default(), session.capabilities), session)
+        session.publish(_message("default", b"one"))
+        own_broker.node.rabbitmqctl("set_vm_memory_high_watermark", "0")
+        try:
+            with pytest.raises(ConnectionBlocked, match="low on memory"):
+                session.publish(_message("default", b"two"))
+        finally:
+            own_broker.node.rabbitmqctl("set_vm_memory_high_watermark", "0.4")
+        wait_for(lambda: session.publish(_message("default", b"three")) is None)
 
 
 def test_a_session_comes_back_after_its_connection_was_cut(session: Session, proxy: Proxy):
