@@ -23,14 +23,21 @@ READY_WITHIN = 30.0
 
 
 class WorkerProcess:
-    """One `python -m amqptasks ...`, in a process group of its own. `output` is what it printed, errors included."""
+    """One `python -m PROGRAM ...`, in a process group of its own. `output` is what it printed, errors included."""
 
-    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        folder: Path,
+        environment: dict[str, str],
+        log: Path,
+        program: str = "amqptasks",
+    ) -> None:
         self.arguments = arguments
         self.log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "amqptasks", *arguments],
+                [sys.executable, "-m", program, *arguments],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
