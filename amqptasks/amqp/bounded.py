@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from pika import BlockingConnection
+from pika import BlockingConnection, ConnectionParameters
+
+from amqptasks.amqp.pika_internals import TolerantConnection
 
 
 class TimedOut(Exception):
@@ -19,6 +21,9 @@ class BoundedConnection(BlockingConnection):
     """
 
     seconds = 10.0
+
+    def __init__(self, wanted: ConnectionParameters) -> None:
+        super().__init__(wanted, _impl_class=TolerantConnection)  # type: ignore[arg-type]
 
     @property
     def server_properties(self) -> dict[str, object]:

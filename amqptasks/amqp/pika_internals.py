@@ -8,17 +8,23 @@
    as a failed attempt on every release of RabbitMQ. `WireChannel` hands them over like all others.
 3. A header frame over the negotiated size would make the broker close the whole connection (501), again and again
    when the message is published anew. `Wire` refuses to write it.
+4. pika's decoder of content headers raises at some that the broker delivers, and breaks the connection each time.
+   `TolerantConnection` decodes them itself.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from pika import BasicProperties, SelectConnection
+from pika import BasicProperties, ConnectionParameters, SelectConnection
 from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
-from pika.frame import Header, Method
-from pika.spec import Basic
+from pika.frame import Frame, Header, Method, ProtocolHeader
+from pika.spec import FRAME_END, FRAME_HEADER, Basic
+
+from amqptasks.amqp.content_header import decode_properties
 
 OnDelivery = Callable[[Basic.Deliver, BasicProperties, bytes], None]
 
@@ -33,6 +39,12 @@ class FrameTooLarge(ValueError):
     """A frame is larger than what client and broker agreed on; nothing was written."""
 
 
+#: AMQP 0-9-1 section 4.2.3: type, channel and size of a frame; and of a header frame's payload (4.2.6.1) class, weight
+#: and body size, in front of the properties.
+_FRAME_START = struct.Struct(">BHI")
+_HEADER_START = struct.Struct(">HHQ")
+
+
 class WireChannel(Channel):
     """One consumer at most, whose deliveries all go to `on_delivery`, also after its cancel."""
 
@@ -43,15 +55,44 @@ class WireChannel(Channel):
             self.on_delivery(method_frame.method, header_frame.properties, body)
 
 
-class Wire(SelectConnection):
+class TolerantConnection(SelectConnection):
+    """Decodes the content headers that it receives with `content_header.py`."""
+
+    def _read_frame(self) -> tuple[int, Frame | ProtocolHeader | None]:
+        buffer = self._frame_buffer
+        if len(buffer) < _FRAME_START.size or buffer[0] != FRAME_HEADER:
+            return super()._read_frame()
+        _, channel, size = _FRAME_START.unpack_from(buffer)
+        start, end = _FRAME_START.size, _FRAME_START.size + size
+        if len(buffer) <= end or buffer[end] != FRAME_END:
+            return super()._read_frame()  # not all of it is here, or it is broken
+        body_size = _HEADER_START.unpack_from(buffer, start)[2]
+        properties = decode_properties(buffer[start + _HEADER_START.size : end])
+        return end + 1, Header(channel, body_size, properties)
+
+
+class Wire(TolerantConnection):
     """A connection that writes once a turn of its loop."""
 
-    def __init__(self, *args: object, custom_ioloop: IOLoop, **kwargs: object) -> None:
+    def __init__(
+        self,
+        parameters: ConnectionParameters,
+        loop: IOLoop,
+        *,
+        on_open: Callable[[], None],
+        on_closed: Callable[[BaseException], None],
+    ) -> None:
         self._corked: list[bytes] = []
-        self._loop = custom_ioloop
-        super().__init__(*args, custom_ioloop=custom_ioloop, **kwargs)  # type: ignore[arg-type]
+        self._loop = loop
+        super().__init__(
+            parameters,
+            on_open_callback=lambda _wire: on_open(),
+            on_open_error_callback=lambda _wire, error: on_closed(error),
+            on_close_callback=lambda _wire, error: on_closed(error),
+            custom_ioloop=loop,
+        )
 
-    def _create_channel(self, channel_number: int, on_open_callback: Callable[[Channel], object] | None) -> Channel:
+    def _create_channel(self, channel_number: int, on_open_callback: Callable[[Channel], Any] | None) -> Channel:
         return WireChannel(self, channel_number, on_open_callback)
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:

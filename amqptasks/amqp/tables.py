@@ -72,7 +72,7 @@ def encode_properties(properties: Properties) -> bytes:
 
 
 def short_string(text: str | bytes) -> bytes:
-    data = text.encode() if isinstance(text, str) else text
+    data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     if len(data) > SHORT_STRING:
         raise ValueError(f"{data[:20]!r}... has {len(data)} bytes, the limit is {SHORT_STRING}")
     return bytes((len(data),)) + data
@@ -82,7 +82,7 @@ def table(fields: Mapping[str, object]) -> bytes:
     """A field table with its size in front. Raises `ValueError` naming the field."""
     pieces: list[bytes] = []
     for name, field in fields.items():
-        key = name.encode()
+        key = name.encode("utf-8", "surrogateescape")
         if len(key) > SHORT_STRING:
             raise ValueError(f"header {name[:20]!r}... has a name of {len(key)} bytes, the limit is {SHORT_STRING}")
         pieces.append(bytes((len(key),)))
