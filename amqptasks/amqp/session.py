@@ -5,20 +5,19 @@ from __future__ import annotations
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-import pika
 from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.spec import Basic
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from amqptasks.amqp.address import masked, parameters
 from amqptasks.amqp.bounded import BoundedConnection, TimedOut
 from amqptasks.amqp.failures import explain
-from amqptasks.amqp.properties import EncodedProperties, from_pika
+from amqptasks.amqp.properties import EncodedProperties
 from amqptasks.amqp.replies import NotFound, Refused, explained
+from amqptasks.amqp.taken import Taken, collector
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.entities import Binding, Exchange, Queue, QueueState
 from amqptasks.errors import (
@@ -44,29 +43,6 @@ STALLED = 2.0
 PREFETCH_LIMIT = 65535
 
 
-class _Taken:
-    """What one `take` holds: a channel with one consumer. A `transport.Lease`."""
-
-    def __init__(self, channel: BlockingChannel) -> None:
-        self.channel = channel
-
-    @property
-    def alive(self) -> bool:
-        return bool(self.channel.is_open)
-
-    def ack(self, tag: int) -> None:
-        if self.alive:
-            self.channel.basic_ack(tag)
-
-    def nack(self, tag: int) -> None:
-        if self.alive:
-            self.channel.basic_nack(tag, requeue=True)
-
-    def reject(self, tag: int) -> None:
-        if self.alive:
-            self.channel.basic_reject(tag, requeue=True)
-
-
 class Session:
     """Implements `transport.Session` over pika's blocking connection. Not thread-safe.
 
@@ -86,7 +62,7 @@ class Session:
         self._timeout = timeout
         self._connection: BoundedConnection | None = None
         self._channel: BlockingChannel | None = None
-        self._taken: list[_Taken] = []
+        self._taken: list[Taken] = []
         self._blocked: str | None = None
         self._capabilities: Capabilities | None = None
 
@@ -201,10 +177,10 @@ class Session:
         the management API's `get` counts against the delivery limit."""
         arrived: deque[Delivery] = deque()
         with self._asking(f"queue {queue!r}"):  # also connects
-            taken = _Taken(self._connected().channel())
+            taken = Taken(self._connected().channel())
         with self._asking(f"queue {queue!r}"):
             taken.channel.basic_qos(prefetch_count=min(limit, PREFETCH_LIMIT))
-            consumer = taken.channel.basic_consume(queue, _collector(queue, taken, arrived))
+            consumer = taken.channel.basic_consume(queue, collector(queue, taken, arrived))
         self._taken.append(taken)
         for count, delivery in enumerate(self._arriving(queue, arrived), start=1):
             if not taken.alive:
@@ -369,23 +345,3 @@ _REJECTED = frozenset({403, 404, 406})
 
 def _described(binding: Binding) -> str:
     return f"the binding of {binding.destination_type} {binding.destination!r} to exchange {binding.source!r}"
-
-
-def _collector(
-    queue: str, taken: _Taken, arrived: deque[Delivery]
-) -> Callable[[BlockingChannel, Basic.Deliver, pika.BasicProperties, bytes], None]:
-    def collect(_: BlockingChannel, method: Basic.Deliver, properties: pika.BasicProperties, body: bytes) -> None:
-        arrived.append(
-            Delivery(
-                queue=queue,
-                tag=method.delivery_tag,
-                exchange=method.exchange,
-                routing_key=method.routing_key,
-                redelivered=bool(method.redelivered),
-                properties=from_pika(properties),
-                body=body,
-                lease=taken,
-            )
-        )
-
-    return collect

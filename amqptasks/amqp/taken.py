@@ -1,0 +1,56 @@
+"""Messages that a blocking session holds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from pika import BasicProperties
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.spec import Basic
+
+from amqptasks.amqp.properties import from_pika
+from amqptasks.transport import Delivery
+
+
+class Taken:
+    """What one `take` holds: a channel with one consumer. A `transport.Lease`."""
+
+    def __init__(self, channel: BlockingChannel) -> None:
+        self.channel = channel
+
+    @property
+    def alive(self) -> bool:
+        return bool(self.channel.is_open)
+
+    def ack(self, tag: int) -> None:
+        if self.alive:
+            self.channel.basic_ack(tag)
+
+    def nack(self, tag: int) -> None:
+        if self.alive:
+            self.channel.basic_nack(tag, requeue=True)
+
+    def reject(self, tag: int) -> None:
+        if self.alive:
+            self.channel.basic_reject(tag, requeue=True)
+
+
+def collector(
+    queue: str, taken: Taken, arrived: deque[Delivery]
+) -> Callable[[BlockingChannel, Basic.Deliver, BasicProperties, bytes], None]:
+    def collect(_: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+        arrived.append(
+            Delivery(
+                queue=queue,
+                tag=method.delivery_tag,
+                exchange=method.exchange,
+                routing_key=method.routing_key,
+                redelivered=bool(method.redelivered),
+                properties=from_pika(properties),
+                body=body,
+                lease=taken,
+            )
+        )
+
+    return collect
