@@ -1,0 +1,1 @@
+"""`amqptasks demo`: real tasks through real queues, counted and measured."""
