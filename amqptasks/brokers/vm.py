@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
 #: KILL_REQ of Erlang's port mapper protocol, with its length in front. It obeys only when no node is registered.
 #: https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html#kill_req
 EPMD_KILL = b"\x00\x01k"
+
+#: Seconds to let it notice that its last node is gone, and between two requests; it takes milliseconds.
+MAPPER_STOPS_WITHIN = 5.0
+LOOK_EVERY = 0.02
 
 
 def find(pid_file: Path, node_name: str) -> int | None:
@@ -31,10 +36,15 @@ def alive(process: int) -> bool:
 
 
 def stop_port_mapper(port: int) -> None:
-    """Ask the port mapper (epmd) on this port to end; nothing happens when there is none."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(EPMD_KILL)
-            connection.recv(2)  # "OK"
-    except OSError:
-        return
+    """End the port mapper (epmd) on this port, where there is one. It refuses while a node is registered, and a node's
+    registration ends a moment after its VM; should it go on refusing, it is left alone: another node needs it."""
+    deadline = time.monotonic() + MAPPER_STOPS_WITHIN
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=MAPPER_STOPS_WITHIN) as connection:
+                connection.sendall(EPMD_KILL)
+                if connection.recv(2) == b"OK":
+                    return
+        except OSError:
+            return  # it is not there, or gone
+        time.sleep(LOOK_EVERY)

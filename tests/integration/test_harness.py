@@ -9,8 +9,10 @@ import pika
 import pytest
 from pika import exceptions
 
+from amqptasks.brokers.private_node import PrivateNode
 from tests.conftest import StartedBroker
 from tests.harness.management import Management
+from tests.harness.nodes import new_node
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
@@ -117,6 +119,21 @@ def test_a_killed_broker_comes_back_on_its_ports_with_its_durable_messages(own_b
         wait_for(
             lambda: vhost.management.ready("q") == 10, message=lambda: f"{vhost.management.ready('q')} of 10 are there"
         )
+
+
+@pytest.mark.kills_broker
+def test_a_destroyed_node_leaves_neither_process_nor_folder(broker) -> None:
+    if not isinstance(getattr(broker, "node", None), PrivateNode):
+        pytest.skip("the broker of this session is no private node")
+    node = new_node("brief")
+    assert isinstance(node, PrivateNode)
+    node.start()
+    taken = (node.ports.amqp, node.ports.management, node.ports.distribution, node.ports.epmd)
+    node.destroy()
+    assert not node.folder.exists()
+    for port in taken:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_a_stopped_broker_refuses_connections(own_broker: StartedBroker) -> None:
