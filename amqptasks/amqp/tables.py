@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import isfinite
 
 from amqptasks.transport import Properties
 
@@ -109,6 +110,8 @@ def value(given: object) -> bytes:
         return b"t\x01" if given else b"t\x00"
     match given:
         case float():
+            if not isfinite(given):  # RabbitMQ has no such number, and closes the connection (541)
+                raise ValueError(f"{given} is no number that AMQP knows")
             return _DOUBLE(b"d", given)
         case str():
             return value(str(given))
