@@ -1,0 +1,49 @@
+"""Who is measured: one file a peer, with `CLIENTS` and `WORKERS` by name, and in `CONFIGURATION` how it is set up.
+
+A client runs in a process of its own (`benchmarks.client`), a worker by the command that its users give.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from benchmarks.place import Place
+
+
+class Client:
+    """Does its work `count` times in `run`. Made with the connection open and everything declared."""
+
+    #: False: `run` returns before the broker has the messages, so measuring goes on until they are in the queue.
+    confirmed = True
+
+    #: Runs before the measuring, for connections, caches and lazy imports.
+    warm_up = 200
+
+    def run(self, count: int) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """`command` starts it (after the interpreter's name), in the surroundings that `Place` gives and `environment`
+    adds. `preload` is the client that fills its queue."""
+
+    command: tuple[str, ...]
+    preload: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Peer(Protocol):
+    CONFIGURATION: str
+    CLIENTS: Mapping[str, Callable[[Place], Client]]
+    WORKERS: Mapping[str, Worker]
+
+
+def find(name: str) -> Peer:
+    return cast("Peer", importlib.import_module(f"benchmarks.peers.{name}"))

@@ -1,0 +1,146 @@
+"""Celery: `delay()`; `celery worker` with three of its pools."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from benchmarks import tasks
+from benchmarks.peers import Client, Worker
+from benchmarks.place import Place
+
+CONFIGURATION = (
+    "`acks_late`, `-O fair`, no gossip, mingle, heartbeat, remote control or events; `worker_prefetch_multiplier` such"
+    " that all pools hold 250; a quorum queue with `worker_detect_quorum_queues`; no result backend, and"
+    " `ignore_result`, but for the results themselves (`rpc://`). Confirmed means `confirm_publish` in"
+    " `broker_transport_options`."
+)
+
+#: Messages that a worker holds, whatever its pool: Celery counts for each process or thread.
+PREFETCH = 250
+
+#: Seconds that a caller waits for a result.
+RESULT_WITHIN = 60.0
+
+_place = Place.here()
+
+
+def _app(*, confirm: bool = False, backend: str | None = None) -> Any:
+    app = Celery("benchmark", broker=_place.url, backend=backend)
+    app.conf.update(
+        task_default_queue=_place.queue,
+        task_queues=[Queue(_place.queue, routing_key=_place.queue, queue_arguments={"x-queue-type": "quorum"})],
+        task_acks_late=True,
+        worker_prefetch_multiplier=int(os.environ.get("BENCHMARK_MULTIPLIER", "1")),
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_detect_quorum_queues=True,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"confirm_publish": True} if confirm else {},
+    )
+    return app
+
+
+#: The worker's app; with `BENCHMARK_BACKEND` it sends results.
+app = _app(backend=os.environ.get("BENCHMARK_BACKEND"))
+
+
+def _task(app: Any, function: Any, *, ignore_result: bool = True) -> Any:
+    return app.task(name=f"benchmarks.tasks.{function.__name__}", ignore_result=ignore_result)(function)
+
+
+for _function in (tasks.noop, tasks.stamp):
+    _task(app, _function)
+_task(app, tasks.add, ignore_result=False)
+
+
+class _CeleryClient(Client):
+    confirmed = False
+    backend: str | None = None
+
+    def __init__(self, place: Place) -> None:
+        self._app = _app(confirm=self.confirmed and self.backend is None, backend=self.backend)
+        self._noop = _task(self._app, tasks.noop)
+        self._stamp = _task(self._app, tasks.stamp)
+        self._add = _task(self._app, tasks.add, ignore_result=False)
+
+    def run(self, count: int) -> None:
+        for number in range(count):
+            self._noop.delay(*tasks.arguments(number))
+
+    def close(self) -> None:
+        self._app.close()
+
+
+class Confirmed(_CeleryClient):
+    confirmed = True
+
+
+class Stamp(_CeleryClient):
+    """One call a millisecond; the task measures how long it took."""
+
+    confirmed = True  # nothing stays in the queue that could be counted
+    confirms = False
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self._app.conf.broker_transport_options = {"confirm_publish": True} if self.confirms else {}
+
+    def run(self, count: int) -> None:
+        for _ in range(count):
+            self._stamp.delay(time.monotonic_ns())
+            time.sleep(0.001)
+
+
+class StampConfirmed(Stamp):
+    confirms = True
+
+
+class ResultOneByOne(_CeleryClient):
+    """`delay().get()`."""
+
+    confirmed = True  # by their results
+    backend = "rpc://"
+
+    def run(self, count: int) -> None:
+        for number in range(count):
+            assert self._add.delay(number, 1).get(RESULT_WITHIN) == number + 1
+
+
+class ResultsOutstanding(ResultOneByOne):
+    """All published first, then all collected."""
+
+    def run(self, count: int) -> None:
+        results = [self._add.delay(number, 1) for number in range(count)]
+        assert [result.get(RESULT_WITHIN) for result in results] == list(range(1, count + 1))
+
+
+CLIENTS = {
+    "unconfirmed": _CeleryClient,
+    "confirmed": Confirmed,
+    "stamp": Stamp,
+    "stamp confirmed": StampConfirmed,
+    "result one by one": ResultOneByOne,
+    "results outstanding": ResultsOutstanding,
+}
+
+
+def _worker(pool: str, concurrency: int, backend: str = "") -> Worker:
+    command = f"-m celery -A benchmarks.peers.celery:app worker -P {pool} -c {concurrency} -O fair -l WARNING"
+    command += " --without-gossip --without-mingle --without-heartbeat -Q QUEUE"
+    environment = {"BENCHMARK_MULTIPLIER": str(PREFETCH // concurrency)}
+    if backend:
+        environment["BENCHMARK_BACKEND"] = backend
+    return Worker(tuple(command.split()), "unconfirmed", environment)
+
+
+WORKERS = {
+    "prefork": _worker("prefork", 2),
+    "prefork with results": _worker("prefork", 2, "rpc://"),
+    "solo": _worker("solo", 1),
+    "threads": _worker("threads", 8),
+}

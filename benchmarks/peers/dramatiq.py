@@ -1,0 +1,85 @@
+"""Dramatiq: `send()`; `dramatiq --processes 1 --threads 8`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import dramatiq
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
+from benchmarks import tasks
+from benchmarks.peers import Client, Worker
+from benchmarks.place import Place
+
+CONFIGURATION = (
+    "Its default middleware, `dramatiq_queue_prefetch=250`, one process with 8 threads, and a quorum queue (by a"
+    " subclass of its broker, which has no option for it). Confirmed means `confirm_delivery=True`."
+)
+
+_place = Place.here()
+
+
+class QuorumBroker(RabbitmqBroker):  # type: ignore[misc]  # dramatiq is absent where types are checked
+    """Declares quorum queues."""
+
+    def _build_queue_arguments(self, queue_name: str) -> dict[str, Any]:
+        arguments: dict[str, Any] = super()._build_queue_arguments(queue_name)
+        return {**arguments, "x-queue-type": "quorum"}
+
+
+def _broker(*, confirm: bool = False) -> QuorumBroker:
+    return QuorumBroker(url=_place.url, confirm_delivery=confirm)
+
+
+def _actor(broker: Any, function: Any) -> Any:
+    return dramatiq.actor(function, actor_name=function.__name__, queue_name=_place.queue, broker=broker)
+
+
+#: The worker's.
+broker = _broker()
+dramatiq.set_broker(broker)
+for _function in (tasks.noop, tasks.stamp):
+    _actor(broker, _function)
+
+
+class Unconfirmed(Client):
+    """`send()`, one after the other."""
+
+    confirmed = False
+
+    def __init__(self, place: Place) -> None:
+        self._broker = _broker(confirm=self.confirmed)
+        self._noop = _actor(self._broker, tasks.noop)
+        self._stamp = _actor(self._broker, tasks.stamp)
+
+    def run(self, count: int) -> None:
+        for number in range(count):
+            self._noop.send(*tasks.arguments(number))
+
+    def close(self) -> None:
+        self._broker.close()
+
+
+class Confirmed(Unconfirmed):
+    confirmed = True
+
+
+class Stamp(Confirmed):
+    """One call a millisecond, confirmed; the task measures how long it took."""
+
+    def run(self, count: int) -> None:
+        for _ in range(count):
+            self._stamp.send(time.monotonic_ns())
+            time.sleep(0.001)
+
+
+CLIENTS = {"unconfirmed": Unconfirmed, "confirmed": Confirmed, "stamp": Stamp}
+
+WORKERS = {
+    "threads": Worker(
+        ("-m", "dramatiq", "benchmarks.peers.dramatiq", "--processes", "1", "--threads", "8", "--queues", "QUEUE"),
+        "unconfirmed",
+        {"dramatiq_queue_prefetch": "250"},
+    )
+}
