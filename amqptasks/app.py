@@ -175,7 +175,7 @@ class App:
     @contextlib.contextmanager
     def session(self, timeout: float = 10.0) -> Iterator[Session]:
         """A blocking connection of its own, for rare things. Raises `BrokerUnreachable`, `AccessRefused`."""
-        session = dial.session(self.broker, self.tls, timeout)
+        session = dial.session(dial.within(self.broker, self.topology.vhost), self.tls, timeout)
         try:
             yield session
         finally:
@@ -189,11 +189,15 @@ class App:
                 if self._link is None:
                     if not self._files and self._declared_at is None:
                         self.declare(timeout=self.publish_timeout)
-                    link = dial.link(self.broker, self.tls)
+                    link = self.new_link()
                     link.start()
                     self.use(link)
         assert self._link is not None
         return self._link
+
+    def new_link(self) -> Link:
+        """Connections of one's own, not started yet."""
+        return dial.link(dial.within(self.broker, self.topology.vhost), self.tls)
 
     def use(self, link: Link) -> None:
         """Publish through this link from now on: a worker's tasks share the worker's."""
@@ -359,6 +363,11 @@ class App:
     def delayed(self, outgoing: Outgoing, delay: float) -> Outgoing:
         """The same message, to arrive in `delay` seconds at the exchange it was meant for."""
         assert self._capabilities is not None  # declaring the ladder learnt them
+        if outgoing.exchange not in self.topology.delay_targets:
+            raise ConfigurationError(
+                f"a delayed task cannot be for exchange {outgoing.exchange!r}: the topology does not have it, so the"
+                f" delay ladder leads nowhere near it. Add it under `exchanges:`, or call with queue="
+            )
         exchange, headers = delays.enter(
             delay, outgoing.exchange, self._capabilities, outgoing.properties.priority, self.topology.longest_delay
         )

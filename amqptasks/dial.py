@@ -34,6 +34,16 @@ def is_memory(urls: Sequence[str]) -> bool:
     return urls[0].startswith(MEMORY)
 
 
+def within(urls: Sequence[str], vhost: str | None) -> list[str]:
+    """The addresses with the virtual host that a topology names, if it names one. Raises `ConfigurationError` where an
+    address names another."""
+    if vhost is None or is_memory(urls):
+        return list(urls)
+    from amqptasks.amqp.address import with_vhost
+
+    return [with_vhost(url, vhost) for url in urls]
+
+
 def link(urls: Sequence[str], tls: ssl.SSLContext | None = None) -> Link:
     """A link, not started yet."""
     if is_memory(urls):

@@ -16,6 +16,7 @@ from amqptasks.amqp.address import masked, parameters
 from amqptasks.amqp.bounded import BoundedConnection, TimedOut
 from amqptasks.amqp.failures import explain
 from amqptasks.amqp.properties import EncodedProperties
+from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.replies import NotFound, Refused, explained
 from amqptasks.amqp.taken import Taken, collector
 from amqptasks.capabilities import Capabilities, from_server_properties
@@ -264,7 +265,8 @@ class Session:
             wanted.socket_timeout = min(wanted.socket_timeout or self._timeout, self._timeout)
             wanted.stack_timeout = min(wanted.stack_timeout or self._timeout, self._timeout)
             try:
-                connection = BoundedConnection(wanted)
+                with quietly():
+                    connection = BoundedConnection(wanted)
             except (exceptions.AMQPError, OSError) as error:
                 failures.append(explain(error, masked(url)))
             else:
@@ -287,7 +289,8 @@ class Session:
         """One exchange with the broker about `what`; pika's errors become ours. A reply code in `answers` is raised as
         `Refused`, for the caller to name."""
         try:
-            yield self._opened()
+            with quietly():
+                yield self._opened()
         except exceptions.ChannelClosedByBroker as error:
             raise explained(what, error.reply_code, error.reply_text, answers) from None
         except TimedOut:
@@ -324,7 +327,8 @@ class Session:
         if connection is not None and connection.is_open:
             connection.seconds = min(self._timeout, 1.0)  # an unanswered goodbye is no reason to wait long
             try:
-                connection.close()
+                with quietly():
+                    connection.close()
             except TimedOut:
                 connection.abandon()
             except (exceptions.AMQPError, OSError):  # it broke by itself, and pika has freed what it held

@@ -156,6 +156,3 @@ def _supervise(processes: int) -> int:
 
 def _log(level: str) -> None:
     logging.basicConfig(level=level.upper(), format=LOG_FORMAT)
-    if level.lower() != "debug":
-        # pika tells each failed connection attempt with a traceback, in five lines; we say it in one.
-        logging.getLogger("pika").setLevel(logging.CRITICAL)

@@ -16,14 +16,14 @@ from amqptasks.transport import Session
 class Change:
     """What happened to one object.
 
-    `created` and `present` (it was there); `bound` is said of a binding, for AMQP cannot tell whether it was there;
-    `older` of a queue that still is what an older release of RabbitMQ made it; `unchecked` of a binding that this
-    user may not make, and nobody can look up.
+    `created` and `present` (it was there); `declared` where all that counts is that it is there now; `bound` is said
+    of a binding, for AMQP cannot tell whether it was there; `older` of a queue that still is what an older release of
+    RabbitMQ made it; `unchecked` of a binding that this user may not make, and nobody can look up.
     """
 
     kind: Literal["exchange", "queue", "binding"]
     name: str
-    state: Literal["created", "present", "bound", "older", "unchecked"]
+    state: Literal["created", "present", "declared", "bound", "older", "unchecked"]
 
 
 Progress = Callable[[Change], None]
@@ -39,8 +39,9 @@ def declare(objects: Objects, session: Session, progress: Progress | None = None
 
 
 def declare_or_check(objects: Objects, session: Session, progress: Progress | None = None) -> list[Change]:
-    """As `declare`, but where this user lacks the right, an object that is there will do: for workers and publishers
-    with few rights. Raises `AccessRefused` for one that is neither there nor may be created."""
+    """As `declare`, in a third of the round trips, because it does not look what was there before; and where this user
+    lacks the right, an object that is there will do: for workers and publishers, also with few rights.
+    Raises `AccessRefused` for one that is neither there nor may be created."""
     return _collect(_declared_or_checked(objects, session), progress)
 
 
@@ -103,20 +104,26 @@ def _bind(binding: Binding, session: Session) -> Change:
 
 def _exchange_or_check(exchange: Exchange, session: Session) -> Change:
     try:
-        return _declare_exchange(exchange, session)
+        session.declare_exchange(exchange)
     except AccessRefused as refused:
         if not session.exchange_exists(exchange.name):
             raise _missing("exchange", exchange.name) from refused
         return Change("exchange", exchange.name, "present")
+    return Change("exchange", exchange.name, "declared")
 
 
 def _queue_or_check(queue: Queue, session: Session, older: tuple[Queue, ...]) -> Change:
     try:
-        return _declare_queue(queue, session, older)
+        session.declare_queue(queue)
+    except DeclarationConflict:
+        if not any(_fits(form, session) for form in older):
+            raise
+        return Change("queue", queue.name, "older")
     except AccessRefused as refused:
         if session.queue_state(queue.name) is None:
             raise _missing("queue", queue.name) from refused
         return Change("queue", queue.name, "present")
+    return Change("queue", queue.name, "declared")
 
 
 def _bind_or_trust(binding: Binding, session: Session) -> Change:
