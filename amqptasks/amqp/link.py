@@ -17,6 +17,7 @@ from pika.adapters.select_connection import IOLoop
 
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.outbox import Outbox
+from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError, BrokerUnreachable
@@ -100,7 +101,8 @@ class Link:
     def _run(self) -> None:
         while True:
             try:
-                self._loop.start()
+                with quietly():
+                    self._loop.start()
                 break
             except Exception:  # one broken callback must not end every connection of the process
                 logger.exception("a callback of the link failed; going on")
@@ -110,7 +112,11 @@ class Link:
     def _run_calls(self) -> None:
         self._awake = False
         for _ in range(len(self._calls)):
-            self._calls.popleft()()
+            callback = self._calls.popleft()
+            try:
+                callback()
+            except Exception:  # the others were asked for by somebody else
+                logger.exception("a callback of the link failed; going on")
 
     def _publishing_opened(self) -> None:
         self._outbox.connection_opened()

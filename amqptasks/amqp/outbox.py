@@ -12,20 +12,19 @@ the first suspect bound for it is taken at once.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from pika import BasicProperties, exceptions
+from pika import exceptions
 from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
-from pika.spec import Basic
 
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.pika_internals import FrameTooLarge, WireChannel
-from amqptasks.amqp.properties import EncodedProperties, from_pika
 from amqptasks.errors import (
     AccessRefused,
     BrokerError,
@@ -37,7 +36,9 @@ from amqptasks.errors import (
     PublishTimeout,
     Unroutable,
 )
-from amqptasks.transport import REPLY_TO, Delivery, Done, Lease, Outgoing
+from amqptasks.transport import REPLY_TO, Delivery, Done, Lease, Outgoing, Properties
+
+logger = logging.getLogger(__name__)
 
 #: Messages written and not yet confirmed. A quorum queue on one connection is at its best from about 500; more only
 #: grows what must be written again after a break.
@@ -63,7 +64,10 @@ class Entry:
     def finish(self, error: BaseException | None) -> None:
         done, self.done = self.done, None
         if done is not None:
-            done(error)
+            try:
+                done(error)
+            except Exception:  # within pika's loop it would end the connection, for everybody
+                logger.exception("what followed the publishing of %s failed; going on", self.name)
 
     @property
     def name(self) -> str | None:
@@ -142,8 +146,9 @@ class Outbox:
     def _on_channel(self, channel: WireChannel) -> None:
         self._channel = channel
         channel.add_on_close_callback(self._on_channel_closed)
-        channel.add_on_return_callback(self._on_return)
-        channel.confirm_delivery(self._on_confirm, self._on_confirm_mode)
+        channel.add_on_return_callback(cast("Callable[..., None]", self._on_return))
+        channel.on_confirm = self._on_ack
+        channel.confirm_delivery(self._on_nack, self._on_confirm_mode)
 
     def _on_confirm_mode(self, _frame: object) -> None:
         self._tag = 0
@@ -159,20 +164,11 @@ class Outbox:
         # the first message that asks for a reply.
         self._channel.basic_consume(REPLY_TO, lambda *_: None, auto_ack=True)
 
-    def _on_reply_delivery(self, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+    def _on_reply_delivery(
+        self, _tag: int, redelivered: bool, exchange: str, routing_key: str, properties: Properties, body: bytes
+    ) -> None:
         if self._on_reply is not None:
-            self._on_reply(
-                Delivery(
-                    REPLY_TO,
-                    0,
-                    method.exchange or "",
-                    method.routing_key or "",
-                    bool(method.redelivered),
-                    from_pika(properties),
-                    body,
-                    SETTLED,
-                )
-            )
+            self._on_reply(Delivery(REPLY_TO, 0, exchange, routing_key, redelivered, properties, body, SETTLED))
 
     def _drain(self) -> None:
         """Write what may be written: suspects one at a time, then all others as far as the window goes."""
@@ -196,13 +192,7 @@ class Outbox:
             entry.finish(MessageTooLarge(f"the body has {size} bytes, this broker takes {limit}", entry.name))
             return
         try:
-            self._channel.basic_publish(
-                outgoing.exchange,
-                outgoing.routing_key,
-                outgoing.body,
-                EncodedProperties(outgoing.properties),
-                mandatory=outgoing.mandatory,
-            )
+            self._channel.publish(outgoing)
         except FrameTooLarge as error:
             entry.finish(MessageTooLarge(f"the headers are too large: {error}", entry.name))
         except (exceptions.ChannelWrongStateError, exceptions.ConnectionWrongStateError):
@@ -221,10 +211,14 @@ class Outbox:
         capabilities = self._connection.capabilities
         return capabilities.maximum_message_size if capabilities is not None else 2**63
 
-    def _on_confirm(self, frame: Any) -> None:
-        method = frame.method
-        tag, acked = method.delivery_tag, isinstance(method, Basic.Ack)
-        if method.multiple:
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        self._on_confirm(tag, multiple, acked=True)
+
+    def _on_nack(self, frame: Any) -> None:
+        self._on_confirm(frame.method.delivery_tag, frame.method.multiple, acked=False)
+
+    def _on_confirm(self, tag: int, multiple: bool, *, acked: bool) -> None:
+        if multiple:
             while self._unconfirmed and next(iter(self._unconfirmed)) <= tag:
                 _, entry = self._unconfirmed.popitem(last=False)
                 self._confirm(entry, acked)
@@ -257,7 +251,7 @@ class Outbox:
                 )
             )
 
-    def _on_return(self, _channel: object, method: Any, properties: BasicProperties, body: bytes) -> None:
+    def _on_return(self, _channel: object, method: Any, properties: Properties, body: bytes) -> None:
         """The broker returns messages in the order it got them, each before its confirm, without its number."""
         for entry in self._unconfirmed.values():
             outgoing = entry.outgoing

@@ -16,16 +16,14 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from pika import BasicProperties, exceptions
+from pika import exceptions
 from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
-from pika.spec import Basic
 
 from amqptasks.amqp.acks import Acks
 from amqptasks.amqp.connection import Connection, pause_before
 from amqptasks.amqp.pika_internals import WireChannel
-from amqptasks.amqp.properties import from_pika
-from amqptasks.transport import Delivery, Listener
+from amqptasks.transport import Delivery, Listener, Properties
 
 #: Seconds between two questions to the broker whether our consumer is still there. Every known way to lose it tells
 #: us at once; this is for the unknown ones, and one passive declare costs the broker next to nothing.
@@ -77,7 +75,7 @@ class ChannelLease:
         self._flushing = False
         if self._usable:
             for tag, multiple in self._acks.flush():
-                self._channel.basic_ack(tag, multiple)
+                self._channel.ack(tag, multiple=multiple)
         if self.unsettled == 0:
             self._on_empty()
 
@@ -99,6 +97,7 @@ class Subscription:
         self._closing = False
         self._attempt = 0
         self._opening = False
+        self._leaving = False  # a cancel is under way, and the channel stays open until the broker has answered it
         self._batch: list[Delivery] = []
         self._loop.call_later(WATCHDOG, self._watch)
 
@@ -128,16 +127,16 @@ class Subscription:
     def resume(self) -> None:
         if self._paused and not self._closing:
             self._paused = False
-            if self._channel is not None:
+            if self._channel is not None and self._channel.is_open:
                 self._consume()
 
     def close(self) -> None:
         if self._closing:
             return
         self._closing = True
-        self._cancel_consumer()
-        if self._lease is None or self._lease.unsettled == 0:
-            self._close_channel()
+        # What is on its way comes before the answer; closing the channel meanwhile would count it as failed.
+        self._leaving = self._cancel_consumer(self._on_left)
+        self._close_when_done()
 
     def abandon(self) -> None:
         """Close at once; what is unsettled goes back to the queue."""
@@ -147,7 +146,7 @@ class Subscription:
     def _on_channel(self, channel: WireChannel) -> None:
         self._opening = False
         self._channel = channel
-        self._lease = ChannelLease(channel, self._loop, self._on_empty)
+        self._lease = ChannelLease(channel, self._loop, self._close_when_done)
         channel.on_delivery = self._on_delivery
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_cancel_callback(self._on_cancelled_by_broker)
@@ -172,39 +171,37 @@ class Subscription:
         self._confirmed = True
         self._listener.consuming(self._lease)
 
-    def _on_delivery(self, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+    def _on_delivery(
+        self, tag: int, redelivered: bool, exchange: str, routing_key: str, properties: Properties, body: bytes
+    ) -> None:
         lease = self._lease
         if lease is None:
             return
         lease.unsettled += 1
         if not self._batch:
             self._loop.call_later(0, self._hand_over)
-        self._batch.append(
-            Delivery(
-                self.queue,
-                method.delivery_tag or 0,
-                method.exchange or "",
-                method.routing_key or "",
-                bool(method.redelivered),
-                from_pika(properties),
-                body,
-                lease,
-            )
-        )
+        self._batch.append(Delivery(self.queue, tag, exchange, routing_key, redelivered, properties, body, lease))
 
     def _hand_over(self) -> None:
         batch, self._batch = self._batch, []
         if batch:
             self._listener.deliveries(batch)
 
-    def _cancel_consumer(self) -> None:
+    def _cancel_consumer(self, answered: Callable[[object], None] | None = None) -> bool:
+        """True when there was one to cancel."""
         self._confirmed = False
         tag, self._consumer_tag = self._consumer_tag, None
-        if tag is not None and self._channel is not None and self._channel.is_open:
-            self._channel.basic_cancel(tag)
+        if tag is None or self._channel is None or not self._channel.is_open:
+            return False
+        self._channel.basic_cancel(tag, answered)
+        return True
 
-    def _on_empty(self) -> None:
-        if self._closing:
+    def _on_left(self, _frame: object) -> None:
+        self._leaving = False
+        self._close_when_done()
+
+    def _close_when_done(self) -> None:
+        if self._closing and not self._leaving and (self._lease is None or self._lease.unsettled == 0):
             self._close_channel()
 
     def _close_channel(self) -> None:

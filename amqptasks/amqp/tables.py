@@ -110,9 +110,7 @@ def value(given: object) -> bytes:
         return b"t\x01" if given else b"t\x00"
     match given:
         case float():
-            if not isfinite(given):  # RabbitMQ has no such number, and closes the connection (541)
-                raise ValueError(f"{given} is no number that AMQP knows")
-            return _DOUBLE(b"d", given)
+            return _double(given)
         case str():
             return value(str(given))
         case int():
@@ -138,6 +136,12 @@ def _integer(given: int) -> bytes:
     if -(2**63) <= given < 2**63:
         return _SIGNED_LONG_LONG(b"l", given)
     raise ValueError(f"{given} has more than 64 bits")
+
+
+def _double(given: float) -> bytes:
+    if not isfinite(given):  # RabbitMQ has no such number, and closes the connection (541)
+        raise ValueError(f"{given} is no number that AMQP knows")
+    return _DOUBLE(b"d", given)
 
 
 def _decimal(given: Decimal) -> bytes:

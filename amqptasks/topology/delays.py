@@ -40,7 +40,9 @@ TO = "x-amqptasks-to"
 
 #: Headers that a broker of any release adds on the way, and that must not go round again: copied into another
 #: publish, `x-death` makes RabbitMQ up to 3.13 drop a message as a cycle, and the counters look like crashes.
-TRACES = frozenset({"x-death", "x-delivery-count", "x-acquired-count", TO})
+#: `CC` and `BCC` are more routing keys: https://www.rabbitmq.com/docs/sender-selected. What goes back to one queue must
+#: not reach the others again.
+TRACES = frozenset({"x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC", TO})
 TRACE_PREFIXES = ("x-first-death-", "x-last-death-")
 
 #: The lowest priority of the upper of two classes (RabbitMQ 4.0 to 4.2). Messages without one are in the lower class.

@@ -85,7 +85,7 @@ def _described(outcome: Failure | Reject | Expired) -> Headers:
     if isinstance(outcome, Reject):
         return {"x-amqptasks-reason": outcome.reason, "x-amqptasks-detail": _cut(outcome.detail, TEXT_SIZE)}
     if isinstance(outcome, Expired):
-        return {"x-amqptasks-reason": "expired", "x-amqptasks-detail": outcome.detail}
+        return {"x-amqptasks-reason": "expired", "x-amqptasks-detail": _cut(outcome.detail, TEXT_SIZE)}
     cause = outcome.cause
     kind = type(cause)
     text = exception_text(cause)
@@ -101,14 +101,14 @@ def _described(outcome: Failure | Reject | Expired) -> Headers:
 def exception_text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:
+    except BaseException as broken:  # it is the user's code, and may raise anything
         return f"<its text raised {type(broken).__name__}>"
 
 
 def traceback_text(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception as broken:
+    except BaseException as broken:
         return f"<formatting the traceback raised {type(broken).__name__}>"
 
 

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from amqptasks import message
-from amqptasks.errors import ConfigurationError
 from amqptasks.message import Malformed
 from amqptasks.retry import RetryPolicy
 from amqptasks.task import Task, current_request
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Delivery, Outgoing
+from amqptasks.worker.dead_letters import exception_text
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import (
     LOST,
@@ -137,12 +137,13 @@ class Steps:
 
     def plan(self, job: Job) -> None:
         """What is to be written, ready encoded: results and exceptions hold user code, which must not run in the
-        link's thread. A retry whose new arguments or delay are impossible is a failure that says so."""
+        link's thread. A retry whose new arguments or delay are impossible, or a result whose `__json__` raises, is a
+        failure that says so: whatever a user's code does here, the job gets its settlement."""
         assert job.outcome is not None
         try:
             job.planned = self._planned(job, job.outcome)
-        except ConfigurationError as error:
-            job.outcome = Failure(error) if job.started else Reject("malformed", str(error))
+        except Exception as error:
+            job.outcome = Failure(error) if job.started else Reject("malformed", exception_text(error))
             job.planned = self._planned(job, job.outcome)
 
     def _planned(self, job: Job, outcome: Outcome) -> Settlement:
@@ -154,7 +155,11 @@ class Steps:
     def _classify(self, job: Job, error: BaseException) -> None:
         assert job.policy is not None
         assert job.request is not None
-        job.outcome = classify(error, job.policy, job.request)
+        try:
+            job.outcome = classify(error, job.policy, job.request)
+        except Exception as broken:  # `self.retry(max_retries="3")`, or a class with an odd idea of isinstance
+            broken.__context__ = error
+            job.outcome = Failure(broken)
 
 
 def pool_cancelled() -> bool:

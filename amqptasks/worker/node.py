@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from amqptasks import dial, message
+from amqptasks import message
 from amqptasks.errors import AmqptasksError
 from amqptasks.transport import Delivery, Lease
 from amqptasks.worker import pools
@@ -75,8 +75,8 @@ class Node:
         wanted: Mapping[str, int | None] = names if isinstance(names, Mapping) else dict.fromkeys(names)
         default = prefetch or max(LEAST_PREFETCH, PREFETCH_FACTOR * concurrency)
         self.queues = {queue: ConsumedQueue(app.topology.queue(queue), own or default) for queue, own in wanted.items()}
-        self.link = dial.link(app.broker, app.tls)
-        self._settler = Settler(self.link)
+        self.link = app.new_link()
+        self._settler = Settler(self.link, self._declare_soon)
         steps = Steps(app.tasks, self.name, app.delayed)
         self._pool = pools.make(pool, steps, self._on_finished, concurrency)
         self._async_pool = AsyncPool(steps, self._on_finished)
@@ -192,6 +192,10 @@ class Node:
         logger.warning(
             "queue %s cannot be consumed now: %s", queue, reason, extra={"action": "queue_unavailable", "queue": queue}
         )
+        self._declare_soon()
+
+    def _declare_soon(self) -> None:
+        """Something that we need is not on the broker."""
         if not self._stopping and self._declaring.acquire(blocking=False):
             threading.Thread(target=self._declare_again, name="amqptasks-declare", daemon=True).start()
 
@@ -212,11 +216,13 @@ class Node:
         if self._stopping:
             return
         self._stopping = True
+        self._ready.set()  # `start` need not wait any longer
         for queue in self.queues.values():
             if queue.subscription is not None:
                 queue.subscription.close()
         for job in (*self._pool.take_back(), *self._async_pool.take_back()):
             self._hand_back(job)
+        self._settler.stop()
         running = self._pool.running + self._async_pool.running
         logger.info("stopping: %d tasks are running", running, extra={"action": "worker_stopping"})
         self._finish_when_settled()
@@ -232,6 +238,7 @@ class Node:
 
     def _stop_cold(self) -> None:
         self._stopping = self.cold = True
+        self._ready.set()
         for queue in self.queues.values():
             for job in list(queue.held):
                 self._hand_back(job)

@@ -96,7 +96,7 @@ def classify(error: BaseException, policy: RetryPolicy, request: Request) -> Out
     if isinstance(error, errors.Ignore):
         return IGNORE
     if isinstance(error, errors.Reject):
-        return Reject("rejected", error.reason)
+        return Reject("rejected", str(error.reason))  # Celery's `Reject(exc)` passes an exception
     decision = decide(policy, request.retries, error)
     if not isinstance(decision, RetryAfter):
         return Failure(decision.cause)

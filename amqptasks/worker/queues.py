@@ -54,6 +54,6 @@ class ConsumedQueue:
         """What a dead channel delivered is not ours any more."""
         self.held = {job for job in self.held if job.delivery.lease.alive}
         was_blocked = bool(self._blocking)
-        self._blocking &= self.held
+        self._blocking = {job for job in self._blocking if job.delivery.lease.alive}
         if was_blocked and not self._blocking and self.subscription is not None:
             self.subscription.resume()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
+from amqptasks.worker.dead_letters import exception_text
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import (
     Expired,
@@ -55,7 +56,7 @@ def _sentence(job: Job) -> tuple[int, str]:
         case Success():
             return logging.INFO, f"succeeded in {job.runtime:.3f} s"
         case Retry(delay, cause):
-            why = f": {type(cause).__name__}: {cause}" if cause is not None else ""
+            why = f": {type(cause).__name__}: {exception_text(cause)}" if cause is not None else ""
             return logging.INFO, f"runs again in {delay:.1f} s{why}"
         case Failure():
             return logging.ERROR, f"failed in {job.runtime:.3f} s{_whereabouts(job)}"

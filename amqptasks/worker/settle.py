@@ -2,16 +2,18 @@
 
 What must be safe elsewhere is published and confirmed first; then the delivery is acked. When that publish fails
 (the dead-letter queue is full or gone, the broker is short of memory), the delivery stays unacked, its queue is
-paused and the publish is tried again, until it succeeds or the channel dies and somebody else gets the message.
+paused and the publish is tried again, until it succeeds, the worker stops and gives the message back, or the channel
+dies and somebody else gets it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
-from amqptasks.errors import MessageTooLarge, PublishRejected
+from amqptasks.errors import MessageTooLarge, PublishRejected, Unroutable
 from amqptasks.transport import Link
 from amqptasks.worker.dead_letters import without_foreign_headers
 from amqptasks.worker.job import Job
@@ -35,10 +37,29 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 class Settler:
     """Settles the jobs of one worker."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, missing: Callable[[], None]) -> None:
         self._link = link
+        self._missing = missing
+        self._blocked: set[_Publishing] = set()
+        self._stopping = False
         self.counts: Counter[str] = Counter()
         self.pending = 0
+
+    def stop(self) -> None:
+        """From now on, what cannot be moved on goes back to its queue; nothing waits for better times."""
+        self._stopping = True
+        for publishing in list(self._blocked):
+            publishing.give_up()
+
+    def blocked(self, publishing: _Publishing, error: BaseException) -> bool:
+        """True when this one is to be tried again."""
+        if isinstance(error, Unroutable) or (isinstance(error, PublishRejected) and _is_absence(error)):
+            self._missing()
+        self._blocked.add(publishing)
+        return not self._stopping
+
+    def unblocked(self, publishing: _Publishing) -> None:
+        self._blocked.discard(publishing)
 
     def settle(self, job: Job, queue: ConsumedQueue) -> None:
         """Everything that follows from the job's outcome."""
@@ -47,7 +68,7 @@ class Settler:
         job.settled = True
         assert job.outcome is not None
         if not job.delivery.lease.alive:
-            report(job, "lost")
+            _report(job, "lost")
             self.counts["Lost"] += 1
             return
         planned = job.planned or NACK  # without a plan it was handed back by its pool
@@ -71,7 +92,7 @@ class Settler:
         elif verdict == "nack":
             lease.nack(tag)
         self.counts[type(job.outcome).__name__] += 1
-        report(job, "settled")
+        _report(job, "settled")
 
     def published(self, job: Job, verdict: Verdict) -> None:
         """All that the settlement needed is confirmed (or the lease ended, and nothing can be settled any more)."""
@@ -91,6 +112,7 @@ class _Publishing:
         self._missing = 0
         self._pause = FIRST_PAUSE
         self._blocked = False
+        self._ended = False
 
     def start(self) -> None:
         onward, answer = self._planned.onward, self._planned.answer
@@ -102,11 +124,25 @@ class _Publishing:
 
     def _on_onward(self, error: BaseException | None) -> None:
         if error is None:
-            if self._blocked:
-                self._queue.unblock(self._job)
-            self._done()
+            self._end()
         else:
             self._again(error)
+
+    def give_up(self) -> None:
+        """The message goes back to its queue instead."""
+        if not self._ended:
+            self._planned.verdict = "nack"
+            self._job.outcome = HAND_BACK
+            self._end()
+
+    def _end(self) -> None:
+        if self._ended:  # given up, while it was tried once more
+            return
+        self._ended = True
+        self._settler.unblocked(self)
+        if self._blocked:
+            self._queue.unblock(self._job)
+        self._done()
 
     def _on_answer(self, error: BaseException | None) -> None:
         if error is not None:
@@ -127,13 +163,30 @@ class _Publishing:
             # These very bytes will never be taken; the message must not block its queue for ever.
             self._planned.onward = onward = without_foreign_headers(onward)
         if not self._job.delivery.lease.alive:
-            self._done()
+            self._end()
+            return
+        if not self._settler.blocked(self, error):
+            self.give_up()
             return
         if not self._blocked:
             self._blocked = True
             self._queue.block(self._job, error)
         pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
-        self._link.call_later(pause, lambda: self._link.publish(onward, self._on_onward, PUBLISH_TIMEOUT))
+        self._link.call_later(pause, self._publish_again)
+
+    def _publish_again(self) -> None:
+        if not self._job.delivery.lease.alive:  # somebody else has the message by now
+            self._end()
+        elif not self._ended:
+            assert self._planned.onward is not None
+            self._link.publish(self._planned.onward, self._on_onward, PUBLISH_TIMEOUT)
+
+
+def _report(job: Job, end: Literal["settled", "lost"]) -> None:
+    try:
+        report(job, end)
+    except Exception:  # a log handler or filter of the user's; the job is settled all the same
+        logger.exception("the end of a task could not be reported")
 
 
 def _is_absence(error: PublishRejected) -> bool:

@@ -144,4 +144,5 @@ def _wants_no_result(job: Job) -> bool:
 def _task_id(job: Job) -> str:
     if job.request is not None:
         return job.request.id
-    return str(job.delivery.properties.correlation_id or "")
+    foreign = job.delivery.properties.correlation_id or ""  # may hold bytes that are no text
+    return foreign.encode("utf-8", "replace").decode()
