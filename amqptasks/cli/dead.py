@@ -75,9 +75,8 @@ def list_command(target: Target, /, queue: str, limit: int, as_json: bool, **wan
             for letter in found:
                 click.echo(shown.as_json(letter))
             return
-        count = shown.table(found)
-        session.give_back()
         waiting = dead_letters.count(session, name)
+        count = shown.table(found)
     others = f"; {waiting} in all, --limit shows more" if waiting > count == limit else ""
     click.echo(f"{_letters(count)} of {name}{others}" if count else f"No such letter: {name} holds {waiting}.")
 
@@ -180,6 +179,8 @@ def _opened(target: Target, queue: str) -> Iterator[tuple[Session, str]]:
     if dial.is_memory(urls):
         raise ConfigurationError("memory:// lives within one process, and this is another: there is nothing to look at")
     name = dead_letters.name_of(queue)
+    if app is not None:
+        urls = dial.within(urls, app.topology.vhost)
     session = dial.session(urls, app.tls if app is not None else None)
     try:
         if session.queue_state(name) is None:

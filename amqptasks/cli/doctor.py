@@ -45,6 +45,8 @@ def command(target: Target, management: str | None, as_json: bool) -> None:
     urls = target.broker_urls()
     if dial.is_memory(urls):
         raise ConfigurationError("memory:// lives within one process, and needs no doctor")
+    if app is not None:
+        urls = dial.within(urls, app.topology.vhost)
     session = dial.session(urls, app.tls if app is not None else None)
     try:
         found = examine(session, app.topology if app is not None else None, _management(management, urls[0]))
