@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -94,9 +95,19 @@ def command(
     _obey_signals(node)
     node.start()
     node.wait()
-    if node.cold:  # tasks may still be running in threads, and nobody waits for them
-        logging.shutdown()
-        os._exit(0)
+    if node.cold:
+        _abandon()
+
+
+def _leave(node: Node) -> None:
+    node.leave()
+    _abandon()
+
+
+def _abandon() -> NoReturn:
+    """End at once: tasks may still be running in threads, and nobody waits for them."""
+    logging.shutdown()
+    os._exit(0)
 
 
 def _prefetches(text: str) -> Mapping[str, int | None]:
@@ -123,7 +134,7 @@ def _obey_signals(node: Node) -> None:
         if not node.started:
             raise SystemExit(0)
         if asked:
-            node.stop_now()
+            leave()
         else:
             asked = True
             node.stop()
@@ -131,7 +142,12 @@ def _obey_signals(node: Node) -> None:
     def cold(_signum: int, _frame: object) -> None:
         if not node.started:
             raise SystemExit(0)
+        leave()
+
+    def leave() -> None:
         node.stop_now()
+        # In a thread: with `-P solo` a task has the main one.
+        threading.Thread(target=_leave, args=(node,), name="amqptasks-leave", daemon=True).start()
 
     signal.signal(signal.SIGTERM, warm)
     signal.signal(signal.SIGINT, warm)

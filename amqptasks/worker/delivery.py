@@ -62,10 +62,10 @@ class Steps:
             self.run(job)
         self.plan(job)
 
-    async def execute_async(self, job: Job) -> None:
-        """All steps of an `async def` task's job. Raises `CancelledError` alone, when the pool cancels it."""
+    async def execute_async(self, job: Job, stopping: Callable[[], bool]) -> None:
+        """All steps of an `async def` task's job. Raises `CancelledError` alone, when the pool is `stopping`."""
         if self.prepare(job):
-            await self.run_async(job)
+            await self.run_async(job, stopping)
         self.plan(job)
 
     def prepare(self, job: Job) -> bool:
@@ -118,7 +118,7 @@ class Steps:
             job.runtime = time.monotonic() - job.started
             current_request.reset(token)
 
-    async def run_async(self, job: Job) -> None:
+    async def run_async(self, job: Job, stopping: Callable[[], bool]) -> None:
         assert job.task is not None
         assert job.request is not None
         request, task = job.request, job.task
@@ -127,9 +127,9 @@ class Steps:
         try:
             job.outcome = Success(await task(*request.args, **request.kwargs))
         except asyncio.CancelledError as error:
-            if pool_cancelled():
+            if stopping():
                 raise
-            self._classify(job, error)
+            self._classify(job, error)  # a task that cancels itself has failed: handed back, it would run for ever
         except BaseException as error:
             self._classify(job, error)
         finally:
@@ -160,12 +160,6 @@ class Steps:
         except Exception as broken:  # `self.retry(max_retries="3")`, or a class with an odd idea of isinstance
             broken.__context__ = error
             job.outcome = Failure(broken)
-
-
-def pool_cancelled() -> bool:
-    """True when the asyncio task that runs us was cancelled from outside, not by something inside that it awaited."""
-    current = asyncio.current_task()
-    return current is not None and current.cancelling() > 0
 
 
 class RetryPolicies:

@@ -123,6 +123,12 @@ class Node:
         """Cold: everything goes back to its queue, also what runs. Returns at once; see `wait`."""
         self.link.call_soon(self._stop_cold)
 
+    def leave(self) -> None:
+        """Wait until the worker has stopped, and say goodbye to the broker; from any thread. For the cold stop of a
+        worker whose waiting thread a task holds."""
+        self._stopped.wait()
+        self.app.close(GOODBYE)
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the worker has stopped; False when it has not within `timeout` seconds. Runs the tasks of a
         `solo` pool meanwhile. Call it from one thread only."""

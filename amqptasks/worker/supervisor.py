@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Mapping, Sequence
 
@@ -37,7 +36,8 @@ class Supervisor:
         self._environment = {**os.environ, **(environment or {})}
         self._nodes: dict[int, subprocess.Popen[bytes]] = {}
         self._began: dict[int, float] = {}
-        self._stopping = threading.Event()
+        self._again_at: dict[int, float] = {}
+        self._stopping = False  # not an Event: a signal's handler that sets one can meet its lock held
         self._status = 0
 
     def run(self) -> int:
@@ -46,11 +46,15 @@ class Supervisor:
             signal.signal(signum, self._pass_on)
         for number in range(len(self._commands)):
             self._begin(number)
-        while self._nodes:
+        while self._nodes or (self._again_at and not self._stopping):
             for number, node in list(self._nodes.items()):
                 status = node.poll()
                 if status is not None:
                     self._ended(number, status)
+            for number, moment in list(self._again_at.items()):
+                if not self._stopping and moment <= time.monotonic():
+                    del self._again_at[number]
+                    self._begin(number)
             time.sleep(POLL)  # waiting on several children at once, and on signals, has no better portable way
         return self._status
 
@@ -58,10 +62,12 @@ class Supervisor:
         # A session of its own: Ctrl-C in a terminal reaches a node once, through us, and not twice.
         self._nodes[number] = subprocess.Popen(self._commands[number], env=self._environment, start_new_session=True)
         self._began[number] = time.monotonic()
+        if self._stopping:  # the signal came while it was being started, and passed it by
+            self._nodes[number].send_signal(signal.SIGTERM)
 
     def _ended(self, number: int, status: int) -> None:
         del self._nodes[number]
-        if self._stopping.is_set():
+        if self._stopping:
             self._status = self._status or max(0, status)
             return
         if status in HOPELESS and time.monotonic() - self._began[number] < BEGINNING:
@@ -70,14 +76,12 @@ class Supervisor:
             self._signal_all(signal.SIGTERM)
             return
         logger.warning("node %d ended (exit status %d): starting it again", number, status)
-        self._stopping.wait(PAUSE)
-        if not self._stopping.is_set():
-            self._begin(number)
+        self._again_at[number] = time.monotonic() + PAUSE
 
     def _pass_on(self, signum: int, _frame: object) -> None:
         self._signal_all(signal.SIGTERM if signum == signal.SIGINT else signum)
 
     def _signal_all(self, signum: int) -> None:
-        self._stopping.set()
-        for node in self._nodes.values():
+        self._stopping = True
+        for node in list(self._nodes.values()):
             node.send_signal(signum)

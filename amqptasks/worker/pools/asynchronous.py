@@ -77,16 +77,16 @@ class AsyncPool:
 
     async def _execute(self, job: Job) -> None:
         try:
-            await self._steps.execute_async(job)
+            await self._steps.execute_async(job, lambda: self._ending is not None)
         except asyncio.CancelledError:
             job.outcome = HAND_BACK
         self._finished(job)
 
     def _cancel_all(self) -> None:
         assert self._loop is not None
+        self._ending = self._loop.create_task(self._end())
         for task in self._tasks:
             task.cancel()
-        self._ending = self._loop.create_task(self._end())
 
     async def _end(self) -> None:
         while self._tasks:
