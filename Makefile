@@ -44,10 +44,10 @@ format: .venv/installed-check ## mend what can be mended of the style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/installed-bench test-broker ## measure, beside Celery and Dramatiq on the same broker
+bench: .venv/installed-bench test-broker ## measure, beside Celery, Dramatiq and pika on the same broker (ARGS=--write for the report)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: .venv/installed-bench test-broker ## the same in a minute, with fewer messages
+bench-quick: .venv/installed-bench test-broker ## two minutes: fails when a message costs more CPU than benchmarks/baseline.json says
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 docs: .venv/installed-docs ## build the documentation into site/

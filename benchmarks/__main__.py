@@ -24,7 +24,7 @@ from tests.harness.nodes import NoBroker
 ROUNDS, QUICK_ROUNDS = 3, 5
 
 #: What the quick run measures, and the part of the messages it does it with.
-QUICK_SUBJECTS, QUICK_SCALE = ("publishing", "consuming"), 0.4
+QUICK_SUBJECTS, QUICK_SCALE = ("publishing", "consuming"), 0.25
 
 #: Who fails once may have met a busy moment; who fails twice has a mistake.
 ATTEMPTS = 2
@@ -50,6 +50,9 @@ def main(arguments: list[str]) -> int:
         for note in getattr(error, "__notes__", ()):
             say(note)
         return 2
+    except KeyboardInterrupt:
+        say("benchmarks: interrupted")
+        return 130
     print(report.tables(figures), end="\n\n")
     if options.json:
         figures.save(options.json, where)

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.figures import Figures
+from benchmarks.subjects import Sample
 
 FILE = Path(__file__).with_name("baseline.json")
 
@@ -48,14 +49,17 @@ def ratios(figures: Figures) -> dict[str, float]:
     found = {}
     for subject, ours, theirs in PAIRS:
         measured = figures.samples.get(subject, {})
-        rounds = [
-            own / other
-            for mine, yours in zip(measured.get(ours, ()), measured.get(theirs, ()), strict=True)
-            if (own := mine["client"]) is not None and (other := yours["client"])
-        ]
-        if rounds:
-            found[ours] = median(rounds)
+        if ours not in measured or theirs not in measured:
+            continue
+        rounds = zip(measured[ours], measured[theirs], strict=True)
+        found[ours] = median(_client(mine) / _client(yours) for mine, yours in rounds)
     return found
+
+
+def _client(sample: Sample) -> float:
+    value = sample["client"]
+    assert value, "a client's CPU time can always be had, and is never nothing"
+    return value
 
 
 def compare(figures: Figures) -> list[Comparison]:

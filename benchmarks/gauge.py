@@ -16,6 +16,9 @@ LOOK_EVERY = 0.02
 #: Seconds without any change after which a run has failed. Celery's first task may take five on a busy machine.
 PATIENCE = 60.0
 
+#: What amqptasks and Dramatiq append to a queue's name for its dead letters.
+DEAD = (".dead", ".XQ")
+
 
 class Stuck(Exception):
     """A queue does not reach the state that a run waits for."""
@@ -37,14 +40,7 @@ class Gauge:
 
     def look(self) -> tuple[int, int]:
         """Ready messages and consumers; none of both where there is no such queue."""
-        try:
-            declared = self._channel.queue_declare(self.queue, passive=True).method
-        except exceptions.ChannelClosedByBroker as error:
-            if error.reply_code != 404:
-                raise
-            self._channel = self._connection.channel()
-            return 0, 0
-        return declared.message_count, declared.consumer_count
+        return self._look(self.queue)
 
     def wait_for_messages(self, count: int) -> None:
         """Until so many are ready. Raises `Stuck`."""
@@ -62,5 +58,20 @@ class Gauge:
                 raise Stuck(f"nobody consumes {self.queue}")
             time.sleep(LOOK_EVERY)
 
+    def dead(self) -> int:
+        """Messages that a worker of amqptasks or Dramatiq put aside: they were not run."""
+        return sum(self._look(self.queue + suffix)[0] for suffix in DEAD)
+
     def delete(self) -> None:
-        self._channel.queue_delete(self.queue)
+        for suffix in ("", *DEAD):
+            self._channel.queue_delete(self.queue + suffix)
+
+    def _look(self, queue: str) -> tuple[int, int]:
+        try:
+            declared = self._channel.queue_declare(queue, passive=True).method
+        except exceptions.ChannelClosedByBroker as error:
+            if error.reply_code != 404:
+                raise
+            self._channel = self._connection.channel()
+            return 0, 0
+        return declared.message_count, declared.consumer_count

@@ -14,7 +14,10 @@ from benchmarks.subjects import Column, Contestant, Sample, Subject
 #: The part of a queue that is consumed before the measuring begins: imports, first calls, and more than the prefetch.
 WARM_UP = 0.1
 
-#: Seconds after the last message for the acks that are still on their way, before the worker is stopped.
+#: Messages that every worker holds.
+PREFETCH = 250
+
+#: Seconds, beside twice the time that its prefetch takes, before a worker is stopped that has nothing more to do.
 SETTLES_WITHIN = 0.5
 
 
@@ -34,13 +37,14 @@ def measure(bench: Bench, contestant: Contestant) -> Sample:
         gauge.wait_for_messages(count)
         with bench.worker(place, contestant) as process:
             first, last = _watch(gauge, count, process, place.broker)
-            time.sleep(SETTLES_WITHIN)
-        left = gauge.look()[0]
-        if left:
-            raise Stuck(f"{contestant.label} left {left} of {count} messages unsettled")
-    done = first.ready - last.ready
+            done = first.ready - last.ready
+            rate = done / (last.moment - first.moment)
+            time.sleep(SETTLES_WITHIN + 2 * PREFETCH / rate)
+        left, dead = gauge.look()[0], gauge.dead()
+        if left or dead:
+            raise Stuck(f"{contestant.label} left {left} of {count} messages unsettled, and {dead} as dead letters")
     return {
-        "rate": done / (last.moment - first.moment),
+        "rate": rate,
         "client": (last.worker - first.worker) / done * 1e6,
         "broker": None if place.broker is None else (last.broker - first.broker) / done * 1e6,
     }

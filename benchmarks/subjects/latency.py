@@ -18,7 +18,7 @@ def measure(bench: Bench, contestant: Contestant) -> Sample:
         gauge.wait_for_consumer()
         took = bench.client(place, contestant.peer, contestant.client, count)
         latencies = wait_for_samples(place, int(took["messages"]), PATIENCE)[-count:]  # without those of the warm-up
-    hundredths = quantiles(latencies, n=100)
+    hundredths = quantiles(latencies, n=100, method="inclusive")
     return {"p50": hundredths[49] * 1e3, "p99": hundredths[98] * 1e3}
 
 

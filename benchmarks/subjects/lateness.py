@@ -19,7 +19,7 @@ def measure(bench: Bench, contestant: Contestant) -> Sample:
         gauge.wait_for_consumer()
         bench.client(place, contestant.peer, contestant.client, count)
         late = wait_for_samples(place, count, LONGEST + PATIENCE)
-    hundredths = quantiles(late, n=100)
+    hundredths = quantiles(late, n=100, method="inclusive")
     return {
         "p99": hundredths[98] * 1e3,
         "p50": hundredths[49] * 1e3,
