@@ -33,7 +33,6 @@ def new_app(url: str, queue_arguments: dict[str, Any] | None = None) -> Celery:
         ],
         task_default_queue="default",
         broker_connection_retry_on_startup=True,
-        worker_prefetch_multiplier=1,
     )
 
     @app.task(shared=False, name="shop.add")
