@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from pika import BasicProperties
+from amqptasks.transport import Properties
 
 #: Levels of tables and arrays that are decoded; what lies deeper stays bytes. Python's stack ends at some hundreds,
 #: a frame has room for 26,000, and nobody reads more than three.
@@ -43,8 +43,8 @@ _FIXED: dict[int, struct.Struct] = {
 
 _STRING, _BYTES, _TABLE, _ARRAY, _TIMESTAMP, _NOTHING, _DECIMAL_OCTET = b"SxFATVD"
 
-#: The properties behind the flags, from the highest bit down, in which order they follow; short strings where
-#: `_READERS` says nothing else. The last one is AMQP's reserved `cluster-id`.
+#: The properties behind the flags, from the highest bit down: the order in which they follow, and that of the fields of
+#: `Properties`. Short strings where `_READERS` says nothing else. The last one is AMQP's reserved `cluster-id`.
 _NAMES = (
     "content_type",
     "content_encoding",
@@ -63,29 +63,36 @@ _NAMES = (
 )
 
 
-def decode_properties(data: bytes) -> BasicProperties:
+def decode_properties(data: bytes) -> Properties:
     """What `tables.encode_properties` made, or any other client. Raises `ValueError` for bytes that no broker sends."""
-    properties = BasicProperties()  # type: ignore[no-untyped-call]
+    found: list[Any] = [None] * len(_NAMES)
     offset = 2
-    flags = int.from_bytes(data[:2], "big")
     try:
-        for position, name in enumerate(_NAMES):
-            if flags & 0x8000 >> position:
-                found, offset = _READERS.get(name, _short_string)(data, offset)
-                setattr(properties, name, found)
+        flags = data[0] << 8 | data[1]
+        for position, reader in _PLANS.get(flags) or _plan(flags):
+            found[position], offset = reader(data, offset)
     except (struct.error, IndexError) as error:
         raise ValueError(f"a content header ends early: {error}") from None
-    return properties
+    return Properties(*found[:-1])
 
 
 def table(data: bytes, offset: int, depth: int = 0) -> tuple[dict[str, Any], int]:
     """The field table at `offset`, and where it ends."""
-    end = offset + 4 + _LONG(data, offset)[0]
     offset += 4
+    end = offset + _LONG(data, offset - 4)[0]
     found: dict[str, Any] = {}
     while offset < end:
         name, offset = _short_string(data, offset)
-        found[name], offset = value(data, offset, depth)
+        if data[offset] == _STRING:  # most fields are
+            start = offset + 5
+            offset = start + _LONG(data, offset + 1)[0]
+            text = data[start:offset]
+            try:
+                found[name] = text.decode()
+            except UnicodeDecodeError:
+                found[name] = text
+        else:
+            found[name], offset = value(data, offset, depth)
     return found, end
 
 
@@ -141,7 +148,11 @@ def _short_string(data: bytes, offset: int) -> tuple[str, int]:
     """Bytes that are no UTF-8 become surrogates, which `tables.short_string` turns into the same bytes again."""
     start = offset + 1
     end = start + data[offset]
-    return data[start:end].decode("utf-8", "surrogateescape"), end
+    text = data[start:end]
+    try:
+        return text.decode(), end
+    except UnicodeDecodeError:
+        return text.decode("utf-8", "surrogateescape"), end
 
 
 def _octet(data: bytes, offset: int) -> tuple[int, int]:
@@ -158,3 +169,20 @@ _READERS: dict[str, Callable[[bytes, int], tuple[Any, int]]] = {
     "priority": _octet,
     "timestamp": _timestamp,
 }
+
+#: For each combination of flags seen so far, which properties follow and how each is read. Clients use a handful.
+_PLANS: dict[int, tuple[tuple[int, Callable[[bytes, int], tuple[Any, int]]], ...]] = {}
+
+#: Combinations that are kept: a client that tries them all must not fill the memory.
+_KEPT_PLANS = 1000
+
+
+def _plan(flags: int) -> tuple[tuple[int, Callable[[bytes, int], tuple[Any, int]]], ...]:
+    plan = tuple(
+        (position, _READERS.get(name, _short_string))
+        for position, name in enumerate(_NAMES)
+        if flags & 0x8000 >> position
+    )
+    if len(_PLANS) < _KEPT_PLANS:
+        _PLANS[flags] = plan
+    return plan

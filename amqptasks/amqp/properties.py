@@ -1,4 +1,4 @@
-"""Our message properties to pika's and back. All fourteen are one header frame on the wire (AMQP 0-9-1, 4.2.6.1)."""
+"""Our message properties as pika takes them. All fourteen are one header frame on the wire (AMQP 0-9-1, 4.2.6.1)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,3 @@ class EncodedProperties(BasicProperties):
 
     def encode(self) -> list[bytes]:
         return [self._encoded]
-
-
-def from_pika(properties: BasicProperties) -> Properties:
-    return Properties(
-        properties.content_type,
-        properties.content_encoding,
-        properties.headers,
-        properties.delivery_mode,
-        properties.priority,
-        properties.correlation_id,
-        properties.reply_to,
-        properties.expiration,
-        properties.message_id,
-        properties.timestamp,
-        properties.type,
-        properties.user_id,
-        properties.app_id,
-    )

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 
 from amqptasks.transport import Properties
@@ -32,17 +33,17 @@ _PRIORITY, _CORRELATION_ID, _REPLY_TO, _EXPIRATION = 0x0800, 0x0400, 0x0200, 0x0
 _MESSAGE_ID, _TIMESTAMP_FLAG, _TYPE, _USER_ID, _APP_ID = 0x0080, 0x0040, 0x0020, 0x0010, 0x0008
 
 
-def encode_properties(properties: Properties) -> bytes:
+def encode_properties(properties: Properties) -> bytes:  # noqa: PLR0912 - a loop over thirteen would cost twice
     """Flags and values, as they follow the body size in a header frame. Raises `ValueError` for what AMQP cannot
     carry, with the name of the header."""
     flags = 0
     pieces: list[bytes] = [b""]
     if properties.content_type is not None:
         flags |= _CONTENT_TYPE
-        pieces.append(short_string(properties.content_type))
+        pieces.append(_repeated(properties.content_type))
     if properties.content_encoding is not None:
         flags |= _CONTENT_ENCODING
-        pieces.append(short_string(properties.content_encoding))
+        pieces.append(_repeated(properties.content_encoding))
     if properties.headers is not None:
         flags |= _HEADERS
         pieces.append(table(properties.headers))
@@ -52,22 +53,30 @@ def encode_properties(properties: Properties) -> bytes:
     if properties.priority is not None:
         flags |= _PRIORITY
         pieces.append(_octet("priority", properties.priority))
-    for flag, text in (
-        (_CORRELATION_ID, properties.correlation_id),
-        (_REPLY_TO, properties.reply_to),
-        (_EXPIRATION, properties.expiration),
-        (_MESSAGE_ID, properties.message_id),
-    ):
-        if text is not None:
-            flags |= flag
-            pieces.append(short_string(text))
+    if properties.correlation_id is not None:
+        flags |= _CORRELATION_ID
+        pieces.append(short_string(properties.correlation_id))
+    if properties.reply_to is not None:
+        flags |= _REPLY_TO
+        pieces.append(short_string(properties.reply_to))
+    if properties.expiration is not None:
+        flags |= _EXPIRATION
+        pieces.append(short_string(properties.expiration))
+    if properties.message_id is not None:
+        flags |= _MESSAGE_ID
+        pieces.append(short_string(properties.message_id))
     if properties.timestamp is not None:
         flags |= _TIMESTAMP_FLAG
         pieces.append(_LONG_LONG(int(properties.timestamp)))
-    for flag, text in ((_TYPE, properties.type), (_USER_ID, properties.user_id), (_APP_ID, properties.app_id)):
-        if text is not None:
-            flags |= flag
-            pieces.append(short_string(text))
+    if properties.type is not None:
+        flags |= _TYPE
+        pieces.append(short_string(properties.type))
+    if properties.user_id is not None:
+        flags |= _USER_ID
+        pieces.append(short_string(properties.user_id))
+    if properties.app_id is not None:
+        flags |= _APP_ID
+        pieces.append(short_string(properties.app_id))
     pieces[0] = _SHORT(flags)
     return b"".join(pieces)
 
@@ -79,19 +88,24 @@ def short_string(text: str | bytes) -> bytes:
     return bytes((len(data),)) + data
 
 
+#: Content types and the names of headers: few, and the same with every message. Bounded, for names can be made up.
+_repeated = lru_cache(1000)(short_string)
+
+
 def table(fields: Mapping[str, object]) -> bytes:
     """A field table with its size in front. Raises `ValueError` naming the field."""
     pieces: list[bytes] = []
     for name, field in fields.items():
-        key = name.encode("utf-8", "surrogateescape")
-        if len(key) > SHORT_STRING:
-            raise ValueError(f"header {name[:20]!r}... has a name of {len(key)} bytes, the limit is {SHORT_STRING}")
-        pieces.append(bytes((len(key),)))
-        pieces.append(key)
         try:
-            pieces.append(value(field))
+            pieces.append(_repeated(name))
+            if type(field) is str:  # most fields are
+                text = field.encode()
+                pieces.append(b"S" + _LONG(len(text)))
+                pieces.append(text)
+            else:
+                pieces.append(value(field))
         except (ValueError, struct.error, OverflowError) as error:
-            raise ValueError(f"header {name!r}: {error}") from None
+            raise ValueError(f"header {name[:20]!r}: {error}") from None
     data = b"".join(pieces)
     return _LONG(len(data)) + data
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
-from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic
 
-from amqptasks.amqp.properties import from_pika
-from amqptasks.transport import Delivery
+from amqptasks.transport import Delivery, Properties
 
 
 class Taken:
@@ -38,8 +37,8 @@ class Taken:
 
 def collector(
     queue: str, taken: Taken, arrived: deque[Delivery]
-) -> Callable[[BlockingChannel, Basic.Deliver, BasicProperties, bytes], None]:
-    def collect(_: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+) -> Callable[[BlockingChannel, Basic.Deliver, Any, bytes], None]:
+    def collect(_: BlockingChannel, method: Basic.Deliver, properties: Properties, body: bytes) -> None:
         arrived.append(
             Delivery(
                 queue=queue,
@@ -47,7 +46,7 @@ def collector(
                 exchange=method.exchange,
                 routing_key=method.routing_key,
                 redelivered=bool(method.redelivered),
-                properties=from_pika(properties),
+                properties=properties,
                 body=body,
                 lease=taken,
             )

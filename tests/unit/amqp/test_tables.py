@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from pika import BasicProperties
 
 from amqptasks.amqp.content_header import DEEPEST, decode_properties
-from amqptasks.amqp.properties import EncodedProperties, from_pika
+from amqptasks.amqp.properties import EncodedProperties
 from amqptasks.amqp.tables import encode_properties, table
 from amqptasks.transport import Properties
 
@@ -43,6 +44,10 @@ def through_pika(headers: dict[str, Any]) -> Any:
     properties = BasicProperties()
     properties.decode(encode_properties(Properties(headers=headers)))
     return properties.headers
+
+
+def ours(theirs: BasicProperties) -> Properties:
+    return Properties(**{field.name: getattr(theirs, field.name) for field in fields(Properties)})
 
 
 def there_and_back(headers: dict[str, Any]) -> Any:
@@ -81,10 +86,10 @@ def test_a_fraction_keeps_its_fraction(headers: dict[str, float]) -> None:
 )
 def test_all_thirteen_properties_come_back(properties: Properties) -> None:
     data = encode_properties(properties)
-    assert from_pika(decode_properties(data)) == properties
+    assert decode_properties(data) == properties
     theirs = BasicProperties()
     theirs.decode(data)
-    assert from_pika(theirs) == properties
+    assert ours(theirs) == properties
     assert b"".join(EncodedProperties(properties).encode()) == data
 
 
@@ -142,7 +147,7 @@ def test_what_is_nested_too_deep_stays_bytes(octet: bytes) -> None:
 def test_bytes_that_are_no_utf_8_are_sent_on_as_they_came() -> None:
     field = b"\x02\xff\xfeS" + struct.pack(">I", 2) + b"\xc3\x28"
     data = b"\x24\x00" + struct.pack(">I", len(field)) + field + b"\x03\xe4bc"
-    properties = from_pika(decode_properties(data))
+    properties = decode_properties(data)
     assert properties.headers == {"\udcff\udcfe": b"\xc3\x28"}
     assert properties.correlation_id == "\udce4bc"
     again = encode_properties(properties)
@@ -177,11 +182,11 @@ def test_subclasses_travel_as_what_they_are() -> None:
 
 
 def test_a_short_string_may_have_255_bytes_and_no_more() -> None:
-    assert from_pika(decode_properties(encode_properties(Properties(reply_to="é" * 127)))).reply_to == "é" * 127
+    assert decode_properties(encode_properties(Properties(reply_to="é" * 127))).reply_to == "é" * 127
     with pytest.raises(ValueError, match=r"has 256 bytes, the limit is 255"):
         encode_properties(Properties(reply_to="é" * 128))
     assert through_pika({"n" * 255: 1}) == {"n" * 255: 1}
-    with pytest.raises(ValueError, match=r"header 'nnnnnnnnnnnnnnnnnnnn'\.\.\. has a name of 256 bytes"):
+    with pytest.raises(ValueError, match=r"header 'nnnnnnnnnnnnnnnnnnnn': .* has 256 bytes"):
         table({"n" * 256: 1})
 
 

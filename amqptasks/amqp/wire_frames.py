@@ -1,0 +1,75 @@
+"""The frames of the hot paths as bytes: publish and ack out, deliver and confirm in (AMQP 0-9-1, 4.2).
+
+Everything else that crosses a connection is pika's to encode and decode.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
+
+from amqptasks.amqp.tables import short_string
+
+#: Type, channel and size in front of a frame's payload (4.2.3).
+FRAME_START = struct.Struct(">BHI")
+
+#: Those seven octets and the end octet behind the payload.
+FRAME_OVERHEAD = 8
+
+#: Class, weight and body size in front of the properties in a header frame's payload (4.2.6.1).
+HEADER_START = struct.Struct(">HHQ")
+
+#: Class and method of `basic.deliver` and `basic.ack`, as they begin a method frame's payload.
+DELIVER = b"\x00\x3c\x00\x3c"
+ACK = b"\x00\x3c\x00\x50"
+
+_BASIC = 60
+_END = bytes((FRAME_END,))
+_PUBLISH = b"\x00\x3c\x00\x28\x00\x00"  # class, method, a reserved short
+_ACK_FRAME = struct.Struct(">BHIHHQBB")
+_ACK_SIZE = 13
+_LONG_LONG = struct.Struct(">Q")
+
+
+def publish_method(channel: int, exchange: str, routing_key: str, *, mandatory: bool) -> bytes:
+    """The method frame of a `basic.publish`. Raises `ValueError` for names over 255 bytes."""
+    payload = _PUBLISH + short_string(exchange) + short_string(routing_key) + (b"\x01" if mandatory else b"\x00")
+    return FRAME_START.pack(FRAME_METHOD, channel, len(payload)) + payload + _END
+
+
+def content(channel: int, properties: bytes, body: bytes, largest: int) -> list[bytes]:
+    """The header frame, and body frames of at most `largest` bytes of payload."""
+    size = len(body)
+    pieces = [
+        FRAME_START.pack(FRAME_HEADER, channel, HEADER_START.size + len(properties)),
+        HEADER_START.pack(_BASIC, 0, size),
+        properties,
+        _END,
+    ]
+    for start in range(0, size, largest):
+        part = body if size <= largest else body[start : start + largest]
+        pieces += (FRAME_START.pack(FRAME_BODY, channel, len(part)), part, _END)
+    return pieces
+
+
+def ack(channel: int, tag: int, *, multiple: bool) -> bytes:
+    """A whole `basic.ack` frame."""
+    return _ACK_FRAME.pack(FRAME_METHOD, channel, _ACK_SIZE, _BASIC, 80, tag, multiple, FRAME_END)
+
+
+def read_confirm(buffer: bytes, offset: int) -> tuple[int, bool]:
+    """Delivery tag and `multiple` of a `basic.ack` whose arguments begin at `offset`."""
+    return _LONG_LONG.unpack_from(buffer, offset)[0], bool(buffer[offset + 8] & 1)
+
+
+def read_deliver(buffer: bytes, offset: int) -> tuple[int, bool, str, str]:
+    """Delivery tag, redelivered, exchange and routing key of a `basic.deliver` whose arguments begin at `offset`."""
+    offset += 1 + buffer[offset]  # the consumer tag: a channel has one consumer
+    tag = _LONG_LONG.unpack_from(buffer, offset)[0]
+    redelivered = bool(buffer[offset + 8] & 1)
+    start = offset + 10
+    end = start + buffer[offset + 9]
+    exchange = buffer[start:end].decode("utf-8", "surrogateescape")
+    start = end + 1
+    return tag, redelivered, exchange, buffer[start : start + buffer[end]].decode("utf-8", "surrogateescape")
