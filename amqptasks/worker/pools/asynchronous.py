@@ -53,7 +53,7 @@ class AsyncPool:
         return taken
 
     def stop(self, timeout: float) -> None:
-        if self._loop is not None and self._thread is not None:
+        if self._loop is not None and self._thread is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._cancel_all)
             self._thread.join(timeout)
 
