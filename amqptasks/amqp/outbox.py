@@ -25,6 +25,7 @@ from pika.channel import Channel
 
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.pika_internals import FrameTooLarge, WireChannel
+from amqptasks.amqp.properties import ReceivedProperties
 from amqptasks.errors import (
     AccessRefused,
     BrokerError,
@@ -251,7 +252,7 @@ class Outbox:
                 )
             )
 
-    def _on_return(self, _channel: object, method: Any, properties: Properties, body: bytes) -> None:
+    def _on_return(self, _channel: object, method: Any, properties: ReceivedProperties, body: bytes) -> None:
         """The broker returns messages in the order it got them, each before its confirm, without its number."""
         for entry in self._unconfirmed.values():
             outgoing = entry.outgoing
@@ -260,7 +261,7 @@ class Outbox:
                 and outgoing.mandatory
                 and outgoing.routing_key == method.routing_key
                 and outgoing.exchange == method.exchange
-                and outgoing.properties.correlation_id == properties.correlation_id
+                and outgoing.properties.correlation_id == properties.ours.correlation_id
                 and outgoing.body == body
             ):
                 entry.returned = f"{method.reply_code} {method.reply_text}"

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from pika import BasicProperties, ConnectionParameters, SelectConnection, exceptions
+from pika import ConnectionParameters, SelectConnection, exceptions
 from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 from pika.frame import Frame, Header, ProtocolHeader, decode_frame
@@ -27,6 +27,7 @@ from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
 
 from amqptasks.amqp import wire_frames
 from amqptasks.amqp.content_header import decode_properties
+from amqptasks.amqp.properties import ReceivedProperties
 from amqptasks.amqp.tables import encode_properties
 from amqptasks.amqp.wire_frames import ACK, DELIVER, FRAME_OVERHEAD, FRAME_START, HEADER_START
 from amqptasks.transport import Outgoing, Properties
@@ -122,8 +123,7 @@ class WireChannel(Channel):
 
 
 class TolerantConnection(SelectConnection):
-    """Decodes the content headers that it receives with `content_header.py`, to our own `Properties`: pika only hands
-    them on."""
+    """Decodes the content headers that it receives with `content_header.py`, to `ReceivedProperties`."""
 
     def _read_frame(self) -> tuple[int, Frame | ProtocolHeader | None]:
         buffer = self._frame_buffer
@@ -223,4 +223,4 @@ def _header(buffer: bytes, position: int, end: int) -> Header:
     number = FRAME_START.unpack_from(buffer, position)[1]
     body_size = HEADER_START.unpack_from(buffer, start)[2]
     properties = decode_properties(buffer[start + HEADER_START.size : end])
-    return Header(number, body_size, cast("BasicProperties", properties))
+    return Header(number, body_size, ReceivedProperties(properties))

@@ -16,3 +16,10 @@ class EncodedProperties(BasicProperties):
 
     def encode(self) -> list[bytes]:
         return [self._encoded]
+
+
+class ReceivedProperties(BasicProperties):
+    """`ours` as pika carries them to us: it asks only that their class be this one's base."""
+
+    def __init__(self, ours: Properties) -> None:
+        self.ours = ours

@@ -19,6 +19,7 @@ from amqptasks.amqp.properties import EncodedProperties
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.replies import NotFound, Refused, explained
 from amqptasks.amqp.taken import Taken, collector
+from amqptasks.amqp.wire_frames import publish_method
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.entities import Binding, Exchange, Queue, QueueState
 from amqptasks.errors import (
@@ -151,15 +152,20 @@ class Session:
     def publish(self, outgoing: Outgoing) -> None:
         """Waits for the confirm. Raises `Unroutable`, `Nacked`, `PublishRejected`, `PublishTimeout` (none within the
         session's `timeout`: the message may or may not be stored) or `ConnectionBlocked`."""
-        message_id = outgoing.properties.message_id
+        message_id = outgoing.properties.correlation_id
         place = f"exchange {outgoing.exchange!r} with routing key {outgoing.routing_key!r}"
+        try:
+            properties = EncodedProperties(outgoing.properties)
+            publish_method(1, outgoing.exchange, outgoing.routing_key, mandatory=outgoing.mandatory)
+        except ValueError as error:
+            raise PublishRejected(f"the message cannot be encoded: {error}", message_id) from None
         try:
             with self._asking(place, answers=_REJECTED) as channel:
                 channel.basic_publish(
                     outgoing.exchange,
                     outgoing.routing_key,
                     outgoing.body,
-                    EncodedProperties(outgoing.properties),
+                    properties,
                     mandatory=outgoing.mandatory,
                 )
         except exceptions.UnroutableError:

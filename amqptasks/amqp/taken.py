@@ -9,7 +9,8 @@ from typing import Any
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic
 
-from amqptasks.transport import Delivery, Properties
+from amqptasks.amqp.properties import ReceivedProperties
+from amqptasks.transport import Delivery
 
 
 class Taken:
@@ -38,7 +39,7 @@ class Taken:
 def collector(
     queue: str, taken: Taken, arrived: deque[Delivery]
 ) -> Callable[[BlockingChannel, Basic.Deliver, Any, bytes], None]:
-    def collect(_: BlockingChannel, method: Basic.Deliver, properties: Properties, body: bytes) -> None:
+    def collect(_: BlockingChannel, method: Basic.Deliver, properties: ReceivedProperties, body: bytes) -> None:
         arrived.append(
             Delivery(
                 queue=queue,
@@ -46,7 +47,7 @@ def collector(
                 exchange=method.exchange,
                 routing_key=method.routing_key,
                 redelivered=bool(method.redelivered),
-                properties=properties,
+                properties=properties.ours,
                 body=body,
                 lease=taken,
             )
