@@ -7,8 +7,13 @@ import ssl
 from collections.abc import Iterator
 
 from pika import exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
 from amqptasks.errors import AccessRefused, BrokerError, BrokerUnreachable
+
+#: What pika raises where it cannot connect. The workflow's errors are no `AMQPError`: a broker that accepts the TCP
+#: connection and then says nothing is one of them.
+CONNECTING_FAILED = (exceptions.AMQPError, AMQPConnectorException, OSError)
 
 
 def explain(error: BaseException, where: str) -> BrokerError:
@@ -27,6 +32,8 @@ def explain(error: BaseException, where: str) -> BrokerError:
             return BrokerUnreachable(f"{where}: TLS failed: {cause.reason or cause}")
         if isinstance(cause, ConnectionRefusedError):
             return BrokerUnreachable(f"{where}: nothing listens there")
+        if isinstance(cause, AMQPConnectorStackTimeout):
+            return BrokerUnreachable(f"{where}: somebody listens there, and says nothing")
         if isinstance(cause, exceptions.AMQPHeartbeatTimeout):
             return BrokerUnreachable(f"{where}: no heartbeat came")
     innermost = list(_causes(error))[-1]

@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from amqptasks.amqp.address import masked, parameters
 from amqptasks.amqp.bounded import BoundedConnection, TimedOut
-from amqptasks.amqp.failures import explain
+from amqptasks.amqp.failures import CONNECTING_FAILED, explain
 from amqptasks.amqp.properties import EncodedProperties
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.replies import NotFound, Refused, explained
@@ -273,7 +273,7 @@ class Session:
             try:
                 with quietly():
                     connection = BoundedConnection(wanted)
-            except (exceptions.AMQPError, OSError) as error:
+            except CONNECTING_FAILED as error:
                 failures.append(explain(error, masked(url)))
             else:
                 connection.seconds = self._timeout
