@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ Exit status: 0 all figures are as they should be; 1 they are not; 3 the broker n
 @pass_target
 def command(target: Target, install: bool, management: str | None) -> None:
     """See tasks flow, fail, come back and be dead-lettered."""
+    signal.signal(signal.SIGTERM, _interrupt)
     named = target.broker or os.environ.get(dial.ENVIRONMENT)
     if named and dial.is_memory(dial.addresses(named)):
         figures = _in_memory()
@@ -55,6 +57,11 @@ def command(target: Target, install: bool, management: str | None) -> None:
         click.secho(f"amqptasks: {problem}", fg="red", err=True)
     if problems:
         raise click.exceptions.Exit(FAILED)
+
+
+def _interrupt(_signum: int, _frame: object) -> None:
+    """A TERM clears up too, as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 @contextmanager

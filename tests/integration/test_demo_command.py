@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import time
@@ -62,7 +61,7 @@ def test_interrupted_it_ends_its_workers_and_clears_up(vhost: Vhost, worker_proc
     demo.wait_for_line("two worker processes", 20)
     wait_for(lambda: psutil.Process(demo.pid).children(), 30, "its workers")
     workers = psutil.Process(demo.pid).children()
-    os.kill(demo.pid, signal.SIGINT)
+    demo.signal(signal.SIGTERM)
     assert demo.wait(40) != 0
     assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
     assert not [queue for queue in vhost.management.queues() if "demo" in queue["name"]]
