@@ -19,8 +19,6 @@ class ThreadPool:
         self._steps = steps
         self._finished = finished
         self._waiting: SimpleQueue[Job | None] = SimpleQueue()
-        self._idle = 0
-        self._lock = threading.Lock()
         self._threads = [
             threading.Thread(target=self._work, name=f"amqptasks-task-{number}", daemon=True)
             for number in range(concurrency)
