@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -15,16 +16,20 @@ from amqptasks.errors import AccessRefused, BrokerError, BrokerUnreachable
 #: connection and then says nothing is one of them.
 CONNECTING_FAILED = (exceptions.AMQPError, AMQPConnectorException, OSError)
 
+#: AMQP's access-refused, and not-allowed, which RabbitMQ also answers for a virtual host that is not there.
+_REFUSALS = frozenset({403, 530})
+
+#: How pika prints the broker's reason to close a connection: `ConnectionClosedByBroker: (403) 'ACCESS_REFUSED - ...'`.
+_CLOSED_BY_BROKER = re.compile(r"ConnectionClosedByBroker: \((\d+)\)")
+
 
 def explain(error: BaseException, where: str) -> BrokerError:
     """`where` is the address without its password. The result's message never holds one either."""
     for cause in _causes(error):
-        if isinstance(cause, exceptions.ProbableAuthenticationError):
-            return AccessRefused(f"{where} refused the user or the password")
-        if isinstance(cause, exceptions.ProbableAccessDeniedError):
-            return AccessRefused(f"{where}: no such virtual host, or the user has no permission on it")
+        if isinstance(cause, exceptions.ProbableAuthenticationError | exceptions.ProbableAccessDeniedError):
+            return _refusal(cause, where)
         if isinstance(cause, exceptions.ConnectionClosedByBroker):
-            kind = AccessRefused if cause.reply_code in {403, 530} else BrokerUnreachable
+            kind = AccessRefused if cause.reply_code in _REFUSALS else BrokerUnreachable
             return kind(f"{where} closed the connection: {cause.reply_code} {cause.reply_text}")
         if isinstance(cause, socket.gaierror):
             return BrokerUnreachable(f"{where}: the host name is not known")
@@ -38,6 +43,17 @@ def explain(error: BaseException, where: str) -> BrokerError:
             return BrokerUnreachable(f"{where}: no heartbeat came")
     innermost = list(_causes(error))[-1]
     return BrokerUnreachable(f"{where}: {str(innermost) or type(innermost).__name__}")
+
+
+def _refusal(error: BaseException, where: str) -> BrokerError:
+    """pika calls every end of a connection that was being opened a probable refusal, and keeps what it was as text. A
+    broker that refuses says so with a code; a cut wire or a broker that is just stopping is no refusal."""
+    closed = _CLOSED_BY_BROKER.search(str(error))
+    if closed is None or int(closed[1]) not in _REFUSALS:
+        return BrokerUnreachable(f"{where}: the connection broke while it was being opened ({error})")
+    if isinstance(error, exceptions.ProbableAuthenticationError):
+        return AccessRefused(f"{where} refused the user or the password")
+    return AccessRefused(f"{where}: no such virtual host, or the user has no permission on it")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
