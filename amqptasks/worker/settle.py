@@ -159,7 +159,7 @@ class _Publishing:
     def _again(self, error: BaseException) -> None:
         onward = self._planned.onward
         assert onward is not None
-        if isinstance(error, MessageTooLarge) or (isinstance(error, PublishRejected) and not _is_absence(error)):
+        if isinstance(error, MessageTooLarge) or (isinstance(error, PublishRejected) and _is_about_the_bytes(error)):
             # These very bytes will never be taken; the message must not block its queue for ever.
             self._planned.onward = onward = without_foreign_headers(onward)
         if not self._job.delivery.lease.alive:
@@ -187,6 +187,11 @@ def _report(job: Job, end: Literal["settled", "lost"]) -> None:
         report(job, end)
     except Exception:  # a log handler or filter of the user's; the job is settled all the same
         logger.exception("the end of a task could not be reported")
+
+
+def _is_about_the_bytes(error: PublishRejected) -> bool:
+    """True unless the broker said what is missing: an exchange (404), a permission (403)."""
+    return not error.reason.startswith(("403", "404"))
 
 
 def _is_absence(error: PublishRejected) -> bool:
