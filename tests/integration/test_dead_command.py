@@ -351,29 +351,29 @@ def test_purge_asks_and_says_how_many(app: App, dead: Dead, session: Session) ->
     assert "Nothing to remove" in dead("purge", "default", "--all").stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "words"),
-    [
-        (("list", "defalt"), 1, "there is no queue 'defalt.dead'"),
-        (("-A", "shop", "list", "defalt"), 1, "Did you mean `default`?"),
-        (("show", "default", "nobody"), 1, "holds no letter 'nobody'"),
-        (("replay", "default"), 2, "which letters?"),
-        (("purge", "default", "--yes"), 2, "which letters?"),
-        (("replay", "default", "x", "--all"), 2, "contradict"),
-        (("replay", "default", "--all", "--set-args", "[1]"), 2, "name its ID"),
-        (("replay", "default", "x", "--set-args", "{}"), 2, "is no list"),
-        (("replay", "default", "--all", "--rate", "fast"), 2, "is no rate"),
-        (("list", "default", "--since", "yesterday"), 2, "is no time"),
-    ],
-)
-def test_wrong_use_is_refused_with_the_mend(
-    app: App, dead: Dead, tmp_path: Path, arguments: tuple[str, ...], status: int, words: str
-) -> None:
+#: What is typed, the exit status, and what the error says.
+REFUSED = [
+    (("list", "defalt"), 1, "there is no queue 'defalt.dead'"),
+    (("-A", "shop", "list", "defalt"), 1, "Did you mean `default`?"),
+    (("show", "default", "nobody"), 1, "holds no letter 'nobody'"),
+    (("replay", "default"), 2, "which letters?"),
+    (("purge", "default", "--yes"), 2, "which letters?"),
+    (("replay", "default", "x", "--all"), 2, "contradict"),
+    (("replay", "default", "--all", "--set-args", "[1]"), 2, "name its ID"),
+    (("replay", "default", "x", "--set-args", "{}"), 2, "is no list"),
+    (("replay", "default", "--all", "--rate", "fast"), 2, "is no rate"),
+    (("list", "default", "--since", "yesterday"), 2, "is no time"),
+]
+
+
+@pytest.mark.usefixtures("app")
+def test_wrong_use_is_refused_with_the_mend(dead: Dead, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(SHOP)
-    ended = dead(*arguments)
-    assert ended.returncode == status, ended.stderr
-    assert words in ended.stderr
-    assert "Traceback" not in ended.stderr
+    for arguments, status, words in REFUSED:
+        ended = dead(*arguments)
+        assert ended.returncode == status, (arguments, ended.stderr)
+        assert words in ended.stderr, arguments
+        assert "Traceback" not in ended.stderr, arguments
 
 
 MEASURED = """
