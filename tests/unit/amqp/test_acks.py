@@ -1,4 +1,4 @@
-"""The bookkeeping of acks, against a model of the broker, which closes the channel (406) over an ack it cannot place."""
+"""The bookkeeping of acks, against a model of the broker, which closes the channel (406) over one it cannot place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from amqptasks.amqp.acks import Ack, Acks
 Step = tuple[str, int]
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["deliver", "deliver", "finish", "finish", "nack", "flush"]), st.integers(0, 1000)),
+    st.tuples(
+        st.sampled_from(["deliver", "deliver", "finish", "finish", "nack", "reject", "flush"]), st.integers(0, 1000)
+    ),
     max_size=120,
 )
 
@@ -27,6 +29,7 @@ class Channel:
         self.delivered = 0
         self.unacked: set[int] = set()
         self.acked: list[int] = []
+        self.nacked: list[int] = []
 
     def deliver(self) -> int:
         self.delivered += 1
@@ -34,30 +37,34 @@ class Channel:
         return self.delivered
 
     def ack(self, tag: int, multiple: bool) -> None:
+        self.acked += self._settle(tag, multiple)
+
+    def nack(self, tag: int, multiple: bool) -> None:
+        self.nacked += self._settle(tag, multiple)
+
+    def _settle(self, tag: int, multiple: bool) -> list[int]:
         if tag not in self.unacked:
             raise PreconditionFailed(f"unknown delivery tag {tag}")
         settled = {one for one in self.unacked if one <= tag} if multiple else {tag}
         self.unacked -= settled
-        self.acked += sorted(settled)
-
-    def nack(self, tag: int) -> None:
-        if tag not in self.unacked:
-            raise PreconditionFailed(f"unknown delivery tag {tag}")
-        self.unacked.discard(tag)
+        return sorted(settled)
 
 
 def write(acks: Acks, channel: Channel) -> list[Ack]:
     written = acks.flush()
     for tag, multiple in written:
         channel.ack(tag, multiple)
+    for tag, multiple in acks.flush_returned():
+        channel.nack(tag, multiple)
     return written
 
 
 @given(STEPS)
-def test_every_finished_message_is_acked_once_and_no_other(steps: list[Step]) -> None:
+def test_every_finished_message_is_acked_once_every_returned_one_nacked_once_and_no_other(steps: list[Step]) -> None:
     acks, channel = Acks(), Channel()
     running: list[int] = []
     finished: list[int] = []
+    returned: list[int] = []
     for step, number in steps:
         if step == "deliver":
             running.append(channel.deliver())
@@ -67,13 +74,18 @@ def test_every_finished_message_is_acked_once_and_no_other(steps: list[Step]) ->
             finished.append(tag)
         elif step == "nack" and running:
             tag = running.pop(number % len(running))
+            acks.give_back(tag)
+            returned.append(tag)
+        elif step == "reject" and running:
+            tag = running.pop(number % len(running))
             acks.settle(tag)
-            channel.nack(tag)
+            channel.unacked.discard(tag)
         elif step == "flush":
             write(acks, channel)
             assert sorted(channel.acked) == sorted(finished)
     write(acks, channel)
     assert sorted(channel.acked) == sorted(finished)
+    assert sorted(channel.nacked) == sorted(returned)
     assert channel.unacked == set(running)
 
 
@@ -123,3 +135,17 @@ def test_the_top_of_a_multiple_ack_is_never_one_that_was_handed_back() -> None:
     acks.finish(1)
     acks.settle(2)
     assert acks.flush() == [(1, True)]
+
+
+def test_what_is_given_back_is_one_frame_where_nothing_runs_below_it() -> None:
+    """Each frame is a command to a quorum queue, and a channel that is closed soon afterwards drops those in excess."""
+    acks = Acks()
+    acks.finish(1)
+    for tag in range(2, 400):
+        acks.give_back(tag)
+    acks.give_back(401)
+    assert acks.flush() == [(1, True)]
+    assert acks.flush_returned() == [(399, True), (401, False)]
+    acks.finish(400)
+    assert acks.flush() == [(400, True)]
+    assert acks.flush_returned() == []
