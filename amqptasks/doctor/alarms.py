@@ -15,8 +15,9 @@ def alarms(management: Management) -> Iterator[Finding]:
     if not isinstance(answer, dict) or answer.get("status") == "ok":
         return
     for alarm in answer.get("alarms") or [{}]:
-        resource, node = alarm.get("resource", "resource"), alarm.get("node", "a node")
-        mend = "free some disk there" if resource == "disk" else "let workers catch up, or give the node more memory"
+        resource, node = str(alarm.get("resource", "resource")), alarm.get("node", "a node")
+        disk = resource.startswith("disk")
+        mend = "free some disk there" if disk else "let workers catch up, or give the node more memory"
         yield Finding("wrong", f"node {node}", f"its {resource} alarm is on: publishers are blocked", mend)
 
 
