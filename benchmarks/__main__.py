@@ -17,7 +17,7 @@ from benchmarks.broker import to_measure_on
 from benchmarks.figures import Figures
 from benchmarks.gauge import Stuck
 from benchmarks.processes import Failed
-from benchmarks.surroundings import surroundings
+from benchmarks.surroundings import Others, surroundings
 from tests.harness.nodes import NoBroker
 
 #: Rounds of the full run, and of the quick one, which compares medians with a committed figure.
@@ -41,10 +41,12 @@ def main(arguments: list[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="amqptasks-bench-") as folder, to_measure_on() as broker:
             where = surroundings(broker, options.date)
-            say(f"{where['broker']}; {where['machine']}; load {where['load before']}")
+            say(f"{where['broker']}; {where['machine']}")
+            others = Others(broker)
             bench = Bench(broker, Path(folder), scale)
             for name in names:
                 _measure(bench, name, figures, rounds, options.quick)
+            where["other work"] = f"used {others.share():.0%} of the processors meanwhile"
     except (NoBroker, AmqptasksError, Failed, Stuck) as error:
         say(f"benchmarks: {error}")
         for note in getattr(error, "__notes__", ()):
@@ -53,6 +55,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         say("benchmarks: interrupted")
         return 130
+    say(f"other work {where['other work']}")
     print(report.tables(figures), end="\n\n")
     if options.json:
         figures.save(options.json, where)

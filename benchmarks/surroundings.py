@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import platform
+import resource
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
 from benchmarks.broker import Broker
+from benchmarks.clocks import cpu_time
 
 PACKAGES = ("amqptasks", "pika", "celery", "kombu", "dramatiq")
 
@@ -22,8 +24,29 @@ def surroundings(broker: Broker, date: str) -> dict[str, str]:
         "system": f"{_system()}, Python {platform.python_version()}",
         "broker": f"RabbitMQ {broker.version} ({broker.kind}) {where}, loopback TCP without TLS, quorum queues",
         "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
-        "load before": f"{os.getloadavg()[0]:.2f}",
     }
+
+
+class Others:
+    """What other work used of this machine's processors since this value was made."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker.process
+        self._start = time.monotonic()
+        self._before = self._foreign()
+
+    def share(self) -> float:
+        """From 0 to 1. Above a tenth or so, rates are too low, and CPU time a message too high."""
+        took = (time.monotonic() - self._start) * (psutil.cpu_count() or 1)
+        return max(0.0, self._foreign() - self._before) / took
+
+    def _foreign(self) -> float:
+        """CPU seconds of all processes but ours, our children's and the broker's."""
+        times = psutil.cpu_times()
+        busy = sum(times) - times.idle - times.iowait - times.guest - times.guest_nice  # guests are in user, too
+        own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        broker = cpu_time(self._broker) if self._broker is not None else 0.0
+        return busy - broker - sum(used.ru_utime + used.ru_stime for used in own)
 
 
 def _processor() -> str:
