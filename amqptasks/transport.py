@@ -89,7 +89,7 @@ class Lease(Protocol):
         """Done: the message leaves its queue. Link thread only; written with the others of this loop turn."""
 
     def nack(self, tag: int) -> None:
-        """Back to its queue: not the message's fault. Link thread only."""
+        """Back to its queue: not the message's fault. Link thread only; written as `ack`, the oldest first."""
 
     def reject(self, tag: int) -> None:
         """Back to its queue: failed, count it. Link thread only."""
@@ -120,6 +120,10 @@ class Subscription(Protocol):
     @property
     def consuming(self) -> bool:
         """True while the broker has confirmed our consumer and the channel is open."""
+
+    @property
+    def is_closed(self) -> bool:
+        """True once it was closed, nothing more comes, and all that it held is settled."""
 
     def pause(self) -> None:
         """No new deliveries; what is held stays held and can be settled."""

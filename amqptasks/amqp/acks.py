@@ -1,4 +1,4 @@
-"""Which acks to write for what has finished on one channel: as few frames as the protocol allows.
+"""Which acks, and which nacks, to write for what has ended on one channel: as few frames as the protocol allows.
 
 Up to the last finished message without an unfinished one below it, one `basic.ack(multiple)` does; what finished above
 a message that still runs is acked singly. Waiting for such stragglers would cost more than it saves: with 2 % of tasks
@@ -16,27 +16,37 @@ Ack = tuple[int, bool]  # delivery tag, multiple
 class Acks:
     """The bookkeeping of one channel. Delivery tags count from 1, without gaps, in the order of delivery."""
 
-    __slots__ = ("_finished", "_prefix", "_settled")
+    __slots__ = ("_finished", "_prefix", "_returned", "_settled")
 
     def __init__(self) -> None:
         self._prefix = 0  # every tag up to here is settled
         self._settled: set[int] = set()  # settled singly, above the prefix
         self._finished: list[int] = []  # to be acked at the next flush
+        self._returned: list[int] = []  # to be nacked at the next flush
 
     def finish(self, tag: int) -> None:
         """`tag` is to be acked with the next `flush`."""
         self._finished.append(tag)
 
+    def give_back(self, tag: int) -> None:
+        """`tag` is to be nacked with the next `flush_returned`."""
+        self._returned.append(tag)
+
     def settle(self, tag: int) -> None:
-        """`tag` was settled in another way (nack, reject): it must never be acked."""
+        """`tag` was settled in another way (reject): it must never be acked or nacked."""
         self._settled.add(tag)
 
     def flush(self) -> list[Ack]:
         """The acks to write now, in order."""
-        if not self._finished:
-            return []
-        finished = set(self._finished)
-        self._finished.clear()
+        return self._written(self._finished) if self._finished else []
+
+    def flush_returned(self) -> list[Ack]:
+        """The nacks to write now, in order, after the acks of `flush`."""
+        return self._written(self._returned) if self._returned else []
+
+    def _written(self, tags: list[int]) -> list[Ack]:
+        finished = set(tags)
+        tags.clear()
         settled = self._settled
         prefix, top = self._prefix, 0
         while True:

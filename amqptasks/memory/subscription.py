@@ -35,6 +35,10 @@ class MemorySubscription:
         return self._queue
 
     @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    @property
     def consuming(self) -> bool:
         return self._consumer is not None and self._consumer.alive and not self._paused and not self._closed
 

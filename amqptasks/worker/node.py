@@ -52,6 +52,9 @@ DECLARE_PAUSE = 2.0
 #: Seconds to write what is buffered and to say goodbye to the broker.
 GOODBYE = 5.0
 
+#: Seconds that a cold stop waits for the broker's answer.
+COLD_GOODBYE = 0.5
+
 
 class Node:
     """A worker in this process. `queues` are names, names with their prefetch, or None for all of the topology."""
@@ -239,16 +242,27 @@ class Node:
         held = sum(len(queue.held) for queue in self.queues.values())
         if held or self._finished or self._settler.pending:
             self.link.call_later(STOP_POLL, self._finish_when_settled)
-            return
-        self._stopped.set()
+        else:
+            self._finish_when_closed(time.monotonic() + GOODBYE)
+
+    def _finish_when_closed(self, deadline: float) -> None:
+        """What is on its way until the broker has answered the cancels goes back too; a connection that is closed
+        before that would make the broker count it as failed."""
+        closed = all(queue.is_closed for queue in self.queues.values())
+        if closed or time.monotonic() > deadline:
+            self._stopped.set()
+        else:
+            self.link.call_later(STOP_POLL, lambda: self._finish_when_closed(deadline))
 
     def _stop_cold(self) -> None:
         self._stopping = self.cold = True
         self._ready.set()
         for queue in self.queues.values():
+            if queue.subscription is not None:
+                queue.subscription.close()  # first: what we give back must not come to us again
             for job in list(queue.held):
                 self._hand_back(job)
-        self.link.call_later(STOP_POLL, self._stopped.set)  # after the nacks of this turn are written
+        self._finish_when_closed(time.monotonic() + COLD_GOODBYE)
 
     # The helper thread
 

@@ -29,6 +29,10 @@ class ConsumedQueue:
     def consuming(self) -> bool:
         return self.subscription is not None and self.subscription.consuming
 
+    @property
+    def is_closed(self) -> bool:
+        return self.subscription is None or self.subscription.is_closed
+
     def block(self, job: Job, error: BaseException) -> None:
         """`job` cannot be settled because of `error`; take nothing more until it is."""
         self._blocking.add(job)

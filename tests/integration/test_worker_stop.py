@@ -1,0 +1,299 @@
+"""How a worker process ends: warm, cold, killed; nothing is lost, nothing counts as an attempt."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pika
+import psutil
+import pytest
+
+from amqptasks import App
+from amqptasks.capabilities import from_server_properties
+from tests.harness.management import Management
+from tests.harness.vhost import Vhost
+from tests.harness.wait import wait_for
+from tests.harness.worker_process import WorkerFactory
+
+SOURCE = """
+import asyncio, os, time
+from amqptasks import App
+app = App("stop", ignore_result=True)
+
+def say(text):
+    os.write(1, (text + "\\n").encode())
+
+@app.task(name="work", bind=True)
+def work(self, word, seconds):
+    say(f"began {word} {self.request.delivery_count}")
+    time.sleep(seconds)
+    say(f"ended {word} {self.request.delivery_count}")
+
+@app.task(name="awork")
+async def awork(word, seconds):
+    say(f"began {word}")
+    await asyncio.sleep(seconds)
+    say(f"ended {word}")
+
+@app.task(name="ablock")
+async def ablock(word, seconds):
+    say(f"began {word}")
+    time.sleep(seconds)
+    say(f"ended {word}")
+
+@app.task(name="again", bind=True, max_retries=3)
+def again(self, word):
+    say(f"tried {word} {self.request.retries}")
+    if not self.request.retries:
+        self.retry(countdown=2)
+    say(f"ended {word}")
+
+@app.task(name="hang")
+def hang(word):
+    say(f"began {word}")
+    while True:
+        try:
+            time.sleep(100)
+        except BaseException:
+            pass
+"""
+
+
+@pytest.fixture
+def sender(vhost: Vhost) -> Iterator[App]:
+    app = App("sender", vhost.url, ignore_result=True)
+    yield app
+    app.close()
+
+
+def send(sender: App, task: str, *args: Any, **options: Any) -> None:
+    sender.send_task(task, args, **options)
+
+
+def waiting(url: str, queue: str = "default") -> list[dict[str, Any]]:
+    """The headers of all messages in a queue, which is empty afterwards."""
+    found = []
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
+            found.append(got[1].headers or {})
+    return found
+
+
+def version(vhost: Vhost) -> tuple[int, int, int]:
+    return from_server_properties({"version": vhost.management.overview()["rabbitmq_version"]}).version
+
+
+def test_a_warm_stop_finishes_what_runs_and_gives_the_rest_back(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
+) -> None:
+    worker = worker_process(SOURCE, "-c", "2", "--prefetch", "6", module="stop")
+    for number in range(10):
+        send(sender, "work", f"word-{number}", 1.0)
+    worker.wait_for_line(r"(?m)^began ", count=2)
+    wait_for(lambda: management.ready("default") == 4, message="six are held")
+    began = time.monotonic()
+    assert worker.terminate() == 0, worker.output
+    assert time.monotonic() - began < 5, "about the second that what runs needs"
+    assert worker.output.count("began ") == worker.output.count("ended ") == 2
+    left = waiting(vhost.url)
+    assert len(left) == 8, "what was not begun is in the queue, what ended is not"
+    assert management.ready("default.dead") == 0
+    assert not any("retries" in headers for headers in left), "no attempt was counted"
+    if version(vhost) >= (4, 3, 0):
+        assert [headers.get("x-delivery-count", 0) for headers in left] == [0] * 8, "nor by the broker"
+
+
+def test_a_warm_stop_under_fire_counts_nothing_against_anybody(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
+) -> None:
+    """Messages that are on their way while the worker says that it wants no more."""
+    if version(vhost) < (4, 3, 0):
+        pytest.skip("before 4.3 the broker counts every return")
+    sender.task(name="work")(lambda word, seconds: None).publish_many((f"{number}", 0.0) for number in range(4000))
+    for _ in range(3):
+        worker = worker_process(SOURCE, "-c", "2", "--prefetch", "400", module="stop")
+        worker.wait_for_line(r"(?m)^ended ", count=20)
+        assert worker.terminate() == 0
+    ran = sum(process.output.count("\nended ") for process in worker_process.started)
+    left = waiting(vhost.url)
+    assert ran + len(left) == 4000
+    assert len(left) > 100, "the stop came amid the work"
+    assert {headers.get("x-delivery-count", 0) for headers in left} == {0}
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+@pytest.mark.parametrize("way", ["TERM twice", "QUIT"])
+def test_a_cold_stop_gives_back_what_hangs_within_a_second(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management, pool: str, way: str
+) -> None:
+    worker = worker_process(SOURCE, "-c", "2", "-P", pool, module="stop")
+    for number in range(4):
+        send(sender, "hang", f"word-{number}")
+    worker.wait_for_line(r"(?m)^began ", count=2 if pool == "threads" else 1)
+    wait_for(lambda: management.ready("default") == 0, message="all are held")
+    if way == "TERM twice":
+        worker.signal(signal.SIGTERM)
+        worker.wait_for_line("stopping: . tasks are running")
+        assert worker.status is None
+        worker.signal(signal.SIGTERM)
+    else:
+        worker.signal(signal.SIGQUIT)
+    began = time.monotonic()
+    assert worker.wait(10) == 0, worker.output
+    assert time.monotonic() - began < 1.5
+    left = waiting(vhost.url)
+    assert len(left) == 4
+    assert management.ready("default.dead") == 0
+    if version(vhost) >= (4, 3, 0):
+        assert [headers.get("x-delivery-count", 0) for headers in left] == [0] * 4
+
+
+def test_retries_under_way_outlive_the_worker(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
+) -> None:
+    worker = worker_process(SOURCE, "-c", "8", module="stop")
+    for number in range(50):
+        send(sender, "again", f"word-{number}")
+    worker.wait_for_line(r"(?m)^tried word-\d+ 0", count=20)
+    assert worker.terminate() == 0
+    tried = worker.output.count("\ntried ")
+    other = worker_process(None, "-c", "8", module="stop")
+    other.wait_for_line(r"(?m)^ended word-\d+", count=50, timeout=20)
+    assert tried + other.output.count("\ntried ") == 100, "each was tried twice in all"
+    assert len(set(other.wait_for_line(r"(?m)^ended word-\d+", count=50))) == 50
+    wait_for(lambda: (depth := management.depth("default")) and depth.total == 0)
+    assert management.ready("default.dead") == 0
+
+
+def test_a_killed_workers_task_runs_on_another_and_knows_that_it_was_begun(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
+) -> None:
+    worker = worker_process(SOURCE, module="stop")
+    send(sender, "work", "word", 30.0)
+    worker.wait_for_line(r"(?m)^began word 0$")
+    worker.kill()
+    other = worker_process(None, module="stop")
+    other.wait_for_line(r"(?m)^began word 1$", timeout=15)
+
+
+def test_one_of_three_processes_killed_is_started_again(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
+) -> None:
+    supervisor = worker_process(SOURCE, "-c", "1", "--processes", "3", module="stop", ready=False)
+    supervisor.wait_for_line(r"(?i)is ready", timeout=40, count=3)
+    assert management.consumer_count("default") == 3
+    nodes = psutil.Process(supervisor.pid).children()
+    assert len(nodes) == 3
+    nodes[1].kill()
+    supervisor.wait_for_line(r"(?i)is ready", timeout=20, count=4)
+    wait_for(lambda: management.consumer_count("default") == 3)
+    send(sender, "work", "word", 0)
+    supervisor.wait_for_line(r"(?m)^ended word")
+    assert supervisor.terminate() == 0
+    assert management.consumer_count("default") == 0
+    assert not [node for node in nodes if node.is_running() and node.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_supervisor_passes_the_cold_stop_on(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
+) -> None:
+    supervisor = worker_process(SOURCE, "-c", "1", "--processes", "2", module="stop", ready=False)
+    supervisor.wait_for_line(r"(?i)is ready", timeout=40, count=2)
+    send(sender, "hang", "one")
+    send(sender, "hang", "two")
+    supervisor.wait_for_line(r"(?m)^began ", count=2)
+    supervisor.signal(signal.SIGQUIT)
+    assert supervisor.wait(5) == 0
+    assert len(waiting(vhost.url)) == 2
+
+
+def test_a_worker_that_cannot_consume_yet_stops_all_the_same(
+    vhost: Vhost, worker_process: WorkerFactory, management: Management
+) -> None:
+    """It may not read; somebody may give it the right while it waits."""
+    management.request("PUT", "users", vhost.name, body={"password": "secret", "tags": ""})
+    rights = {"configure": ".*", "write": ".*", "read": ""}
+    management.request("PUT", "permissions", vhost.name, vhost.name, body=rights)
+    url = vhost.url.replace("guest:guest", f"{vhost.name}:secret")
+    try:
+        worker_process(SOURCE, module="stop").terminate()  # declares: that needs the right to read
+        worker = worker_process(None, module="stop", broker_url=url, ready=False)
+        worker.wait_for_line("cannot be consumed now: 403", timeout=20)
+        began = time.monotonic()
+        assert worker.terminate() == 0
+        assert time.monotonic() - began < 5
+        other = worker_process(None, module="stop", broker_url=url, ready=False)
+        other.wait_for_line("cannot be consumed now: 403", timeout=20)
+        management.request("PUT", "permissions", vhost.name, vhost.name, body={**rights, "read": ".*"})
+        other.wait_until_ready()
+    finally:
+        management.request("DELETE", "users", vhost.name)
+
+
+def test_solo_runs_one_task_at_a_time_on_the_main_thread(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory
+) -> None:
+    source = (
+        SOURCE
+        + """
+import threading
+@app.task(name="where")
+def where():
+    say(f"on {threading.current_thread() is threading.main_thread()}")
+"""
+    )
+    worker = worker_process(source, "-P", "solo", module="stop")
+    send(sender, "work", "a", 0.3)
+    send(sender, "work", "b", 0.3)
+    send(sender, "where")
+    worker.wait_for_line(r"(?m)^on True$")
+    spoken = [line for line in worker.output.splitlines() if line.startswith(("began", "ended"))]
+    assert spoken == ["began a 0", "ended a 0", "began b 0", "ended b 0"]
+    assert worker.terminate() == 0
+
+
+def test_async_tasks_run_at_once_and_a_blocked_loop_stops_no_heartbeat(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
+) -> None:
+    worker = worker_process(SOURCE, "--prefetch", "20", module="stop", broker_url=f"{vhost.url}?heartbeat=1")
+    began = time.monotonic()
+    for number in range(20):
+        send(sender, "awork", f"word-{number}", 1.0)
+    worker.wait_for_line(r"(?m)^ended ", count=20)
+    assert time.monotonic() - began < 8, "twenty seconds, one after the other"
+    send(sender, "ablock", "blocked", 5.0)
+    worker.wait_for_line(r"(?m)^began blocked")
+    send(sender, "work", "beside", 0)
+    worker.wait_for_line(r"(?m)^ended beside", timeout=3)
+    worker.wait_for_line(r"(?m)^ended blocked", timeout=10)
+    wait_for(lambda: (depth := management.depth("default")) and depth.total == 0)
+    assert "lost" not in worker.output
+    assert worker.terminate() == 0
+
+
+def test_a_warm_stop_waits_for_async_tasks_too(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
+) -> None:
+    worker = worker_process(SOURCE, "--prefetch", "3", module="stop")
+    for number in range(5):
+        send(sender, "awork", f"word-{number}", 1.0)
+    worker.wait_for_line(r"(?m)^began ", count=3)
+    assert worker.terminate() == 0
+    assert worker.output.count("\nended ") == 3
+    assert len(waiting(vhost.url)) == 2
+
+
+def test_each_queue_has_the_prefetch_it_was_given(
+    vhost: Vhost, worker_process: WorkerFactory, management: Management
+) -> None:
+    worker_process(SOURCE, "-Q", "a:2,b:10,c", "--prefetch", "5", module="stop")
+    wait_for(lambda: len(management.consumers()) == 3)
+    found = {consumer["queue"]["name"]: consumer["prefetch_count"] for consumer in management.consumers()}
+    assert found == {"a": 2, "b": 10, "c": 5}
+    with App("sender", vhost.url, ignore_result=True).session() as session:
+        for queue in found:
+            assert session.queue_state(queue).consumers == 1
