@@ -1,34 +1,34 @@
 """Every exception that amqptasks raises. A docstring says what happened and what to do next.
 
-    AmqptasksError
-    |-- ConfigurationError            something you wrote cannot work
-    |   |-- TopologyError             ... in a topology file (file, line, path, fix)
-    |   |-- UnknownOption             ... an option that does not exist
-    |   |-- NoRoute                   ... a task that no route leads anywhere
-    |   `-- UnknownTask               ... a task name that this app does not know
-    |-- BrokerError                   the broker did not, or could not, do what was asked
-    |   |-- BrokerUnreachable         no connection within the deadline
-    |   |-- ConnectionBlocked         the broker is short of memory or disk
-    |   |-- AccessRefused             wrong user, password, vhost or permission
-    |   |-- DeclarationConflict       an object exists with other properties (406)
-    |   |-- PartlyPublished           some messages of many were not accepted
-    |   `-- PublishError              one message was not accepted
-    |       |-- Unroutable            no queue took it
-    |       |-- Nacked                the queue refused it (full, or without a leader)
-    |       |-- PublishRejected       the broker closed the channel over it (404, 406, ...)
-    |       |-- MessageTooLarge       body or headers over the limit
-    |       `-- PublishTimeout        no confirm within the deadline
-    |-- ResultError                   a result cannot be had
-    |   |-- ResultTimeout             not within the time given
-    |   |-- ReplyLost                 the connection that waited for it broke
-    |   |-- TaskRevoked               the task was revoked, or expired before it ran
-    |   |-- TaskRejected              the task went to the dead-letter queue without a run
-    |   `-- RemoteError               the task raised; its exception class is not importable here
-    `-- TaskError                     raised in, or by, a running task
-        |-- Retry                     run it again later
-        |-- Reject                    to the dead-letter queue, no further attempt
-        |-- Ignore                    done, store no result
-        `-- MaxRetriesExceeded        `retry()` was called once too often
+AmqptasksError
+|-- ConfigurationError            something you wrote cannot work
+|   |-- TopologyError             ... in a topology file (file, line, path, fix)
+|   |-- UnknownOption             ... an option that does not exist
+|   |-- NoRoute                   ... a task that no route leads anywhere
+|   `-- UnknownTask               ... a task name that this app does not know
+|-- BrokerError                   the broker did not, or could not, do what was asked
+|   |-- BrokerUnreachable         no connection within the deadline
+|   |-- ConnectionBlocked         the broker is short of memory or disk
+|   |-- AccessRefused             wrong user, password, vhost or permission
+|   |-- DeclarationConflict       an object exists with other properties (406)
+|   |-- PartlyPublished           some messages of many were not accepted
+|   `-- PublishError              one message was not accepted
+|       |-- Unroutable            no queue took it
+|       |-- Nacked                the queue refused it (full, or without a leader)
+|       |-- PublishRejected       the broker closed the channel over it (404, 406, ...)
+|       |-- MessageTooLarge       body or headers over the limit
+|       `-- PublishTimeout        no confirm within the deadline
+|-- ResultError                   a result cannot be had
+|   |-- ResultTimeout             not within the time given
+|   |-- ReplyLost                 the connection that waited for it broke
+|   |-- TaskRevoked               the task was revoked, or expired before it ran
+|   |-- TaskRejected              the task went to the dead-letter queue without a run
+|   `-- RemoteError               the task raised; its exception class is not importable here
+`-- TaskError                     raised in, or by, a running task
+    |-- Retry                     run it again later
+    |-- Reject                    to the dead-letter queue, no further attempt
+    |-- Ignore                    done, store no result
+    `-- MaxRetriesExceeded        `retry()` was called once too often
 """
 
 from __future__ import annotations

@@ -87,7 +87,9 @@ def test_a_masked_address_has_no_password_and_no_query(url: str, shown: str):
 
 def test_a_virtual_host_from_a_topology_fills_an_address_without_one():
     assert address.with_vhost("amqp://host", None) == "amqp://host"
-    assert address.with_vhost("amqp://a:b@host:1/?heartbeat=5", "team/one") == "amqp://a:b@host:1/team%2Fone?heartbeat=5"
+    assert (
+        address.with_vhost("amqp://a:b@host:1/?heartbeat=5", "team/one") == "amqp://a:b@host:1/team%2Fone?heartbeat=5"
+    )
     assert address.with_vhost("amqp://host/shop", "shop") == "amqp://host/shop"
     with pytest.raises(ConfigurationError, match="names 'other'"):
         address.with_vhost("amqp://host/other", "shop")
