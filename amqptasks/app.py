@@ -296,26 +296,37 @@ class App:
         options: CallOptions,
         progress: Progress | None,
     ) -> list[AsyncResult[Any]]:
-        sent: list[_Call] = []
+        if "task_id" in options:
+            raise ConfigurationError("publish_many makes an id for each call: leave task_id out")
+        sent: list[tuple[int, _Call]] = []
+        unsendable: list[tuple[int, BaseException]] = []
 
         def outgoings() -> Iterator[Outgoing]:
-            for args, kwargs in calls:
-                call = self._call(task, args, kwargs, options)
-                sent.append(call)
+            for position, (args, kwargs) in enumerate(calls):
+                try:
+                    call = self._call(task, args, kwargs, options)
+                except (ConfigurationError, TypeError) as error:
+                    if not sent:  # nothing is published yet: an option that is wrong is wrong for all
+                        raise
+                    unsendable.append((position, error))
+                    continue
+                sent.append((position, call))
                 yield call.outgoing
 
         timeout = options.get("timeout", self.publish_timeout)
         publisher = self.publisher
         failed = publisher.publish_many(outgoings(), timeout, progress)
-        mendable = [(position, error) for position, error in failed if isinstance(error, Unroutable | PublishRejected)]
+        mendable = [(index, error) for index, error in failed if isinstance(error, Unroutable | PublishRejected)]
         if mendable and self._declare_again(mendable[0][1]):
-            again = [position for position, _ in mendable]
+            again = [index for index, _ in mendable]
             failed = [failure for failure in failed if failure[0] not in set(again)]
-            repeated = publisher.publish_many((sent[position].outgoing for position in again), timeout)
+            repeated = publisher.publish_many((sent[index][1].outgoing for index in again), timeout)
             failed += [(again[index], error) for index, error in repeated]
-        if failed:
-            raise PartlyPublished(sorted(failed, key=lambda failure: failure[0]), len(sent))
-        return [call.result for call in sent]
+        unsendable += [(sent[index][0], error) for index, error in failed]
+        if unsendable:
+            total = len(sent) + len(unsendable) - len(failed)
+            raise PartlyPublished(sorted(unsendable, key=lambda failure: failure[0]), total)
+        return [call.result for _, call in sent]
 
     def _call(self, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> _Call:
         """Everything about one call but its publishing."""
