@@ -1,0 +1,216 @@
+"""Settling: what must be safe first, what happens while it is not, and which queue is paused for it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from amqptasks.errors import MessageTooLarge, Nacked, PublishRejected, Unroutable
+from amqptasks.topology.topology import QueueSettings
+from amqptasks.transport import Outgoing
+from amqptasks.worker.job import Job
+from amqptasks.worker.outcomes import HAND_BACK, Failure, Success
+from amqptasks.worker.queues import ConsumedQueue
+from amqptasks.worker.settle import Settler
+from amqptasks.worker.settlement import settlement
+from tests.unit.worker.jobs import WORKER, Lease, delivery, job
+
+FULL = Nacked("it is full")
+
+
+class FakeLink:
+    """Keeps what is published until the test answers, and timers until it turns the clock."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[Outgoing, Callable[[BaseException | None], None]]] = []
+        self.timers: list[tuple[float, int, Callable[[], None]]] = []
+        self.now = 0.0
+
+    def publish(self, outgoing: Outgoing, done: Callable[[BaseException | None], None], timeout: float) -> None:
+        self.published.append((outgoing, done))
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        heapq.heappush(self.timers, (self.now + delay, len(self.timers), callback))
+
+    def answer(self, error: BaseException | None) -> Outgoing:
+        outgoing, done = self.published.pop(0)
+        done(error)
+        return outgoing
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        while self.timers and self.timers[0][0] <= self.now:
+            heapq.heappop(self.timers)[2]()
+
+
+class FakeSubscription:
+    queue = "emails"
+    consuming = True
+    is_closed = False
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def pause(self) -> None:
+        self.calls.append("pause")
+
+    def resume(self) -> None:
+        self.calls.append("resume")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.link = FakeLink()
+        self.missing: list[str] = []
+        self.settler = Settler(self.link, lambda: self.missing.append("missing"))  # type: ignore[arg-type]
+        self.queue = ConsumedQueue(QueueSettings("emails"), 4)
+        self.subscription = FakeSubscription()
+        self.queue.subscription = self.subscription
+
+    def settle(self, outcome: Any, **properties: Any) -> tuple[Job, Lease]:
+        made = job(delivery("shop.work", **properties))
+        made.outcome = outcome
+        made.planned = settlement(made, outcome, WORKER)
+        self.settler.settle(made, self.queue)
+        lease = made.delivery.lease
+        assert isinstance(lease, Lease)
+        return made, lease
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_nothing_to_publish_is_acked_at_once(scene: Scene) -> None:
+    _, lease = scene.settle(Success(1))
+    assert lease.settled == [("ack", 1)]
+    assert not scene.link.published
+
+
+def test_a_dead_letter_is_confirmed_before_the_ack(scene: Scene) -> None:
+    _, lease = scene.settle(Failure(ValueError("boom")))
+    assert lease.settled == []
+    assert scene.settler.pending == 1
+    assert scene.link.answer(None).routing_key == "emails.dead"
+    assert lease.settled == [("ack", 1)]
+    assert scene.settler.pending == 0
+
+
+def test_letter_and_reply_must_both_be_answered(scene: Scene) -> None:
+    _, lease = scene.settle(Failure(ValueError("boom")), reply_to="replies")
+    scene.link.answer(None)
+    assert lease.settled == []
+    scene.link.answer(None)
+    assert lease.settled == [("ack", 1)]
+
+
+def test_a_caller_that_is_gone_holds_up_nothing(scene: Scene) -> None:
+    _, lease = scene.settle(Success(1), reply_to="replies")
+    scene.link.answer(Nacked("the reply queue is full"))
+    assert lease.settled == [("ack", 1)]
+
+
+def test_while_a_letter_is_refused_its_queue_is_paused_and_it_is_tried_again(scene: Scene) -> None:
+    _, lease = scene.settle(Failure(ValueError("boom")))
+    pause = 0.5
+    for _ in range(8):
+        scene.link.answer(FULL)
+        scene.link.wait(pause - 0.01)
+        assert not scene.link.published, f"not before {pause} s"
+        scene.link.wait(0.01)
+        pause = min(pause * 2, 30.0)
+    assert lease.settled == []
+    assert scene.subscription.calls == ["pause"]
+    scene.link.answer(None)
+    assert lease.settled == [("ack", 1)]
+    assert scene.subscription.calls == ["pause", "resume"]
+
+
+def test_the_queue_goes_on_when_the_last_of_the_refused_is_through(scene: Scene) -> None:
+    _, first = scene.settle(Failure(ValueError("a")))
+    _, second = scene.settle(Failure(ValueError("b")))
+    scene.link.answer(FULL)
+    scene.link.answer(FULL)
+    scene.link.wait(0.5)
+    scene.link.answer(None)
+    assert scene.subscription.calls == ["pause"]
+    scene.link.answer(None)
+    assert scene.subscription.calls == ["pause", "resume"]
+    assert first.settled == second.settled == [("ack", 1)]
+
+
+def test_a_refused_message_whose_lease_ended_is_not_published_again(scene: Scene) -> None:
+    """Somebody else has it by now: it would be two letters."""
+    _, lease = scene.settle(Failure(ValueError("boom")))
+    scene.link.answer(FULL)
+    lease.alive = False
+    scene.queue.forget_lost()
+    assert scene.subscription.calls == ["pause", "resume"]
+    scene.link.wait(1)
+    assert not scene.link.published
+    assert scene.settler.pending == 0
+
+
+def test_another_queues_lost_lease_does_not_end_this_ones_pause(scene: Scene) -> None:
+    scene.settle(Failure(ValueError("boom")))
+    scene.link.answer(FULL)
+    scene.queue.forget_lost()
+    assert scene.subscription.calls == ["pause"]
+
+
+@pytest.mark.parametrize("error", [Unroutable("no queue"), PublishRejected("404 NOT_FOUND - no exchange")])
+def test_what_is_missing_on_the_broker_is_asked_for(scene: Scene, error: Exception) -> None:
+    scene.settle(Failure(ValueError("boom")))
+    scene.link.answer(error)
+    assert scene.missing == ["missing"]
+    assert scene.subscription.calls == ["pause"]
+
+
+@pytest.mark.parametrize("error", [MessageTooLarge("headers"), PublishRejected("406 PRECONDITION_FAILED - bad CC")])
+def test_bytes_that_will_never_be_taken_lose_their_foreign_headers(scene: Scene, error: Exception) -> None:
+    _, lease = scene.settle(Failure(ValueError("boom")), headers={"tenant": "acme"})
+    assert "tenant" in (scene.link.answer(error).properties.headers or {})
+    scene.link.wait(0.5)
+    second = scene.link.answer(None).properties.headers or {}
+    assert "tenant" not in second
+    assert second["x-amqptasks-reason"] == "failed"
+    assert lease.settled == [("ack", 1)]
+
+
+def test_a_stop_gives_back_what_cannot_be_moved_on(scene: Scene) -> None:
+    blocked, lease = scene.settle(Failure(ValueError("boom")))
+    _, under_way = scene.settle(Failure(ValueError("boom")))
+    scene.link.answer(FULL)
+    scene.settler.stop()
+    assert lease.settled == [("nack", 1)]
+    assert blocked.outcome is HAND_BACK
+    assert under_way.settled == [], "it may still succeed"
+    scene.link.answer(FULL)
+    assert under_way.settled == [("nack", 1)]
+    scene.link.wait(60)
+    assert not scene.link.published
+    assert scene.settler.pending == 0
+
+
+def test_a_job_is_settled_once(scene: Scene) -> None:
+    made, lease = scene.settle(Success(1))
+    scene.settler.settle(made, scene.queue)
+    scene.settler.hand_back(made)
+    assert lease.settled == [("ack", 1)]
+
+
+def test_a_job_that_lost_its_lease_publishes_nothing(scene: Scene) -> None:
+    made = job(delivery())
+    made.outcome = Failure(ValueError("boom"))
+    made.planned = settlement(made, made.outcome, WORKER)
+    made.delivery.lease.alive = False  # type: ignore[misc]
+    scene.settler.settle(made, scene.queue)
+    assert not scene.link.published
+    assert scene.settler.counts == {"Lost": 1}
