@@ -12,6 +12,9 @@ from typing import Protocol, cast
 
 from benchmarks.place import Place
 
+#: Seconds between two calls whose latency is measured: longer than any peer takes for one, so that none waits in line.
+PAUSE = 0.005
+
 
 class Client:
     """Does its work `count` times in `run`. Made with the connection open and everything declared."""

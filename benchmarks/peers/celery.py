@@ -10,7 +10,7 @@ from celery import Celery
 from kombu import Queue
 
 from benchmarks import tasks
-from benchmarks.peers import Client, Worker
+from benchmarks.peers import PAUSE, Client, Worker
 from benchmarks.place import Place
 
 CONFIGURATION = (
@@ -84,14 +84,14 @@ class Confirmed(_CeleryClient):
 
 
 class Stamp(_CeleryClient):
-    """One call a millisecond; the task measures how long it took."""
+    """Calls with a pause between them; the task measures how long it took."""
 
     confirmed = True  # nothing stays in the queue that could be counted
 
     def run(self, count: int) -> None:
         for _ in range(count):
             self._stamp.delay(time.monotonic_ns())
-            time.sleep(0.001)
+            time.sleep(PAUSE)
 
 
 class StampConfirmed(Stamp):

@@ -9,7 +9,7 @@ import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
 from benchmarks import tasks
-from benchmarks.peers import Client, Worker
+from benchmarks.peers import PAUSE, Client, Worker
 from benchmarks.place import Place
 
 CONFIGURATION = (
@@ -66,12 +66,12 @@ class Confirmed(Unconfirmed):
 
 
 class Stamp(Confirmed):
-    """One call a millisecond, confirmed; the task measures how long it took."""
+    """Confirmed calls with a pause between them; the task measures how long it took."""
 
     def run(self, count: int) -> None:
         for _ in range(count):
             self._stamp.send(time.monotonic_ns())
-            time.sleep(0.001)
+            time.sleep(PAUSE)
 
 
 CLIENTS = {"unconfirmed": Unconfirmed, "confirmed": Confirmed, "stamp": Stamp}

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from amqptasks import App
 from benchmarks import tasks
-from benchmarks.peers import Client, Worker
+from benchmarks.peers import PAUSE, Client, Worker
 from benchmarks.place import Place
 
 CONFIGURATION = (
@@ -96,12 +96,12 @@ class Asyncio(_OurClient):
 
 
 class Stamp(_OurClient):
-    """One call a millisecond; the task measures how long it took."""
+    """Calls with a pause between them; the task measures how long it took."""
 
     def run(self, count: int) -> None:
         for _ in range(count):
             stamp.delay(time.monotonic_ns())
-            time.sleep(0.001)
+            time.sleep(PAUSE)
 
 
 class ResultOneByOne(_OurClient):

@@ -20,7 +20,7 @@ from pika.channel import Channel
 from pika.spec import Basic
 
 from benchmarks import tasks
-from benchmarks.peers import Client, Worker
+from benchmarks.peers import PAUSE, Client, Worker
 from benchmarks.place import Place
 
 CONFIGURATION = (
@@ -87,12 +87,12 @@ class Unconfirmed(Blocking):
 
 
 class Stamp(Blocking):
-    """One call a millisecond; the task measures how long it took."""
+    """Calls with a pause between them; the task measures how long it took."""
 
     def run(self, count: int) -> None:
         for _ in range(count):
             self.publish("stamp", (time.monotonic_ns(),))
-            time.sleep(0.001)
+            time.sleep(PAUSE)
 
 
 class Pipelined(Client):

@@ -34,7 +34,7 @@ def wait_for_samples(place: Place, count: int, timeout: float) -> list[float]:
 
 SUBJECT = Subject(
     "Latency",
-    "From the call to the first line of the task, one call a millisecond after the other, on a quorum queue.",
+    "From the call to the first line of the task, one call every 5 ms, on a quorum queue.",
     {"p50": Column("p50 ms", 2), "p99": Column("p99 ms", 2)},
     (
         Contestant("amqptasks, 8 threads", "ours", "stamp", "threads", count=1000),
