@@ -168,6 +168,11 @@ class Node:
         plain: list[Job] = []
         asynchronous: list[Job] = []
         queue = self.queues[batch[0].queue]
+        if queue.recounting and not self._stopping:
+            # It may be the counted copy of a message that kills us, and that we have not acked yet: run now, there
+            # would be two of it.
+            self.link.call_later(STOP_POLL, lambda: self.deliveries(batch))
+            return
         held, settings, tasks = queue.held, queue.settings, self.app.tasks
         for delivery in batch:
             job = Job(delivery, settings)

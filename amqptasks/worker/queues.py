@@ -19,6 +19,7 @@ class ConsumedQueue:
         self.prefetch = prefetch
         self.subscription: Subscription | None = None
         self.held: set[Job] = set()
+        self.recounting = 0  # messages that were sent round to be counted, and are not yet acked for certain
         self._blocking: set[Job] = set()
 
     @property
@@ -32,6 +33,10 @@ class ConsumedQueue:
     @property
     def is_closed(self) -> bool:
         return self.subscription is None or self.subscription.is_closed
+
+    def recounted(self) -> None:
+        """One of `recounting` is acked."""
+        self.recounting -= 1
 
     def block(self, job: Job, error: BaseException) -> None:
         """`job` cannot be settled because of `error`; take nothing more until it is."""

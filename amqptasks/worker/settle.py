@@ -17,7 +17,7 @@ from amqptasks.errors import MessageTooLarge, PublishRejected, Unroutable
 from amqptasks.transport import Link
 from amqptasks.worker.dead_letters import without_foreign_headers
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import HAND_BACK
+from amqptasks.worker.outcomes import HAND_BACK, Recount
 from amqptasks.worker.report import report
 from amqptasks.worker.settlement import NACK, Settlement, Verdict
 
@@ -32,6 +32,9 @@ PUBLISH_TIMEOUT = 30.0
 
 #: Seconds between two tries; doubled up to the second figure.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+#: Seconds after which an ack has left this process for certain: it takes one turn of the loop.
+WRITTEN_WITHIN = 0.02
 
 
 class Settler:
@@ -76,6 +79,8 @@ class Settler:
             self._finish(job, planned.verdict)
         else:
             self.pending += 1
+            if isinstance(job.outcome, Recount):
+                queue.recounting += 1
             _Publishing(self, self._link, job, queue, planned).start()
 
     def hand_back(self, job: Job) -> None:
@@ -94,10 +99,12 @@ class Settler:
         self.counts[type(job.outcome).__name__] += 1
         _report(job, "settled")
 
-    def published(self, job: Job, verdict: Verdict) -> None:
+    def published(self, job: Job, queue: ConsumedQueue, verdict: Verdict) -> None:
         """All that the settlement needed is confirmed (or the lease ended, and nothing can be settled any more)."""
         self.pending -= 1
         self._finish(job, verdict)
+        if isinstance(job.outcome, Recount):
+            self._link.call_later(WRITTEN_WITHIN, queue.recounted)
 
 
 class _Publishing:
@@ -154,7 +161,7 @@ class _Publishing:
     def _done(self) -> None:
         self._missing -= 1
         if self._missing == 0:
-            self._settler.published(self._job, self._planned.verdict)
+            self._settler.published(self._job, self._queue, self._planned.verdict)
 
     def _again(self, error: BaseException) -> None:
         onward = self._planned.onward
