@@ -31,7 +31,7 @@ def measure(bench: Bench, contestant: Contestant) -> Sample:
 SUBJECT = Subject(
     "Lateness of delayed tasks",
     "600 tasks with random delays from 0.2 to 60 seconds on an idle broker: how late the first line of the task runs."
-    " A delay is rounded up by at most 0.1 % and one tick of 32 ms, so that fewer queues are visited; it is never"
+    " A delay is rounded up by at most 0.05 % and one tick of 32 ms, so that fewer queues are visited; it is never"
     " early.",
     {
         "p99": Column("p99 ms", 1),
