@@ -116,11 +116,18 @@ def test_after_its_queue_was_deleted_and_made_again_by_somebody_else(vhost: Vhos
     """Also in a form that we would not have chosen: it is there, so it is consumed."""
     with place(vhost, tmp_path) as here:
         vhost.management.delete_queue("default")
+        wait_for(lambda: vhost.management.ready("default") == -1, message="it is gone; we make it again in two seconds")
+        if version(vhost) < (4, 0, 0):
+            # 3.10 forgets to cancel a consumer whose quorum queue comes back within 0.1 s, and gives its messages to
+            # nobody; it says all the while that the consumer is there.
+            here.wait_lost()
         raw(vhost.url, "default", type)
         wait_for(lambda: here.consumes() and here.node.ready, 30, "it is consumed again")
         with pika.BlockingConnection(pika.URLParameters(vhost.url)) as connection:
             properties = pika.BasicProperties(headers={"task": "note", "id": "1"}, content_type="application/json")
-            connection.channel().basic_publish("", "default", b'[["proof"], {}, {}]', properties)
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.basic_publish("", "default", b'[["proof"], {}, {}]', properties, mandatory=True)
         wait_for(lambda: here.ran["proof"])
 
 
