@@ -7,6 +7,7 @@ AMQPTASKS_TEST_RELEASE the release to start. With CI=true a missing broker is a 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.skip(reason="stops its broker, and AMQPTASKS_TEST_URL names one to be left alone")
             )
+
+
+@pytest.fixture(autouse=True)
+def _no_link_outlives_its_test() -> Iterator[None]:
+    """A link left open goes on connecting behind the tests that follow, and what it does is blamed on them."""
+    yield
+    wait.wait_for(lambda: not _links(), 10.0, lambda: f"still running: {_links()}; close the app or the link")
+
+
+def _links() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "amqptasks-link"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

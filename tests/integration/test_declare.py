@@ -52,7 +52,7 @@ def _declare(topology: Topology, session: Session) -> dict[str, str]:
 
 
 def _message(queue: str, body: bytes = b"x") -> Outgoing:
-    return Outgoing("amqptasks.queues", queue, body, Properties(message_id=body.decode()))
+    return Outgoing("amqptasks.queues", queue, body, Properties(correlation_id=body.decode()))
 
 
 # The topology
