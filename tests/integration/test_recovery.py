@@ -164,7 +164,7 @@ def test_after_the_broker_timed_its_consumer_out(vhost: Vhost, tmp_path: Path, w
     """4.3 cancels the consumer and keeps it as a zombie, which takes messages that nobody hears of: with an ack for an
     old delivery it would wake."""
     if version(vhost) < (4, 3, 0):
-        pytest.skip("before 4.3 the broker looks once a minute: see test_recovery_slow.py")
+        pytest.skip("before 4.3 the broker looks once a minute: see the test below")
     timeout = "{consumer_timeout: 1s}" if way == "topology" else "{}"
     if way == "policy":
         vhost.management.set_policy("impatient", "^default$", "quorum_queues", consumer_timeout=1000)
@@ -177,6 +177,31 @@ def test_after_the_broker_timed_its_consumer_out(vhost: Vhost, tmp_path: Path, w
         here.prove_consuming()
         consumers = vhost.management.consumers("default")
         assert len(consumers) == 1, consumers
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_after_the_broker_closed_its_channel_over_a_timeout(vhost: Vhost, tmp_path: Path) -> None:
+    """From 3.12 to 4.2 a policy may set a time, and all that the channel held goes back."""
+    if not (3, 12, 0) <= version(vhost) < (4, 3, 0):
+        pytest.skip("3.10 knows one time for all queues, and 4.3 another way")
+    vhost.management.set_policy("impatient", "^default$", consumer_timeout=2000)
+    with place(vhost, tmp_path) as here:
+        here.send("slow_at_first", "word", 150.0)
+        wait_for(lambda: here.begun["word"] == 2, 140, "somebody gets it again")
+        wait_for(lambda: here.ran["word"], 20)
+        here.send("note", "after")
+        wait_for(lambda: here.ran["after"], 20)
+        assert here.consumes()
+        emptied = {"ready": 0, "unacked": 0}
+        wait_for(
+            lambda: (
+                (depth := vhost.management.depth("default"))
+                and {"ready": depth.ready, "unacked": depth.unacked} == emptied
+            ),
+            20,
+        )
+        here.node.stop_now()  # the first attempt still sleeps
 
 
 def test_dead_letters_wait_for_their_queue_to_be_made_again(vhost: Vhost, tmp_path: Path) -> None:
