@@ -87,6 +87,7 @@ class App:
         """No connection yet; also what a forked child begins with, for its parent's are not its own."""
         self._lock = threading.RLock()
         self._link: Link | None = None
+        self._earlier_links: list[Link] = []
         self._publisher: Publisher | None = None
         self._replies: Replies | None = None
         self._declared_at: float | None = None
@@ -200,9 +201,12 @@ class App:
         return dial.link(dial.within(self.broker, self.topology.vhost), self.tls)
 
     def use(self, link: Link) -> None:
-        """Publish through this link from now on: a worker's tasks share the worker's."""
+        """Publish through this link from now on: a worker's tasks share the worker's. An earlier one stays open until
+        `close`, for the replies that are still to come through it."""
         from amqptasks.results.replies import Replies
 
+        if self._link is not None:
+            self._earlier_links.append(self._link)
         self._replies = replies = Replies()
         self._publisher = Publisher(link)
         self._link = link
@@ -223,8 +227,10 @@ class App:
     def close(self, timeout: float = 5.0) -> None:
         """Publish what is under way and close the connections, within `timeout` seconds. The app can be used again."""
         with self._lock:
-            link, self._link = self._link, None
-            self._publisher = self._replies = None
+            links = [*self._earlier_links, self._link]
+            self._earlier_links = []
+            self._link = self._publisher = self._replies = None
+        for link in links:
             if link is not None:
                 link.stop(timeout)
 

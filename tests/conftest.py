@@ -51,12 +51,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _no_link_outlives_its_test() -> Iterator[None]:
     """A link left open goes on connecting behind the tests that follow, and what it does is blamed on them."""
+    before = _links()
     yield
-    wait.wait_for(lambda: not _links(), 10.0, lambda: f"still running: {_links()}; close the app or the link")
+    wait.wait_for(lambda: _links() <= before, 10.0, "a link is still running: close the app or the link")
 
 
-def _links() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "amqptasks-link"]
+def _links() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "amqptasks-link"}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
