@@ -84,6 +84,11 @@ class Connection:
             except exceptions.ConnectionWrongStateError:
                 self._wire = None  # it was never more than an attempt
 
+    def abort(self) -> None:
+        """After `close`, when the broker does not answer it: free the socket."""
+        if self._wire is not None:
+            self._wire.abort()
+
     def channel(self, opened: Callable[[WireChannel], None]) -> None:
         """Open a channel; `opened` is called with it, unless the connection breaks first."""
         assert self._wire is not None  # callers ask `is_open` first

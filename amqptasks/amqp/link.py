@@ -153,4 +153,6 @@ class Link:
         if not (self._consuming.is_gone and self._publishing.is_gone) and time.monotonic() < deadline:
             self._loop.call_later(STOP_POLL, lambda: self._close(deadline))
             return
-        self._loop.stop()
+        self._consuming.abort()
+        self._publishing.abort()
+        self._loop.call_later(STOP_POLL, self._loop.stop)  # a socket is closed a turn later

@@ -170,6 +170,11 @@ class Wire(TolerantConnection):
         self._corked.extend(frames)
         self.frames_sent += 1  # for the heartbeat, which asks only whether anything was sent
 
+    def abort(self) -> None:
+        """Close the socket without a goodbye: the broker does not read one."""
+        if self._transport is not None:
+            self._terminate_stream(exceptions.StreamLostError("no answer to the goodbye"))
+
     def _create_channel(self, channel_number: int, on_open_callback: Callable[[Channel], Any] | None) -> Channel:
         return WireChannel(self, channel_number, on_open_callback)
 
