@@ -95,6 +95,21 @@ class Lease(Protocol):
         """Back to its queue: failed, count it. Link thread only."""
 
 
+class _Settled:
+    """The lease of what needs no settling, such as a reply."""
+
+    alive = False
+
+    def ack(self, tag: int) -> None: ...
+
+    def nack(self, tag: int) -> None: ...
+
+    def reject(self, tag: int) -> None: ...
+
+
+SETTLED: Lease = _Settled()
+
+
 class Listener(Protocol):
     """Who subscribes hears through this; always called on the link's thread."""
 

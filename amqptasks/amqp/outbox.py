@@ -37,7 +37,7 @@ from amqptasks.errors import (
     PublishTimeout,
     Unroutable,
 )
-from amqptasks.transport import REPLY_TO, Delivery, Done, Lease, Outgoing, Properties
+from amqptasks.transport import REPLY_TO, SETTLED, Delivery, Done, Outgoing, Properties
 
 logger = logging.getLogger(__name__)
 
@@ -329,18 +329,3 @@ class Outbox:
             trouble = self._connection.trouble
             return BrokerUnreachable(str(trouble) if trouble is not None else "the broker did not answer in time")
         return PublishTimeout("the broker sent no confirm in time; the message may be stored all the same", entry.name)
-
-
-class _Settled:
-    """The lease of what needs no settling."""
-
-    alive = False
-
-    def ack(self, tag: int) -> None: ...
-
-    def nack(self, tag: int) -> None: ...
-
-    def reject(self, tag: int) -> None: ...
-
-
-SETTLED: Lease = _Settled()

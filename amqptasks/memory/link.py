@@ -16,7 +16,7 @@ from amqptasks.memory.clock import Alarm, Alarms
 from amqptasks.memory.messages import Message, copied
 from amqptasks.memory.registry import broker_of
 from amqptasks.memory.subscription import MemorySubscription
-from amqptasks.transport import REPLY_TO, Delivery, Done, Lease, Listener, Outgoing
+from amqptasks.transport import REPLY_TO, SETTLED, Delivery, Done, Listener, Outgoing
 
 logger = logging.getLogger(__name__)
 
@@ -130,18 +130,3 @@ class MemoryLink:
             self._broker.close_replies(address)
             if self._replies_lost is not None:
                 self._replies_lost(reason)
-
-
-class _Settled:
-    """The lease of a reply: there is nothing to settle."""
-
-    alive = False
-
-    def ack(self, tag: int) -> None: ...
-
-    def nack(self, tag: int) -> None: ...
-
-    def reject(self, tag: int) -> None: ...
-
-
-SETTLED: Lease = _Settled()
