@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Binding, Exchange, Queue
+from amqptasks.entities import (
+    Binding,
+    Exchange,
+    Limit,
+    Permission,
+    Policy,
+    Queue,
+    TopicPermission,
+    User,
+    VirtualHost,
+)
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.arguments import fitting
 from amqptasks.topology.topology import DeadLetter, QueueSettings, Topology
@@ -23,7 +33,8 @@ UNREACHED = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """AMQP objects, in the order in which they can be declared.
+    """AMQP objects, in the order in which they can be declared; and what only the management API can make, where the
+    topology speaks of it: `policies` and the rest.
 
     `older` holds, by queue name, other forms that a queue may have because it was declared on an older release of
     RabbitMQ; such a queue is left as it is.
@@ -33,6 +44,12 @@ class Objects:
     queues: tuple[Queue, ...] = ()
     bindings: tuple[Binding, ...] = ()
     older: Mapping[str, tuple[Queue, ...]] = field(default_factory=dict)
+    policies: tuple[Policy, ...] = ()
+    users: tuple[User, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+    topic_permissions: tuple[TopicPermission, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    vhost: VirtualHost | None = None
 
     def __add__(self, other: Objects) -> Objects:
         return Objects(
@@ -40,10 +57,24 @@ class Objects:
             self.queues + other.queues,
             self.bindings + other.bindings,
             {**self.older, **other.older},
+            self.policies + other.policies,
+            self.users + other.users,
+            self.permissions + other.permissions,
+            self.topic_permissions + other.topic_permissions,
+            self.limits + other.limits,
+            self.vhost or other.vhost,
         )
 
     def __len__(self) -> int:
+        """How many objects of AMQP there are."""
         return len(self.exchanges) + len(self.queues) + len(self.bindings)
+
+    @property
+    def needs_management(self) -> bool:
+        """True where something is asked for that AMQP cannot make."""
+        return bool(
+            self.policies or self.users or self.permissions or self.topic_permissions or self.limits or self.vhost
+        )
 
 
 def expand(topology: Topology, capabilities: Capabilities) -> Objects:
