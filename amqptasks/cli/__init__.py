@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
 
 from amqptasks.cli.failures import exit_code
-from amqptasks.cli.target import Target, accept_target_options, target_options
+from amqptasks.cli.lazy import LazyGroup
+from amqptasks.cli.target import Target, target_options
 
 #: Name and one line for each command. `amqptasks.cli.NAME` exports it as `command`.
 COMMANDS = {
     "declare": "Bring a topology to the broker: exchanges, queues, bindings, delays.",
+    "topology": "Look at a topology, ask it questions, hand it on.",
     "worker": "Run tasks from one or more queues.",
     "call": "Send one task, and wait for its result if you like.",
     "dead": "List, show, replay and purge dead-lettered tasks.",
@@ -34,23 +34,11 @@ Exit status:
 """
 
 
-class Commands(click.Group):
-    """Knows every command by name, imports one, and turns our errors into a line and an exit status."""
+class Commands(LazyGroup):
+    """Turns our errors into a line and an exit status."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        if cmd_name not in COMMANDS:
-            return None
-        command = import_module(f"amqptasks.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        accept_target_options(command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    package = "amqptasks.cli"
+    summaries = COMMANDS
 
     def invoke(self, ctx: click.Context) -> object:
         from amqptasks.errors import AmqptasksError

@@ -1,0 +1,20 @@
+"""`amqptasks topology`: look at a topology, ask it questions, hand it on. One module of this package a command."""
+
+from __future__ import annotations
+
+import click
+
+from amqptasks.cli.lazy import LazyGroup
+
+#: Name and one line for each command. `amqptasks.cli.topology.NAME` exports it as `command`.
+COMMANDS: dict[str, str] = {}
+
+
+class TopologyCommands(LazyGroup):
+    package = "amqptasks.cli.topology"
+    summaries = COMMANDS
+
+
+@click.command(cls=TopologyCommands)
+def command() -> None:
+    """Look at a topology, ask it questions, hand it on."""
