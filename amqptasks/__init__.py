@@ -12,7 +12,7 @@ from amqptasks.errors import (
     ResultTimeout,
     Retry,
 )
-from amqptasks.message import Request
+from amqptasks.request import Request
 from amqptasks.task import Task
 
 __version__ = "0.1.0"

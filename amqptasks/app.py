@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import ssl
@@ -10,25 +9,21 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from amqptasks import dial, message
+from amqptasks import call, dial
 from amqptasks.errors import (
     ConfigurationError,
-    PartlyPublished,
     PublishRejected,
     Unroutable,
 )
-from amqptasks.message import Request
 from amqptasks.options import CallOptions, TaskOptions, UnboundTaskOptions, check
-from amqptasks.publisher import Progress, Publisher
+from amqptasks.publisher import Publisher
 from amqptasks.routing import Router
 from amqptasks.task import Task
 from amqptasks.topology import delays
-from amqptasks.transport import REPLY_TO, Link, Outgoing, Session
-from amqptasks.uuid7 import task_id
+from amqptasks.transport import Link, Outgoing, Session
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities
@@ -268,108 +263,13 @@ class App:
         **options: Unpack[CallOptions],
     ) -> AsyncResult[Any]:
         """Call a task by name; it need not be known here. Options as of `Task.apply_async`."""
-        return self._send(self.tasks.get(name) or name, tuple(args), dict(kwargs or {}), options)
+        return call.send(self, self.tasks.get(name) or name, tuple(args), dict(kwargs or {}), options)
 
-    def _send(self, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> AsyncResult[Any]:
-        call = self._call(task, args, kwargs, options)
-        try:
-            self.publisher.publish(call.outgoing, call.timeout)
-        except (Unroutable, PublishRejected) as error:
-            if not self._declare_again(error):
-                raise
-            self.publisher.publish(call.outgoing, call.timeout)
-        return call.result
+    def is_ready_for(self, *, delayed: bool) -> bool:
+        """True when a call can be made without connecting or declaring first, which would block."""
+        return self._link is not None and (self._ladder_declared or not delayed)
 
-    async def _send_async(
-        self, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions
-    ) -> AsyncResult[Any]:
-        if self._link is None or (not self._ladder_declared and _is_delayed(options)):
-            call = await asyncio.to_thread(self._call, task, args, kwargs, options)  # connects, and declares
-        else:
-            call = self._call(task, args, kwargs, options)
-        try:
-            await self.publisher.publish_async(call.outgoing, call.timeout)
-        except (Unroutable, PublishRejected) as error:
-            if not await asyncio.to_thread(self._declare_again, error):
-                raise
-            await self.publisher.publish_async(call.outgoing, call.timeout)
-        return call.result
-
-    def _send_many(
-        self,
-        task: Task[..., Any],
-        calls: Iterable[tuple[Any, Any]],
-        options: CallOptions,
-        progress: Progress | None,
-    ) -> list[AsyncResult[Any]]:
-        if "task_id" in options:
-            raise ConfigurationError("publish_many makes an id for each call: leave task_id out")
-        sent: list[tuple[int, _Call]] = []
-        unsendable: list[tuple[int, BaseException]] = []
-
-        def outgoings() -> Iterator[Outgoing]:
-            for position, (args, kwargs) in enumerate(calls):
-                try:
-                    call = self._call(task, args, kwargs, options)
-                except (ConfigurationError, TypeError) as error:
-                    if not sent:  # nothing is published yet: an option that is wrong is wrong for all
-                        raise
-                    unsendable.append((position, error))
-                    continue
-                sent.append((position, call))
-                yield call.outgoing
-
-        timeout = options.get("timeout", self.publish_timeout)
-        publisher = self.publisher
-        failed = publisher.publish_many(outgoings(), timeout, progress)
-        mendable = [(index, error) for index, error in failed if isinstance(error, Unroutable | PublishRejected)]
-        if mendable and self._declare_again(mendable[0][1]):
-            again = [index for index, _ in mendable]
-            failed = [failure for failure in failed if failure[0] not in set(again)]
-            repeated = publisher.publish_many((sent[index][1].outgoing for index in again), timeout)
-            failed += [(again[index], error) for index, error in repeated]
-        unsendable += [(sent[index][0], error) for index, error in failed]
-        if unsendable:
-            total = len(sent) + len(unsendable) - len(failed)
-            raise PartlyPublished(sorted(unsendable, key=lambda failure: failure[0]), total)
-        return [call.result for _, call in sent]
-
-    def _call(self, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> _Call:
-        """Everything about one call but its publishing."""
-        if options:
-            check(options, CallOptions, "a call")
-        own: TaskOptions = {}
-        if isinstance(task, Task):
-            task.check_arguments(args, kwargs)
-            name, own = task.name, task.options
-        else:
-            name = task
-        merged: dict[str, Any] = {**own, **options} if options or own else {}
-        request = Request(name, merged.get("task_id") or task_id(), args, kwargs)
-        delay = _fill(request, merged)
-        result: AsyncResult[Any]
-        if merged.get("ignore_result", self.ignore_result):
-            from amqptasks.results.result import AsyncResult
-
-            result = AsyncResult.without_reply(request.id, name, "ignore_result is set")
-        else:
-            request.reply_to = REPLY_TO
-            result = self.replies.register(request.id, name)
-        destination = self.router.destination(
-            name,
-            queue=merged.get("queue"),
-            exchange=merged.get("exchange"),
-            routing_key=merged.get("routing_key"),
-            priority=merged.get("priority"),
-        )
-        request.priority = destination.priority
-        body, properties = message.encode(request)
-        outgoing = Outgoing(destination.exchange, destination.routing_key, body, properties)
-        if delay > 0:
-            outgoing = self._delayed(outgoing, delay)
-        return _Call(outgoing, result, merged.get("timeout", self.publish_timeout))
-
-    def _delayed(self, outgoing: Outgoing, delay: float) -> Outgoing:
+    def into_ladder(self, outgoing: Outgoing, delay: float) -> Outgoing:
         """Into the ladder, which is made sure to be there."""
         if not self._ladder_declared:
             with self._lock:
@@ -391,7 +291,7 @@ class App:
         outgoing.properties.headers = {**(outgoing.properties.headers or {}), **headers}
         return Outgoing(exchange, outgoing.routing_key, outgoing.body, outgoing.properties)
 
-    def _declare_again(self, error: Unroutable | PublishRejected) -> bool:
+    def declare_again(self, error: Unroutable | PublishRejected) -> bool:
         """Something that a message needs is gone. Declare it again, unless that was just done; True when done."""
         if isinstance(error, PublishRejected) and not error.reason.startswith("404"):
             return False
@@ -400,52 +300,6 @@ class App:
                 return False
             self.declare(timeout=self.publish_timeout)
             return True
-
-
-class _Call:
-    """A call that is ready to be published."""
-
-    __slots__ = ("outgoing", "result", "timeout")
-
-    def __init__(self, outgoing: Outgoing, result: AsyncResult[Any], timeout: float) -> None:
-        self.outgoing = outgoing
-        self.result = result
-        self.timeout = timeout
-
-
-def _is_delayed(options: CallOptions) -> bool:
-    return bool(options.get("countdown") or options.get("eta"))
-
-
-def _fill(request: Request, options: Mapping[str, Any]) -> float:
-    """Copy what the options say into the request; the delay in seconds that they ask for."""
-    if not options:
-        return 0.0
-    request.shadow = options.get("shadow")
-    request.root_id = options.get("root_id")
-    request.parent_id = options.get("parent_id")
-    request.time_limit = options.get("time_limit")
-    request.soft_time_limit = options.get("soft_time_limit")
-    headers = options.get("headers")
-    if headers:
-        request.headers = dict(headers)
-    now = datetime.now(UTC)
-    expires = options.get("expires")
-    if expires is not None:
-        request.expires = _moment(expires) if isinstance(expires, datetime) else now + timedelta(seconds=expires)
-    countdown, eta = options.get("countdown"), options.get("eta")
-    if countdown is not None and eta is not None:
-        raise ConfigurationError("a call has a countdown and an eta: give one of them")
-    if eta is not None:
-        countdown = (_moment(eta) - now).total_seconds()
-    if countdown is None or countdown <= 0:
-        return 0.0
-    request.eta = now + timedelta(seconds=countdown)
-    return float(countdown)
-
-
-def _moment(given: datetime) -> datetime:
-    return given if given.tzinfo is not None else given.replace(tzinfo=UTC)
 
 
 def _place(function: Callable[..., Any]) -> tuple[str, str]:

@@ -9,10 +9,11 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import errors
+from amqptasks import call, errors
 from amqptasks.errors import ConfigurationError
-from amqptasks.message import Request
+from amqptasks.moments import aware
 from amqptasks.options import CallOptions, TaskOptions
+from amqptasks.request import Request
 from amqptasks.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -64,24 +65,24 @@ class Task(Generic[P, R]):
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Have it run by a worker. Returns once the broker has stored the call; raises `BrokerError` if it cannot."""
-        return self.app._send(self, args, kwargs, CallOptions())
+        return call.send(self.app, self, args, kwargs, CallOptions())
 
     def apply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> AsyncResult[R]:
         """As `delay`, with the options of a call: countdown, eta, expires, priority, queue, task_id, ... Raises
         `UnknownOption`, `NoRoute`, `BrokerError`."""
-        return self.app._send(self, tuple(args), dict(kwargs or {}), options)
+        return call.send(self.app, self, tuple(args), dict(kwargs or {}), options)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """`delay` for asyncio: the loop goes on while the broker confirms."""
-        return await self.app._send_async(self, args, kwargs, CallOptions())
+        return await call.send_async(self.app, self, args, kwargs, CallOptions())
 
     async def aapply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> AsyncResult[R]:
         """`apply_async` for asyncio."""
-        return await self.app._send_async(self, tuple(args), dict(kwargs or {}), options)
+        return await call.send_async(self.app, self, tuple(args), dict(kwargs or {}), options)
 
     def publish_many(
         self, calls: Iterable[Iterable[Any]], *, progress: Progress | None = None, **options: Unpack[CallOptions]
@@ -91,7 +92,7 @@ class Task(Generic[P, R]):
         `calls` may be a generator; `progress` is called with the number of calls confirmed since its last call.
         `options` hold for all of them. Raises `PartlyPublished` when the broker did not take some.
         """
-        return self.app._send_many(self, ((tuple(args), {}) for args in calls), options, progress)
+        return call.send_many(self.app, self, ((tuple(args), {}) for args in calls), options, progress)
 
     def retry(
         self,
@@ -111,7 +112,7 @@ class Task(Generic[P, R]):
         """
         cause = exc or _handled()
         if eta is not None:
-            countdown = max(0.0, (_aware(eta) - datetime.now(UTC)).total_seconds())
+            countdown = max(0.0, (aware(eta) - datetime.now(UTC)).total_seconds())
         retry = errors.Retry(
             countdown,
             cause=cause,
@@ -169,7 +170,3 @@ def _handled() -> BaseException | None:
     import sys
 
     return sys.exc_info()[1]
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any
 
 from amqptasks.dead.letter import PUBLISHED, Letter
-from amqptasks.message import Malformed, Request
+from amqptasks.message import Malformed
+from amqptasks.request import Request
 
 #: Columns where the output is no terminal: enough that no id, task or exception is cut for `grep`.
 WIDE = 250

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from amqptasks import message
-from amqptasks.message import Malformed, Request
+from amqptasks.message import Malformed
+from amqptasks.request import Request
 from amqptasks.topology.delays import clean
 from amqptasks.transport import Delivery
 

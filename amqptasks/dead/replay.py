@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from amqptasks.dead.letter import PREFIX, Letter
-from amqptasks.message import CONTENT_ENCODING, CONTENT_TYPE, Request, decode, encode_body
+from amqptasks.message import CONTENT_ENCODING, CONTENT_TYPE, decode, encode_body
+from amqptasks.request import Request
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.transport import PERSISTENT, REPLY_TO, Outgoing, Properties

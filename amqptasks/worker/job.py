@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from amqptasks.message import Request
+from amqptasks.request import Request
 from amqptasks.retry import RetryPolicy
 from amqptasks.task import Task
 from amqptasks.topology.topology import QueueSettings

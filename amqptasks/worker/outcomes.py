@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from amqptasks import errors
-from amqptasks.message import Request
+from amqptasks.request import Request
 from amqptasks.retry import RetryAfter, RetryPolicy, decide
 
 #: Why a message is in a dead-letter queue, in its header `x-amqptasks-reason`.

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from amqptasks.errors import TaskRejected, TaskRevoked
-from amqptasks.message import CONTENT_ENCODING, CONTENT_TYPE, Request, encode_body
+from amqptasks.message import CONTENT_ENCODING, CONTENT_TYPE, encode_body
+from amqptasks.request import Request
 from amqptasks.results import reply
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean

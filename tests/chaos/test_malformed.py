@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from amqptasks import App, dial
-from amqptasks.message import Request, encode
+from amqptasks.message import encode
+from amqptasks.request import Request
 from amqptasks.transport import Outgoing, Properties
 from amqptasks.uuid7 import task_id
 from tests.harness.vhost import Vhost

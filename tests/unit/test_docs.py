@@ -131,7 +131,7 @@ def test_the_layers_told_are_the_layers_checked() -> None:
 
 def _told(layers: list[str]) -> list[str]:
     """Without what the page leaves out for brevity: where an address is dialled, and the parts of a message."""
-    return [layer for layer in layers if not layer.startswith(("amqptasks.dial", "amqptasks.headers"))]
+    return [layer for layer in layers if not layer.startswith(("amqptasks.dial", "amqptasks.request"))]
 
 
 def steps() -> list[tuple[str, str]]:

@@ -21,7 +21,8 @@ from kombu.utils import json as kombu_json
 from amqptasks import compression, serializer
 from amqptasks.errors import ConfigurationError
 from amqptasks.headers import RESERVED
-from amqptasks.message import Malformed, Request, decode, encode, task_name
+from amqptasks.message import Malformed, decode, encode, task_name
+from amqptasks.request import Request
 from amqptasks.transport import Properties
 from amqptasks.uuid7 import task_id
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from amqptasks import App, message
-from amqptasks.message import Request
+from amqptasks.request import Request
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Delivery, Outgoing, Properties
 from amqptasks.worker.delivery import Steps

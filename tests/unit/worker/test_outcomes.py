@@ -10,7 +10,7 @@ import pytest
 
 from amqptasks import errors, message
 from amqptasks.errors import ConfigurationError
-from amqptasks.message import Request
+from amqptasks.request import Request
 from amqptasks.retry import RetryPolicy
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import PERSISTENT
