@@ -9,9 +9,10 @@ conformance suite, so everything above this file knows neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities
@@ -25,6 +26,14 @@ REPLY_TO = "amq.rabbitmq.reply-to"
 
 #: AMQP's delivery mode 2: the message survives a restart of the broker (in a durable queue).
 PERSISTENT = 2
+
+
+#: Where to start reading a stream: at its first message, at the last chunk, after the end, at a number, or with what
+#: was written at that time (a chunk earlier at most). https://www.rabbitmq.com/docs/streams#consuming
+StreamOffset = Literal["first", "last", "next"] | int | datetime
+
+#: Header with a stream message's number.
+STREAM_OFFSET = "x-stream-offset"
 
 
 @dataclass(slots=True)
@@ -179,6 +188,16 @@ class Link(Protocol):
 
     def subscribe(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
         """Consume `queue` with at most `prefetch` unsettled deliveries. Link thread only."""
+
+    def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> Subscription:
+        """Consume a queue of our own that lives as long as its connection, bound to each (exchange, routing key); it
+        gets a new name, `PREFIX.` and something unique, each time it is made. What is published while there is none is
+        missed. Deliveries are settled by nobody: their lease is over. Link thread only."""
+
+    def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> Subscription:
+        """Read a stream from `offset` on, without end; after a break it goes on behind what it has delivered.
+        Deliveries are acked to get more, nothing is taken out; never nack one. Link thread only. Raises `BrokerError`
+        where the transport has no streams."""
 
     def receive_replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
         """Consume `REPLY_TO` on the publishing channel, so that messages may ask for an answer to it. From any

@@ -18,10 +18,12 @@ from pika.adapters.select_connection import IOLoop
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.outbox import Outbox
 from amqptasks.amqp.quiet import quietly
+from amqptasks.amqp.stream import StreamSubscription
 from amqptasks.amqp.subscription import Subscription
+from amqptasks.amqp.temporary import TemporarySubscription
 from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError, BrokerUnreachable
-from amqptasks.transport import Delivery, Done, Listener, Outgoing
+from amqptasks.transport import Delivery, Done, Listener, Outgoing, StreamOffset
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +82,13 @@ class Link:
         self._outbox.publish(outgoing, done, timeout)
 
     def subscribe(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
-        subscription = Subscription(self._loop, self._consuming, queue, prefetch, listener)
-        self._subscriptions.append(subscription)
-        self._consuming.open()
-        subscription.start()
-        return subscription
+        return self._consume(Subscription(self._loop, self._consuming, queue, prefetch, listener))
+
+    def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> Subscription:
+        return self._consume(TemporarySubscription(self._loop, self._consuming, prefix, bindings, listener))
+
+    def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> Subscription:
+        return self._consume(StreamSubscription(self._loop, self._consuming, queue, offset, prefetch, listener))
 
     def receive_replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
         self.call_soon(lambda: self._outbox.replies(reply, lost))
@@ -97,6 +101,14 @@ class Link:
     def trouble(self) -> str | None:
         trouble = self._consuming.trouble or self._publishing.trouble
         return str(trouble) if trouble is not None else None
+
+    def _consume(self, subscription: Subscription) -> Subscription:
+        # Those of a caller who asks now and then would pile up.
+        self._subscriptions = [one for one in self._subscriptions if not one.is_closed]
+        self._subscriptions.append(subscription)
+        self._consuming.open()
+        subscription.start()
+        return subscription
 
     def _run(self) -> None:
         while True:

@@ -170,12 +170,17 @@ class Subscription:
         elif not self._paused:
             self._consume()
 
-    def _consume(self) -> None:
+    def _consume(self, *, auto_ack: bool = False, arguments: dict[str, object] | None = None) -> None:
         assert self._channel is not None
         # A tag is never used twice: 4.3 may still know the old one, and would close the connection (530).
         self._consumer_tag = f"amqptasks-{next(_numbers)}"
         self._channel.basic_consume(
-            self.queue, lambda *_: None, consumer_tag=self._consumer_tag, callback=self._on_consume_ok
+            self.queue,
+            lambda *_: None,
+            auto_ack=auto_ack,
+            consumer_tag=self._consumer_tag,
+            arguments=arguments,
+            callback=self._on_consume_ok,
         )
 
     def _on_consume_ok(self, _frame: object) -> None:

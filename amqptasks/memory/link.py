@@ -6,17 +6,18 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.clock import Alarm, Alarms
+from amqptasks.memory.listening import MemoryListening
 from amqptasks.memory.messages import Message, copied
 from amqptasks.memory.registry import broker_of
 from amqptasks.memory.subscription import MemorySubscription
-from amqptasks.transport import REPLY_TO, SETTLED, Delivery, Done, Listener, Outgoing
+from amqptasks.transport import REPLY_TO, SETTLED, Delivery, Done, Listener, Outgoing, StreamOffset
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +72,25 @@ class MemoryLink:
             self.call_soon(partial(done, None))
 
     def subscribe(self, queue: str, prefetch: int, listener: Listener) -> MemorySubscription:
-        subscription = MemorySubscription(self._broker, self.call_soon, queue, prefetch, listener)
-        self._subscriptions = [kept for kept in self._subscriptions if not kept.is_over]
-        self._subscriptions.append(subscription)
-        subscription.start()
-        return subscription
+        return self._consume(MemorySubscription(self._broker, self.call_soon, queue, prefetch, listener))
+
+    def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> MemorySubscription:
+        return self._consume(MemoryListening(self._broker, self.call_soon, prefix, bindings, listener))
+
+    def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> MemorySubscription:  # noqa: ARG002 - there are none
+        raise BrokerError(f"queue {queue!r}: memory:// has no streams; use RabbitMQ where one is needed")
 
     def receive_replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
         with self._broker.lock:
             self._reply, self._replies_lost = reply, lost
             if self._reply_address is None:
                 self._reply_address = self._broker.open_replies(self._on_reply)
+
+    def _consume(self, subscription: MemorySubscription) -> MemorySubscription:
+        self._subscriptions = [kept for kept in self._subscriptions if not kept.is_over]
+        self._subscriptions.append(subscription)
+        subscription.start()
+        return subscription
 
     def _run(self) -> None:
         while self._calls or not self._stopped:

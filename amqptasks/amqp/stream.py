@@ -1,0 +1,43 @@
+"""Reading a stream over AMQP 0-9-1: as consuming a queue, from an offset, and on from there after a break.
+
+https://www.rabbitmq.com/docs/streams. A stream's consumer needs a prefetch and acks, and answers a nack or reject by
+closing the connection (540), so nothing here gives anything back.
+"""
+
+from __future__ import annotations
+
+from pika.adapters.select_connection import IOLoop
+
+from amqptasks.amqp.connection import Connection
+from amqptasks.amqp.subscription import Subscription
+from amqptasks.transport import STREAM_OFFSET, Listener, Properties, StreamOffset
+
+
+class StreamSubscription(Subscription):
+    """See `transport.Link.read_stream`."""
+
+    def __init__(
+        self,
+        loop: IOLoop,
+        connection: Connection,
+        queue: str,
+        offset: StreamOffset,
+        prefetch: int,
+        listener: Listener,
+    ) -> None:
+        self._offset = offset
+        super().__init__(loop, connection, queue, prefetch, listener)
+
+    def _consume(self, *, auto_ack: bool = False, arguments: dict[str, object] | None = None) -> None:
+        super()._consume(auto_ack=auto_ack, arguments={**(arguments or {}), STREAM_OFFSET: self._offset})
+
+    def _on_delivery(
+        self, tag: int, redelivered: bool, exchange: str, routing_key: str, properties: Properties, body: bytes
+    ) -> None:
+        number = (properties.headers or {}).get(STREAM_OFFSET)
+        if isinstance(number, int):
+            self._offset = number + 1
+        super()._on_delivery(tag, redelivered, exchange, routing_key, properties, body)
+
+    def _watch(self) -> None:
+        """A passive declare tells no consumers of a stream: it always counts none."""

@@ -1,0 +1,51 @@
+"""A queue of one connection: exclusive, gone with it, made anew under another name whenever there is another."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from pika.adapters.select_connection import IOLoop
+
+from amqptasks.amqp.connection import Connection
+from amqptasks.amqp.subscription import Subscription
+from amqptasks.transport import SETTLED, Delivery, Listener, Properties
+
+#: Messages that the broker keeps for a listener that does not read; the oldest go first. A listener that hangs must not
+#: fill the broker's memory.
+MOST_WAITING = 10_000
+
+
+class TemporarySubscription(Subscription):
+    """See `transport.Link.listen`."""
+
+    def __init__(
+        self,
+        loop: IOLoop,
+        connection: Connection,
+        prefix: str,
+        bindings: Sequence[tuple[str, str]],
+        listener: Listener,
+    ) -> None:
+        self._prefix = prefix
+        self._bindings = tuple(bindings)
+        super().__init__(loop, connection, prefix, 0, listener)
+
+    def _consume(self, *, auto_ack: bool = True, arguments: dict[str, object] | None = None) -> None:
+        assert self._channel is not None
+        # A new name: after a break the broker may still hold the old queue for the old connection (405).
+        self.queue = f"{self._prefix}.{uuid.uuid4().hex}"
+        # Without waiting for answers: the broker reads the channel in order, and closes it at what it refuses.
+        self._channel.queue_declare(
+            self.queue, exclusive=True, auto_delete=True, arguments={"x-max-length": MOST_WAITING}
+        )
+        for exchange, routing_key in self._bindings:
+            self._channel.queue_bind(self.queue, exchange, routing_key)
+        super()._consume(auto_ack=auto_ack, arguments=arguments)
+
+    def _on_delivery(
+        self, tag: int, redelivered: bool, exchange: str, routing_key: str, properties: Properties, body: bytes
+    ) -> None:
+        if not self._batch:
+            self._loop.call_later(0, self._hand_over)
+        self._batch.append(Delivery(self.queue, tag, exchange, routing_key, redelivered, properties, body, SETTLED))
