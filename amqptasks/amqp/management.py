@@ -1,4 +1,4 @@
-"""A client of RabbitMQ's management API, for the little that AMQP cannot tell or do.
+"""A client of RabbitMQ's management API, for what AMQP cannot tell or do.
 
 https://www.rabbitmq.com/docs/http-api-reference
 """
@@ -6,53 +6,102 @@ https://www.rabbitmq.com/docs/http-api-reference
 from __future__ import annotations
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from amqptasks.amqp.address import parameters
+from amqptasks.errors import BrokerError
 
-#: Seconds for an answer; listing the bindings of a large virtual host takes some.
-ANSWER_WITHIN = 10.0
+#: Seconds for an answer. Listing 10,000 queues takes a busy broker a few.
+ANSWER_WITHIN = 60.0
 
 
-class Unanswered(Exception):
-    """The management API did not say; the message tells why."""
+class Unanswered(BrokerError):
+    """The management API did not say; the message tells why. `status` is the answer's HTTP status, None where there
+    was no answer."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class Management:
-    """The API at `base` (`http://HOST:15672`), as the user and for the virtual host of the broker's address `url`."""
+    """The API at `base` (`http://HOST:15672`), as the user and for the virtual host of the broker's address `url`.
 
-    def __init__(self, base: str, url: str) -> None:
+    `tls` is used where `base` is https; by default the server is verified against the system's authorities.
+    `timeout` is in seconds, for each answer.
+    """
+
+    def __init__(self, base: str, url: str, tls: ssl.SSLContext | None = None, timeout: float = ANSWER_WITHIN) -> None:
         wanted = parameters(url)
         self.user, password = (str(getattr(wanted.credentials, name)) for name in ("username", "password"))
         self._authorization = b64encode(f"{self.user}:{password}".encode()).decode()
+        self._tls = tls if base.startswith("https:") else None
+        self._timeout = timeout
         self.base = base.rstrip("/")
         self.vhost = str(wanted.virtual_host)
 
-    def request(self, method: str, *path: str, body: object = None) -> Any:
+    def find(self, *path: str, query: dict[str, str] | None = None) -> Any:
+        """What is there, decoded; None where nothing is (404). Raises `Unanswered`."""
+        try:
+            return self.request("GET", *path, query=query)
+        except Unanswered as unanswered:
+            if unanswered.status == 404:
+                return None
+            raise
+
+    def put(self, *path: str, body: object = None) -> None:
+        """Make it so. Raises `Unanswered`."""
+        self.request("PUT", *path, body={} if body is None else body)
+
+    def delete(self, *path: str, query: dict[str, str] | None = None) -> bool:
+        """False where nothing was there. Raises `Unanswered`, with status 400 where a condition of `query` (`if-empty`,
+        `if-unused`) is not met."""
+        try:
+            self.request("DELETE", *path, query=query)
+        except Unanswered as unanswered:
+            if unanswered.status == 404:
+                return False
+            raise
+        return True
+
+    def request(self, method: str, *path: str, body: object = None, query: dict[str, str] | None = None) -> Any:
         """The decoded answer. An error status that carries JSON (503 of a health check) is an answer too. Raises
         `Unanswered`."""
+        what = f"{method} /api/{'/'.join(path)}"
         address = "/".join((f"{self.base}/api", *(quote(part, safe="") for part in path)))
         request = urllib.request.Request(  # noqa: S310 - the scheme is the user's choice
-            address,
+            f"{address}?{urlencode(query)}" if query else address,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Basic {self._authorization}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_WITHIN) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self._timeout, context=self._tls) as response:  # noqa: S310
                 text = response.read()
         except urllib.error.HTTPError as error:
             with error:
-                if error.code != 503:
-                    raise Unanswered(f"{method} /api/{'/'.join(path)}: {error.code} {error.reason}") from None
                 text = error.read()
+            if error.code != 503:
+                raise Unanswered(f"{what}: {self._reason(error, text)}", error.code) from None
         except OSError as error:
-            raise Unanswered(f"{self.base}: {error}") from None
+            raise Unanswered(f"{self.base}: {getattr(error, 'reason', None) or error}") from None
         try:
             return json.loads(text) if text else None
         except ValueError:
             raise Unanswered(f"{self.base} answers, but not in JSON: is it RabbitMQ's management API?") from None
+
+    def _reason(self, error: urllib.error.HTTPError, text: bytes) -> str:
+        """The broker's own words, and for a refusal what the user lacks."""
+        try:
+            said = str(json.loads(text)["reason"])
+        except (ValueError, KeyError, TypeError):
+            said = error.reason
+        if error.code in (401, 403):
+            tags = "its tags decide: `management` to look, `policymaker` for policies, `administrator` for the rest"
+            return f"{error.code} {said}: the user {self.user!r} may not do this ({tags})"
+        return f"{error.code} {said}"

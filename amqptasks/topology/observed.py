@@ -1,0 +1,232 @@
+"""What is on a broker: one virtual host, read through the management API into the entities that a topology makes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from amqptasks.amqp.management import Management
+from amqptasks.capabilities import Capabilities, from_server_properties
+from amqptasks.entities import (
+    Binding,
+    Exchange,
+    Limit,
+    Permission,
+    Policy,
+    Queue,
+    TopicPermission,
+    User,
+    VirtualHost,
+)
+
+#: What can be read besides exchanges, queues and bindings. Users, permissions and limits take an administrator.
+Section = Literal["policies", "users", "permissions", "limits"]
+
+EVERYTHING: frozenset[Section] = frozenset(get_args(Section))
+
+#: A binding's place among others: source, destination, its type, routing key and the arguments in one spelling.
+BindingKey = tuple[str, str, str, str, str]
+
+#: Without statistics, which on a large broker take many times as long, but with the numbers of messages.
+_WITHOUT_STATISTICS = {"disable_stats": "true", "enable_queue_totals": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedQueue:
+    """A queue as it was declared, and what has become of it.
+
+    `type` is classic, quorum or stream, also where no argument says so; `messages` counts ready and unacked ones, None
+    where the broker does not tell (streams); `exclusive` queues belong to one connection, `internal` ones to the
+    broker.
+    """
+
+    queue: Queue
+    type: str
+    messages: int | None = None
+    state: str = "running"
+    internal: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.queue.name
+
+    @property
+    def temporary(self) -> bool:
+        """A client's own, which goes away by itself."""
+        return self.queue.exclusive or self.queue.auto_delete or self.name.startswith("amq.")
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedUser:
+    """A user, and what the broker keeps in place of the password: never printed, only compared and handed back."""
+
+    user: User
+    password_hash: str = field(default="", repr=False)
+    hashing_algorithm: str = ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A virtual host as it is. Users and their limits are the whole broker's; the rest is this virtual host's.
+
+    `sections` says what was read besides exchanges, queues and bindings; of the rest nothing is known. The default
+    exchange and its bindings, which nobody can change, are left out; the other built-in exchanges are not.
+    """
+
+    vhost: str
+    capabilities: Capabilities
+    settings: VirtualHost | None = None
+    exchanges: Mapping[str, Exchange] = field(default_factory=dict)
+    queues: Mapping[str, ObservedQueue] = field(default_factory=dict)
+    bindings: tuple[Binding, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    users: Mapping[str, ObservedUser] = field(default_factory=dict)
+    permissions: tuple[Permission, ...] = ()
+    topic_permissions: tuple[TopicPermission, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    sections: frozenset[Section] = EVERYTHING
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a virtual host at all."""
+        return self.settings is not None
+
+    @cached_property
+    def binding_keys(self) -> Mapping[BindingKey, Binding]:
+        return {binding_key(binding): binding for binding in self.bindings}
+
+
+def binding_key(binding: Binding) -> BindingKey:
+    """Two bindings with the same key are one to the broker."""
+    return (
+        binding.source,
+        binding.destination,
+        binding.destination_type,
+        binding.routing_key,
+        spelled(binding.arguments),
+    )
+
+
+def spelled(value: object) -> str:
+    """One text for equal values; unlike `==`, it keeps true and 1 apart, and it does not mind the order of keys."""
+    if isinstance(value, Mapping) and not value:
+        return ""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def observe(management: Management, sections: Collection[Section] = EVERYTHING) -> Observed:
+    """Read the virtual host of `management`. Raises `Unanswered` where the API cannot be had, or refuses this user."""
+    vhost = management.vhost
+    capabilities = _capabilities(management.request("GET", "overview", query={"columns": "rabbitmq_version"}))
+    settings = management.find("vhosts", vhost)
+    if settings is None:
+        users = _users(management) if "users" in sections else {}
+        return Observed(vhost, capabilities, users=users, sections=frozenset(sections))
+    return Observed(
+        vhost,
+        capabilities,
+        _settings(settings),
+        {row["name"]: _exchange(row) for row in management.request("GET", "exchanges", vhost) if row["name"]},
+        {row["name"]: _queue(row) for row in management.request("GET", "queues", vhost, query=_WITHOUT_STATISTICS)},
+        tuple(_binding(row) for row in management.request("GET", "bindings", vhost) if row["source"]),
+        _policies(management) if "policies" in sections else (),
+        _users(management) if "users" in sections else {},
+        _permissions(management) if "permissions" in sections else (),
+        _topic_permissions(management) if "permissions" in sections else (),
+        _limits(management) if "limits" in sections else (),
+        frozenset(sections),
+    )
+
+
+def _capabilities(overview: Mapping[str, Any]) -> Capabilities:
+    return from_server_properties({"version": overview.get("rabbitmq_version", "0")})
+
+
+def _settings(row: Mapping[str, Any]) -> VirtualHost:
+    """3.10 says `undefined` of a default queue type, and has none."""
+    default = row.get("default_queue_type")
+    return VirtualHost(
+        row.get("description") or None, tuple(row.get("tags") or ()), None if default == "undefined" else default
+    )
+
+
+def _exchange(row: Mapping[str, Any]) -> Exchange:
+    return Exchange(
+        row["name"], row["type"], row["durable"], row["auto_delete"], row["internal"], _arguments(row["arguments"])
+    )
+
+
+def _queue(row: Mapping[str, Any]) -> ObservedQueue:
+    """Quorum queues and streams are said to be `exclusive: null`."""
+    return ObservedQueue(
+        Queue(
+            row["name"], row["durable"], row.get("exclusive") is True, row["auto_delete"], _arguments(row["arguments"])
+        ),
+        _queue_type(row),
+        row.get("messages"),
+        str(row.get("state", "running")),
+        row.get("internal") is True,
+    )
+
+
+def _queue_type(row: Mapping[str, Any]) -> str:
+    """Some releases spell out the module's name: `rabbit_quorum_queue`."""
+    found = str(row.get("type") or row["arguments"].get("x-queue-type") or "classic")
+    return re.sub(r"^rabbit_(\w+)_queue$", r"\1", found)
+
+
+def _binding(row: Mapping[str, Any]) -> Binding:
+    return Binding(
+        row["source"], row["destination"], row["routing_key"], row["destination_type"], _arguments(row["arguments"])
+    )
+
+
+def _arguments(found: object) -> dict[str, object]:
+    """An empty table comes as an empty list from some releases."""
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _policies(management: Management) -> tuple[Policy, ...]:
+    kinds = (("policies", False), ("operator-policies", True))
+    return tuple(
+        Policy(row["name"], row["pattern"], row["definition"], row["apply-to"], row["priority"], operator)
+        for kind, operator in kinds
+        for row in management.request("GET", kind, management.vhost)
+    )
+
+
+def _users(management: Management) -> dict[str, ObservedUser]:
+    return {
+        row["name"]: ObservedUser(
+            User(row["name"], _tags(row["tags"])), row.get("password_hash") or "", row.get("hashing_algorithm") or ""
+        )
+        for row in management.request("GET", "users")
+    }
+
+
+def _tags(found: object) -> tuple[str, ...]:
+    """A list; before 3.9, and in old definitions, text with commas."""
+    tags = found.split(",") if isinstance(found, str) else found if isinstance(found, list) else []
+    return tuple(str(tag).strip() for tag in tags if str(tag).strip())
+
+
+def _permissions(management: Management) -> tuple[Permission, ...]:
+    rows = management.request("GET", "vhosts", management.vhost, "permissions")
+    return tuple(Permission(row["user"], row["configure"], row["write"], row["read"]) for row in rows)
+
+
+def _topic_permissions(management: Management) -> tuple[TopicPermission, ...]:
+    rows = management.request("GET", "vhosts", management.vhost, "topic-permissions")
+    return tuple(TopicPermission(row["user"], row["exchange"], row["write"], row["read"]) for row in rows)
+
+
+def _limits(management: Management) -> tuple[Limit, ...]:
+    of_vhost = management.request("GET", "vhost-limits", management.vhost)
+    of_users = management.request("GET", "user-limits")
+    return tuple(
+        Limit(name, value, row.get("user")) for row in (*of_vhost, *of_users) for name, value in row["value"].items()
+    )
