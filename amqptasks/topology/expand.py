@@ -106,7 +106,18 @@ def expand(topology: Topology, capabilities: Capabilities) -> Objects:
             for source in queue.bindings
         ]
         older.update(_older_forms(queue, capabilities))
-    return Objects(tuple(exchanges), tuple(queues), tuple(bindings), older)
+    return Objects(
+        tuple(exchanges),
+        tuple(queues),
+        tuple(bindings),
+        older,
+        topology.policies,
+        topology.users,
+        topology.permissions,
+        topology.topic_permissions,
+        topology.limits,
+        topology.virtual_host,
+    )
 
 
 def unlimited_queue(name: str, arguments: Mapping[str, object]) -> Queue:

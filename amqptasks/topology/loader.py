@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from amqptasks.entities import Policy
 from amqptasks.errors import TopologyError
 from amqptasks.routing import Route
 from amqptasks.topology.check import check
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.document import Document, Where, read, substitute
-from amqptasks.topology.model import VERSION, FilePart, Wrong
+from amqptasks.topology.model.file import VERSION, FilePart
+from amqptasks.topology.model.part import Wrong
 from amqptasks.topology.topology import DEFAULT_QUEUE, Topology, default
 
 if TYPE_CHECKING:
@@ -26,6 +28,16 @@ __all__ = ["default", "from_mapping", "load"]
 
 #: Characters that make a route's name a glob.
 _GLOB = re.compile(r"[*?\[]")
+
+#: What has names, with the word for one of it.
+SECTIONS = {
+    "exchanges": "exchange",
+    "queues": "queue",
+    "routes": "route",
+    "policies": "policy",
+    "operator_policies": "operator policy",
+    "users": "user",
+}
 
 #: The start of a good file, for those that have none.
 _BEGIN = "Begin the file with `version: 1`"
@@ -57,6 +69,8 @@ def _topology(documents: list[Document]) -> Topology:
                 raise _twice(where, document, origin[where])
             origin[where] = document
     queues = {name: queue.settings(name) for part, _ in parts for name, queue in part.queues.items()}
+    vhost = next((part.vhost for part, _ in parts if part.vhost is not None), None)
+    users = {name: user for part, _ in parts for name, user in part.users.items()}
     given = next((part.default_queue for part, _ in parts if part.default_queue is not None), None)
     longest = next((part.delays.max for part, _ in parts if part.delays is not None), LONGEST)
     topology = Topology(
@@ -64,22 +78,30 @@ def _topology(documents: list[Document]) -> Topology:
         exchanges={name: exchange.settings(name) for part, _ in parts for name, exchange in part.exchanges.items()},
         routes=tuple(_routes(part for part, _ in parts)),
         default_queue=DEFAULT_QUEUE if given is None and DEFAULT_QUEUE in queues else given,
-        vhost=next((part.vhost for part, _ in parts if part.vhost is not None), None),
+        vhost=vhost.name if vhost else None,
         longest_delay=min(longest, LONGEST),
+        virtual_host=vhost.virtual_host() if vhost else None,
+        policies=tuple(_policies(part for part, _ in parts)),
+        users=tuple(user.user(name) for name, user in users.items()),
+        roles={name: user.role for name, user in users.items() if user.role is not None},
+        permissions=tuple(rights for name, user in users.items() if (rights := user.permission(name)) is not None),
+        topic_permissions=tuple(rights for name, user in users.items() for rights in user.topics(name)),
+        limits=(vhost.bounds() if vhost else ())
+        + tuple(limit for name, user in users.items() for limit in user.bounds(name)),
     )
 
     def fail(problem: str, where: Where, hint: str | None) -> TopologyError:
         return origin.get(where[:2], origin.get(where[:1], documents[0])).error(problem, where, hint)
 
     check(topology, {where: True for part, _ in parts for where in _without_key(part)}, fail)
-    if not queues and not topology.exchanges:
+    if not queues and not topology.exchanges and not topology.policies and not topology.users:
         raise documents[0].error("declares nothing", hint="Add `queues:` with at least one name")
     return topology
 
 
 def _objects(part: FilePart) -> Iterable[Where]:
     """What a file says that no second file may say again."""
-    for section in ("exchanges", "queues", "routes"):
+    for section in SECTIONS:
         for name in getattr(part, section):
             yield (section, name)
     for key in ("vhost", "default_queue", "delays"):
@@ -88,7 +110,7 @@ def _objects(part: FilePart) -> Iterable[Where]:
 
 
 def _twice(where: Where, second: Document, first: Document) -> TopologyError:
-    noun = {"queues": "the queue", "exchanges": "the exchange", "routes": "the route"}.get(str(where[0]), "the key")
+    noun = f"the {SECTIONS[str(where[0])]}" if where[0] in SECTIONS else "the key"
     hint = f"It is there already: {first.file}:{first.lines.get(where)}. Keep one of them"
     return second.error(f"{noun} `{where[-1]}` is declared twice", where, hint)
 
@@ -99,6 +121,12 @@ def _without_key(part: FilePart) -> Iterable[Where]:
             for index, binding in enumerate(owner.bindings):
                 if binding.routing_key is None:
                     yield (section, name, "bindings", index)
+
+
+def _policies(parts: Iterable[FilePart]) -> Iterable[Policy]:
+    for part in parts:
+        for name, policy in (*part.policies.items(), *part.operator_policies.items()):
+            yield policy.policy(name)
 
 
 def _routes(parts: Iterable[FilePart]) -> Iterable[Route]:

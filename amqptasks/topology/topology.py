@@ -8,13 +8,14 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Literal
 
-from amqptasks.entities import Arguments
+from amqptasks.entities import Arguments, Limit, Permission, Policy, TopicPermission, User, VirtualHost
 from amqptasks.errors import TopologyError
 from amqptasks.routing import QUEUES_EXCHANGE, Route
 from amqptasks.topology.delays import LONGEST
 
 ExchangeType = Literal["direct", "topic", "fanout", "headers"]
 QueueType = Literal["quorum", "classic", "stream"]
+Role = Literal["publisher", "worker", "declarer", "observer"]
 
 #: Deliveries after which the worker gives a message up. RabbitMQ's own default from 4.0 on.
 DELIVERY_LIMIT = 20
@@ -109,7 +110,7 @@ class QueueSettings:
 @dataclass(frozen=True)
 class Topology:
     """What the files said. `routes` are in the order of the file; `vhost` None means: the one of the address.
-    `longest_delay` is in seconds."""
+    `longest_delay` is in seconds. `roles` names what a user is there for, where the file leaves the rights to us."""
 
     queues: Mapping[str, QueueSettings]
     exchanges: Mapping[str, ExchangeSettings] = field(default_factory=dict)
@@ -117,6 +118,13 @@ class Topology:
     default_queue: str | None = None
     vhost: str | None = None
     longest_delay: float = LONGEST
+    virtual_host: VirtualHost | None = None
+    policies: tuple[Policy, ...] = ()
+    users: tuple[User, ...] = ()
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    permissions: tuple[Permission, ...] = ()
+    topic_permissions: tuple[TopicPermission, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
     @property
     def queue_names(self) -> tuple[str, ...]:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from amqptasks.capabilities import Capabilities
+from amqptasks.entities import Limit, Permission, Policy, TopicPermission, User, VirtualHost
 from amqptasks.errors import TopologyError
 from amqptasks.routing import Route
 from amqptasks.topology.delays import LONGEST
+from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping, load
 from amqptasks.topology.topology import DeadLetter, QueueRetry, Source, default
 
@@ -113,3 +116,56 @@ def test_a_queue_without_dead_letters_has_none():
     topology = from_mapping({"version": 1, "queues": {"a": {"dead_letter": False}, "log": {"type": "stream"}}})
     assert topology.queue("a").dead_letter is None
     assert topology.queue("log").dead_letter is None
+
+
+def test_policies_users_and_limits_become_objects_of_the_management_api():
+    topology = from_mapping(
+        {
+            "version": 1,
+            "vhost": {"name": "shop", "tags": ["eu"], "default_queue_type": "quorum", "limits": {"max_queues": 50}},
+            "policies": {
+                "bounded": {
+                    "pattern": "^emails",
+                    "apply_to": "queues",
+                    "priority": 3,
+                    "definition": {"max_length": 5, "message_ttl": "1.5s", "arguments": {"federation-upstream": "x"}},
+                }
+            },
+            "operator_policies": {"ceiling": {"pattern": ".*", "definition": {"max_length": 9}}},
+            "users": {
+                "api": {
+                    "password_from": "API_PASSWORD",
+                    "tags": ["monitoring", "ours"],
+                    "permissions": {"write": "^amqptasks"},
+                    "topic_permissions": {"tasks": {"write": "^email"}},
+                    "limits": {"max_connections": 0, "max_channels": 7},
+                },
+                "night": {"role": "worker"},
+            },
+        }
+    )
+    objects = expand(topology, Capabilities())
+    assert (topology.vhost, objects.vhost) == ("shop", VirtualHost(None, ("eu",), "quorum"))
+    assert objects.policies == (
+        Policy(
+            "bounded",
+            "^emails",
+            {"max-length": 5, "message-ttl": 1500, "federation-upstream": "x"},
+            "queues",
+            priority=3,
+        ),
+        Policy("ceiling", ".*", {"max-length": 9}, "queues", operator=True),
+    )
+    assert objects.users == (User("api", ("monitoring", "ours"), "API_PASSWORD"), User("night"))
+    assert objects.permissions == (Permission("api", write="^amqptasks"),)
+    assert objects.topic_permissions == (TopicPermission("api", "tasks", write="^email"),)
+    assert objects.limits == (
+        Limit("max-queues", 50),
+        Limit("max-connections", 0, "api"),
+        Limit("max-channels", 7, "api"),
+    )
+    assert topology.roles == {"night": "worker"}
+
+
+def test_a_virtual_host_of_which_only_the_name_is_given_is_left_as_it_is():
+    assert expand(from_mapping({"version": 1, "vhost": "shop", "queues": {"a": None}}), Capabilities()).vhost is None

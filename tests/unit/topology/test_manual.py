@@ -9,15 +9,14 @@ import pytest
 import yaml
 
 from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.model import (
-    BindingPart,
-    DeadLetterPart,
-    ExchangePart,
-    FilePart,
-    QueuePart,
-    RetryPart,
-    RoutePart,
-)
+from amqptasks.topology.model.exchange import BindingPart, ExchangePart
+from amqptasks.topology.model.file import FilePart
+from amqptasks.topology.model.policy import DefinitionPart, PolicyPart
+from amqptasks.topology.model.queue import DeadLetterPart, QueuePart
+from amqptasks.topology.model.retry import RetryPart
+from amqptasks.topology.model.route import RoutePart
+from amqptasks.topology.model.user import PermissionsPart, TopicPermissionPart, UserLimitsPart, UserPart
+from amqptasks.topology.model.vhost import VhostLimitsPart, VhostPart
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "topology.md").read_text(encoding="utf-8")
 
@@ -29,7 +28,23 @@ def test_an_example_loads(example: str):
 
 @pytest.mark.parametrize(
     "part",
-    [FilePart, ExchangePart, QueuePart, BindingPart, RetryPart, DeadLetterPart, RoutePart],
+    [
+        FilePart,
+        ExchangePart,
+        QueuePart,
+        BindingPart,
+        RetryPart,
+        DeadLetterPart,
+        RoutePart,
+        VhostPart,
+        VhostLimitsPart,
+        PolicyPart,
+        DefinitionPart,
+        UserPart,
+        UserLimitsPart,
+        PermissionsPart,
+        TopicPermissionPart,
+    ],
     ids=lambda part: part.__name__,
 )
 def test_every_key_is_in_the_manual(part: type[FilePart]):

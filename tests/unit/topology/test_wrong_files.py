@@ -538,6 +538,91 @@ WRONG: dict[str, tuple[str, int | None, str | None, str, str | None]] = {
         "$${",
     ),
     "an empty virtual host": (BASE + "vhost: ''\n", 6, "vhost", "something in it", None),
+    "a virtual host that is a number": (BASE + "vhost: 5\n", 6, "vhost", "must be a name", None),
+    "a password in the file": (
+        BASE + "users:\n  api:\n    password: hunter2\n",
+        8,
+        "users.api.password",
+        "does not belong into a file",
+        "password_from: SHOP_PASSWORD",
+    ),
+    "a password in place of a variable's name": (
+        BASE + "users:\n  api:\n    password_from: ${SECRET:-hunter-2}\n",
+        8,
+        "users.api.password_from",
+        "must be the name of an environment variable",
+        "SHOP_PASSWORD",
+    ),
+    "a misspelt tag": (
+        BASE + "users:\n  api: {tags: [administator]}\n",
+        7,
+        "users.api.tags[0]",
+        "`administator` is no tag",
+        "did you mean `administrator`?",
+    ),
+    "a permission that is no expression": (
+        BASE + "users:\n  api: {permissions: {write: 'a('}}\n",
+        7,
+        "users.api.permissions.write",
+        "is no regular expression",
+        "backslash",
+    ),
+    "a role and permissions": (
+        BASE + "users:\n  api: {role: worker, permissions: {write: a}}\n",
+        7,
+        "users.api.permissions",
+        "has a `role`",
+        "Keep one",
+    ),
+    "a policy without a pattern": (
+        BASE + "policies:\n  p: {definition: {max_length: 5}}\n",
+        7,
+        "policies.p",
+        "`pattern` is missing",
+        "Add `pattern:`",
+    ),
+    "a policy that sets nothing": (
+        BASE + "policies:\n  p: {pattern: a, definition: {}}\n",
+        7,
+        "policies.p.definition",
+        "sets nothing",
+        "max_length",
+    ),
+    "a policy's key in the broker's spelling": (
+        BASE + "policies:\n  p: {pattern: a, definition: {max-length: 5}}\n",
+        7,
+        "policies.p.definition.max-length",
+        "unknown key",
+        "did you mean `max_length`?",
+    ),
+    "a policy's argument with a key of its own": (
+        BASE + "policies:\n  p: {pattern: a, definition: {arguments: {max-length: 5}}}\n",
+        7,
+        "policies.p.definition.arguments.max-length",
+        "key of its own",
+        "`max_length`",
+    ),
+    "a policy for exchanges that bounds queues": (
+        BASE + "policies:\n  p: {pattern: a, apply_to: exchanges, definition: {max_length: 5}}\n",
+        7,
+        "policies.p.definition.max_length",
+        "exchanges have no such thing",
+        "apply_to: queues",
+    ),
+    "an operator's policy that sets a dead-letter exchange": (
+        BASE + "operator_policies:\n  p: {pattern: a, definition: {dead_letter_exchange: x}}\n",
+        7,
+        "operator_policies.p.definition.dead_letter_exchange",
+        "an operator policy cannot set it",
+        "policies:",
+    ),
+    "a policy for what is neither queue nor exchange": (
+        BASE + "policies:\n  p: {pattern: a, apply_to: quorum, definition: {max_length: 5}}\n",
+        7,
+        "policies.p.apply_to",
+        "must be one of all, exchanges, queues",
+        "did you mean",
+    ),
     "a merge of what is no mapping": ("version: 1\nqueues:\n  a:\n    <<: 5\n", 4, "queues.a", "`<<`", None),
 }
 
@@ -553,6 +638,7 @@ def test_a_wrong_file_is_refused_with_file_line_path_problem_and_hint(name: str,
     assert (error.file, error.line, error.path) == (str(file), line, path), str(error)
     assert problem in error.problem
     assert hint is None or hint in (error.hint or ""), error.hint
+    assert "hunter" not in str(error), "a password is shown"
     assert str(error).startswith(f"{file}:{line}: " if line else f"{file}: ")
 
 

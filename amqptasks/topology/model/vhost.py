@@ -1,0 +1,41 @@
+"""The virtual host that a file is for: its name, or more about it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from amqptasks.entities import Limit, VirtualHost
+from amqptasks.topology.model.part import Part, Wrong
+from amqptasks.topology.model.values import Bound, Text
+
+
+class VhostLimitsPart(Part):
+    max_connections: Bound | None = None
+    max_queues: Bound | None = None
+
+
+class VhostPart(Part):
+    name: Text | None = None
+    description: str | None = None
+    tags: list[Text] | None = None
+    default_queue_type: Literal["quorum", "classic", "stream"] | None = None
+    limits: VhostLimitsPart = VhostLimitsPart()
+
+    def virtual_host(self) -> VirtualHost | None:
+        """None where nothing is said but the name and limits: then it stays as it is."""
+        if self.description is None and self.tags is None and self.default_queue_type is None:
+            return None
+        return VirtualHost(self.description, tuple(self.tags or ()), self.default_queue_type)
+
+    def bounds(self) -> tuple[Limit, ...]:
+        named = {"max-connections": self.limits.max_connections, "max-queues": self.limits.max_queues}
+        return tuple(Limit(name, value) for name, value in named.items() if value is not None)
+
+
+def named(value: object) -> object:
+    """A name alone is short for `{name: ...}`."""
+    if value == "":
+        raise Wrong("must be text with something in it")
+    if value is not None and not isinstance(value, str | dict):
+        raise Wrong("must be a name, or a mapping with `name`")
+    return {"name": value} if isinstance(value, str) else value
