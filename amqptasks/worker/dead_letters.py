@@ -14,7 +14,6 @@ x-amqptasks-worker        which worker gave it up
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -66,7 +65,7 @@ def reason_headers(job: Job, outcome: Failure | Reject | Expired, worker: str) -
     ran = job.started > 0
     attempts = job.request.retries + (1 if ran else 0) if job.request is not None else 0
     return {
-        **_described(outcome),
+        **_described(job, outcome),
         "x-amqptasks-attempts": attempts,
         "x-amqptasks-queue": job.delivery.queue,
         "x-amqptasks-worker": worker,
@@ -81,35 +80,19 @@ def first_time(headers: Mapping[str, object], now: float) -> float:
     return float(noted) if isinstance(noted, int | float) else now
 
 
-def _described(outcome: Failure | Reject | Expired) -> Headers:
+def _described(job: Job, outcome: Failure | Reject | Expired) -> Headers:
     if isinstance(outcome, Reject):
         return {"x-amqptasks-reason": outcome.reason, "x-amqptasks-detail": _cut(outcome.detail, TEXT_SIZE)}
     if isinstance(outcome, Expired):
         return {"x-amqptasks-reason": "expired", "x-amqptasks-detail": _cut(outcome.detail, TEXT_SIZE)}
-    cause = outcome.cause
-    kind = type(cause)
-    text = exception_text(cause)
+    info = job.info(outcome.cause)
     return {
         "x-amqptasks-reason": "failed",
-        "x-amqptasks-detail": _cut(f"{kind.__qualname__}: {text}", TEXT_SIZE),
-        "x-amqptasks-exception": _cut(f"{kind.__module__}.{kind.__qualname__}", TEXT_SIZE),
-        "x-amqptasks-message": _cut(text, TEXT_SIZE),
-        "x-amqptasks-traceback": _cut_middle(traceback_text(cause), TRACEBACK_SIZE),
+        "x-amqptasks-detail": _cut(f"{info.type.__qualname__}: {info.message}", TEXT_SIZE),
+        "x-amqptasks-exception": _cut(info.name, TEXT_SIZE),
+        "x-amqptasks-message": _cut(info.message, TEXT_SIZE),
+        "x-amqptasks-traceback": _cut_middle(info.traceback, TRACEBACK_SIZE),
     }
-
-
-def exception_text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException as broken:  # it is the user's code, and may raise anything
-        return f"<its text raised {type(broken).__name__}>"
-
-
-def traceback_text(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except BaseException as broken:
-        return f"<formatting the traceback raised {type(broken).__name__}>"
 
 
 def _cut(value: object, size: int) -> object:

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from amqptasks import message
+from amqptasks.exception_info import exception_text
 from amqptasks.message import Malformed
 from amqptasks.retry import RetryPolicy
 from amqptasks.task import Task, current_request
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Delivery, Outgoing
-from amqptasks.worker.dead_letters import exception_text
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import (
     LOST,
@@ -148,8 +148,8 @@ class Steps:
 
     def _planned(self, job: Job, outcome: Outcome) -> Settlement:
         planned = settlement(job, outcome, self._worker)
-        if planned.onward is not None and planned.delay > 0:
-            planned.onward = self._delayed(planned.onward, planned.delay)
+        if planned.delay > 0:
+            planned.onward = tuple(self._delayed(outgoing, planned.delay) for outgoing in planned.onward)
         return planned
 
     def _classify(self, job: Job, error: BaseException) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from amqptasks.exception_info import ExceptionInfo
 from amqptasks.request import Request
 from amqptasks.retry import RetryPolicy
 from amqptasks.task import Task
@@ -21,9 +22,14 @@ DELIVERIES = "x-amqptasks-deliveries"
 class Job:
     """One delivery on its way. `queue` is where it came from, `policy` how its task is retried there, `planned` what
     is to be written because of `outcome`; each step fills in its part. `started` and `runtime` are in seconds, the
-    first on the monotonic clock and 0 for a task that never ran."""
+    first on the monotonic clock and 0 for a task that never ran. `acked` says that it was acknowledged before it ran
+    (`acks_late=False`), `settled` that nothing is to be written any more.
+
+    Once it is planned, settling needs `delivery`, `queue`, `planned`, `acked` and `settled` alone."""
 
     __slots__ = (
+        "_info",
+        "acked",
         "delivery",
         "outcome",
         "planned",
@@ -46,4 +52,17 @@ class Job:
         self.planned: Settlement | None = None
         self.started = 0.0
         self.runtime = 0.0
+        self.acked = False
         self.settled = False
+        self._info: ExceptionInfo | None = None
+
+    @property
+    def ours(self) -> bool:
+        """True while it is for us to say what becomes of it: the channel lives, or it was acknowledged before."""
+        return self.acked or self.delivery.lease.alive
+
+    def info(self, cause: BaseException) -> ExceptionInfo:
+        """What made it fail, described once for all who ask."""
+        if self._info is None or self._info.exception is not cause:
+            self._info = ExceptionInfo(cause)
+        return self._info

@@ -61,8 +61,8 @@ class ConsumedQueue:
 
     def forget_lost(self) -> None:
         """What a dead channel delivered is not ours any more."""
-        self.held = {job for job in self.held if job.delivery.lease.alive}
+        self.held = {job for job in self.held if job.ours}
         was_blocked = bool(self._blocking)
-        self._blocking = {job for job in self._blocking if job.delivery.lease.alive}
+        self._blocking = {job for job in self._blocking if job.ours}
         if was_blocked and not self._blocking and self.subscription is not None:
             self.subscription.resume()

@@ -1,17 +1,22 @@
-"""report: one log line for the end of a delivery, a sentence for people and fields for machines."""
+"""report: one log line for the end of a delivery, a sentence for people and fields for machines.
+
+It is described where the task ran, for an exception's text is the user's code, and logged where the job is settled.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import Literal
+from dataclasses import dataclass
 
-from amqptasks.worker.dead_letters import exception_text
+from amqptasks import message
+from amqptasks.exception_info import exception_text
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import (
     Expired,
     Failure,
     HandBack,
     Ignore,
+    Outcome,
     Postpone,
     Recount,
     Reject,
@@ -22,37 +27,64 @@ from amqptasks.worker.outcomes import (
 logger = logging.getLogger("amqptasks.task")
 
 
-def report(job: Job, end: Literal["settled", "lost"]) -> None:
-    """Log how the job ended. A traceback appears once: with the failure, not with each retry."""
-    level, sentence = _sentence(job) if end == "settled" else (logging.WARNING, "lost its lease, and will run again")
+@dataclass(slots=True)
+class Report:
+    """A line for the log, in plain values. `fields` become the record's; `traceback` follows the line."""
+
+    level: int
+    sentence: str
+    fields: dict[str, object]
+    traceback: str | None = None
+
+
+def describe(job: Job, outcome: Outcome) -> Report | None:
+    """The line for a job that ended so; None where nobody would read it. A traceback appears once: with the failure,
+    not with each retry, and not for an exception that the task `throws`."""
+    level, sentence = _sentence(job, outcome)
     if not logger.isEnabledFor(level):
-        return
-    request = job.request
-    outcome = job.outcome
-    name = request.task if request is not None else "?"
-    identity = request.id if request is not None else "?"
-    cause = outcome.cause if isinstance(outcome, Failure) else None
-    expected = job.task is not None and cause is not None and isinstance(cause, job.task.throws)
-    logger.log(
-        level,
-        "%s[%s] %s",
-        name,
-        identity,
-        sentence,
-        exc_info=cause if cause is not None and not expected else None,
-        extra={
-            "action": type(outcome).__name__.lower(),
-            "task_name": name,
-            "task_id": identity,
-            "queue": job.delivery.queue,
-            "attempt": request.retries + 1 if request is not None else 0,
-            "runtime": job.runtime,
-        },
+        return None
+    traceback = None
+    if isinstance(outcome, Failure) and not (job.task is not None and isinstance(outcome.cause, job.task.throws)):
+        traceback = job.info(outcome.cause).traceback
+    return _report(job, level, type(outcome).__name__, sentence, traceback)
+
+
+def handed_back(job: Job) -> Report | None:
+    """The line for a job that goes back because the worker stops."""
+    return describe(job, HandBack())
+
+
+def lost(job: Job) -> Report:
+    """The line for a job whose right to be settled ended with its channel."""
+    return _report(job, logging.WARNING, "Lost", "lost its lease, and will run again")
+
+
+def log(report: Report) -> None:
+    """Write the line. Raises what a log handler of the user's raises."""
+    record = logger.makeRecord(
+        logger.name, report.level, __file__, 0, report.sentence, (), None, "report", extra=report.fields
     )
+    record.exc_text = report.traceback
+    logger.handle(record)
 
 
-def _sentence(job: Job) -> tuple[int, str]:
-    match job.outcome:
+def _report(job: Job, level: int, action: str, sentence: str, traceback: str | None = None) -> Report:
+    request, properties = job.request, job.delivery.properties
+    name = request.task if request is not None else message.task_name(properties) or "?"
+    identity = request.id if request is not None else "?"
+    fields: dict[str, object] = {
+        "action": action.lower(),
+        "task_name": name,
+        "task_id": identity,
+        "queue": job.delivery.queue,
+        "attempt": request.retries + 1 if request is not None else 0,
+        "runtime": job.runtime,
+    }
+    return Report(level, f"{name}[{identity}] {sentence}", fields, traceback)
+
+
+def _sentence(job: Job, outcome: Outcome) -> tuple[int, str]:
+    match outcome:
         case Success():
             return logging.INFO, f"succeeded in {job.runtime:.3f} s"
         case Retry(delay, cause):

@@ -11,15 +11,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from amqptasks.errors import MessageTooLarge, PublishRejected, Unroutable
-from amqptasks.transport import Link
+from amqptasks.transport import Link, Outgoing
 from amqptasks.worker.dead_letters import without_foreign_headers
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import HAND_BACK, Recount
-from amqptasks.worker.report import report
-from amqptasks.worker.settlement import NACK, Settlement, Verdict
+from amqptasks.worker.report import Report, handed_back, log, lost
+from amqptasks.worker.settlement import Settlement
 
 if TYPE_CHECKING:
     from amqptasks.worker.queues import ConsumedQueue
@@ -32,6 +31,16 @@ PUBLISH_TIMEOUT = 30.0
 
 #: Seconds between two tries; doubled up to the second figure.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+#: The kind of settlement that sends a message round to be counted.
+RECOUNT = "Recount"
+
+#: Characters of a dead letter's detail; see `dead_letters` for the limit that it keeps.
+DETAIL_SIZE = 1024
+
+#: Tries to publish a task that follows on this one (a link, the next step of a chain) before this one becomes a dead
+#: letter instead: where it leads is the caller's choice, and a wrong one must not hold up a queue for ever.
+MOST_TRIES = 5
 
 #: Seconds after which an ack has left this process for certain: it takes one turn of the loop.
 WRITTEN_WITHIN = 0.02
@@ -65,46 +74,70 @@ class Settler:
         self._blocked.discard(publishing)
 
     def settle(self, job: Job, queue: ConsumedQueue) -> None:
-        """Everything that follows from the job's outcome."""
+        """Everything that was planned for the job."""
         if job.settled:  # handed back while it was still running
             return
         job.settled = True
-        assert job.outcome is not None
-        if not job.delivery.lease.alive:
-            _report(job, "lost")
+        if not job.ours:
             self.counts["Lost"] += 1
+            _report(lost(job))
             return
-        planned = job.planned or NACK  # without a plan it was handed back by its pool
-        if planned.onward is None and planned.answer is None:
-            self._finish(job, planned.verdict)
+        planned = job.planned
+        if planned is None:  # without a plan it was handed back by its pool
+            self._hand_back(job)
+        elif not planned.onward and planned.answer is None:
+            self.finish(job, planned)
         else:
             self.pending += 1
-            if isinstance(job.outcome, Recount):
+            if planned.kind == RECOUNT:
                 queue.recounting += 1
             _Publishing(self, self._link, job, queue, planned).start()
+
+    def ack_early(self, job: Job) -> None:
+        """The task of this job is about to run, and wants to be acknowledged before (`acks_late=False`)."""
+        if not job.settled and not job.acked and job.delivery.lease.alive:
+            job.acked = True
+            job.delivery.lease.ack(job.delivery.tag)
 
     def hand_back(self, job: Job) -> None:
         """The worker stops; whatever the job is doing, the message is somebody else's from now on."""
         if not job.settled:
             job.settled = True
-            job.outcome = HAND_BACK
-            self._finish(job, "nack")
+            self._hand_back(job)
 
-    def _finish(self, job: Job, verdict: Verdict) -> None:
+    def _hand_back(self, job: Job) -> None:
+        self.finish(job, Settlement("nack", kind="HandBack", report=handed_back(job)))
+
+    def finish(self, job: Job, planned: Settlement) -> None:
+        """All that had to be safe is safe: the verdict."""
         lease, tag = job.delivery.lease, job.delivery.tag
-        if verdict == "ack":
-            lease.ack(tag)
-        elif verdict == "nack":
-            lease.nack(tag)
-        self.counts[type(job.outcome).__name__] += 1
-        _report(job, "settled")
+        if not job.acked:
+            if planned.verdict == "ack":
+                lease.ack(tag)
+            elif planned.verdict == "nack":
+                lease.nack(tag)
+            elif planned.verdict == "reject":
+                lease.reject(tag)
+        self.counts[planned.kind] += 1
+        _report(planned.report)
 
-    def published(self, job: Job, queue: ConsumedQueue, verdict: Verdict) -> None:
+    def published(self, job: Job, queue: ConsumedQueue, planned: Settlement) -> None:
         """All that the settlement needed is confirmed (or the lease ended, and nothing can be settled any more)."""
         self.pending -= 1
-        self._finish(job, verdict)
-        if isinstance(job.outcome, Recount):
+        self.finish(job, planned)
+        if planned.kind == RECOUNT:
             self._link.call_later(WRITTEN_WITHIN, queue.recounted)
+
+
+class _Onward:
+    """One message that must be on the broker, and how often that was tried."""
+
+    __slots__ = ("message", "pause", "tries")
+
+    def __init__(self, message: Outgoing) -> None:
+        self.message = message
+        self.pause = FIRST_PAUSE
+        self.tries = 0
 
 
 class _Publishing:
@@ -116,38 +149,51 @@ class _Publishing:
         self._job = job
         self._queue = queue
         self._planned = planned
-        self._missing = 0
-        self._pause = FIRST_PAUSE
+        self._onward = [_Onward(message) for message in planned.onward]
+        self._answered = planned.answer is None
         self._blocked = False
-        self._ended = False
+        self._settled = False
 
     def start(self) -> None:
-        onward, answer = self._planned.onward, self._planned.answer
-        self._missing = (onward is not None) + (answer is not None)
-        if onward is not None:
-            self._link.publish(onward, self._on_onward, PUBLISH_TIMEOUT)
+        answer = self._planned.answer
+        for onward in list(self._onward):
+            self._publish(onward)
         if answer is not None:
             self._link.publish(answer, self._on_answer, PUBLISH_TIMEOUT)
 
-    def _on_onward(self, error: BaseException | None) -> None:
-        if error is None:
-            self._end()
-        else:
-            self._again(error)
-
     def give_up(self) -> None:
         """The message goes back to its queue instead."""
-        if not self._ended:
-            self._planned.verdict = "nack"
-            self._job.outcome = HAND_BACK
-            self._end()
+        if self._onward:
+            self._planned = Settlement("nack", kind="HandBack", report=handed_back(self._job))
+            self._abandon()
+
+    def _publish(self, onward: _Onward) -> None:
+        if onward not in self._onward:  # given up, while it waited
+            return
+        if not self._job.ours:  # somebody else has the message by now
+            self._abandon()
+            return
+        onward.tries += 1
+        self._link.publish(onward.message, lambda error: self._on_onward(onward, error), PUBLISH_TIMEOUT)
+
+    def _on_onward(self, onward: _Onward, error: BaseException | None) -> None:
+        if onward not in self._onward:
+            return
+        if error is None:
+            self._onward.remove(onward)
+            if not self._onward:
+                self._end()
+        else:
+            self._again(onward, error)
+
+    def _abandon(self) -> None:
+        self._onward.clear()
+        self._end()
 
     def _end(self) -> None:
-        if self._ended:  # given up, while it was tried once more
-            return
-        self._ended = True
         self._settler.unblocked(self)
         if self._blocked:
+            self._blocked = False
             self._queue.unblock(self._job)
         self._done()
 
@@ -156,21 +202,24 @@ class _Publishing:
             logger.warning(
                 "the reply of task %s could not be sent: %s", _id(self._job), error, extra={"action": "reply_failed"}
             )
+        self._answered = True
         self._done()
 
     def _done(self) -> None:
-        self._missing -= 1
-        if self._missing == 0:
-            self._settler.published(self._job, self._queue, self._planned.verdict)
+        if self._answered and not self._onward and not self._settled:
+            self._settled = True
+            self._settler.published(self._job, self._queue, self._planned)
 
-    def _again(self, error: BaseException) -> None:
-        onward = self._planned.onward
-        assert onward is not None
+    def _again(self, onward: _Onward, error: BaseException) -> None:
+        otherwise = self._planned.otherwise
+        if otherwise is not None and (_is_lasting(error) or onward.tries >= MOST_TRIES):
+            self._turn_to(otherwise, error)
+            return
         if isinstance(error, MessageTooLarge) or (isinstance(error, PublishRejected) and _is_about_the_bytes(error)):
             # These very bytes will never be taken; the message must not block its queue for ever.
-            self._planned.onward = onward = without_foreign_headers(onward)
-        if not self._job.delivery.lease.alive:
-            self._end()
+            onward.message = without_foreign_headers(onward.message)
+        if not self._job.ours:
+            self._abandon()
             return
         if not self._settler.blocked(self, error):
             self.give_up()
@@ -178,22 +227,32 @@ class _Publishing:
         if not self._blocked:
             self._blocked = True
             self._queue.block(self._job, error)
-        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
-        self._link.call_later(pause, self._publish_again)
+        pause, onward.pause = onward.pause, min(onward.pause * 2, LONGEST_PAUSE)
+        self._link.call_later(pause, lambda: self._publish(onward))
 
-    def _publish_again(self) -> None:
-        if not self._job.delivery.lease.alive:  # somebody else has the message by now
-            self._end()
-        elif not self._ended:
-            assert self._planned.onward is not None
-            self._link.publish(self._planned.onward, self._on_onward, PUBLISH_TIMEOUT)
+    def _turn_to(self, letter: Outgoing, error: BaseException) -> None:
+        """A task that should follow cannot be published: this one becomes a dead letter that says so."""
+        detail = f"it ran, but a task that follows on it could not be published: {error}"
+        logger.error("task %s: %s", _id(self._job), detail, extra={"action": "follower_failed"})
+        letter.properties.headers = {**(letter.properties.headers or {}), "x-amqptasks-detail": detail[:DETAIL_SIZE]}
+        self._planned.otherwise = None
+        onward = _Onward(letter)
+        self._onward = [onward]
+        self._publish(onward)
 
 
-def _report(job: Job, end: Literal["settled", "lost"]) -> None:
+def _report(report: Report | None) -> None:
+    if report is None:
+        return
     try:
-        report(job, end)
+        log(report)
     except Exception:  # a log handler or filter of the user's; the job is settled all the same
         logger.exception("the end of a task could not be reported")
+
+
+def _is_lasting(error: BaseException) -> bool:
+    """True for what trying again does not mend."""
+    return isinstance(error, Unroutable | PublishRejected | MessageTooLarge)
 
 
 def _is_about_the_bytes(error: PublishRejected) -> bool:

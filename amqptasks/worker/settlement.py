@@ -14,7 +14,7 @@ from amqptasks.results import reply
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.transport import PERSISTENT, Outgoing, Properties
-from amqptasks.worker.dead_letters import FIRST_TIME, dead_letter, first_time, traceback_text
+from amqptasks.worker.dead_letters import FIRST_TIME, dead_letter, first_time
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import (
     Expired,
@@ -29,50 +29,62 @@ from amqptasks.worker.outcomes import (
     Retry,
     Success,
 )
+from amqptasks.worker.report import Report, describe
 
-Verdict = Literal["ack", "nack", "nothing"]
+#: `reject` is "back to its queue, and count it as failed", `nack` is "back to its queue, not its fault".
+Verdict = Literal["ack", "nack", "reject", "nothing"]
 
 
 @dataclass(slots=True)
 class Settlement:
-    """`onward` must be confirmed before the verdict; after `delay` seconds in the ladder, where that is set. `answer`
-    is the caller's reply: confirmed too, but a caller that is gone does not hold the task."""
+    """What is to be written, in plain values that may come from another process.
+
+    `onward` must all be confirmed before the verdict, after `delay` seconds in the ladder, where that is set. Where one
+    of them can never be, `otherwise` takes their place (None: they are tried until they can). `answer` is the caller's
+    reply: confirmed too, but a caller that is gone does not hold the task. `kind` is the outcome's name, `report` the
+    line for the log.
+    """
 
     verdict: Verdict
-    onward: Outgoing | None = None
+    onward: tuple[Outgoing, ...] = ()
     delay: float = 0.0
     answer: Outgoing | None = None
-
-
-ACK = Settlement("ack")
-NACK = Settlement("nack")
-NOTHING = Settlement("nothing")
+    otherwise: Outgoing | None = None
+    kind: str = ""
+    report: Report | None = None
 
 
 def settlement(job: Job, outcome: Outcome, worker: str) -> Settlement:
     """The settlement of `job`. Raises `ConfigurationError` where a retry's new arguments cannot be sent."""
+    planned = _meaning(job, outcome, worker)
+    planned.kind = type(outcome).__name__
+    planned.report = describe(job, outcome)
+    return planned
+
+
+def _meaning(job: Job, outcome: Outcome, worker: str) -> Settlement:
     match outcome:
         case Success(value):
             answer = _answer(job)
             if answer is None:
-                return ACK
+                return Settlement("ack")
             answer.body = reply.success(_task_id(job), value)
             return Settlement("ack", answer=answer)
         case Retry():
-            return Settlement("ack", onward=_again(job, outcome), delay=outcome.delay)
+            return Settlement("ack", onward=(_again(job, outcome),), delay=outcome.delay)
         case Failure() | Reject() | Expired():
-            letter = dead_letter(job, outcome, worker) if job.queue.dead_letter is not None else None
-            return Settlement("ack", onward=letter, answer=_bad_news(job, outcome))
+            letters = (dead_letter(job, outcome, worker),) if job.queue.dead_letter is not None else ()
+            return Settlement("ack", onward=letters, answer=_bad_news(job, outcome))
         case Ignore():
-            return ACK
+            return Settlement("ack")
         case Postpone(delay):
-            return Settlement("ack", onward=_same(job), delay=delay)
+            return Settlement("ack", onward=(_same(job),), delay=delay)
         case Recount(deliveries):
-            return Settlement("ack", onward=_same(job, {DELIVERIES: deliveries}))
+            return Settlement("ack", onward=(_same(job, {DELIVERIES: deliveries}),))
         case HandBack():
-            return NACK
+            return Settlement("nack")
         case Lost():
-            return NOTHING
+            return Settlement("nothing")
 
 
 def _same(job: Job, more: dict[str, object] | None = None) -> Outgoing:
@@ -111,7 +123,7 @@ def _bad_news(job: Job, outcome: Failure | Reject | Expired) -> Outgoing | None:
         return None
     match outcome:
         case Failure(cause):
-            answer.body = reply.failure(_task_id(job), cause, traceback_text(cause))
+            answer.body = reply.failure(_task_id(job), cause, job.info(cause).traceback)
         case Reject(reason, detail):
             answer.body = reply.failure(_task_id(job), TaskRejected(f"{reason}: {detail}"), None)
         case Expired(detail):

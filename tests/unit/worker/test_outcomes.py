@@ -152,9 +152,9 @@ def test_an_outcome_means(
     if not dead_letters and target == "emails.dead":
         target = None
     if target is None:
-        assert planned.onward is None
+        assert planned.onward == ()
     else:
-        sent = planned.onward
+        (sent,) = planned.onward
         assert sent is not None
         assert (sent.exchange, sent.routing_key, sent.mandatory) == ("amqptasks.queues", target, True)
         assert sent.body == came.body
@@ -201,7 +201,7 @@ def test_a_retry_counts_one_more_and_keeps_the_first_time(retries: int, first_ti
     if first_time is not None:
         headers["x-amqptasks-first-time"] = first_time
     before = datetime.now(UTC).timestamp()
-    sent = settlement(job(delivery(headers=headers)), Retry(10.0, BOOM), WORKER).onward
+    (sent,) = settlement(job(delivery(headers=headers)), Retry(10.0, BOOM), WORKER).onward
     assert sent is not None
     found = sent.properties.headers or {}
     assert found["retries"] == retries + 1
@@ -212,12 +212,12 @@ def test_a_retry_counts_one_more_and_keeps_the_first_time(retries: int, first_ti
 
 def test_a_retry_with_other_arguments_has_another_body_and_the_rest_as_it_came() -> None:
     came = delivery("shop.work", 1, 2, headers={"tenant": "acme"})
-    sent = settlement(job(came), Retry(1.0, None, (9,), {"key": "x"}), WORKER).onward
+    (sent,) = settlement(job(came), Retry(1.0, None, (9,), {"key": "x"}), WORKER).onward
     assert sent is not None
     again = message.decode(sent.properties, sent.body)
     assert isinstance(again, Request)
     assert (again.args, again.kwargs, again.id, again.headers["tenant"]) == ((9,), {"key": "x"}, "id-1", "acme")
-    kept = settlement(job(came), Retry(1.0, None, None, {"key": "x"}), WORKER).onward
+    (kept,) = settlement(job(came), Retry(1.0, None, None, {"key": "x"}), WORKER).onward
     assert kept is not None
     half = message.decode(kept.properties, kept.body)
     assert isinstance(half, Request)
@@ -231,7 +231,7 @@ def test_a_retry_whose_arguments_cannot_be_sent_raises() -> None:
 
 def test_a_recount_changes_our_count_and_nothing_else() -> None:
     came = delivery("shop.work", 1, headers={"retries": 1, "tenant": "acme"})
-    sent = settlement(job(came), Recount(4), WORKER).onward
+    (sent,) = settlement(job(came), Recount(4), WORKER).onward
     assert sent is not None
     assert sent.properties.headers == {**(came.properties.headers or {}), "x-amqptasks-deliveries": 4}
 

@@ -10,12 +10,12 @@ import pytest
 
 from amqptasks.errors import MessageTooLarge, Nacked, PublishRejected, Unroutable
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Outgoing
+from amqptasks.transport import Outgoing, Properties
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import HAND_BACK, Failure, Success
+from amqptasks.worker.outcomes import Failure, Success
 from amqptasks.worker.queues import ConsumedQueue
-from amqptasks.worker.settle import Settler
-from amqptasks.worker.settlement import settlement
+from amqptasks.worker.settle import MOST_TRIES, Settler
+from amqptasks.worker.settlement import Settlement, settlement
 from tests.unit.worker.jobs import WORKER, Lease, delivery, job
 
 FULL = Nacked("it is full")
@@ -190,7 +190,8 @@ def test_a_stop_gives_back_what_cannot_be_moved_on(scene: Scene) -> None:
     scene.link.answer(FULL)
     scene.settler.stop()
     assert lease.settled == [("nack", 1)]
-    assert blocked.outcome is HAND_BACK
+    assert blocked.settled
+    assert scene.settler.counts == {"HandBack": 1}
     assert under_way.settled == [], "it may still succeed"
     scene.link.answer(FULL)
     assert under_way.settled == [("nack", 1)]
@@ -214,3 +215,58 @@ def test_a_job_that_lost_its_lease_publishes_nothing(scene: Scene) -> None:
     scene.settler.settle(made, scene.queue)
     assert not scene.link.published
     assert scene.settler.counts == {"Lost": 1}
+
+
+def follow(scene: Scene, *targets: str, letter: bool = True) -> tuple[Job, Lease]:
+    """A job that ended well, and whose followers go to `targets`."""
+    made = job(delivery())
+    made.planned = Settlement(
+        "ack",
+        tuple(Outgoing("tasks", target, b"[]", Properties()) for target in targets),
+        otherwise=Outgoing("amqptasks.queues", "emails.dead", b"[]", Properties()) if letter else None,
+        kind="Success",
+    )
+    scene.settler.settle(made, scene.queue)
+    lease = made.delivery.lease
+    assert isinstance(lease, Lease)
+    return made, lease
+
+
+def test_all_that_follows_is_confirmed_before_the_ack(scene: Scene) -> None:
+    _, lease = follow(scene, "first", "second")
+    assert [scene.link.answer(None).routing_key] == ["first"]
+    assert lease.settled == []
+    assert scene.link.answer(None).routing_key == "second"
+    assert lease.settled == [("ack", 1)]
+
+
+def test_a_follower_that_leads_nowhere_makes_its_task_a_dead_letter_and_holds_up_nothing(scene: Scene) -> None:
+    _, lease = follow(scene, "nowhere")
+    scene.link.answer(Unroutable("no queue took it"))
+    assert scene.subscription.calls == []
+    assert lease.settled == []
+    letter = scene.link.answer(None)
+    assert letter.routing_key == "emails.dead"
+    assert "no queue took it" in str((letter.properties.headers or {})["x-amqptasks-detail"])
+    assert lease.settled == [("ack", 1)]
+
+
+def test_a_follower_whose_queue_stays_full_is_not_tried_for_ever(scene: Scene) -> None:
+    _, lease = follow(scene, "full")
+    for _ in range(MOST_TRIES):
+        assert scene.link.answer(FULL).routing_key == "full"
+        scene.link.wait(30)
+    assert scene.link.answer(None).routing_key == "emails.dead"
+    assert lease.settled == [("ack", 1)]
+    assert scene.subscription.calls == ["pause", "resume"]
+
+
+def test_what_was_acked_before_it_ran_is_not_acked_again_and_still_publishes(scene: Scene) -> None:
+    made = job(delivery())
+    scene.settler.ack_early(made)
+    made.planned = settlement(made, Failure(ValueError("boom")), WORKER)
+    made.delivery.lease.alive = False  # type: ignore[misc]
+    scene.settler.settle(made, scene.queue)
+    assert scene.link.answer(None).routing_key == "emails.dead"
+    assert isinstance(made.delivery.lease, Lease)
+    assert made.delivery.lease.settled == [("ack", 1)]
