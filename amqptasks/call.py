@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from amqptasks import message
 from amqptasks.errors import ConfigurationError, PartlyPublished, PublishRejected, Unroutable
 from amqptasks.moments import aware
 from amqptasks.options import CallOptions, TaskOptions, check
@@ -62,7 +63,7 @@ def make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
         priority=merged.get("priority"),
     )
     request.priority = destination.priority
-    body, properties = app.codec.encode(request, merged.get("serializer"), merged.get("compression"))
+    body, properties = message.encode(request)
     outgoing = Outgoing(destination.exchange, destination.routing_key, body, properties)
     if delay > 0:
         outgoing = app.into_ladder(outgoing, delay)

@@ -10,11 +10,11 @@ import click
 
 from amqptasks import dial
 from amqptasks.cli.failures import FAILED
+from amqptasks.cli.management import find, management_option
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from amqptasks.amqp.management import Management
     from amqptasks.doctor.examination import Examination
 
 HELP = """\b
@@ -33,10 +33,10 @@ Exit status: 0 all is well, 1 something is wrong, 3 no broker, or it lets us not
 
 
 @click.command(epilog=HELP)
-@click.option("--management", metavar="URL", help="The management API.  [default: the broker's host, port 15672]")
+@management_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @pass_target
-def command(target: Target, management: str | None, as_json: bool) -> None:
+def command(target: Target, management_url: str | None, as_json: bool) -> None:
     """Say what the broker can do, what is wrong, and how to mend it."""
     from amqptasks.brokers.running import shown
     from amqptasks.doctor.examination import examine
@@ -49,32 +49,13 @@ def command(target: Target, management: str | None, as_json: bool) -> None:
         urls = dial.within(urls, app.topology.vhost)
     session = dial.session(urls, app.tls if app is not None else None)
     try:
-        found = examine(session, app.topology if app is not None else None, _management(management, urls[0]))
+        found = examine(session, app.topology if app is not None else None, find(management_url, urls[0]))
     finally:
         session.close()
     where = ", ".join(map(shown, urls))
     click.echo(_json(found, where) if as_json else _words(found, where))
     if found.wrong:
         raise click.exceptions.Exit(FAILED)
-
-
-def _management(named: str | None, url: str) -> Management | None:
-    from amqptasks.amqp.management import Management
-    from amqptasks.brokers import probe, search
-
-    if named is None:
-        ours = search.current()
-        base = ours.management_url if ours is not None and _same_server(ours.url, url) else probe.management_url(url)
-    else:
-        base = named
-    return None if base is None else Management(base, url)
-
-
-def _same_server(one: str, other: str) -> bool:
-    from amqptasks.amqp.address import parameters
-
-    first, second = parameters(one), parameters(other)
-    return (first.host, first.port) == (second.host, second.port)
 
 
 def _json(found: Examination, where: str) -> str:

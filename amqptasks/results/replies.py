@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import KeyedRef
 
 from amqptasks.errors import ReplyLost
-from amqptasks.payload import JSON_ONLY, Reader
 from amqptasks.results.reply import parse
 from amqptasks.results.result import AsyncResult
 
@@ -19,11 +18,10 @@ class Replies:
     """Results are held weakly: a reply that nobody waits for any more is dropped unread.
 
     Thread-safe: any thread registers, the link's thread replies. `link_thread` is that thread's identity, once known;
-    `get()` refuses to wait there. `reader` knows the content types that a reply may have.
+    `get()` refuses to wait there.
     """
 
-    def __init__(self, reader: Reader = JSON_ONLY) -> None:
-        self._reader = reader
+    def __init__(self) -> None:
         self._pending: dict[str, KeyedRef[str, AsyncResult[Any]]] = {}
         self.link_thread: int | None = None
 
@@ -54,7 +52,7 @@ class Replies:
         result = reference() if reference else None
         if result is None:
             return
-        outcome = parse(delivery.body, delivery.properties, self._reader)
+        outcome = parse(delivery.body)
         if outcome.final:
             self.forget(result.id)
         result.resolve(outcome)

@@ -22,6 +22,18 @@ def seconds(text: str) -> float | None:
     return round(sum(float(number) * UNITS[unit] for number, unit in _PART.findall(text)), 3)
 
 
+def written(duration: float) -> str:
+    """As people write it, with the two largest units that it has: `5s`, `1h 30m`, `397d 12h`; `0s` for nothing."""
+    left = round(duration * 1000)
+    parts: list[str] = []
+    for unit in ("d", "h", "m", "s", "ms"):
+        length = round(UNITS[unit] * 1000)
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"
+
+
 def fraction(text: str) -> float | None:
     """0.1 for `10%`; None for text that is no percentage."""
     found = _PERCENTAGE.fullmatch(text.strip())

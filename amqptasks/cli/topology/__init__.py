@@ -7,7 +7,9 @@ import click
 from amqptasks.cli.lazy import LazyGroup
 
 #: Name and one line for each command. `amqptasks.cli.topology.NAME` exports it as `command`.
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "graph": "Draw a topology: where tasks go, how they wait, and where they end.",
+}
 
 
 class TopologyCommands(LazyGroup):

@@ -1,0 +1,53 @@
+"""`amqptasks topology`: commands that need no broker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from amqptasks.cli import main
+from amqptasks.cli.topology import COMMANDS
+from tests.harness.worker_process import REPOSITORY
+
+SHOP = str(REPOSITORY / "topology" / "shop.yaml")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["topology", *arguments], catch_exceptions=False)
+
+
+def test_every_command_of_the_group_is_there_with_examples() -> None:
+    assert set(COMMANDS) <= {line.split()[0] for line in run("--help").output.splitlines() if line.strip()}
+    for name in COMMANDS:
+        assert "amqptasks topology" in run(name, "--help").output, name
+
+
+@pytest.mark.parametrize(
+    ("form", "beginning"),
+    [("mermaid", "flowchart LR"), ("dot", "digraph"), ("svg", "<svg"), ("html", "<!doctype html>"), ("json", "{")],
+)
+def test_a_graph_is_drawn_in_each_format(form: str, beginning: str) -> None:
+    done = run("graph", SHOP, "--format", form)
+    assert done.exit_code == 0
+    assert done.stdout.startswith(beginning)
+    assert "emails.dead" in done.stdout
+
+
+def test_the_ending_of_the_output_says_the_format(tmp_path: Path) -> None:
+    file = tmp_path / "shop.json"
+    assert run("graph", SHOP, "-o", str(file)).exit_code == 0
+    assert "queue:emails" in {node["id"] for node in json.loads(file.read_text())["nodes"]}
+    assert run("graph", SHOP, "-o", str(tmp_path / "shop.png")).exit_code == 2
+
+
+def test_a_graph_without_a_file_or_an_app_is_a_usage_error() -> None:
+    assert run("graph").exit_code == 2
+
+
+def test_a_folder_that_is_not_there_is_one_line() -> None:
+    done = run("graph", SHOP, "-o", "/nowhere/at/all.svg")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "/nowhere/at/all.svg cannot be written" in done.stderr
