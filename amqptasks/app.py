@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from amqptasks import call, dial
+from amqptasks.codec import Codec
+from amqptasks.compression import MIN_SIZE
 from amqptasks.errors import (
     ConfigurationError,
     PublishRejected,
@@ -21,6 +23,7 @@ from amqptasks.errors import (
 from amqptasks.options import CallOptions, TaskOptions, UnboundTaskOptions, check
 from amqptasks.publisher import Publisher
 from amqptasks.routing import Router
+from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task
 from amqptasks.topology import delays
 from amqptasks.transport import Link, Outgoing, Session
@@ -50,6 +53,11 @@ class App:
     `topology` names one or more YAML files; without it, one queue `default` is declared. `ignore_result` True asks
     for no replies unless a task or call says otherwise. `publish_timeout` is in seconds. `tls` is the context for
     `amqps://`. `include` names modules with tasks, imported by a worker when it starts.
+
+    Messages: `serializer` and `compression` are those of calls that name none (`compression_min_size`: bytes below
+    which a body stays as it is), `accept_content` the serializers that this app reads, `result_serializer` how its
+    workers reply (None: as they were asked). `largest_body` bytes may come out of a compressed body. `signing` has the
+    keys that sign and verify: a `Signing`, or secrets by name.
     """
 
     def __init__(
@@ -62,6 +70,13 @@ class App:
         publish_timeout: float = PUBLISH_TIMEOUT,
         tls: ssl.SSLContext | None = None,
         include: Sequence[str] = (),
+        serializer: str = "json",
+        accept_content: Sequence[str] = ("json",),
+        result_serializer: str | None = None,
+        compression: str | None = None,
+        compression_min_size: int = MIN_SIZE,
+        largest_body: int | None = None,
+        signing: Signing | Keys | None = None,
     ) -> None:
         self.name = name
         self.broker = dial.addresses(broker)
@@ -70,6 +85,15 @@ class App:
         self.publish_timeout = publish_timeout
         self.tls = tls
         self.include = tuple(include)
+        self.codec = Codec(
+            serializer=serializer,
+            accept_content=accept_content,
+            result_serializer=result_serializer,
+            compression=compression,
+            compression_min_size=compression_min_size,
+            largest_body=largest_body,
+            signing=signing,
+        )
         self._files: tuple[str, ...] = ()
         self._more_queues: tuple[str, ...] = ()
         if topology is not None:
@@ -202,7 +226,7 @@ class App:
 
         if self._link is not None:
             self._earlier_links.append(self._link)
-        self._replies = replies = Replies()
+        self._replies = replies = Replies(self.codec.reader)
         self._publisher = Publisher(link)
         self._link = link
         link.receive_replies(replies.reply, replies.lost)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import message
 from amqptasks.errors import ConfigurationError, PartlyPublished, PublishRejected, Unroutable
 from amqptasks.moments import aware
 from amqptasks.options import CallOptions, TaskOptions, check
@@ -63,7 +62,7 @@ def make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
         priority=merged.get("priority"),
     )
     request.priority = destination.priority
-    body, properties = message.encode(request)
+    body, properties = app.codec.encode(request, merged.get("serializer"), merged.get("compression"))
     outgoing = Outgoing(destination.exchange, destination.routing_key, body, properties)
     if delay > 0:
         outgoing = app.into_ladder(outgoing, delay)

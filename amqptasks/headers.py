@@ -15,7 +15,22 @@ from amqptasks.transport import Headers
 #: The id becomes the correlation id of a reply, and AMQP limits that to 255 bytes (a short string).
 _LONGEST_ID = 255
 
-Reason = Literal["protocol", "header", "content-type", "content-encoding", "compression", "json", "body"]
+#: Header with the signature of a message; see `signing`.
+SIGNATURE = "x-amqptasks-signature"
+
+#: The kinds of mistakes. `undecodable` is what `json` is for other content types; the last two are of `signing`.
+Reason = Literal[
+    "protocol",
+    "header",
+    "content-type",
+    "content-encoding",
+    "compression",
+    "json",
+    "undecodable",
+    "body",
+    "unsigned",
+    "bad-signature",
+]
 
 
 class Wrong(Exception):
@@ -120,7 +135,8 @@ _READERS: dict[str, Callable[[str, object, dict[str, Any]], None]] = {
 }
 
 #: `compression` is undone by now, `lang` says nothing to us: sent on with a re-encoded body, both would be wrong.
-_DROPPED = frozenset({"compression", "lang"})
+#: A signature is checked by now, and holds for no other message.
+_DROPPED = frozenset({"compression", "lang", SIGNATURE})
 
 #: Names that a user's own headers cannot have: a worker would take them for the protocol's.
 RESERVED = _READERS.keys() | _DROPPED

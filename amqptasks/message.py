@@ -1,32 +1,34 @@
 """Task messages: Celery's message protocol 2, both ways. https://docs.celeryq.dev/en/stable/internals/protocol.html
 
-Headers say which task to run and how, the body is `[args, kwargs, {callbacks, errbacks, chain, chord}]` in JSON.
+Headers say which task to run and how, the body is `[args, kwargs, {callbacks, errbacks, chain, chord}]`. JSON, plain
+and unsigned, is what this file does by itself; an app's own choice of the rest is its `Codec`.
 We send the headers `task` and `id` and those that differ from their default: each costs time and space on every hop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amqptasks import compression, headers, serializer
+from amqptasks import headers
 from amqptasks.errors import ConfigurationError
-from amqptasks.headers import Reason, Wrong, short
+from amqptasks.headers import Reason, Wrong
+from amqptasks.payload import JSON_ONLY, Reader
 from amqptasks.request import Request
+from amqptasks.serializers import Serializer, json
 from amqptasks.transport import Headers, Properties
 
-CONTENT_TYPE = "application/json"
-CONTENT_ENCODING = "utf-8"
+CONTENT_TYPE = json.SERIALIZER.content_type
+CONTENT_ENCODING = json.SERIALIZER.content_encoding
 
-#: A message without a content type was published by hand: JSON is what our documentation tells to send.
-_JSON_TYPES = frozenset({CONTENT_TYPE, "application/x-json", "text/json", None, ""})
-
-#: What kombu names its text encodings; all of them are UTF-8 or a part of it.
-_UTF8_NAMES = frozenset({"utf-8", "utf8", "ascii", "us-ascii", "binary", None, ""})
-
-#: A plain body ends so; comparing saves encoding it (and Celery wants all four keys).
+#: The third part of a plain body (Celery wants all four keys), and how such a body ends: written once, not each time.
 _EMPTY_WORKFLOW = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_PLAIN_END = b"," + json.encode(_EMPTY_WORKFLOW) + b"]"
+
+
+#: JSON, MessagePack and YAML give lists, a pickle may give tuples.
+_LISTS = (list, tuple)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +40,29 @@ class Malformed:
 
 
 def encode(request: Request) -> tuple[bytes, Properties]:
-    """Body and properties to publish. Raises `ConfigurationError` naming the argument that JSON cannot carry."""
+    """Body, in JSON, and properties to publish. Raises `ConfigurationError` naming the argument that JSON cannot
+    carry."""
     return encode_body(request), encode_properties(request)
 
 
-def encode_body(request: Request) -> bytes:
+def encode_body(request: Request, serializer: Serializer = json.SERIALIZER) -> bytes:
     """The body alone; see `encode`."""
-    workflow: dict[str, Any] = _EMPTY_WORKFLOW
-    unknown: Collection[Any] = [*request.args, *request.kwargs.values()] if request.kwargs else request.args
-    if request.callbacks or request.errbacks or request.chain or request.chord:
-        workflow = {
-            "callbacks": request.callbacks,
-            "errbacks": request.errbacks,
-            "chain": request.chain,
-            "chord": request.chord,
-        }
-        unknown = [*unknown, workflow]
+    plain = not (request.callbacks or request.errbacks or request.chain or request.chord)
     try:
-        return serializer.encode((request.args, request.kwargs, workflow), unknown)
+        if plain and serializer is json.SERIALIZER:
+            return json.encode((request.args, request.kwargs))[:-1] + _PLAIN_END
+        return serializer.encode((request.args, request.kwargs, _EMPTY_WORKFLOW if plain else _workflow(request)))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(_unsendable(request, error)) from error
+        raise ConfigurationError(_unsendable(request, error, serializer)) from error
+
+
+def _workflow(request: Request) -> dict[str, Any]:
+    return {
+        "callbacks": request.callbacks,
+        "errbacks": request.errbacks,
+        "chain": request.chain,
+        "chord": request.chord,
+    }
 
 
 def encode_properties(request: Request) -> Properties:
@@ -107,25 +112,28 @@ def task_name(properties: Properties) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def decode(properties: Properties, body: bytes) -> Request | Malformed:
+def decode(properties: Properties, body: bytes, reader: Reader = JSON_ONLY) -> Request | Malformed:
     """The request in a message, or why it holds none. Never raises, whatever was sent.
 
-    Takes what Celery 5 sends. A naive `eta` or `expires` is taken as UTC.
+    Takes what Celery 5 sends, in the content types of `reader`. A naive `eta` or `expires` is taken as UTC.
     """
     try:
-        return _decode(properties, body)
+        return _decode(properties, body, reader)
     except Wrong as wrong:
         return Malformed(wrong.reason, wrong.detail)
 
 
-def _decode(properties: Properties, body: bytes) -> Request:
+def _decode(properties: Properties, body: bytes, reader: Reader) -> Request:
     given = properties.headers or {}
-    if properties.content_type not in _JSON_TYPES:
-        raise Wrong("content-type", f"content type {short(properties.content_type)} is not in accept_content")
+    if (
+        properties.content_type not in reader.accept
+    ):  # before the headers: what it is counts for more than what it lacks
+        reader.read(properties, body)
     if "task" not in given or "id" not in given:
-        raise _without_headers(given, properties, body)
+        raise _without_headers(given, properties, body, reader)
     fields, others = headers.read(given)
-    request = Request(fields.pop("task"), fields.pop("id"), *_arguments(given, properties, body, fields))
+    args, kwargs = _arguments(reader.read(properties, body), fields)
+    request = Request(fields.pop("task"), fields.pop("id"), args, kwargs)
     request.headers = others
     for name, value in fields.items():
         setattr(request, name, value)
@@ -137,15 +145,12 @@ def _decode(properties: Properties, body: bytes) -> Request:
     return request
 
 
-def _arguments(
-    given: Mapping[str, object], properties: Properties, body: bytes, fields: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _arguments(payload: Any, fields: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """args and kwargs; what belongs to a workflow goes to `fields`."""
-    payload = _payload(given, properties, body)
-    if type(payload) is not list or len(payload) != 3:
+    if type(payload) not in _LISTS or len(payload) != 3:
         raise Wrong("body", f"the body is {_kind(payload)}, not a list of args, kwargs and options")
     args, kwargs, workflow = payload
-    if type(args) is not list:
+    if type(args) not in _LISTS:
         raise Wrong("body", f"args is {_kind(args)}, not a list")
     if type(kwargs) is not dict:
         raise Wrong("body", f"kwargs is {_kind(kwargs)}, not an object")
@@ -155,31 +160,16 @@ def _arguments(
         for name in ("callbacks", "errbacks", "chain"):
             fields[name] = _signatures(name, workflow.get(name))
         fields["chord"] = chord = workflow.get("chord")
-        if chord is not None and type(chord) is not dict:
+        if chord is not None and not isinstance(chord, dict):
             raise Wrong("body", f"chord is {_kind(chord)}, not a signature")
     return tuple(args), kwargs
 
 
-def _payload(given: Mapping[str, object], properties: Properties, body: bytes) -> Any:
-    encoding = properties.content_encoding
-    if encoding not in _UTF8_NAMES and str(encoding).lower() not in _UTF8_NAMES:
-        raise Wrong("content-encoding", f"content encoding {short(encoding)} is not known here; send utf-8")
-    if given.get("compression"):
-        try:
-            body = compression.decompress(given["compression"], body)
-        except compression.Unreadable as error:
-            raise Wrong("compression", str(error)) from None
-    try:
-        return serializer.decode(body)
-    except serializer.Undecodable as error:
-        raise Wrong("json", f"the body is no JSON: {error}") from None
-
-
-def _without_headers(given: Mapping[str, object], properties: Properties, body: bytes) -> Wrong:
+def _without_headers(given: Mapping[str, object], properties: Properties, body: bytes, reader: Reader) -> Wrong:
     """Say so kindly where a message of protocol 1 came in: it carries all in its body."""
     missing = " and ".join(repr(name) for name in ("task", "id") if name not in given)
     try:
-        payload = _payload(given, properties, body)
+        payload = reader.read(properties, body)
     except Wrong:
         payload = None
     if isinstance(payload, dict) and payload.keys() >= {"task", "id"}:
@@ -190,12 +180,12 @@ def _without_headers(given: Mapping[str, object], properties: Properties, body: 
 def _signatures(name: str, value: Any) -> list[Any] | None:
     if value is None:
         return None
-    if type(value) is not list or not all(type(signature) is dict for signature in value):
+    if type(value) not in _LISTS or not all(isinstance(signature, dict) for signature in value):
         raise Wrong("body", f"{name} is {_kind(value)}, not a list of signatures")
-    return value
+    return list(value)
 
 
-def _unsendable(request: Request, error: Exception) -> str:
+def _unsendable(request: Request, error: Exception, serializer: Serializer) -> str:
     """Which argument it was: encode them one by one, now that time does not matter."""
     named: list[tuple[str, object]] = [(f"argument {number}", value) for number, value in enumerate(request.args, 1)]
     named += [(f"argument {name!r}", value) for name, value in request.kwargs.items()]

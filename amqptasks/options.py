@@ -37,6 +37,8 @@ class UnboundTaskOptions(TypedDict, total=False):
     typing: bool
     time_limit: float
     soft_time_limit: float
+    serializer: str
+    compression: str
 
 
 class TaskOptions(UnboundTaskOptions, total=False):
@@ -69,6 +71,8 @@ class CallOptions(TypedDict, total=False):
     root_id: str
     parent_id: str
     timeout: float
+    serializer: str
+    compression: str
 
 
 def check(options: Iterable[str], known: type, where: str) -> None:

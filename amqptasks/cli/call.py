@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amqptasks import dial, serializer
+from amqptasks import dial
 from amqptasks.cli import parameters
 from amqptasks.cli.failures import FAILED
 from amqptasks.cli.target import Target, pass_target
@@ -160,4 +160,6 @@ def _words(error: Exception) -> str:
 
 
 def _json(value: object) -> str:
-    return serializer.encode(value).decode()
+    from amqptasks.serializers import json
+
+    return json.encode(value).decode()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import KeyedRef
 
 from amqptasks.errors import ReplyLost
+from amqptasks.payload import JSON_ONLY, Reader
 from amqptasks.results.reply import parse
 from amqptasks.results.result import AsyncResult
 
@@ -18,10 +19,11 @@ class Replies:
     """Results are held weakly: a reply that nobody waits for any more is dropped unread.
 
     Thread-safe: any thread registers, the link's thread replies. `link_thread` is that thread's identity, once known;
-    `get()` refuses to wait there.
+    `get()` refuses to wait there. `reader` knows the content types that a reply may have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reader: Reader = JSON_ONLY) -> None:
+        self._reader = reader
         self._pending: dict[str, KeyedRef[str, AsyncResult[Any]]] = {}
         self.link_thread: int | None = None
 
@@ -52,7 +54,7 @@ class Replies:
         result = reference() if reference else None
         if result is None:
             return
-        outcome = parse(delivery.body)
+        outcome = parse(delivery.body, delivery.properties, self._reader)
         if outcome.final:
             self.forget(result.id)
         result.resolve(outcome)

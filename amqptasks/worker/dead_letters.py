@@ -32,7 +32,7 @@ TRACEBACK_SIZE = 12 * 1024
 TEXT_SIZE = 1024
 
 #: Headers that are kept even when the message's own are too large to be published again.
-ESSENTIAL = ("task", "id", "retries", "root_id", "parent_id", "group", "compression")
+ESSENTIAL = ("task", "id", "retries", "root_id", "parent_id", "group", "compression", "eta", "expires")
 
 
 def dead_letter(job: Job, outcome: Failure | Reject | Expired, worker: str) -> Outgoing:

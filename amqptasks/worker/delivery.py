@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from amqptasks import message
+from amqptasks.codec import PLAIN, Codec
 from amqptasks.exception_info import exception_text
 from amqptasks.message import Malformed
 from amqptasks.retry import RetryPolicy
@@ -50,8 +50,11 @@ Delayed = Callable[[Outgoing, float], Outgoing]
 class Steps:
     """The steps before settling, for one worker: what they need to know, and nothing they write."""
 
-    def __init__(self, tasks: Mapping[str, Task[..., Any]], worker: str, delayed: Delayed) -> None:
+    def __init__(
+        self, tasks: Mapping[str, Task[..., Any]], worker: str, delayed: Delayed, codec: Codec = PLAIN
+    ) -> None:
         self._tasks = tasks
+        self._codec = codec
         self._worker = worker
         self._delayed = delayed
         self._policies = RetryPolicies()
@@ -77,9 +80,13 @@ class Steps:
         if not delivery.lease.alive:
             job.outcome = LOST
             return False
-        decoded = message.decode(delivery.properties, delivery.body)
+        decoded = self._codec.decode(delivery.properties, delivery.body)
         if isinstance(decoded, Malformed):
-            job.outcome = Reject("malformed", f"{decoded.reason}: {decoded.detail}")
+            job.outcome = (
+                Reject(decoded.reason, decoded.detail)
+                if decoded.reason in ("unsigned", "bad-signature")
+                else Reject("malformed", f"{decoded.reason}: {decoded.detail}")
+            )
             return False
         decoded.queue = delivery.queue
         decoded.exchange = delivery.exchange
@@ -147,7 +154,7 @@ class Steps:
             job.planned = self._planned(job, job.outcome)
 
     def _planned(self, job: Job, outcome: Outcome) -> Settlement:
-        planned = settlement(job, outcome, self._worker)
+        planned = settlement(job, outcome, self._worker, self._codec)
         if planned.delay > 0:
             planned.onward = tuple(self._delayed(outgoing, planned.delay) for outgoing in planned.onward)
         return planned

@@ -80,7 +80,7 @@ class Node:
         self.queues = {queue: ConsumedQueue(app.topology.queue(queue), own or default) for queue, own in wanted.items()}
         self.link = app.new_link()
         self._settler = Settler(self.link, self._declare_soon)
-        steps = Steps(app.tasks, self.name, app.delayed)
+        steps = Steps(app.tasks, self.name, app.delayed, app.codec)
         self._pool = pools.make(pool, steps, self._on_finished, concurrency)
         self._async_pool = AsyncPool(steps, self._on_finished)
         self._finished: deque[Job] = deque()

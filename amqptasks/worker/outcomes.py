@@ -11,7 +11,16 @@ from amqptasks.retry import RetryAfter, RetryPolicy, decide
 
 #: Why a message is in a dead-letter queue, in its header `x-amqptasks-reason`.
 DeadReason = Literal[
-    "failed", "rejected", "expired", "malformed", "unknown-task", "too-many-deliveries", "unsupported", "revoked"
+    "failed",
+    "rejected",
+    "expired",
+    "malformed",
+    "unsigned",
+    "bad-signature",
+    "unknown-task",
+    "too-many-deliveries",
+    "unsupported",
+    "revoked",
 ]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import TaskRejected, TaskRevoked
-from amqptasks.message import CONTENT_ENCODING, CONTENT_TYPE, encode_body
 from amqptasks.request import Request
 from amqptasks.results import reply
 from amqptasks.routing import QUEUES_EXCHANGE
@@ -54,27 +54,27 @@ class Settlement:
     report: Report | None = None
 
 
-def settlement(job: Job, outcome: Outcome, worker: str) -> Settlement:
+def settlement(job: Job, outcome: Outcome, worker: str, codec: Codec = PLAIN) -> Settlement:
     """The settlement of `job`. Raises `ConfigurationError` where a retry's new arguments cannot be sent."""
-    planned = _meaning(job, outcome, worker)
+    planned = _meaning(job, outcome, worker, codec)
     planned.kind = type(outcome).__name__
     planned.report = describe(job, outcome)
     return planned
 
 
-def _meaning(job: Job, outcome: Outcome, worker: str) -> Settlement:
+def _meaning(job: Job, outcome: Outcome, worker: str, codec: Codec) -> Settlement:
     match outcome:
         case Success(value):
-            answer = _answer(job)
+            answer = _answer(job, codec)
             if answer is None:
                 return Settlement("ack")
-            answer.body = reply.success(_task_id(job), value)
+            answer.body = reply.success(_task_id(job), value, codec.for_reply(job.delivery.properties))
             return Settlement("ack", answer=answer)
         case Retry():
-            return Settlement("ack", onward=(_again(job, outcome),), delay=outcome.delay)
+            return Settlement("ack", onward=(_again(job, outcome, codec),), delay=outcome.delay)
         case Failure() | Reject() | Expired():
             letters = (dead_letter(job, outcome, worker),) if job.queue.dead_letter is not None else ()
-            return Settlement("ack", onward=letters, answer=_bad_news(job, outcome))
+            return Settlement("ack", onward=letters, answer=_bad_news(job, outcome, codec))
         case Ignore():
             return Settlement("ack")
         case Postpone(delay):
@@ -96,7 +96,7 @@ def _same(job: Job, more: dict[str, object] | None = None) -> Outgoing:
     return Outgoing(QUEUES_EXCHANGE, delivery.queue, delivery.body, properties)
 
 
-def _again(job: Job, outcome: Retry) -> Outgoing:
+def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
     """The next attempt: always to the one queue that this one came from, never through a topic or fanout again."""
     request = job.request
     assert request is not None
@@ -112,35 +112,37 @@ def _again(job: Job, outcome: Retry) -> Outgoing:
             args=request.args if outcome.call_args is None else outcome.call_args,
             kwargs=request.kwargs if outcome.call_kwargs is None else outcome.call_kwargs,
         )
-        outgoing.body = encode_body(changed)
-        outgoing.properties.headers.pop("compression", None)
+        outgoing.body = codec.rewrite(changed, outgoing.properties)
+    codec.sign_again(outgoing.properties, outgoing.body)
     return outgoing
 
 
-def _bad_news(job: Job, outcome: Failure | Reject | Expired) -> Outgoing | None:
-    answer = _answer(job)
+def _bad_news(job: Job, outcome: Failure | Reject | Expired, codec: Codec) -> Outgoing | None:
+    answer = _answer(job, codec)
     if answer is None:
         return None
+    serializer = codec.for_reply(job.delivery.properties)
     match outcome:
         case Failure(cause):
-            answer.body = reply.failure(_task_id(job), cause, job.info(cause).traceback)
+            answer.body = reply.failure(_task_id(job), cause, job.info(cause).traceback, serializer=serializer)
         case Reject(reason, detail):
-            answer.body = reply.failure(_task_id(job), TaskRejected(f"{reason}: {detail}"), None)
+            answer.body = reply.failure(_task_id(job), TaskRejected(f"{reason}: {detail}"), None, serializer=serializer)
         case Expired(detail):
-            answer.body = reply.failure(_task_id(job), TaskRevoked(detail), None, "REVOKED")
+            answer.body = reply.failure(_task_id(job), TaskRevoked(detail), None, "REVOKED", serializer)
     return answer
 
 
-def _answer(job: Job) -> Outgoing | None:
+def _answer(job: Job, codec: Codec) -> Outgoing | None:
     """An empty reply to whoever asked for one. Through the default exchange, as any reply address is a queue's name;
     never mandatory: before 4.2 a direct reply-to that was delivered is returned all the same."""
     given = job.delivery.properties
     reply_to = given.reply_to
     if not reply_to or not isinstance(reply_to, str) or _wants_no_result(job):
         return None
+    serializer = codec.for_reply(given)
     properties = Properties(
-        content_type=CONTENT_TYPE,
-        content_encoding=CONTENT_ENCODING,
+        content_type=serializer.content_type,
+        content_encoding=serializer.content_encoding,
         correlation_id=given.correlation_id or _task_id(job),
         delivery_mode=1,
     )

@@ -1,0 +1,137 @@
+"""How an app writes its messages, and which it reads: serializer, compression and signature, over `message`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+from amqptasks import compression as compressions
+from amqptasks import message, serializers
+from amqptasks.errors import ConfigurationError
+from amqptasks.headers import SIGNATURE, Wrong
+from amqptasks.message import Malformed
+from amqptasks.payload import JSON_ONLY, Reader, reader
+from amqptasks.request import Request
+from amqptasks.serializers import Serializer, json
+from amqptasks.signing import Keys, Signing
+from amqptasks.transport import Properties
+
+
+class Codec:
+    """Options as of `App`. `reader` is for what else comes to this app: replies.
+
+    Raises `ConfigurationError` for a name that does not exist, a library that is not installed, and a `serializer`
+    that is not in `accept_content`: its own workers, made alike, would refuse what it sends.
+    """
+
+    def __init__(
+        self,
+        *,
+        serializer: str = "json",
+        accept_content: Sequence[str] = ("json",),
+        result_serializer: str | None = None,
+        compression: str | None = None,
+        compression_min_size: int = compressions.MIN_SIZE,
+        largest_body: int | None = None,
+        signing: Signing | Keys | None = None,
+    ) -> None:
+        names = (accept_content,) if isinstance(accept_content, str) else tuple(accept_content)
+        self.reader: Reader = JSON_ONLY if names == ("json",) and largest_body is None else reader(names, largest_body)
+        if "application/x-python-serialize" in self.reader.accept:
+            warnings.warn(
+                "accept_content has pickle: whoever can publish to a queue of this app, or to where its replies come,"
+                " can run any code in it. Use it among trusted services only, and with signing=",
+                stacklevel=3,  # whoever makes the App
+            )
+        self.signing = signing if isinstance(signing, Signing) or signing is None else Signing(signing)
+        self._min_size = compression_min_size
+        self._serializer = self._accepted(serializer)
+        self._result_serializer = None if result_serializer is None else self._accepted(result_serializer)
+        self._compression = None if compression is None else compressions.find(compression)
+        self._is_plain = self._serializer is json.SERIALIZER and self._compression is None and self.signing is None
+
+    def encode(
+        self, request: Request, serializer: str | None = None, compression: str | None = None
+    ) -> tuple[bytes, Properties]:
+        """Body and properties to publish; `serializer` and `compression` instead of the app's. Raises
+        `ConfigurationError` naming what cannot be sent."""
+        if self._is_plain and serializer is None and compression is None:
+            return message.encode(request)
+        properties = message.encode_properties(request)
+        body = self._write(
+            request,
+            properties,
+            self._serializer if serializer is None else self._accepted(serializer),
+            self._compression if compression is None else compressions.find(compression),
+        )
+        if self.signing is not None:
+            self.signing.sign(properties, body)
+        return body, properties
+
+    def decode(self, properties: Properties, body: bytes) -> Request | Malformed:
+        """The request in a message, or why it must not run. Never raises, whatever was sent."""
+        if self.signing is not None:
+            # First of all: what was not signed is neither unpacked nor read.
+            try:
+                self.signing.verify(properties, body)
+            except Wrong as wrong:
+                return Malformed(wrong.reason, wrong.detail)
+        return message.decode(properties, body, self.reader)
+
+    def decode_unverified(self, properties: Properties, body: bytes) -> Request | Malformed:
+        """As `decode`, for looking only: a signature is not asked for."""
+        return message.decode(properties, body, self.reader)
+
+    def rewrite(self, request: Request, properties: Properties) -> bytes:
+        """A new body for a message that has these properties, in the serializer and compression that it had; the
+        properties are made to fit. Raises as `encode`."""
+        headers = properties.headers = {} if properties.headers is None else properties.headers
+        packed = headers.pop("compression", None)
+        kind = compressions.find(packed) if isinstance(packed, str) and compressions.is_known(packed) else None
+        return self._write(request, properties, self._of(properties) or json.SERIALIZER, kind)
+
+    def sign_again(self, properties: Properties, body: bytes) -> None:
+        """After a change to a message that was verified: a signature of ours, or none."""
+        if self.signing is not None:
+            self.signing.sign(properties, body)
+        elif properties.headers:
+            properties.headers.pop(SIGNATURE, None)
+
+    def for_reply(self, properties: Properties) -> Serializer:
+        """How the reply to this message is written: as the app says, else as the message was, else in JSON."""
+        return self._result_serializer or self._of(properties) or json.SERIALIZER
+
+    def _of(self, properties: Properties) -> Serializer | None:
+        return self.reader.accept.get(properties.content_type)
+
+    def _write(
+        self,
+        request: Request,
+        properties: Properties,
+        serializer: Serializer,
+        compression: compressions.Compression | None,
+    ) -> bytes:
+        body = message.encode_body(request, serializer)
+        properties.content_type = serializer.content_type
+        properties.content_encoding = serializer.content_encoding
+        if compression is not None and len(body) >= self._min_size:
+            packed = compression.shrink(body)
+            if len(packed) < len(body):
+                assert properties.headers is not None
+                properties.headers["compression"] = compression.content_type
+                return packed
+        return body
+
+    def _accepted(self, name: str) -> Serializer:
+        found = serializers.find(name)
+        if found.content_type not in self.reader.accept:
+            accepted = ", ".join(sorted({known.name for known in self.reader.accept.values()}))
+            raise ConfigurationError(
+                f"serializer {name!r} is not in accept_content ({accepted}): a worker of this app would refuse it."
+                f" Add it there: App(..., accept_content=[..., {name!r}])"
+            )
+        return found
+
+
+#: JSON, plain and unsigned.
+PLAIN = Codec()
