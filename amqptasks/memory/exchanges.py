@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from amqptasks.entities import Arguments, Binding, Exchange
 from amqptasks.errors import BrokerError
@@ -91,11 +91,16 @@ def _words_match(pattern: list[str], words: list[str]) -> bool:
     return len(pattern) == len(words)
 
 
-def _headers(binding: Binding, _routing_key: str, headers: Headers) -> bool:
-    match = str(binding.arguments.get("x-match", "all"))
-    wanted = _criteria(binding.arguments, with_x=match.endswith("-with-x"))
+def headers_match(arguments: Arguments, headers: Mapping[str, object]) -> bool:
+    """Whether a message with these headers fits a headers exchange's binding with these arguments."""
+    match = str(arguments.get("x-match", "all"))
+    wanted = _criteria(arguments, with_x=match.endswith("-with-x"))
     fits = (name in headers and _same(value, headers[name]) for name, value in wanted)
     return any(fits) if match.startswith("any") else all(fits)
+
+
+def _headers(binding: Binding, _routing_key: str, headers: Headers) -> bool:
+    return headers_match(binding.arguments, headers)
 
 
 def _criteria(arguments: Arguments, *, with_x: bool) -> Iterator[tuple[str, object]]:

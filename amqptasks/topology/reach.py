@@ -5,27 +5,79 @@ https://www.rabbitmq.com/docs/exchanges and https://www.rabbitmq.com/docs/ae
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from amqptasks.memory.exchanges import headers_match
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.topology import ExchangeType, Source, Topology
 
 
-def queues_reached(topology: Topology, exchange: str, routing_key: str | None) -> frozenset[str]:
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One binding that a message meets: it leads from `binding.exchange` to `target`, if the message `fits`."""
+
+    kind: Literal["queue", "exchange"]
+    target: str
+    binding: Source
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A message at an exchange: every binding that it meets there, and the alternate exchange, where it goes on to
+    that. `type` is None for an exchange that the topology does not know."""
+
+    exchange: str
+    type: ExchangeType | None
+    hops: tuple[Hop, ...]
+    alternate: str | None
+
+
+def queues_reached(
+    topology: Topology, exchange: str, routing_key: str | None, headers: Mapping[str, object] | None = None
+) -> frozenset[str]:
     """The declared queues that a publish to `exchange` with `routing_key` (None: any key) can reach.
 
-    A headers exchange is taken to match: what headers a task carries is not known here. Not raising for an exchange
-    that the topology does not know: it reaches nothing.
+    Without `headers`, a headers exchange is taken to match: what headers a task carries is not known then. Not raising
+    for an exchange that the topology does not know: it reaches nothing.
     """
     if exchange == QUEUES_EXCHANGE:
         names = topology.queue_names if routing_key is None else (routing_key,)
         return frozenset(name for name in names if name in topology.queues)
-    queues: set[str] = set()
-    _follow(topology, exchange, routing_key, queues, set())
-    return frozenset(queues)
+    passed = passages(topology, exchange, routing_key, headers)
+    return frozenset(hop.target for one in passed for hop in one.hops if hop.fits and hop.kind == "queue")
 
 
-def matches(exchange_type: ExchangeType, binding: Source, routing_key: str | None) -> bool:
-    """Whether a binding of an exchange of this type takes a message with this routing key."""
-    if exchange_type in ("fanout", "headers") or routing_key is None:
+def passages(
+    topology: Topology, exchange: str, routing_key: str | None, headers: Mapping[str, object] | None = None
+) -> tuple[Passage, ...]:
+    """What a message passes from `exchange` on: each exchange once, so that circles end."""
+    found: list[Passage] = []
+    seen, ahead = {exchange}, deque([exchange])
+    while ahead:
+        passage = _passage(topology, ahead.popleft(), routing_key, headers)
+        found.append(passage)
+        onward = [hop.target for hop in passage.hops if hop.fits and hop.kind == "exchange"]
+        for name in onward if passage.alternate is None else [*onward, passage.alternate]:
+            if name not in seen:
+                seen.add(name)
+                ahead.append(name)
+    return tuple(found)
+
+
+def matches(
+    exchange_type: ExchangeType,
+    binding: Source,
+    routing_key: str | None,
+    headers: Mapping[str, object] | None = None,
+) -> bool:
+    """Whether a binding of an exchange of this type takes a message with this routing key and these headers."""
+    if exchange_type == "headers":
+        return headers is None or headers_match(binding.arguments, headers)
+    if exchange_type == "fanout" or routing_key is None:
         return True
     if exchange_type == "direct":
         return binding.routing_key == routing_key
@@ -47,22 +99,17 @@ def topic_matches(pattern: str, routing_key: str) -> bool:
     return possible[-1]
 
 
-def _follow(topology: Topology, exchange: str, routing_key: str | None, queues: set[str], seen: set[str]) -> None:
-    """Adds what is reached to `queues`. `seen` breaks circles."""
-    if exchange in seen:
-        return
-    seen.add(exchange)
+def _passage(
+    topology: Topology, exchange: str, routing_key: str | None, headers: Mapping[str, object] | None
+) -> Passage:
     kind = topology.exchange_type(exchange)
-    matched = False
-    for destination_type, name, binding in topology.bound_from.get(exchange, ()):
-        if kind is None or not matches(kind, binding, routing_key):
-            continue
-        matched = True
-        if destination_type == "queue":
-            queues.add(name)
-        else:
-            _follow(topology, name, routing_key, queues, seen)
+    hops = tuple(
+        Hop(destination_type, name, binding, kind is not None and matches(kind, binding, routing_key, headers))
+        for destination_type, name, binding in topology.bound_from.get(exchange, ())
+    )
     declared = topology.exchanges.get(exchange)
-    # Any key: none may match, then the alternate has its turn.
-    if (not matched or routing_key is None) and declared is not None and declared.alternate_exchange is not None:
-        _follow(topology, declared.alternate_exchange, routing_key, queues, seen)
+    alternate = declared.alternate_exchange if declared is not None else None
+    # Any key, any headers: none may match, then the alternate has its turn.
+    unsure = routing_key is None or (kind == "headers" and headers is None)
+    taken = any(hop.fits for hop in hops) and not unsure
+    return Passage(exchange, kind, hops, None if taken else alternate)

@@ -51,3 +51,28 @@ def test_a_folder_that_is_not_there_is_one_line() -> None:
     done = run("graph", SHOP, "-o", "/nowhere/at/all.svg")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "/nowhere/at/all.svg cannot be written" in done.stderr
+
+
+def test_route_tells_the_rule_and_its_line() -> None:
+    done = run("route", SHOP, "shop.email.reset")
+    assert done.exit_code == 0
+    assert "shop.email.reset (exact, " in done.stdout
+    assert f"{SHOP}:41)" in done.stdout
+    assert "'email.#' -> emails" in done.stdout
+    assert "not 'payment.*' -> audit" in done.stdout
+
+
+def test_route_of_a_message_that_reaches_nothing_ends_with_1_and_says_what_is_bound() -> None:
+    done = run("route", SHOP, "--exchange", "tasks", "--routing-key", "payment.x.y")
+    assert done.exit_code == 1
+    assert "nearest    payment.*" in done.stdout
+
+
+def test_route_answers_machines_too() -> None:
+    found = json.loads(run("route", SHOP, "shop.order.placed", "--json").stdout)
+    assert [arrival["queue"] for arrival in found["arrivals"]] == ["stock", "audit"]
+
+
+@pytest.mark.parametrize("words", [[], ["a", "b"], ["a", "--exchange", "tasks"], ["a", "--routing-key", "k"]])
+def test_route_wants_one_task_or_one_exchange(words: list[str]) -> None:
+    assert run("route", SHOP, *words).exit_code == 2

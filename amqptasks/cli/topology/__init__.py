@@ -9,6 +9,7 @@ from amqptasks.cli.lazy import LazyGroup
 #: Name and one line for each command. `amqptasks.cli.topology.NAME` exports it as `command`.
 COMMANDS: dict[str, str] = {
     "graph": "Draw a topology: where tasks go, how they wait, and where they end.",
+    "route": "Say which queues a task goes to, by which rule, and why not elsewhere.",
 }
 
 

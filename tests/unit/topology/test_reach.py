@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.reach import queues_reached, topic_matches
+from amqptasks.topology.reach import passages, queues_reached, topic_matches
 from amqptasks.topology.topology import ExchangeSettings, QueueSettings, Source, Topology
 
 
@@ -87,3 +87,17 @@ def test_a_circle_of_exchanges_ends():
         }
     )
     assert queues_reached(topology, "a", "") == {"q"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "reached"), [({"format": "pdf"}, {"some"}), ({"format": "png"}, set()), ({}, set()), (None, {"some"})]
+)
+def test_headers_are_compared_where_they_are_known(headers: dict[str, object] | None, reached: set[str]):
+    assert queues_reached(_topology(), "h", "", headers) == reached
+
+
+def test_a_passage_tells_what_did_not_fit_too_and_where_the_alternate_leads():
+    first, second = passages(_topology(), "d", "x")
+    assert [(hop.target, hop.fits) for hop in first.hops] == [("direct", False)]
+    assert (first.alternate, second.exchange, second.alternate) == ("spare", "spare", None)
+    assert passages(_topology(), "d", "k")[0].alternate is None
