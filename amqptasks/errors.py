@@ -28,7 +28,12 @@ AmqptasksError
     |-- Retry                     run it again later
     |-- Reject                    to the dead-letter queue, no further attempt
     |-- Ignore                    done, store no result
-    `-- MaxRetriesExceeded        `retry()` was called once too often
+    |-- MaxRetriesExceeded        `retry()` was called once too often
+    |-- SoftTimeLimitExceeded     raised in a task that runs too long: time to tidy up
+    |-- TimeLimitExceeded         the task ran longer than its hard limit, and was ended by force
+    |-- WorkerStopping            raised in a task whose worker stops: it goes back, no attempt counts
+    |-- Terminated                raised in a task that was revoked while it ran
+    `-- WorkerLostError           the process that ran the task died
 """
 
 from __future__ import annotations
@@ -237,3 +242,38 @@ class Ignore(TaskError):
 
 class MaxRetriesExceeded(TaskError):
     """`retry()` was called, and the retries are used up; the task goes to the dead-letter queue."""
+
+
+class SoftTimeLimitExceeded(TaskError):
+    """Raised inside a task that has run for its `soft_time_limit`. Catch it to tidy up and end; uncaught, it is the
+    attempt's failure, retried as any other. In an `async def` task, `CancelledError` is raised in its place."""
+
+    def __init__(self, *details: object) -> None:
+        super().__init__(*(details or ("it ran longer than its soft time limit",)))
+
+
+class TimeLimitExceeded(TaskError):
+    """The task ran longer than its `time_limit` and was ended by force: a failure, not retried."""
+
+    def __init__(self, *details: object) -> None:
+        super().__init__(*(details or ("it ran longer than its time limit",)))
+
+
+class WorkerStopping(TaskError):
+    """Raised inside a task whose worker has waited long enough for it. Catch it to tidy up, then raise it again (or
+    let it pass): the task goes back to its queue, and no attempt is counted."""
+
+    def __init__(self, *details: object) -> None:
+        super().__init__(*(details or ("the worker stops",)))
+
+
+class Terminated(TaskError):
+    """Raised inside a task that was revoked while it ran."""
+
+    def __init__(self, *details: object) -> None:
+        super().__init__(*(details or ("it was revoked while it ran",)))
+
+
+class WorkerLostError(TaskError):
+    """The process that ran the task died, of a signal or by itself: the message says how. Look for memory limits, and
+    for faults in C code."""

@@ -15,7 +15,9 @@ class UnboundTaskOptions(TypedDict, total=False):
 
     Retries: see `RetryPolicy`. `typing`: check the arguments of a call against the function's signature (default
     True). `throws`: exceptions that are expected, logged without a traceback. `acks_late` is here for code that comes
-    from Celery: acknowledging late is the only way, False is refused where it is read.
+    from Celery: acknowledging late is the only way, False is refused where it is read. `pool`: where a worker runs it,
+    in place of its `-P` (prefork, threads, solo). `reject_on_worker_lost`: run it again when its process died, until
+    its queue's delivery limit (default True; False: that is its failure).
     """
 
     name: str
@@ -39,6 +41,8 @@ class UnboundTaskOptions(TypedDict, total=False):
     soft_time_limit: float
     serializer: str
     compression: str
+    pool: str
+    reject_on_worker_lost: bool
 
 
 class TaskOptions(UnboundTaskOptions, total=False):

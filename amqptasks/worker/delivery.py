@@ -18,6 +18,7 @@ from typing import Any
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.exception_info import exception_text
 from amqptasks.message import Malformed
+from amqptasks.request import Request
 from amqptasks.retry import RetryPolicy
 from amqptasks.task import Task, current_request
 from amqptasks.topology.delays import arrived_by_ladder
@@ -65,10 +66,20 @@ class Steps:
             self.run(job)
         self.plan(job)
 
-    async def execute_async(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """All steps of an `async def` task's job. Raises `CancelledError` alone, when the pool is `stopping`."""
+    async def execute_async(self, job: Job) -> None:
+        """All steps of an `async def` task's job. Never raises."""
         if self.prepare(job):
-            await self.run_async(job, stopping)
+            await self.run_async(job)
+        self.plan(job)
+
+    def conclude(self, job: Job, outcome: Outcome) -> None:
+        """Plan what was decided elsewhere than in the task: it was revoked, or ended by force."""
+        if job.request is None and not self.decode(job) and job.outcome is not LOST:
+            self.plan(job)
+            return
+        if job.task is None and job.request is not None:
+            job.task = self._tasks.get(job.request.task)
+        job.outcome = outcome
         self.plan(job)
 
     def prepare(self, job: Job) -> bool:
@@ -118,14 +129,14 @@ class Steps:
         token = current_request.set(request)
         job.started = time.monotonic()
         try:
-            job.outcome = Success(task(*request.args, **request.kwargs))
+            job.outcome = Success(call(task, request))
         except BaseException as error:
             self._classify(job, error)
         finally:
             job.runtime = time.monotonic() - job.started
             current_request.reset(token)
 
-    async def run_async(self, job: Job, stopping: Callable[[], bool]) -> None:
+    async def run_async(self, job: Job) -> None:
         assert job.task is not None
         assert job.request is not None
         request, task = job.request, job.task
@@ -134,9 +145,8 @@ class Steps:
         try:
             job.outcome = Success(await task(*request.args, **request.kwargs))
         except asyncio.CancelledError as error:
-            if stopping():
-                raise
-            self._classify(job, error)  # a task that cancels itself has failed: handed back, it would run for ever
+            # From us with a reason; a task that cancels itself has failed: handed back, it would run for ever.
+            self._classify(job, job.interruption or error)
         except BaseException as error:
             self._classify(job, error)
         finally:
@@ -167,6 +177,11 @@ class Steps:
         except Exception as broken:  # `self.retry(max_retries="3")`, or a class with an odd idea of isinstance
             broken.__context__ = error
             job.outcome = Failure(broken)
+
+
+def call(task: Task[..., Any], request: Request) -> Any:
+    """The task's own code, and nothing else: what interrupts a task looks for this frame."""
+    return task(*request.args, **request.kwargs)
 
 
 class RetryPolicies:

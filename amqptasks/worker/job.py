@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from amqptasks import message
 from amqptasks.exception_info import ExceptionInfo
 from amqptasks.request import Request
 from amqptasks.retry import RetryPolicy
@@ -23,7 +24,8 @@ class Job:
     """One delivery on its way. `queue` is where it came from, `policy` how its task is retried there, `planned` what
     is to be written because of `outcome`; each step fills in its part. `started` and `runtime` are in seconds, the
     first on the monotonic clock and 0 for a task that never ran. `acked` says that it was acknowledged before it ran
-    (`acks_late=False`), `settled` that nothing is to be written any more.
+    (`acks_late=False`), `settled` that nothing is to be written any more. `interruption` is what was raised in the
+    task from outside, if anything was.
 
     Once it is planned, settling needs `delivery`, `queue`, `planned`, `acked` and `settled` alone."""
 
@@ -31,6 +33,7 @@ class Job:
         "_info",
         "acked",
         "delivery",
+        "interruption",
         "outcome",
         "planned",
         "policy",
@@ -49,6 +52,7 @@ class Job:
         self.task: Task[..., Any] | None = None
         self.policy: RetryPolicy | None = None
         self.outcome: Outcome | None = None
+        self.interruption: BaseException | None = None
         self.planned: Settlement | None = None
         self.started = 0.0
         self.runtime = 0.0
@@ -66,3 +70,16 @@ class Job:
         if self._info is None or self._info.exception is not cause:
             self._info = ExceptionInfo(cause)
         return self._info
+
+    @property
+    def task_name(self) -> str:
+        """As the message says; "?" where it does not."""
+        return self.request.task if self.request is not None else message.task_name(self.delivery.properties) or "?"
+
+    @property
+    def task_id(self) -> str:
+        """As `task_name`."""
+        if self.request is not None:
+            return self.request.id
+        found = (self.delivery.properties.headers or {}).get("id")
+        return found if isinstance(found, str) else "?"

@@ -14,22 +14,24 @@ import socket
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 from amqptasks import message
 from amqptasks.errors import AmqptasksError
 from amqptasks.transport import Delivery, Lease
-from amqptasks.worker import pools
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
-from amqptasks.worker.pools.asynchronous import AsyncPool
-from amqptasks.worker.pools.solo import SoloPool
+from amqptasks.worker.limits import Limits, TimeLimits
+from amqptasks.worker.outcomes import Outcome
+from amqptasks.worker.pools import Pool
+from amqptasks.worker.pools.choice import ASYNC, Pools, kind_named
 from amqptasks.worker.queues import ConsumedQueue
 from amqptasks.worker.settle import Settler
 
 if TYPE_CHECKING:
     from amqptasks.app import App
+    from amqptasks.worker.pools.solo import SoloPool
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ PREFETCH_FACTOR = 2
 
 #: With little concurrency the round trip counts for more: at least so many.
 LEAST_PREFETCH = 4
+
+#: Async tasks that run at once unless a number is asked for: what the prefetch lets the worker hold.
+UNLIMITED = 65535
 
 #: Seconds to reach the broker when the worker starts: a broker that starts beside it needs some.
 START_TIMEOUT = 60.0
@@ -57,7 +62,12 @@ COLD_GOODBYE = 0.5
 
 
 class Node:
-    """A worker in this process. `queues` are names, names with their prefetch, or None for all of the topology."""
+    """A worker in this process. `queues` are names, names with their prefetch, or None for all of the topology.
+
+    `concurrency` is how many plain functions run at once, `async_concurrency` how many `async def` tasks (default: as
+    many as the worker holds). `pool` is where plain functions run, `pools` the same by queue; a task's `pool=` comes
+    first. `limits` hold for tasks and calls that have none of their own.
+    """
 
     def __init__(
         self,
@@ -65,24 +75,31 @@ class Node:
         queues: Sequence[str] | Mapping[str, int | None] | None = None,
         *,
         concurrency: int = 4,
+        async_concurrency: int | None = None,
         pool: str = "threads",
+        pools: Mapping[str, str] | None = None,
         prefetch: int | None = None,
+        limits: TimeLimits | None = None,
         name: str | None = None,
     ) -> None:
         self.app = app
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self.concurrency = concurrency
+        self._async_concurrency = async_concurrency or UNLIMITED
         if queues is not None:
             app.add_queues(queues)
         names = queues if queues is not None else app.topology.queue_names
         wanted: Mapping[str, int | None] = names if isinstance(names, Mapping) else dict.fromkeys(names)
-        default = prefetch or max(LEAST_PREFETCH, PREFETCH_FACTOR * concurrency)
-        self.queues = {queue: ConsumedQueue(app.topology.queue(queue), own or default) for queue, own in wanted.items()}
+        self._prefetch = prefetch or max(LEAST_PREFETCH, PREFETCH_FACTOR * concurrency)
+        self.queues = {queue: self._consumed(queue, own) for queue, own in wanted.items()}
         self.link = app.new_link()
+        self.steps = Steps(app.tasks, self.name, app.delayed, app.codec)
+        by_queue = {queue: kind_named(kind) for queue, kind in (pools or {}).items()}
+        self.pools = Pools(self._make_pool, app.tasks, kind_named(pool), by_queue)
+        self.limits = Limits(self.link, self.pools, self.end, limits or TimeLimits())
+        #: Asked for each delivery, in the link's thread: an outcome ends it there, None lets it run.
+        self.refusals: list[Callable[[Delivery], Outcome | None]] = []
         self._settler = Settler(self.link, self._declare_soon)
-        steps = Steps(app.tasks, self.name, app.delayed, app.codec)
-        self._pool = pools.make(pool, steps, self._on_finished, concurrency)
-        self._async_pool = AsyncPool(steps, self._on_finished)
         self._finished: deque[Job] = deque()
         self._settling = False
         self._stopping = False
@@ -92,6 +109,22 @@ class Node:
         self.started = False
         self.cold = False
 
+    def _consumed(self, queue: str, prefetch: int | None) -> ConsumedQueue:
+        return ConsumedQueue(self.app.topology.queue(queue), prefetch or self._prefetch)
+
+    def _make_pool(self, kind: str) -> Pool:
+        if kind == ASYNC:
+            from amqptasks.worker.pools.asynchronous import AsyncPool
+
+            return AsyncPool(self.steps, self._on_finished, self._async_concurrency)
+        if kind == "solo":
+            from amqptasks.worker.pools.solo import SoloPool
+
+            return SoloPool(self.steps, self._on_finished)
+        from amqptasks.worker.pools.threads import ThreadPool
+
+        return ThreadPool(self.steps, self._on_finished, self.concurrency)
+
     @property
     def counts(self) -> Counter[str]:
         """How many deliveries ended how, by the name of the outcome."""
@@ -100,7 +133,7 @@ class Node:
     @property
     def ready(self) -> bool:
         """True while the broker has confirmed our consumer on every queue."""
-        return all(queue.consuming for queue in self.queues.values())
+        return all(queue.consuming for queue in self.queues.values() if not queue.cancelled)
 
     # From other threads
 
@@ -113,8 +146,7 @@ class Node:
         self.started = True
         self.link.start()
         self.app.use(self.link)
-        self._pool.start()
-        self._async_pool.start()
+        self.pools.start()
         self.link.call_soon(self._subscribe)
         self._ready.wait(START_TIMEOUT)
 
@@ -136,18 +168,18 @@ class Node:
         """Wait until the worker has stopped; False when it has not within `timeout` seconds. Runs the tasks of a
         `solo` pool meanwhile. Call it from one thread only."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        solo = self.pools.named("solo")
         while not self._stopped.is_set():
             if deadline is not None and time.monotonic() >= deadline:
                 return False
             # Short waits: a signal's handler runs only between them.
-            if isinstance(self._pool, SoloPool) and not self._stopping:
-                self._pool.work(0.1)
+            if solo is not None and not self._stopping:
+                cast("SoloPool", solo).work(0.1)
             else:
                 self._stopped.wait(0.2)
         if not self.cold:
             remaining = GOODBYE if deadline is None else max(0.0, deadline - time.monotonic())
-            self._pool.stop(remaining)
-            self._async_pool.stop(remaining)
+            self.pools.stop(remaining)
         self.app.close(GOODBYE)
         return True
 
@@ -165,8 +197,6 @@ class Node:
             queue.subscription = self.link.subscribe(queue.name, queue.prefetch, self)
 
     def deliveries(self, batch: list[Delivery]) -> None:
-        plain: list[Job] = []
-        asynchronous: list[Job] = []
         queue = self.queues[batch[0].queue]
         if queue.recounting and not self._stopping:
             # It may be the counted copy of a message that kills us, and that we have not acked yet: run now, there
@@ -174,19 +204,32 @@ class Node:
             self.link.call_later(STOP_POLL, lambda: self.deliveries(batch))
             return
         held, settings, tasks = queue.held, queue.settings, self.app.tasks
+        of, limits = self.pools.of, self.limits
+        shares: dict[Pool, list[Job]] = {}
         for delivery in batch:
             job = Job(delivery, settings)
             held.add(job)
-            task = tasks.get(message.task_name(delivery.properties) or "")
-            (asynchronous if task is not None and task.is_async else plain).append(job)
-        if self._stopping:
-            for job in (*plain, *asynchronous):
+            if self._stopping or queue.cancelled:
                 self._hand_back(job)
-            return
-        if plain:
-            self._pool.submit(plain)
-        if asynchronous:
-            self._async_pool.submit(asynchronous)
+                continue
+            if self.refusals and (refused := self._refused(delivery)) is not None:
+                self._conclude(job, refused)
+                continue
+            headers = delivery.properties.headers
+            task = tasks.get(message.task_name(delivery.properties) or "")
+            limited = limits.of(job, headers, None if task is None else task.options)
+            if limited is not None:
+                limits.watch(job, limited)
+            shares.setdefault(of(job), []).append(job)
+        for pool, jobs in shares.items():
+            pool.submit(jobs)
+
+    def _refused(self, delivery: Delivery) -> Outcome | None:
+        for refuse in self.refusals:
+            outcome = refuse(delivery)
+            if outcome is not None:
+                return outcome
+        return None
 
     def lost(self, lease: Lease, reason: str) -> None:  # noqa: ARG002 - a listener's signature
         for queue in self.queues.values():
@@ -220,11 +263,92 @@ class Node:
             job = finished.popleft()
             queue = self.queues[job.delivery.queue]
             queue.held.discard(job)
+            self.limits.forget(job)
             self._settler.settle(job, queue)
 
     def _hand_back(self, job: Job) -> None:
         self.queues[job.delivery.queue].held.discard(job)
+        self.limits.forget(job)
         self._settler.hand_back(job)
+
+    def _conclude(self, job: Job, outcome: Outcome) -> None:
+        """End a job that no pool has."""
+        self.steps.conclude(job, outcome)
+        self._on_finished(job)
+
+    # The link's thread: what control and limits ask for
+
+    @property
+    def held(self) -> list[Job]:
+        """What this worker has from the broker and has not settled: what runs, and what is about to."""
+        return [job for queue in self.queues.values() for job in queue.held]
+
+    @property
+    def current(self) -> list[Job]:
+        """What runs now."""
+        return [job for pool in self.pools for job in pool.current()]
+
+    def end(self, job: Job, outcome: Outcome, *, force: bool) -> bool:
+        """End `job` with this outcome. One that has begun is ended only with `force`; False when it has begun, or
+        has ended, or cannot be ended by force."""
+        pool = self.pools.of(job)
+        if pool.withdraw(job):
+            self._conclude(job, outcome)
+            return True
+        started = pool.started(job)
+        if not force or not pool.kill(job):
+            return False
+        # Whatever still runs may write to the old job: settle another for the same delivery.
+        queue = self.queues[job.delivery.queue]
+        queue.held.discard(job)
+        self.limits.forget(job)
+        ended = Job(job.delivery, job.queue)
+        ended.started, ended.runtime = started, time.monotonic() - started
+        queue.held.add(ended)
+        self._conclude(ended, outcome)
+        return True
+
+    def interrupt(self, job: Job, error: BaseException) -> bool:
+        """Raise `error` in the code of a task that runs; False when it does not run."""
+        return self.pools.of(job).interrupt(job, error)
+
+    def resize(self, concurrency: int) -> None:
+        """Run so many plain functions at once from now on, at least one. The prefetch stays as it is."""
+        self.concurrency = max(1, concurrency)
+        self.pools.default.resize(self.concurrency)
+
+    def restart_pools(self) -> None:
+        """Fresh processes for what comes from now on; what runs is finished in the old ones."""
+        for pool in self.pools:
+            pool.restart()
+
+    def pause(self, queue: str) -> None:
+        """Take nothing more from a queue until `resume`. Raises `KeyError` for one that is not consumed here."""
+        self.queues[queue].pause()
+
+    def resume(self, queue: str) -> None:
+        """Undo `pause`."""
+        self.queues[queue].resume()
+
+    def consume(self, name: str, prefetch: int | None = None) -> None:
+        """Consume one more queue. Raises `TopologyError` for a name that the topology does not have."""
+        known = self.queues.get(name)
+        if known is not None and not known.cancelled:
+            return
+        self.app.add_queues([name])
+        queue = self._consumed(name, prefetch)
+        if known is not None:
+            queue.held = known.held  # what came before is still to be settled
+        self.queues[name] = queue
+        queue.subscription = self.link.subscribe(name, queue.prefetch, self)
+
+    def cancel(self, name: str) -> None:
+        """Consume a queue no more: what has not begun goes back to it, what runs is finished. Raises `KeyError`."""
+        queue = self.queues[name]
+        queue.cancel()
+        for job in list(queue.held):
+            if self.pools.of(job).withdraw(job):
+                self._hand_back(job)
 
     def _stop_warm(self) -> None:
         if self._stopping:
@@ -234,11 +358,11 @@ class Node:
         for queue in self.queues.values():
             if queue.subscription is not None:
                 queue.subscription.close()
-        for job in (*self._pool.take_back(), *self._async_pool.take_back()):
-            self._hand_back(job)
+        for pool in self.pools:
+            for job in pool.take_back():
+                self._hand_back(job)
         self._settler.stop()
-        running = self._pool.running + self._async_pool.running
-        logger.info("stopping: %d tasks are running", running, extra={"action": "worker_stopping"})
+        logger.info("stopping: %d tasks are running", self.pools.running, extra={"action": "worker_stopping"})
         self._finish_when_settled()
 
     def _finish_when_settled(self) -> None:

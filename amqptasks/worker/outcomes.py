@@ -92,7 +92,14 @@ class Lost:
     """The channel that delivered it is gone, and with it the right to settle: somebody gets it again."""
 
 
-Outcome = Success | Retry | Failure | Reject | Ignore | Expired | Postpone | Recount | HandBack | Lost
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The process that ran it died: back to its queue, where the broker counts it. `detail` says how it died."""
+
+    detail: str
+
+
+Outcome = Success | Retry | Failure | Reject | Ignore | Expired | Postpone | Recount | HandBack | Crashed | Lost
 
 SUCCESS_NONE = Success(None)
 IGNORE = Ignore()
@@ -106,9 +113,24 @@ def classify(error: BaseException, policy: RetryPolicy, request: Request) -> Out
         return IGNORE
     if isinstance(error, errors.Reject):
         return Reject("rejected", str(error.reason))  # Celery's `Reject(exc)` passes an exception
+    if _is_stop(error):
+        return HAND_BACK
     decision = decide(policy, request.retries, error)
     if not isinstance(decision, RetryAfter):
         return Failure(decision.cause)
     if isinstance(error, errors.Retry):
         return Retry(decision.seconds, decision.cause, error.call_args, error.call_kwargs)
     return Retry(decision.seconds, decision.cause)
+
+
+def _is_stop(error: BaseException) -> bool:
+    """True for what `WorkerStopping` led to, also where the task made another exception, or a retry, of it: a worker
+    that stops costs no attempt."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        if isinstance(at, errors.WorkerStopping):
+            return True
+        seen.add(id(at))
+        at = at.__cause__ or at.__context__
+    return False

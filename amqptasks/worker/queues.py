@@ -20,6 +20,8 @@ class ConsumedQueue:
         self.subscription: Subscription | None = None
         self.held: set[Job] = set()
         self.recounting = 0  # messages that were sent round to be counted, and are not yet acked for certain
+        self.paused = False
+        self.cancelled = False
         self._blocking: set[Job] = set()
 
     @property
@@ -33,6 +35,27 @@ class ConsumedQueue:
     @property
     def is_closed(self) -> bool:
         return self.subscription is None or self.subscription.is_closed
+
+    def pause(self) -> None:
+        """Take nothing more until `resume`; somebody asked for it."""
+        self.paused = True
+        if self.subscription is not None:
+            self.subscription.pause()
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self.paused = False
+        self._go_on()
+
+    def cancel(self) -> None:
+        """Consume no more; what is held is still to be settled."""
+        self.cancelled = True
+        if self.subscription is not None:
+            self.subscription.close()
+
+    def _go_on(self) -> None:
+        if not self._blocking and not self.paused and self.subscription is not None:
+            self.subscription.resume()
 
     def recounted(self) -> None:
         """One of `recounting` is acked."""
@@ -56,13 +79,12 @@ class ConsumedQueue:
         self._blocking.discard(job)
         if not self._blocking:
             logger.info("queue %s goes on", self.name, extra={"action": "queue_resumed", "queue": self.name})
-            if self.subscription is not None:
-                self.subscription.resume()
+            self._go_on()
 
     def forget_lost(self) -> None:
         """What a dead channel delivered is not ours any more."""
         self.held = {job for job in self.held if job.ours}
         was_blocked = bool(self._blocking)
         self._blocking = {job for job in self._blocking if job.ours}
-        if was_blocked and not self._blocking and self.subscription is not None:
-            self.subscription.resume()
+        if was_blocked:
+            self._go_on()

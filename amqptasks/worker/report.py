@@ -12,6 +12,7 @@ from amqptasks import message
 from amqptasks.exception_info import exception_text
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import (
+    Crashed,
     Expired,
     Failure,
     HandBack,
@@ -102,6 +103,8 @@ def _sentence(job: Job, outcome: Outcome) -> tuple[int, str]:
             return logging.DEBUG, f"was delivered {deliveries} times before"
         case HandBack():
             return logging.INFO, "goes back to its queue, because the worker stops"
+        case Crashed(detail):
+            return logging.ERROR, f"lost its process, and runs again: {detail}"
         case Ignore():
             return logging.INFO, "asked to be ignored"
     return logging.DEBUG, "was not settled here"

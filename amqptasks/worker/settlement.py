@@ -17,6 +17,7 @@ from amqptasks.transport import PERSISTENT, Outgoing, Properties
 from amqptasks.worker.dead_letters import FIRST_TIME, dead_letter, first_time
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import (
+    Crashed,
     Expired,
     Failure,
     HandBack,
@@ -83,6 +84,8 @@ def _meaning(job: Job, outcome: Outcome, worker: str, codec: Codec) -> Settlemen
             return Settlement("ack", onward=(_same(job, {DELIVERIES: deliveries}),))
         case HandBack():
             return Settlement("nack")
+        case Crashed():
+            return Settlement("reject")
         case Lost():
             return Settlement("nothing")
 

@@ -1,6 +1,6 @@
 """Where tasks run: one file a kind, one small interface.
 
-A pool takes jobs in batches and hands them back in batches, each with its outcome. It never writes to the broker and
+A pool takes jobs in batches and hands them back one by one, each with its outcome. It never writes to the broker and
 knows nothing of connections, so that a hung or dying task takes nothing else with it.
 """
 
@@ -9,49 +9,51 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 
 Finished = Callable[[Job], None]
 
 
 class Pool(Protocol):
-    """Made with the steps to run and `finished`, which it calls once for each job, from any thread."""
+    """Made with what runs a job and `finished`, which it calls once for each job, from any thread; not for those that
+    `take_back`, `withdraw` and `kill` took away. All but `start` and `stop` is called on the link's thread."""
+
+    @property
+    def size(self) -> int:
+        """How many jobs can run at once."""
 
     @property
     def running(self) -> int:
         """How many jobs are being run now."""
 
+    def current(self) -> list[Job]:
+        """The jobs that are being run now."""
+
+    def started(self, job: Job) -> float:
+        """When it began, in seconds on the monotonic clock; 0 while it waits."""
+
     def start(self) -> None: ...
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Run these, in order as far as there is room. From the link's thread."""
+        """Run these, in order as far as there is room."""
 
     def take_back(self) -> list[Job]:
         """The jobs that have not been started; they will not be."""
 
+    def withdraw(self, job: Job) -> bool:
+        """As `take_back`, for this one; False when it has begun, or ended."""
+
+    def interrupt(self, job: Job, error: BaseException) -> bool:
+        """Have `error` raised in the code of a job that runs; False when it does not."""
+
+    def kill(self, job: Job) -> bool:
+        """End a job that runs by force, or at least give it up; False when it does not run, or cannot be."""
+
+    def resize(self, size: int) -> None:
+        """Run so many at once from now on; what runs is not disturbed."""
+
+    def restart(self) -> None:
+        """Run what comes from now on in fresh processes, where the pool has any."""
+
     def stop(self, timeout: float) -> None:
         """End the pool's threads once what runs has ended; give up waiting after `timeout` seconds."""
-
-
-class MakePool(Protocol):
-    def __call__(self, steps: Steps, finished: Finished, concurrency: int) -> Pool: ...
-
-
-#: The kinds by the names of `-P`.
-KINDS = ("threads", "solo")
-
-
-def make(kind: str, steps: Steps, finished: Finished, concurrency: int) -> Pool:
-    """The pool for plain functions. `async def` tasks always run on `asynchronous.AsyncPool`."""
-    if kind == "threads":
-        from amqptasks.worker.pools.threads import ThreadPool
-
-        return ThreadPool(steps, finished, concurrency)
-    if kind == "solo":
-        from amqptasks.worker.pools.solo import SoloPool
-
-        return SoloPool(steps, finished)
-    from amqptasks.errors import ConfigurationError
-
-    raise ConfigurationError(f"there is no pool {kind!r}: choose one of {', '.join(KINDS)}")

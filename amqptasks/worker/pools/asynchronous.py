@@ -1,37 +1,54 @@
 """An event loop of its own, on a thread of its own, for `async def` tasks.
 
-What the broker lets the worker hold (its prefetch) may run at the same time. Blocking code in a task delays the other
-async tasks of this worker, never its heartbeats or acks.
+At most `concurrency` run at the same time; the rest waits in order. Blocking code in a task delays the other async
+tasks of this worker, never its heartbeats or acks; the watch says which task it was.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections import deque
 from collections.abc import Sequence
 
+from amqptasks.errors import WorkerStopping
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import HAND_BACK
+from amqptasks.worker.outcomes import HAND_BACK, Failure
 from amqptasks.worker.pools import Finished
+from amqptasks.worker.pools.blocking import Watch
 
 
 class AsyncPool:
-    """See `Pool`. The loop's thread starts with the first job: a worker without async tasks has none."""
+    """See `Pool`. The loop's thread starts with the first job: a worker without async tasks has none. What is killed
+    is cancelled once more and given up: a task that swallows `CancelledError` goes on, and its result is dropped."""
 
-    def __init__(self, steps: Steps, finished: Finished) -> None:
+    def __init__(self, steps: Steps, finished: Finished, concurrency: int) -> None:
         self._steps = steps
         self._finished = finished
+        self._size = concurrency
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._arrived: deque[Job] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._given_up: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
+        self._watch = Watch(lambda: len(self._tasks) > 0)
+
+    @property
+    def size(self) -> int:
+        return self._size
 
     @property
     def running(self) -> int:
         return len(self._tasks)
+
+    def current(self) -> list[Job]:
+        return list(self._tasks)
+
+    def started(self, job: Job) -> float:
+        return job.started
 
     def start(self) -> None: ...
 
@@ -40,8 +57,10 @@ class AsyncPool:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._run, name="amqptasks-async", daemon=True)
             self._thread.start()
+            self._watch.start(self._loop, self._thread)
         self._arrived.extend(jobs)
         self._loop.call_soon_threadsafe(self._begin)
+        self._watch.look()
 
     def take_back(self) -> list[Job]:
         taken: list[Job] = []
@@ -52,7 +71,40 @@ class AsyncPool:
                 break
         return taken
 
+    def withdraw(self, job: Job) -> bool:
+        try:
+            self._arrived.remove(job)
+        except (ValueError, IndexError):  # the loop has it, or takes another in this moment
+            return False
+        return True
+
+    def interrupt(self, job: Job, error: BaseException) -> bool:
+        task = self._tasks.get(job)
+        if task is None or self._loop is None:
+            return False
+        job.interruption = error
+        self._loop.call_soon_threadsafe(task.cancel, str(error))
+        return True
+
+    def kill(self, job: Job) -> bool:
+        task = self._tasks.pop(job, None)
+        if task is None or self._loop is None:
+            return False
+        self._given_up.add(task)
+        self._loop.call_soon_threadsafe(task.cancel)
+        self._loop.call_soon_threadsafe(self._begin)
+        return True
+
+    def resize(self, size: int) -> None:
+        self._size = size
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin)
+
+    def restart(self) -> None:
+        """There is nothing to renew."""
+
     def stop(self, timeout: float) -> None:
+        self._watch.stop()
         if self._loop is not None and self._thread is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._cancel_all)
             self._thread.join(timeout)
@@ -64,31 +116,41 @@ class AsyncPool:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
+    # The loop's thread
+
     def _begin(self) -> None:
         assert self._loop is not None
-        while self._arrived:
+        while self._arrived and len(self._tasks) < self._size:
             try:
                 job = self._arrived.popleft()
             except IndexError:
                 return
-            task = self._loop.create_task(self._execute(job))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task = self._loop.create_task(self._execute(job), name=f"{job.task_name}[{job.task_id}]")
+            self._tasks[job] = task
+            task.add_done_callback(functools.partial(self._ended, job))
 
     async def _execute(self, job: Job) -> None:
-        try:
-            await self._steps.execute_async(job, lambda: self._ending is not None)
-        except asyncio.CancelledError:
-            job.outcome = HAND_BACK
+        await self._steps.execute_async(job)
+
+    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
+        if self._tasks.pop(job, None) is None:
+            self._given_up.discard(task)
+            return
+        if job.planned is None:  # it was cancelled before its first line
+            stopping = job.interruption is None or isinstance(job.interruption, WorkerStopping)
+            self._steps.conclude(job, HAND_BACK if stopping else Failure(job.interruption or WorkerStopping()))
         self._finished(job)
+        if self._arrived:
+            self._begin()
 
     def _cancel_all(self) -> None:
         assert self._loop is not None
         self._ending = self._loop.create_task(self._end())
-        for task in self._tasks:
+        for job, task in list(self._tasks.items()):
+            job.interruption = WorkerStopping()
             task.cancel()
 
     async def _end(self) -> None:
         while self._tasks:
-            await asyncio.wait(set(self._tasks))
+            await asyncio.wait(set(self._tasks.values()))
         asyncio.get_running_loop().stop()

@@ -3,31 +3,48 @@ main thread. The link's thread keeps the heartbeats going all the same."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
+from amqptasks.worker.outcomes import Failure
 from amqptasks.worker.pools import Finished
+from amqptasks.worker.pools.interruption import INTERRUPTIONS, clear, raise_in_thread
 
 
 class SoloPool:
-    """See `Pool`. Tasks run in whichever thread calls `work`."""
+    """See `Pool`. Tasks run in whichever thread calls `work`. It can be interrupted, but neither killed nor given up:
+    there is no other thread to go on with."""
+
+    size = 1
 
     def __init__(self, steps: Steps, finished: Finished) -> None:
         self._steps = steps
         self._finished = finished
         self._waiting: SimpleQueue[Job] = SimpleQueue()
-        self._busy = threading.Event()
+        self._unclaimed: set[Job] = set()
+        self._busy: Job | None = None
+        self._identity = 0
+        self._lock = threading.Lock()
 
     @property
     def running(self) -> int:
-        return int(self._busy.is_set())
+        return len(self.current())
+
+    def current(self) -> list[Job]:
+        busy = self._busy
+        return [] if busy is None else [busy]
+
+    def started(self, job: Job) -> float:
+        return job.started
 
     def start(self) -> None: ...
 
     def submit(self, jobs: Sequence[Job]) -> None:
+        self._unclaimed.update(jobs)
         for job in jobs:
             self._waiting.put(job)
 
@@ -35,9 +52,35 @@ class SoloPool:
         taken: list[Job] = []
         while True:
             try:
-                taken.append(self._waiting.get_nowait())
+                job = self._waiting.get_nowait()
             except Empty:
                 return taken
+            if self.withdraw(job):
+                taken.append(job)
+
+    def withdraw(self, job: Job) -> bool:
+        try:
+            self._unclaimed.remove(job)
+        except KeyError:
+            return False
+        return True
+
+    def interrupt(self, job: Job, error: BaseException) -> bool:
+        with self._lock:
+            if self._busy is not job:
+                return False
+            job.interruption = error
+            raise_in_thread(self._identity, type(error))
+            return True
+
+    def kill(self, job: Job) -> bool:  # noqa: ARG002 - as of every pool
+        return False
+
+    def resize(self, size: int) -> None:
+        """One it is, whatever is asked."""
+
+    def restart(self) -> None:
+        """There is nothing to renew."""
 
     def stop(self, timeout: float) -> None: ...
 
@@ -47,7 +90,20 @@ class SoloPool:
             job = self._waiting.get(timeout=timeout)
         except Empty:
             return
-        self._busy.set()
-        self._steps.execute(job)
-        self._busy.clear()
+        if not self.withdraw(job):
+            return
+        self._identity = threading.get_ident()
+        self._busy = job
+        with contextlib.suppress(*INTERRUPTIONS):  # one that comes when the task's code has just ended
+            self._steps.execute(job)
+        while self._busy is not None:
+            try:
+                with self._lock:
+                    self._busy = None
+                if job.interruption is not None:
+                    clear(self._identity)
+                    if job.planned is None:
+                        self._steps.conclude(job, Failure(job.interruption))
+            except INTERRUPTIONS:  # raised in our own lines; there is no other
+                self._busy = job
         self._finished(job)

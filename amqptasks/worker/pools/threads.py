@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -9,31 +11,46 @@ from queue import Empty, SimpleQueue
 
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
+from amqptasks.worker.outcomes import Failure
 from amqptasks.worker.pools import Finished
+from amqptasks.worker.pools.interruption import INTERRUPTIONS, clear, raise_in_thread
 
 
 class ThreadPool:
-    """See `Pool`. `concurrency` threads, started at once; a hung one ends with the process."""
+    """See `Pool`. `concurrency` threads, started at once. A thread cannot be killed: one that is given up goes on
+    beside its replacement, and what its task returns is dropped; it ends with the process."""
 
     def __init__(self, steps: Steps, finished: Finished, concurrency: int) -> None:
         self._steps = steps
         self._finished = finished
         self._waiting: SimpleQueue[Job | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"amqptasks-task-{number}", daemon=True)
-            for number in range(concurrency)
-        ]
-        self._busy: set[int] = set()
+        self._unclaimed: set[Job] = set()  # whoever removes a job from it has it
+        self._numbers = itertools.count()
+        self._threads: set[threading.Thread] = set()
+        self._size = concurrency
+        self._busy: dict[int, Job] = {}  # what may be interrupted, by thread
+        self._lock = threading.Lock()  # of `_busy`: no task is interrupted in place of another
+
+    @property
+    def size(self) -> int:
+        return self._size
 
     @property
     def running(self) -> int:
         return len(self._busy)
 
+    def current(self) -> list[Job]:
+        return list(self._busy.values())
+
+    def started(self, job: Job) -> float:
+        return job.started
+
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        for _ in range(self._size):
+            self._start_one()
 
     def submit(self, jobs: Sequence[Job]) -> None:
+        self._unclaimed.update(jobs)
         put = self._waiting.put
         for job in jobs:
             put(job)
@@ -45,25 +62,87 @@ class ThreadPool:
                 job = self._waiting.get_nowait()
             except Empty:
                 return taken
-            if job is not None:
+            if job is not None and self.withdraw(job):
                 taken.append(job)
+
+    def withdraw(self, job: Job) -> bool:
+        try:
+            self._unclaimed.remove(job)
+        except KeyError:
+            return False
+        return True
+
+    def interrupt(self, job: Job, error: BaseException) -> bool:
+        with self._lock:
+            for identity, busy in self._busy.items():
+                if busy is job:
+                    job.interruption = error
+                    raise_in_thread(identity, type(error))
+                    return True
+        return False
+
+    def kill(self, job: Job) -> bool:
+        with self._lock:
+            found = next((identity for identity, busy in self._busy.items() if busy is job), None)
+            if found is None:
+                return False
+            del self._busy[found]
+        self._threads = {thread for thread in self._threads if thread.ident != found}
+        self._start_one()
+        return True
+
+    def resize(self, size: int) -> None:
+        for _ in range(size - self._size):
+            self._start_one()
+        for _ in range(self._size - size):
+            self._waiting.put(None)  # who takes it leaves
+        self._size = size
+
+    def restart(self) -> None:
+        """Threads have nothing to renew."""
 
     def stop(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        for _ in self._threads:
+        threads = list(self._threads)
+        for _ in threads:
             self._waiting.put(None)
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _start_one(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"amqptasks-task-{next(self._numbers)}", daemon=True)
+        self._threads.add(thread)
+        thread.start()
 
     def _work(self) -> None:
         me = threading.get_ident()
-        busy, get = self._busy, self._waiting.get
+        busy, get, claim = self._busy, self._waiting.get, self._unclaimed.remove
         execute, finished = self._steps.execute, self._finished
         while True:
             job = get()
             if job is None:
                 return
-            busy.add(me)
-            execute(job)
-            busy.discard(me)
+            try:
+                claim(job)
+            except KeyError:
+                continue
+            busy[me] = job
+            with contextlib.suppress(*INTERRUPTIONS):  # one that comes when the task's code has just ended
+                execute(job)
+            if not self._leave(me, job):
+                return
             finished(job)
+
+    def _leave(self, me: int, job: Job) -> bool:
+        """No longer to be interrupted; False when the job was given up meanwhile."""
+        ours = done = False
+        while not done:
+            with contextlib.suppress(*INTERRUPTIONS):  # raised in our own lines: once more
+                with self._lock:
+                    ours = self._busy.pop(me, None) is job or ours
+                if job.interruption is not None:
+                    clear(me)
+                    if job.planned is None:
+                        self._steps.conclude(job, Failure(job.interruption))
+                done = True
+        return ours

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.worker import pools
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import HAND_BACK, Failure, Success
 from amqptasks.worker.pools.asynchronous import AsyncPool
+from amqptasks.worker.pools.choice import kind_named
 from amqptasks.worker.pools.solo import SoloPool
 from amqptasks.worker.pools.threads import ThreadPool
 from tests.harness.wait import wait_for
@@ -104,7 +104,7 @@ def threads(tasks: Tasks) -> Iterator[ThreadPool]:
 
 @pytest.fixture
 def loop(tasks: Tasks) -> Iterator[AsyncPool]:
-    pool = AsyncPool(tasks.steps(), tasks.back.append)
+    pool = AsyncPool(tasks.steps(), tasks.back.append, 1000)
     pool.start()
     yield pool
     tasks.gate.set()
@@ -196,7 +196,7 @@ def test_what_an_async_pool_has_not_begun_is_taken_back(tasks: Tasks, loop: Asyn
         blocked.set()
         let_go.wait(10)
 
-    pool = AsyncPool(steps(block), tasks.back.append)
+    pool = AsyncPool(steps(block), tasks.back.append, 1000)
     pool.submit([job(delivery("shop.block"), decoded=False)])
     assert blocked.wait(10)
     pool.submit(jobs("aquick", 4))
@@ -211,7 +211,7 @@ def test_stopping_an_async_pool_hands_back_what_still_runs(tasks: Tasks, loop: A
     wait_for(lambda: tasks.now == 3)
     loop.stop(10)
     assert [one.outcome for one in tasks.back] == [HAND_BACK] * 3
-    assert all(one.planned is None for one in tasks.back)
+    assert all(one.planned is not None and one.planned.verdict == "nack" for one in tasks.back)
 
 
 @pytest.mark.parametrize("name", ["aleave", "acancel", "acancelled_inside"])
@@ -226,18 +226,25 @@ def test_an_async_task_that_ends_or_cancels_itself_has_failed(tasks: Tasks, loop
 
 
 def test_a_worker_without_async_tasks_has_no_loop(tasks: Tasks) -> None:
-    pool = AsyncPool(tasks.steps(), tasks.back.append)
+    pool = AsyncPool(tasks.steps(), tasks.back.append, 1000)
     pool.start()
     assert not [thread for thread in threading.enumerate() if thread.name == "amqptasks-async"]
     assert pool.take_back() == []
     pool.stop(1)
 
 
-@pytest.mark.parametrize(("kind", "made"), [("threads", ThreadPool), ("solo", SoloPool)])
-def test_pools_by_name(tasks: Tasks, kind: str, made: Callable[..., object]) -> None:
-    assert isinstance(pools.make(kind, tasks.steps(), tasks.back.append, 1), made)  # type: ignore[arg-type]
+def test_an_async_pool_runs_no_more_at_once_than_asked(tasks: Tasks) -> None:
+    pool = AsyncPool(tasks.steps(), tasks.back.append, 3)
+    pool.submit(jobs("ahold", 10))
+    wait_for(lambda: tasks.now == 3)
+    pool.resize(5)
+    wait_for(lambda: tasks.now == 5)
+    tasks.gate.set()
+    tasks.wait_back(10)
+    assert tasks.most == 5
+    pool.stop(10)
 
 
-def test_an_unknown_pool_is_refused_with_the_names_there_are(tasks: Tasks) -> None:
-    with pytest.raises(ConfigurationError, match="no pool 'gevent': choose one of threads, solo"):
-        pools.make("gevent", tasks.steps(), tasks.back.append, 1)
+def test_an_unknown_pool_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(ConfigurationError, match=r"no pool 'gevent': choose one of .*threads, solo"):
+        kind_named("gevent")

@@ -1,0 +1,83 @@
+"""A watch over an event loop: says when a task blocks it, which one, and where."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that the loop may be busy with one step of one task: nobody's `await` should take the others so long.
+PATIENCE = 1.0
+
+#: Seconds after which a loop that is still blocked is named again; doubled each time.
+AGAIN = 10.0
+
+#: Frames of the stack that are shown: the innermost ones tell what it waits for.
+SHOWN = 12
+
+
+class Watch:
+    """Asks the loop for a sign of life while `busy()`; the thread sleeps while nothing runs."""
+
+    def __init__(self, busy: Callable[[], bool]) -> None:
+        self._busy = busy
+        self._wanted = threading.Event()
+        self._alive = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watched: threading.Thread | None = None
+        self._stopped = False
+
+    def start(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+        """Watch `loop`, which runs in `thread`."""
+        self._loop, self._watched = loop, thread
+        threading.Thread(target=self._run, name="amqptasks-watch", daemon=True).start()
+
+    def look(self) -> None:
+        """Something runs from now on."""
+        if not self._wanted.is_set():
+            self._wanted.set()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._wanted.set()
+
+    def _run(self) -> None:
+        assert self._loop is not None
+        while not self._stopped:
+            self._wanted.wait()
+            self._alive.clear()
+            try:
+                self._loop.call_soon_threadsafe(self._alive.set)
+            except RuntimeError:  # it is closed: the worker has stopped
+                return
+            patience = PATIENCE
+            waited = 0.0
+            while not self._alive.wait(patience) and not self._stopped:
+                waited += patience
+                self._tell(waited)
+                patience = AGAIN if waited == PATIENCE else patience * 2
+            if not self._busy() and not self._stopped:
+                self._wanted.clear()
+            elif not self._stopped:
+                time.sleep(PATIENCE / 2)
+
+    def _tell(self, seconds: float) -> None:
+        assert self._loop is not None
+        assert self._watched is not None
+        task = asyncio.current_task(self._loop)
+        frame = sys._current_frames().get(self._watched.ident or 0)
+        stack = "".join(traceback.format_stack(frame)[-SHOWN:]) if frame is not None else ""
+        name = task.get_name() if task is not None else "a callback"
+        logger.warning(
+            "the event loop has been blocked for %.0f s by %s: the other async tasks wait for it\n%s",
+            seconds,
+            name,
+            stack.rstrip(),
+            extra={"action": "loop_blocked", "task": name},
+        )
