@@ -3,7 +3,6 @@ main thread. The link's thread keeps the heartbeats going all the same."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
@@ -93,17 +92,25 @@ class SoloPool:
         if not self.withdraw(job):
             return
         self._identity = threading.get_ident()
-        self._busy = job
-        with contextlib.suppress(*INTERRUPTIONS):  # one that comes when the task's code has just ended
+        try:
+            self._busy = job
             self._steps.execute(job)
-        while self._busy is not None:
+        except INTERRUPTIONS:  # one that comes when the task's code has just ended
+            pass
+        left = False
+        while not left:
             try:
-                with self._lock:
-                    self._busy = None
-                if job.interruption is not None:
-                    clear(self._identity)
-                    if job.planned is None:
-                        self._steps.conclude(job, Failure(job.interruption))
-            except INTERRUPTIONS:  # raised in our own lines; there is no other
-                self._busy = job
+                left = self._leave(job)
+            except INTERRUPTIONS:  # raised in our own lines
+                continue
         self._finished(job)
+
+    def _leave(self, job: Job) -> bool:
+        """No longer to be interrupted. May be called again."""
+        with self._lock:
+            self._busy = None
+        if job.interruption is not None:
+            clear(self._identity)
+            if job.planned is None:
+                self._steps.conclude(job, Failure(job.interruption))
+        return True

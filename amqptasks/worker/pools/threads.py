@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 import time
@@ -29,6 +28,7 @@ class ThreadPool:
         self._threads: set[threading.Thread] = set()
         self._size = concurrency
         self._busy: dict[int, Job] = {}  # what may be interrupted, by thread
+        self._given_up: set[Job] = set()
         self._lock = threading.Lock()  # of `_busy`: no task is interrupted in place of another
 
     @property
@@ -87,6 +87,7 @@ class ThreadPool:
             if found is None:
                 return False
             del self._busy[found]
+            self._given_up.add(job)
         self._threads = {thread for thread in self._threads if thread.ident != found}
         self._start_one()
         return True
@@ -115,10 +116,22 @@ class ThreadPool:
         thread.start()
 
     def _work(self) -> None:
-        me = threading.get_ident()
+        held: list[Job] = []  # at most one: what this thread has begun and not given away yet
+        while True:
+            try:
+                self._run(threading.get_ident(), held)
+            except INTERRUPTIONS:  # raised in our own lines, when the task's code had just ended: go on there
+                continue
+            return
+
+    def _run(self, me: int, held: list[Job]) -> None:
         busy, get, claim = self._busy, self._waiting.get, self._unclaimed.remove
         execute, finished = self._steps.execute, self._finished
         while True:
+            if held:
+                if not self._leave(me, held[0]):
+                    return
+                finished(held.pop())
             job = get()
             if job is None:
                 return
@@ -126,23 +139,22 @@ class ThreadPool:
                 claim(job)
             except KeyError:
                 continue
-            busy[me] = job
-            with contextlib.suppress(*INTERRUPTIONS):  # one that comes when the task's code has just ended
+            held.append(job)
+            try:
+                busy[me] = job
                 execute(job)
-            if not self._leave(me, job):
-                return
-            finished(job)
+            except INTERRUPTIONS:
+                continue
 
     def _leave(self, me: int, job: Job) -> bool:
-        """No longer to be interrupted; False when the job was given up meanwhile."""
-        ours = done = False
-        while not done:
-            with contextlib.suppress(*INTERRUPTIONS):  # raised in our own lines: once more
-                with self._lock:
-                    ours = self._busy.pop(me, None) is job or ours
-                if job.interruption is not None:
-                    clear(me)
-                    if job.planned is None:
-                        self._steps.conclude(job, Failure(job.interruption))
-                done = True
+        """No longer to be interrupted; False when the job was given up meanwhile. May be called again."""
+        with self._lock:
+            self._busy.pop(me, None)
+            ours = job not in self._given_up
+        if job.interruption is not None:
+            clear(me)
+            if job.planned is None:
+                self._steps.conclude(job, Failure(job.interruption))
+        if not ours:
+            self._given_up.discard(job)
         return ours
