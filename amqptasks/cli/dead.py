@@ -13,6 +13,7 @@ from amqptasks.cli import letters as shown
 from amqptasks.cli import parameters
 from amqptasks.cli.failures import FAILED
 from amqptasks.cli.target import Target, pass_target
+from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead import queue as dead_letters
 from amqptasks.dead.replay import Edit
 from amqptasks.dead.replay import target as home
@@ -69,8 +70,8 @@ def filters(decorated: Callable[..., Any]) -> Callable[..., Any]:
 @pass_target
 def list_command(target: Target, /, queue: str, limit: int, as_json: bool, **wanted: Any) -> None:
     """Who is in there, and why."""
-    with _opened(target, queue) as (session, name):
-        found = dead_letters.letters(session, name, Selection(**wanted), limit)
+    with _opened(target, queue) as (session, name, codec):
+        found = dead_letters.letters(session, name, Selection(**wanted), limit, codec)
         if as_json:
             for letter in found:
                 click.echo(shown.as_json(letter))
@@ -88,8 +89,8 @@ def list_command(target: Target, /, queue: str, limit: int, as_json: bool, **wan
 @pass_target
 def show_command(target: Target, /, queue: str, task_id: str, as_json: bool) -> None:
     """Everything about one letter: arguments, headers, traceback."""
-    with _opened(target, queue) as (session, name):
-        found = list(dead_letters.letters(session, name, Selection(ids=frozenset([task_id]))))
+    with _opened(target, queue) as (session, name, codec):
+        found = list(dead_letters.letters(session, name, Selection(ids=frozenset([task_id])), codec=codec))
     if not found:
         raise ConfigurationError(f"{name} holds no letter {task_id!r}: see `amqptasks dead list {queue}`")
     click.echo("\n\n".join(shown.as_json(letter) if as_json else shown.in_full(letter) for letter in found))
@@ -129,14 +130,14 @@ def replay_command(
     edit = Edit(set_task, set_args, set_kwargs)
     if len(ids) != 1 and (set_args is not None or set_kwargs is not None):
         raise click.UsageError("--set-args and --set-kwargs change one letter: name its ID")
-    with _opened(target, queue) as (session, name):
+    with _opened(target, queue) as (session, name, codec):
         if dry_run:
             _dry_run(session, name, selection, to)
             return
         progress = shown.Progress("replayed", dead_letters.count(session, name), frozenset(ids))
         with _counted(progress, "replayed"):
             result = dead_letters.replay(
-                session, name, selection, to=to, edit=edit, rate=rate, progress=progress.advance
+                session, name, selection, to=to, edit=edit, rate=rate, progress=progress.advance, codec=codec
             )
     click.echo(f"{_letters(result.count)} of {name} replayed")
     if not result.refused:
@@ -157,7 +158,7 @@ def replay_command(
 def purge_command(target: Target, /, queue: str, ids: tuple[str, ...], every: bool, yes: bool, **wanted: Any) -> None:
     """Remove letters for good."""
     selection = _selection(ids, every, wanted)
-    with _opened(target, queue) as (session, name):
+    with _opened(target, queue) as (session, name, _):
         if not yes:
             count = dead_letters.count(session, name, selection)
             if not count:
@@ -172,8 +173,8 @@ def purge_command(target: Target, /, queue: str, ids: tuple[str, ...], every: bo
 
 
 @contextmanager
-def _opened(target: Target, queue: str) -> Iterator[tuple[Session, str]]:
-    """A session, and the dead-letter queue's name once it is known to be there."""
+def _opened(target: Target, queue: str) -> Iterator[tuple[Session, str, Codec]]:
+    """A session, the dead-letter queue's name once it is known to be there, and how the app reads what is in it."""
     app = target.load_app() if target.app else None
     urls = target.broker_urls()
     if dial.is_memory(urls):
@@ -185,7 +186,7 @@ def _opened(target: Target, queue: str) -> Iterator[tuple[Session, str]]:
     try:
         if session.queue_state(name) is None:
             raise ConfigurationError(_no_queue(session, name, app.topology.queue_names if app is not None else ()))
-        yield session, name
+        yield session, name, app.codec if app is not None else PLAIN
     finally:
         session.close()
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from amqptasks import message
+from amqptasks.codec import PLAIN, Codec
 from amqptasks.message import Malformed
 from amqptasks.request import Request
 from amqptasks.topology.delays import clean
@@ -51,8 +52,8 @@ class Letter:
     delivery: Delivery
 
 
-def read(delivery: Delivery) -> Letter:
-    """Never raises, whatever was sent."""
+def read(delivery: Delivery, codec: Codec = PLAIN) -> Letter:
+    """Never raises, whatever was sent. Its signature is not asked for: this is for looking."""
     properties = delivery.properties
     headers = properties.headers or {}
     death = _last_death(headers)
@@ -71,7 +72,7 @@ def read(delivery: Delivery) -> Letter:
         first_time=_moment(headers.get("x-amqptasks-first-time")),
         last_time=_moment(headers.get("x-amqptasks-last-time")) if by_worker else _moment(death.get("time")),
         worker=_text(headers, "x-amqptasks-worker") if by_worker else None,
-        content=message.decode(properties, delivery.body),
+        content=codec.decode_unverified(properties, delivery.body),
         delivery=delivery,
     )
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.letter import Letter, read
 from amqptasks.dead.replay import AS_IT_WAS, Edit, target, to_replay
 from amqptasks.dead.selection import EVERY, Selection
@@ -40,14 +41,16 @@ def name_of(queue: str) -> str:
     return queue if queue.endswith(".dead") else f"{queue}.dead"
 
 
-def letters(session: Session, queue: str, selection: Selection = EVERY, limit: int | None = None) -> Iterator[Letter]:
+def letters(
+    session: Session, queue: str, selection: Selection = EVERY, limit: int | None = None, codec: Codec = PLAIN
+) -> Iterator[Letter]:
     """The letters that fit, oldest first, at most `limit`; nothing is changed. Those of `queue` that others look at
     now, and those that come meanwhile, are not seen. Raises `BrokerError` where there is no such queue."""
     found = 0
     window = WINDOW if limit is None or selection != EVERY else min(limit, WINDOW)
     try:
         for delivery in _taken(session, queue, window):
-            letter = read(delivery)
+            letter = read(delivery, codec)
             if selection.fits(letter):
                 yield letter
                 found += 1
@@ -73,6 +76,7 @@ def replay(
     edit: Edit = AS_IT_WAS,
     rate: float | None = None,
     progress: Progress | None = None,
+    codec: Codec = PLAIN,
 ) -> Replayed:
     """Send the letters that fit to the queue they came from, or to queue `to`, as new: no retries counted, no reason.
 
@@ -81,13 +85,14 @@ def replay(
     called after each. A queue that refuses (full, or not there) keeps its letters here; those of others go on.
 
     Only what waits when the call begins is replayed, not what fails again meanwhile. Raises `BrokerError` where there
-    is no such queue or no connection, `ConfigurationError` for an edit that cannot be sent.
+    is no such queue or no connection, `ConfigurationError` for an edit that cannot be sent, or a signed letter that
+    must be signed anew where `codec` has no keys.
     """
     replayed = Replayed()
     due = time.monotonic()
     try:
         for delivery in _taken(session, queue, WINDOW):
-            letter = read(delivery)
+            letter = read(delivery, codec)
             if not selection.fits(letter):
                 continue
             destination = to or target(letter, queue)
@@ -98,7 +103,7 @@ def replay(
                 _wait_until(due, session, queue)
                 due = max(due, time.monotonic() - 1.0) + 1.0 / rate
             try:
-                session.publish(to_replay(letter, destination, edit))
+                session.publish(to_replay(letter, destination, edit, codec))
             except (Unroutable, Nacked, PublishRejected, MessageTooLarge) as error:
                 _refuse(replayed, destination, error)
                 continue

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.letter import PREFIX, Letter
-from amqptasks.message import CONTENT_ENCODING, CONTENT_TYPE, decode, encode_body
+from amqptasks.errors import ConfigurationError
+from amqptasks.headers import SIGNATURE, Wrong
 from amqptasks.request import Request
 from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.signing import signed_bytes
 from amqptasks.topology.delays import clean
 from amqptasks.transport import PERSISTENT, REPLY_TO, Outgoing, Properties
 from amqptasks.uuid7 import task_id
@@ -18,8 +21,8 @@ from amqptasks.uuid7 import task_id
 #: Headers that spoke of the life that ended: how often it was retried, when it was due.
 _OF_THE_OLD_LIFE = frozenset({"retries", "eta"})
 
-#: Headers that speak of the bytes of the body; a body that is made anew is plain JSON.
-_OF_THE_OLD_BODY = frozenset({"compression", "argsrepr", "kwargsrepr"})
+#: Headers that show the arguments in words.
+_OF_THE_OLD_BODY = frozenset({"argsrepr", "kwargsrepr"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,12 @@ def target(letter: Letter, queue: str) -> str:
     return letter.queue or queue.removesuffix(".dead")
 
 
-def to_replay(letter: Letter, queue: str, edit: Edit = AS_IT_WAS) -> Outgoing:
+def to_replay(letter: Letter, queue: str, edit: Edit = AS_IT_WAS, codec: Codec = PLAIN) -> Outgoing:
     """The message for `queue`. Raises `ConfigurationError` naming the argument of `edit` that JSON cannot carry.
 
     Same id, same arguments, the headers of whoever published it, and nothing of what happened since. An `expires`
-    that is over is left out: it would die of it again.
+    that is over is left out: it would die of it again. A signature that does not fit any more is made anew, where the
+    old one was right; raises `ConfigurationError` where `codec` has no keys to do so.
     """
     given = letter.delivery.properties
     headers = {
@@ -67,15 +71,43 @@ def to_replay(letter: Letter, queue: str, edit: Edit = AS_IT_WAS) -> Outgoing:
         headers["task"] = edit.task
         headers.setdefault("id", task_id())
     if edit.args is not None or edit.kwargs is not None:
-        body = encode_body(_edited(properties, body, edit))
+        body = codec.rewrite(_edited(properties, body, edit, codec), properties)
         for name in _OF_THE_OLD_BODY:
             headers.pop(name, None)
-        properties.content_type, properties.content_encoding = CONTENT_TYPE, CONTENT_ENCODING
+    _sign(letter, properties, body, codec)
     return Outgoing(QUEUES_EXCHANGE, queue, body, properties)
 
 
-def _edited(properties: Properties, body: bytes, edit: Edit) -> Request:
-    found = decode(properties, body)
+def _sign(letter: Letter, properties: Properties, body: bytes, codec: Codec) -> None:
+    given = letter.delivery.properties
+    signature = (given.headers or {}).get(SIGNATURE)
+    if signature is None:  # and none is added: a replay does not make a stranger's message ours
+        return
+    assert properties.headers is not None
+    properties.headers[SIGNATURE] = signature
+    if _same_bytes_signed(given, letter.delivery.body, properties, body):
+        return
+    if codec.signing is None:
+        raise ConfigurationError(
+            f"letter {letter.id} is signed, and its replay changes what is signed: name the app that has the keys,"
+            f" with -A MODULE"
+        )
+    try:
+        codec.signing.verify(given, letter.delivery.body)
+    except Wrong:
+        return  # it keeps the signature that does not fit, and will be refused again
+    codec.signing.sign(properties, body)
+
+
+def _same_bytes_signed(given: Properties, given_body: bytes, properties: Properties, body: bytes) -> bool:
+    try:
+        return signed_bytes(given, given_body) == signed_bytes(properties, body)
+    except ValueError:  # a header that cannot be signed at all
+        return True
+
+
+def _edited(properties: Properties, body: bytes, edit: Edit, codec: Codec) -> Request:
+    found = codec.decode_unverified(properties, body)
     # Of a message that holds none, the arguments alone count here: its headers stay as they are.
     known = found if isinstance(found, Request) else Request(edit.task or "?", "?")
     return replace(
