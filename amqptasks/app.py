@@ -172,6 +172,11 @@ class App:
             self.__dict__.pop("router", None)
 
     @cached_property
+    def alike(self) -> dict[Task[..., Any], call.Alike]:
+        """What the calls of a task without options have in common, by task."""
+        return {}
+
+    @cached_property
     def router(self) -> Router:
         return Router(self.topology.routes, self.topology.default_queue)
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from amqptasks import message
 from amqptasks.errors import ConfigurationError, PartlyPublished, PublishRejected, Unroutable
 from amqptasks.moments import aware
 from amqptasks.options import CallOptions, TaskOptions, check
 from amqptasks.publisher import Progress
 from amqptasks.request import Request
-from amqptasks.transport import REPLY_TO, Outgoing
+from amqptasks.results.result import AsyncResult
+from amqptasks.retry import RETRY_OPTIONS
+from amqptasks.routing import Router
+from amqptasks.transport import REPLY_TO, Outgoing, Template, Templated
 from amqptasks.uuid7 import task_id
 
 if TYPE_CHECKING:
     from amqptasks.app import App
-    from amqptasks.results.result import AsyncResult
     from amqptasks.task import Task
 
 
@@ -35,6 +38,15 @@ class Call:
 def make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> Call:
     """Everything about one call but its publishing. Raises `UnknownOption`, `ConfigurationError`, `NoRoute`, and
     `TypeError` for arguments that do not fit."""
+    if options or isinstance(task, str):
+        return _make(app, task, args, kwargs, options)
+    alike = app.alike.get(task)
+    if alike is None:
+        alike = app.alike[task] = Alike(app, task, options)
+    return alike.make(args, kwargs)
+
+
+def _make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> Call:
     if options:
         check(options, CallOptions, "a call")
     own: TaskOptions = {}
@@ -48,9 +60,7 @@ def make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
     delay = _fill(request, merged)
     result: AsyncResult[Any]
     if merged.get("ignore_result", app.ignore_result):
-        from amqptasks.results.result import AsyncResult
-
-        result = AsyncResult.without_reply(request.id, name, "ignore_result is set")
+        result = _without_reply(request.id, name)
     else:
         request.reply_to = REPLY_TO
         result = app.replies.register(request.id, name)
@@ -67,6 +77,67 @@ def make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
     if delay > 0:
         outgoing = app.into_ladder(outgoing, delay)
     return Call(outgoing, result, merged.get("timeout", app.publish_timeout))
+
+
+#: Options with which all calls of a task still differ in nothing but their id and their arguments.
+_SAME_FOR_ALL = frozenset(
+    {
+        "name",
+        "bind",
+        "typing",
+        "throws",
+        "acks_late",
+        "queue",
+        "exchange",
+        "routing_key",
+        "priority",
+        "ignore_result",
+        "headers",
+        "shadow",
+        "time_limit",
+        "soft_time_limit",
+        "timeout",
+        *RETRY_OPTIONS,
+    }
+)
+
+
+class Alike:
+    """Calls of one task with the same options. The first is made as every call is; those that follow take over what it
+    worked out, where they can differ in their id and arguments alone."""
+
+    def __init__(self, app: App, task: Task[..., Any], options: CallOptions) -> None:
+        self._app = app
+        self._task = task
+        self._options = options
+        self._template: Template | None = None
+        self._timeout = 0.0
+        self._replies = False
+        self._router: Router | None = None
+        self._ignore_result = app.ignore_result
+        self._uniform = app.codec.is_plain and task.options.keys() | options.keys() <= _SAME_FOR_ALL
+
+    def make(self, args: Any, kwargs: Any) -> Call:
+        template, app, task = self._template, self._app, self._task
+        if template is None or self._router is not app.router or self._ignore_result is not app.ignore_result:
+            return self._first(args, kwargs)
+        task.check_arguments(args, kwargs)
+        body = message.encode_arguments(task.name, args, kwargs)
+        identity = task_id()
+        result: AsyncResult[Any]
+        result = app.replies.register(identity, task.name) if self._replies else _without_reply(identity, task.name)
+        return Call(Templated(template, identity, body), result, self._timeout)
+
+    def _first(self, args: Any, kwargs: Any) -> Call:
+        call = _make(self._app, self._task, args, kwargs, self._options)
+        if self._uniform:
+            outgoing = call.outgoing
+            self._template = Template(outgoing.exchange, outgoing.routing_key, outgoing.properties, outgoing.mandatory)
+            self._timeout = call.timeout
+            self._replies = outgoing.properties.reply_to is not None
+            self._router = self._app.router
+            self._ignore_result = self._app.ignore_result
+        return call
 
 
 def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> AsyncResult[Any]:
@@ -108,35 +179,45 @@ def send_many(
     """Publish one call for each args and kwargs in `calls`, with the pipeline kept full. Raises `PartlyPublished`."""
     if "task_id" in options:
         raise ConfigurationError("publish_many makes an id for each call: leave task_id out")
-    sent: list[tuple[int, Call]] = []
+    results: list[AsyncResult[Any]] = []
     unsendable: list[tuple[int, BaseException]] = []
+    alike = Alike(app, task, options)
 
     def outgoings() -> Iterator[Outgoing]:
         for position, (args, kwargs) in enumerate(calls):
             try:
-                call = make(app, task, args, kwargs, options)
+                call = alike.make(args, kwargs)
             except (ConfigurationError, TypeError) as error:
-                if not sent:  # nothing is published yet: an option that is wrong is wrong for all
+                if not results:  # nothing is published yet: an option that is wrong is wrong for all
                     raise
                 unsendable.append((position, error))
                 continue
-            sent.append((position, call))
+            results.append(call.result)
             yield call.outgoing
 
     timeout = options.get("timeout", app.publish_timeout)
     publisher = app.publisher
     failed = publisher.publish_many(outgoings(), timeout, progress)
-    mendable = [(index, error) for index, error in failed if isinstance(error, Unroutable | PublishRejected)]
-    if mendable and app.declare_again(mendable[0][1]):
-        again = [index for index, _ in mendable]
-        failed = [failure for failure in failed if failure[0] not in set(again)]
-        repeated = publisher.publish_many((sent[index][1].outgoing for index in again), timeout)
-        failed += [(again[index], error) for index, error in repeated]
-    unsendable += [(sent[index][0], error) for index, error in failed]
-    if unsendable:
-        total = len(sent) + len(unsendable) - len(failed)
+    mendable = [one for one in failed if isinstance(one.error, Unroutable | PublishRejected)]
+    if mendable and app.declare_again(cast("Unroutable | PublishRejected", mendable[0].error)):
+        again = publisher.publish_many((one.outgoing for one in mendable), timeout)
+        repeated = [one._replace(position=mendable[one.position].position) for one in again]
+        failed = [one for one in failed if one not in mendable] + repeated
+    if unsendable or failed:
+        total = len(results) + len(unsendable)
+        positions = _positions(total, {position for position, _ in unsendable})
+        unsendable += [(positions[one.position], one.error) for one in failed]
         raise PartlyPublished(sorted(unsendable, key=lambda failure: failure[0]), total)
-    return [call.result for _, call in sent]
+    return results
+
+
+def _positions(total: int, unsendable: set[int]) -> list[int]:
+    """Of what was handed to the publisher: which call it was."""
+    return [position for position in range(total) if position not in unsendable]
+
+
+def _without_reply(identity: str, name: str) -> AsyncResult[Any]:
+    return AsyncResult.without_reply(identity, name, "ignore_result is set")
 
 
 def _fill(request: Request, options: Mapping[str, Any]) -> float:

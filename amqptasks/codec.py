@@ -48,14 +48,15 @@ class Codec:
         self._serializer = self._accepted(serializer)
         self._result_serializer = None if result_serializer is None else self._accepted(result_serializer)
         self._compression = None if compression is None else compressions.find(compression)
-        self._is_plain = self._serializer is json.SERIALIZER and self._compression is None and self.signing is None
+        #: True where messages are JSON, neither compressed nor signed, unless a call says otherwise.
+        self.is_plain = self._serializer is json.SERIALIZER and self._compression is None and self.signing is None
 
     def encode(
         self, request: Request, serializer: str | None = None, compression: str | None = None
     ) -> tuple[bytes, Properties]:
         """Body and properties to publish; `serializer` and `compression` instead of the app's. Raises
         `ConfigurationError` naming what cannot be sent."""
-        if self._is_plain and serializer is None and compression is None:
+        if self.is_plain and serializer is None and compression is None:
             return message.encode(request)
         properties = message.encode_properties(request)
         body = self._write(

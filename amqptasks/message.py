@@ -48,12 +48,20 @@ def encode(request: Request) -> tuple[bytes, Properties]:
 def encode_body(request: Request, serializer: Serializer = json.SERIALIZER) -> bytes:
     """The body alone; see `encode`."""
     plain = not (request.callbacks or request.errbacks or request.chain or request.chord)
+    if plain and serializer is json.SERIALIZER:
+        return encode_arguments(request.task, request.args, request.kwargs)
     try:
-        if plain and serializer is json.SERIALIZER:
-            return json.encode((request.args, request.kwargs))[:-1] + _PLAIN_END
         return serializer.encode((request.args, request.kwargs, _EMPTY_WORKFLOW if plain else _workflow(request)))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(_unsendable(request, error, serializer)) from error
+        raise ConfigurationError(_unsendable(request.task, request.args, request.kwargs, error, serializer)) from error
+
+
+def encode_arguments(task: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """The body of a call that is plain: in JSON, without a workflow. Raises as `encode`."""
+    try:
+        return json.encode((args, kwargs))[:-1] + _PLAIN_END
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(_unsendable(task, args, kwargs, error, json.SERIALIZER)) from error
 
 
 def _workflow(request: Request) -> dict[str, Any]:
@@ -185,16 +193,18 @@ def _signatures(name: str, value: Any) -> list[Any] | None:
     return list(value)
 
 
-def _unsendable(request: Request, error: Exception, serializer: Serializer) -> str:
+def _unsendable(
+    task: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception, serializer: Serializer
+) -> str:
     """Which argument it was: encode them one by one, now that time does not matter."""
-    named: list[tuple[str, object]] = [(f"argument {number}", value) for number, value in enumerate(request.args, 1)]
-    named += [(f"argument {name!r}", value) for name, value in request.kwargs.items()]
+    named: list[tuple[str, object]] = [(f"argument {number}", value) for number, value in enumerate(args, 1)]
+    named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
     for name, value in named:
         try:
             serializer.encode(value)
         except (TypeError, ValueError, RecursionError) as its_error:
-            return f"{name} of task {request.task!r}: {its_error}. Pass an id or plain data instead"
-    return f"the message of task {request.task!r} cannot be sent: {error}"
+            return f"{name} of task {task!r}: {its_error}. Pass an id or plain data instead"
+    return f"the message of task {task!r} cannot be sent: {error}"
 
 
 def _kind(value: object) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 from amqptasks.errors import PublishTimeout
 from amqptasks.transport import Link, Outgoing
@@ -23,6 +25,14 @@ AHEAD = 2000
 
 #: Seconds that a caller waits longer than the link's own deadline, which reports the better reason.
 GRACE = 5.0
+
+
+class Failed(NamedTuple):
+    """A message of many that the broker did not take; `position` counts from 0."""
+
+    position: int
+    outgoing: Outgoing
+    error: BaseException
 
 
 class Publisher:
@@ -69,8 +79,8 @@ class Publisher:
 
     def publish_many(
         self, outgoings: Iterable[Outgoing], timeout: float, progress: Progress | None = None
-    ) -> list[tuple[int, BaseException]]:
-        """Publish all with the pipeline kept full; what failed, by position in `outgoings`.
+    ) -> list[Failed]:
+        """Publish all with the pipeline kept full; what failed, in the order of `outgoings`.
 
         `outgoings` may be a generator: it is drawn from as confirms come in. `progress` is called on this thread with
         the number of messages that were confirmed or failed since its last call.
@@ -93,31 +103,29 @@ class _Bulk:
         self._ended = 0
         self._reported = 0
         self._given = 0
-        self._failed: list[tuple[int, BaseException]] = []
+        self._failed: list[Failed] = []
 
     def publish(self, chunk: list[tuple[int, Outgoing]]) -> None:
         self._given += len(chunk)
-        self._link.call_soon(lambda: self._publish_all(iter(chunk)))
+        self._link.call_soon(lambda: self._publish_all(chunk))
         self._wait_for(self._given - AHEAD)
 
-    def finish(self) -> list[tuple[int, BaseException]]:
+    def finish(self) -> list[Failed]:
         self._wait_for(self._given)
-        return sorted(self._failed, key=lambda failure: failure[0])
+        return sorted(self._failed, key=lambda failed: failed.position)
 
-    def _publish_all(self, chunk: Iterator[tuple[int, Outgoing]]) -> None:
+    def _publish_all(self, chunk: list[tuple[int, Outgoing]]) -> None:
+        publish, end, timeout = self._link.publish, self._end, self._timeout
         for position, outgoing in chunk:
-            self._link.publish(outgoing, self._done(position), self._timeout)
+            publish(outgoing, partial(end, position, outgoing), timeout)
 
-    def _done(self, position: int) -> Callable[[BaseException | None], None]:
-        def done(error: BaseException | None) -> None:
-            if error is not None:
-                self._failed.append((position, error))
-            self._ended += 1  # only the link's thread counts
-            if self._ended % CHUNK == 0 or self._ended >= self._given:
-                with self._changed:
-                    self._changed.notify()
-
-        return done
+    def _end(self, position: int, outgoing: Outgoing, error: BaseException | None) -> None:
+        if error is not None:
+            self._failed.append(Failed(position, outgoing, error))
+        self._ended += 1  # only the link's thread counts
+        if self._ended % CHUNK == 0 or self._ended >= self._given:
+            with self._changed:
+                self._changed.notify()
 
     def _wait_for(self, ended: int) -> None:
         while self._ended < ended:

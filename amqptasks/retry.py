@@ -20,6 +20,12 @@ _LEAST_PART = 0.1
 LONGEST_DELAY = 365 * 86400.0
 
 
+#: The options of a task that say how it is retried.
+RETRY_OPTIONS = frozenset(
+    {"max_retries", "autoretry_for", "retry_backoff", "retry_backoff_max", "retry_jitter", "default_retry_delay"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How a task is retried. Times are in seconds; the defaults are Celery's.

@@ -14,7 +14,7 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.moments import aware
 from amqptasks.options import CallOptions, TaskOptions
 from amqptasks.request import Request
-from amqptasks.retry import RetryPolicy
+from amqptasks.retry import RETRY_OPTIONS, RetryPolicy
 
 if TYPE_CHECKING:
     from amqptasks.app import App
@@ -46,7 +46,7 @@ class Task(Generic[P, R]):
         self.is_async = inspect.iscoroutinefunction(function)
         self.retry_policy = RetryPolicy.from_options(options)
         #: True when the task says itself how it is retried; else its queue's `retry:` counts.
-        self.has_retry_policy = not _RETRY_OPTIONS.isdisjoint(options)
+        self.has_retry_policy = not RETRY_OPTIONS.isdisjoint(options)
         self.throws = tuple(options.get("throws", ()))
         self._bound = bool(options.get("bind"))
         self._arity = _arity(function, bound=self._bound) if options.get("typing", True) else None
@@ -128,11 +128,6 @@ class Task(Generic[P, R]):
         """Raise `TypeError`, as a call would, when the arguments do not fit the function."""
         if self._arity is not None:
             self._arity.check(self.name, args, kwargs)
-
-
-_RETRY_OPTIONS = frozenset(
-    {"max_retries", "autoretry_for", "retry_backoff", "retry_backoff_max", "retry_jitter", "default_retry_delay"}
-)
 
 
 class _Arity:

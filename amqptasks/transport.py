@@ -10,7 +10,7 @@ conformance suite, so everything above this file knows neither.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -67,6 +67,42 @@ class Outgoing:
     body: bytes
     properties: Properties
     mandatory: bool = True
+
+
+@dataclass(eq=False, slots=True)
+class Template:
+    """What messages have in common that differ in nothing but their body and their id, which is their header `id` and
+    their correlation id. A transport encodes the rest once. `properties` hold the id of some other message."""
+
+    exchange: str
+    routing_key: str
+    properties: Properties
+    mandatory: bool = True
+
+    def properties_of(self, identity: str) -> Properties:
+        headers = {**(self.properties.headers or {}), "id": identity}
+        return replace(self.properties, headers=headers, correlation_id=identity)
+
+
+class Templated(Outgoing):
+    """A message of a template. `identity` is a UUID in its usual 36 characters. Its `properties` are made when somebody
+    asks for them: on the way to the broker nobody does."""
+
+    __slots__ = ("identity", "template")
+
+    def __init__(self, template: Template, identity: str, body: bytes) -> None:
+        self.template = template
+        self.identity = identity
+        self.exchange = template.exchange
+        self.routing_key = template.routing_key
+        self.body = body
+        self.mandatory = template.mandatory
+
+    def __getattr__(self, name: str) -> Properties:
+        if name != "properties":
+            raise AttributeError(name)
+        self.properties = self.template.properties_of(self.identity)
+        return self.properties
 
 
 @dataclass(slots=True)

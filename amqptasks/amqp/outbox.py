@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -85,8 +85,9 @@ class Outbox:
         self._ready = False
         self._waiting: deque[Entry] = deque()
         self._suspects: deque[Entry] = deque()
-        self._unconfirmed: OrderedDict[int, Entry] = OrderedDict()
+        self._unconfirmed: dict[int, Entry] = {}
         self._tag = 0
+        self._lowest = 1
         self._blocked: str | None = None
         self._sweeping = False
         self._on_reply: Callable[[Delivery], None] | None = None
@@ -153,6 +154,7 @@ class Outbox:
 
     def _on_confirm_mode(self, _frame: object) -> None:
         self._tag = 0
+        self._lowest = 1
         self._ready = True
         if self._on_reply is not None:
             self._consume_replies()
@@ -220,9 +222,12 @@ class Outbox:
 
     def _on_confirm(self, tag: int, multiple: bool, *, acked: bool) -> None:
         if multiple:
-            while self._unconfirmed and next(iter(self._unconfirmed)) <= tag:
-                _, entry = self._unconfirmed.popitem(last=False)
-                self._confirm(entry, acked)
+            # Tag by tag: the first key of a dict that is emptied from its front takes ever longer to find.
+            for below in range(self._lowest, tag + 1):
+                found = self._unconfirmed.pop(below, None)
+                if found is not None:
+                    self._confirm(found, acked)
+            self._lowest = tag + 1
         else:
             found = self._unconfirmed.pop(tag, None)
             if found is not None:

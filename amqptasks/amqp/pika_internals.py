@@ -29,8 +29,8 @@ from amqptasks.amqp import wire_frames
 from amqptasks.amqp.content_header import decode_properties
 from amqptasks.amqp.properties import ReceivedProperties
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.amqp.wire_frames import ACK, DELIVER, FRAME_OVERHEAD, FRAME_START, HEADER_START
-from amqptasks.transport import Outgoing, Properties
+from amqptasks.amqp.wire_frames import ACK, DELIVER, FRAME_OVERHEAD, FRAME_START, HEADER_START, Stamp
+from amqptasks.transport import Outgoing, Properties, Template, Templated
 
 #: Delivery tag, redelivered, exchange, routing key, properties, body.
 OnDelivery = Callable[[int, bool, str, str, Properties, bytes], None]
@@ -41,7 +41,8 @@ OnConfirm = Callable[[int, bool], None]
 #: Bytes: RabbitMQ's `initial_frame_max`, for what is written before both sides have agreed.
 INITIAL_FRAME = 4096
 
-#: Pairs of exchange and routing key whose method frame is kept. An app has some dozens; reply addresses come and go.
+#: Pairs of exchange and routing key whose method frame is kept, and templates. An app has some dozens; reply addresses
+#: come and go.
 KEPT_FRAMES = 1000
 
 
@@ -60,6 +61,7 @@ class WireChannel(Channel):
         super().__init__(connection, number, opened)
         self._wire = connection
         self._methods: dict[tuple[str, str, bool], bytes] = {}
+        self._stamps: dict[Template, Stamp] = {}
         self._delivered: tuple[int, bool, str, str] | None = None
         self._properties: Properties | None = None
         self._missing = 0
@@ -70,6 +72,12 @@ class WireChannel(Channel):
         `FrameTooLarge` for too many headers, `ChannelWrongStateError`."""
         if not self.is_open:
             raise exceptions.ChannelWrongStateError("the channel is not open")
+        largest = self._wire.largest_payload
+        if type(outgoing) is Templated and 0 < len(outgoing.body) <= largest:
+            stamp = self._stamps.get(outgoing.template) or self._stamp(outgoing.template)
+            _check(stamp.size, largest)
+            self._wire.cork(stamp.frames(outgoing.identity, outgoing.body))
+            return
         key = (outgoing.exchange, outgoing.routing_key, outgoing.mandatory)
         method = self._methods.get(key)
         if method is None:
@@ -78,11 +86,15 @@ class WireChannel(Channel):
             method = self._methods[key] = wire_frames.publish_method(
                 self.channel_number, outgoing.exchange, outgoing.routing_key, mandatory=outgoing.mandatory
             )
-        largest = self._wire.largest_payload
         properties = encode_properties(outgoing.properties)
-        if len(properties) + HEADER_START.size > largest:
-            raise FrameTooLarge(f"{len(properties)} bytes of headers, the limit is {largest - HEADER_START.size}")
+        _check(len(properties), largest)
         self._wire.cork(method, *wire_frames.content(self.channel_number, properties, outgoing.body, largest))
+
+    def _stamp(self, template: Template) -> Stamp:
+        if len(self._stamps) >= KEPT_FRAMES:
+            self._stamps.clear()
+        stamp = self._stamps[template] = Stamp(self.channel_number, template)
+        return stamp
 
     def ack(self, tag: int, *, multiple: bool) -> None:
         """`basic.ack`, written at the end of this turn."""
@@ -220,6 +232,12 @@ class Wire(TolerantConnection):
         self._received = buffer[position:]
         if self._received[:4] == b"AMQP":
             super()._on_data_available(self._received)
+
+
+def _check(properties: int, largest: int) -> None:
+    """Raises `FrameTooLarge` for more bytes of properties than a header frame may hold."""
+    if properties + HEADER_START.size > largest:
+        raise FrameTooLarge(f"{properties} bytes of headers, the limit is {largest - HEADER_START.size}")
 
 
 def _header(buffer: bytes, position: int, end: int) -> Header:

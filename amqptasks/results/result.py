@@ -36,14 +36,15 @@ class AsyncResult(Generic[R]):
         self.task_name = task_name
         self._replies = replies
         self._latest: Outcome | None = None
-        self._loss: ResultError | None = None
+        #: Why no reply can come; as text where none was asked for: an exception for each such call would cost time.
+        self._loss: ResultError | str | None = None
         self._waiters: list[Callable[[], None]] | None = None
 
     @classmethod
     def without_reply(cls, task_id: str, task_name: str | None, why: str) -> AsyncResult[Any]:
         """A result that will not come: `get()` raises `ResultError` with `why` at once."""
         result: AsyncResult[Any] = cls(task_id, task_name)
-        result._loss = ResultError(why)
+        result._loss = why
         return result
 
     def __repr__(self) -> str:
@@ -105,8 +106,10 @@ class AsyncResult(Generic[R]):
     @property
     def result(self) -> Any:
         """The value, or the exception; None until there is one."""
-        if self._loss is not None or self._latest is None:
-            return self._loss
+        if self._loss is not None:
+            return self._lost(self._loss)
+        if self._latest is None:
+            return None
         return self._latest.value if self._latest.exception is None else self._latest.exception
 
     @property
@@ -147,7 +150,7 @@ class AsyncResult(Generic[R]):
 
     def _answer(self, propagate: bool) -> Any:
         if self._loss is not None:
-            raise self._loss
+            raise self._lost(self._loss)
         if self._latest is None:
             raise ResultError(f"task {self.id} woke its waiter without a result")
         if self._latest.exception is None:
@@ -156,6 +159,10 @@ class AsyncResult(Generic[R]):
             # Without the frames of an earlier raise, which would pile up.
             raise self._latest.exception.with_traceback(None)
         return self._latest.exception
+
+    @staticmethod
+    def _lost(loss: ResultError | str) -> ResultError:
+        return ResultError(loss) if isinstance(loss, str) else loss
 
     def _add(self, wake: Callable[[], None]) -> bool:
         """False when there is nothing to wait for any more."""

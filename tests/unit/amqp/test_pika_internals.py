@@ -22,7 +22,7 @@ from amqptasks.amqp import wire_frames
 from amqptasks.amqp.bounded import BoundedConnection
 from amqptasks.amqp.pika_internals import FrameTooLarge, TolerantConnection, Wire, WireChannel
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.transport import Outgoing, Properties
+from amqptasks.transport import REPLY_TO, Outgoing, Properties, Template, Templated
 
 
 @pytest.mark.parametrize(
@@ -235,3 +235,50 @@ def test_encoded_properties_are_those_of_pika() -> None:
     ours = encode_properties(Properties(content_type="a/b", headers={"n": 1}, priority=3, correlation_id="c"))
     theirs = pika.BasicProperties(content_type="a/b", headers={"n": 1}, priority=3, correlation_id="c", delivery_mode=2)
     assert ours == b"".join(theirs.encode())
+
+
+IDENTITIES = ["01a20539-3176-73c1-95de-8ad0177657c8", "01a20539-3176-73c1-95de-8ad0ffb6def9"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", bytes(100), bytes(101), bytes(500)], ids=len)
+@pytest.mark.parametrize("mandatory", [True, False])
+def test_a_message_of_a_template_is_written_as_any_other(
+    wire: Any, loop: IOLoop, body: bytes, mandatory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "_body_max_length", 250)
+    properties = Properties(
+        content_type="application/json",
+        headers={"task": "shop.send", "id": "x", "timelimit": [None, 2.5], "häufig": "ü"},
+        priority=7,
+        correlation_id="x",
+        reply_to=REPLY_TO,
+    )
+    template = Template("tasks", "email.send", properties, mandatory)
+    for identity in IDENTITIES:
+        wire.first.publish(Templated(template, identity, body))
+        wire.first.publish(Outgoing("tasks", "email.send", body, template.properties_of(identity), mandatory))
+    turn(loop)
+    written = [marshalled(frame) for frame in frames(wire.sink.writes[0])]
+    half = len(written) // 4
+    assert written[:half] == written[half : 2 * half]
+    assert written[2 * half : 3 * half] == written[3 * half :]
+    assert written[:half] != written[2 * half : 3 * half], "each has its own id"
+
+
+def marshalled(frame: Any) -> bytes:
+    """What tells two frames apart."""
+    if isinstance(frame, Header):
+        return repr((frame.channel_number, frame.body_size, vars(frame.properties))).encode()
+    if isinstance(frame, Body):
+        return frame.fragment
+    return repr((frame.channel_number, vars(frame.method))).encode()
+
+
+def test_headers_of_a_template_that_are_too_large_are_refused_before_anything_is_written(
+    wire: Any, loop: IOLoop
+) -> None:
+    template = Template("tasks", "k", Properties(headers={"id": "x", "long": "l" * 100}, correlation_id="x"))
+    with pytest.raises(FrameTooLarge, match="bytes of headers"):
+        wire.first.publish(Templated(template, IDENTITIES[0], b"[]"))
+    turn(loop)
+    assert wire.sink.writes == []
