@@ -44,6 +44,16 @@ class Capabilities:
         return self.version >= (3, 12, 0)
 
     @property
+    def delayed_retry(self) -> bool:
+        """A quorum queue itself can hold a failed message back (`x-delayed-retry-type`)."""
+        return self.version >= (4, 3, 0) and self.product == "RabbitMQ"
+
+    @property
+    def classic_leader_locator(self) -> bool:
+        """Classic queues take `x-queue-leader-locator`; 3.x knows it there as `x-queue-master-locator`."""
+        return self.version >= (4, 0, 0)
+
+    @property
     def maximum_message_size(self) -> int:
         """Bytes of body that the broker takes with its default configuration."""
         return 16 * 1024 * 1024 if self.version >= (4, 0, 0) else 128 * 1024 * 1024

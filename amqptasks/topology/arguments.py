@@ -20,37 +20,48 @@ WRITTEN_AS: Mapping[str, str] = {
     "x-message-ttl": "`message_ttl`",
     "x-single-active-consumer": "`single_active_consumer`",
     "x-consumer-timeout": "`consumer_timeout`",
+    "x-consumer-disconnected-timeout": "`consumer_disconnected_timeout`",
     "x-dead-letter-exchange": "`dead_letter`, which makes a queue of its own for it",
     "x-dead-letter-routing-key": "`dead_letter`, which makes a queue of its own for it",
     "x-dead-letter-strategy": "`dead_letter`; dead-lettering is at-least-once wherever the queue type can",
-    "x-overflow": "`max_length`; a full queue always refuses, it never drops",
+    "x-overflow": "`overflow`",
+    "x-expires": "`expires`",
+    "x-queue-leader-locator": "`leader_locator`",
+    "x-queue-master-locator": "`leader_locator`",
+    "x-queue-mode": "`queue_mode`",
+    "x-queue-version": "`queue_version`",
+    "x-quorum-initial-group-size": "`initial_group_size`",
+    "x-quorum-target-group-size": "`target_group_size`",
+    "x-delayed-retry-type": "`retry: {native: true}`",
+    "x-delayed-retry-min": "`retry: {native: true, first: 1s}`",
+    "x-delayed-retry-max": "`retry: {native: true, first: 1s, max: 10s}`",
+    "x-initial-cluster-size": "`initial_cluster_size`",
+    "x-max-age": "`max_age`",
+    "x-stream-max-segment-size-bytes": "`max_segment_size`",
+    "x-stream-filter-size-bytes": "`filter_size`",
 }
 
-_ALL: frozenset[QueueType] = frozenset({"quorum", "classic", "stream"})
-_QUORUM: frozenset[QueueType] = frozenset({"quorum"})
-_CLASSIC: frozenset[QueueType] = frozenset({"classic"})
-_STREAM: frozenset[QueueType] = frozenset({"stream"})
-
-#: The other arguments, with the queue types that take them and the type of the value.
-KNOWN: Mapping[str, tuple[frozenset[QueueType], type]] = {
-    "x-expires": (_QUORUM | _CLASSIC, int),
-    "x-queue-leader-locator": (_ALL, str),
-    "x-queue-master-locator": (_CLASSIC, str),
-    "x-queue-mode": (_CLASSIC, str),
-    "x-queue-version": (_CLASSIC, int),
-    "x-quorum-initial-group-size": (_QUORUM, int),
-    "x-quorum-target-group-size": (_QUORUM, int),
-    "x-delayed-retry-type": (_QUORUM, str),
-    "x-delayed-retry-min": (_QUORUM, int),
-    "x-delayed-retry-max": (_QUORUM, int),
-    "x-consumer-disconnected-timeout": (_QUORUM, int),
-    "x-initial-cluster-size": (_STREAM, int),
-    "x-max-age": (_STREAM, str),
-    "x-stream-max-segment-size-bytes": (_STREAM, int),
-    "x-stream-filter-size-bytes": (_STREAM, int),
+#: Keys that only some queue types have; every type has the others.
+KEYS: Mapping[str, frozenset[QueueType]] = {
+    "max_priority": frozenset({"quorum", "classic"}),
+    "retry": frozenset({"quorum", "classic"}),
+    "dead_letter": frozenset({"quorum", "classic"}),
+    "delivery_limit": frozenset({"quorum", "classic"}),
+    "max_length": frozenset({"quorum", "classic"}),
+    "overflow": frozenset({"quorum", "classic"}),
+    "message_ttl": frozenset({"quorum", "classic"}),
+    "expires": frozenset({"quorum", "classic"}),
+    "single_active_consumer": frozenset({"quorum", "classic"}),
+    "consumer_timeout": frozenset({"quorum"}),
+    "consumer_disconnected_timeout": frozenset({"quorum"}),
+    "initial_group_size": frozenset({"quorum"}),
+    "target_group_size": frozenset({"quorum"}),
+    "queue_mode": frozenset({"classic"}),
+    "queue_version": frozenset({"classic"}),
+    "durable": frozenset({"classic"}),
+    "auto_delete": frozenset({"classic"}),
+    "max_age": frozenset({"stream"}),
+    "max_segment_size": frozenset({"stream"}),
+    "filter_size": frozenset({"stream"}),
+    "initial_cluster_size": frozenset({"stream"}),
 }
-
-
-def fitting(arguments: Mapping[str, object], queue_type: QueueType) -> dict[str, object]:
-    """Those that a queue of this type takes; unknown ones (a plugin's) are kept."""
-    return {name: value for name, value in arguments.items() if name not in KNOWN or queue_type in KNOWN[name][0]}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
 from amqptasks.errors import TopologyError
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import due
 from amqptasks.topology.document import Where
 from amqptasks.topology.reach import queues_reached
-from amqptasks.topology.topology import BUILT_IN, ExchangeType, Source, Topology, did_you_mean
+from amqptasks.topology.topology import BUILT_IN, ExchangeType, QueueSettings, Source, Topology, did_you_mean
 
 #: AMQP's short string, the type of names and routing keys: 255 bytes.
 LONGEST_NAME = 255
@@ -24,13 +25,16 @@ HEADERS_MATCHES = ("all", "any", "all-with-x", "any-with-x")
 #: Beginnings of names that are somebody's: ours, and AMQP's, where the broker refuses (403).
 RESERVED = ("amqptasks.", "amq.")
 
+#: What a binding gives in place of a routing key.
+Given = Literal["nothing", "weight"]
+
 #: Makes the error for a problem at a place, with a hint.
 Fail = Callable[[str, Where, str | None], TopologyError]
 
 
-def check(topology: Topology, without_key: Mapping[Where, bool], fail: Fail) -> None:
-    """Raises the first problem found. `without_key` names the bindings that give no routing key."""
-    for problem, where, hint in _problems(topology, without_key):
+def check(topology: Topology, keys: Mapping[Where, Given], fail: Fail) -> None:
+    """Raises the first problem found. `keys` names the bindings that give no routing key, or a share instead."""
+    for problem, where, hint in _problems(topology, keys):
         raise fail(problem, where, hint)
 
 
@@ -41,21 +45,24 @@ def is_known(topology: Topology, exchange: str) -> bool:
 _Problem = tuple[str, Where, str | None]
 
 
-def _problems(topology: Topology, without_key: Mapping[Where, bool]) -> Iterator[_Problem]:
+def _problems(topology: Topology, keys: Mapping[Where, Given]) -> Iterator[_Problem]:
     for name in topology.exchanges:
         yield from _name(name, ("exchanges", name), due(name))
     for queue in topology.queues.values():
-        longest = max([queue.name, queue.dead_letter or "", queue.due or ""], key=len)
+        longest = max([queue.name, *queue.generated], key=len)
         yield from _name(queue.name, ("queues", queue.name), longest)
     yield from _collisions(topology)
     for exchange in topology.exchanges.values():
         where: Where = ("exchanges", exchange.name)
-        yield from _bindings(topology, exchange.bindings, where, without_key)
+        yield from _bindings(topology, exchange.bindings, where, keys)
         alternate = exchange.alternate_exchange
         if alternate is not None and not is_known(topology, alternate):
             yield _no_exchange(topology, alternate, (*where, "alternate_exchange"))
     for queue in topology.queues.values():
-        yield from _bindings(topology, queue.bindings, ("queues", queue.name), without_key)
+        yield from _bindings(topology, queue.bindings, ("queues", queue.name), keys, queue)
+        yield from _dead_letter(topology, queue)
+        if queue.retry_queues and queue.name not in topology.reached_by_name:
+            yield _not_by_name(queue.name, ("queues", queue.name, "retry"))
         longest_delay = max(queue.retry.delays, default=0.0) if queue.retry else 0.0
         longest_delay = max(longest_delay, (queue.retry.max or 0.0) if queue.retry else 0.0)
         if longest_delay > topology.longest_delay:
@@ -68,7 +75,7 @@ def _problems(topology: Topology, without_key: Mapping[Where, bool]) -> Iterator
 
 def _name(name: str, where: Where, longest: str) -> Iterator[_Problem]:
     if not name:
-        yield "a name must not be empty", where, None
+        yield "a name must not be empty", where, "Give it a name"
     for prefix in RESERVED:
         if name.startswith(prefix):
             owner = "amqptasks" if prefix == "amqptasks." else "the AMQP standard"
@@ -81,9 +88,7 @@ def _name(name: str, where: Where, longest: str) -> Iterator[_Problem]:
 def _collisions(topology: Topology) -> Iterator[_Problem]:
     generated: dict[str, str] = {}
     for queue in topology.queues.values():
-        for name in (queue.dead_letter, queue.due):
-            if name is not None:
-                generated[name] = queue.name
+        generated |= dict.fromkeys(queue.generated, queue.name)
     for name in topology.queues:
         if name in generated:
             hint = "Rename it, or set `dead_letter: false` there" if name.endswith(".dead") else "Rename it"
@@ -92,29 +97,64 @@ def _collisions(topology: Topology) -> Iterator[_Problem]:
 
 
 def _bindings(
-    topology: Topology, bindings: tuple[Source, ...], owner: Where, without_key: Mapping[Where, bool]
+    topology: Topology,
+    bindings: tuple[Source, ...],
+    owner: Where,
+    keys: Mapping[Where, Given],
+    queue: QueueSettings | None = None,
 ) -> Iterator[_Problem]:
     for index, binding in enumerate(bindings):
         where = (*owner, "bindings", index)
         if binding.exchange == QUEUES_EXCHANGE:
+            if queue is not None and queue.exact:
+                continue
             hint = "Remove the binding: `queue:` in a route is enough"
             yield "every queue is bound there under its own name", (*where, "exchange"), hint
         kind = topology.exchange_type(binding.exchange)
         if kind is None:
             yield _no_exchange(topology, binding.exchange, (*where, "exchange"))
             return
-        yield from _routing_key(kind, binding, where, without_key.get(where, False))
+        yield from _routing_key(kind, binding, where, keys.get(where))
         compared = binding.arguments.get("x-match", "all")
         if kind == "headers" and compared not in HEADERS_MATCHES:
-            yield "must be all, any, all-with-x or any-with-x", (*where, "arguments", "x-match"), None
+            yield "must be all, any, all-with-x or any-with-x", (*where, "arguments", "x-match"), "Write `x-match: all`"
 
 
-def _routing_key(kind: ExchangeType, binding: Source, where: Where, missing: bool) -> Iterator[_Problem]:
+def _dead_letter(topology: Topology, queue: QueueSettings) -> Iterator[_Problem]:
+    if queue.dead_letters is None or queue.dead_letters.queue is None:
+        return
+    where: Where = ("queues", queue.name, "dead_letter", "queue")
+    yield from _queue(topology, queue.dead_letters.queue, where)
+    seen = [queue.name]
+    following: str | None = queue.dead_letters.queue
+    while following is not None and following in topology.queues:
+        if following in seen:
+            hint = "One of them needs `dead_letter: false`, or a dead-letter queue of its own"
+            yield f"dead letters would go round in a circle: {' -> '.join([*seen, following])}", where, hint
+            return
+        seen.append(following)
+        letters = topology.queues[following].dead_letters
+        following = letters.queue if letters is not None else None
+
+
+def _not_by_name(name: str, where: Where) -> _Problem:
+    hint = f"Add the binding `{{exchange: {QUEUES_EXCHANGE}}}` to it"
+    return f"the exact queue `{name}` is not bound to `{QUEUES_EXCHANGE}`, so no task reaches it by name", where, hint
+
+
+def _routing_key(kind: ExchangeType, binding: Source, where: Where, given: Given | None) -> Iterator[_Problem]:
+    missing = given == "nothing"
+    if given == "weight" and kind != "x-consistent-hash":
+        hint = "Write `routing_key:`"
+        yield f"the {kind} exchange `{binding.exchange}` knows no shares", (*where, "weight"), hint
     if missing and kind in ("direct", "topic"):
         hint = 'Add `routing_key:`; for the empty key write ""'
         yield f"a binding to the {kind} exchange `{binding.exchange}` needs a `routing_key`", where, hint
     if len(binding.routing_key.encode()) > LONGEST_NAME:
-        yield f"is too long: AMQP's limit is {LONGEST_NAME} bytes", (*where, "routing_key"), None
+        yield f"is too long: AMQP's limit is {LONGEST_NAME} bytes", (*where, "routing_key"), "Write a shorter one"
+    if kind == "x-consistent-hash" and not re.fullmatch(r"[1-9][0-9]*", binding.routing_key):
+        problem = f"a binding to `{binding.exchange}`, which is of type x-consistent-hash, needs a share"
+        yield problem, where if missing else (*where, "routing_key"), "Write `weight: 1`"
     if kind == "topic" and binding.routing_key.split(".").count("#") > MOST_HASHES:
         hint = "RabbitMQ 4.3 refuses it; two suffice for any pattern that one queue needs"
         yield "has more than two `#`", (*where, "routing_key"), hint
@@ -125,7 +165,7 @@ def _routes(topology: Topology) -> Iterator[_Problem]:
         text = f"/{route.pattern}/" if route.kind == "regex" else route.pattern
         where: Where = ("routes", text)
         if not route.pattern:
-            yield "a task name or pattern must not be empty", where, None
+            yield "a task name or pattern must not be empty", where, 'Write "*" for all tasks'
         if route.kind == "regex":
             yield from _regular_expression(route.pattern, where)
         if route.queue is not None:
@@ -149,7 +189,7 @@ def _reaches(topology: Topology, exchange: str, routing_key: str | None, where: 
         problem = f"the exchange `{exchange}` is internal: nobody can publish to it"
         yield problem, (*where, "exchange"), "Route to the exchange it is bound to, or remove `internal: true`"
     if len((routing_key or "").encode()) > LONGEST_NAME:
-        yield f"is too long: AMQP's limit is {LONGEST_NAME} bytes", (*where, "routing_key"), None
+        yield f"is too long: AMQP's limit is {LONGEST_NAME} bytes", (*where, "routing_key"), "Write a shorter one"
     if not queues_reached(topology, exchange, routing_key):
         keys = [source.routing_key for _, _, source in topology.bound_from.get(exchange, ())]
         bound = f"Bound there: {', '.join(repr(key) for key in keys)}" if keys else "Nothing is bound there"
@@ -174,6 +214,8 @@ def _queue(topology: Topology, name: str, where: Where) -> Iterator[_Problem]:
         yield f"there is no queue `{name}`", where, hint
     elif topology.queues[name].type == "stream":
         yield f"`{name}` is a stream, and tasks need a queue", where, "Remove `type: stream` from it, or name another"
+    elif name not in topology.reached_by_name:
+        yield _not_by_name(name, where)
 
 
 def _no_exchange(topology: Topology, name: str, where: Where) -> _Problem:

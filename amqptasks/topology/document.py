@@ -69,16 +69,18 @@ def read(file: str | os.PathLike[str], environment: Mapping[str, str]) -> Docume
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise TopologyError("is not UTF-8 text", file=name, line=line) from None
+        raise TopologyError("is not UTF-8 text", file=name, line=line, hint="Save it as UTF-8") from None
     try:
         nodes = list(yaml.compose_all(text, yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         raise _syntax(error, name) from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise TopologyError("holds a character that YAML does not allow", file=name, line=line) from None
+        raise TopologyError(
+            "holds a character that YAML does not allow", file=name, line=line, hint=_CHARACTER
+        ) from None
     except RecursionError:
-        raise TopologyError("is nested too deeply", file=name) from None
+        raise TopologyError("is nested too deeply", file=name, hint="Is a bracket not closed?") from None
     if not nodes or nodes[0] is None:
         raise TopologyError("is empty", file=name, hint="Begin with `version: 1`, then `queues:`")
     if len(nodes) > 1:
@@ -130,7 +132,7 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, where)
         if id(node) in self._open:
-            raise self._error(node, where, "an alias refers to what it stands in")
+            raise self._error(node, where, "an alias refers to what it stands in", _ALIAS_HINT)
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -159,9 +161,14 @@ class _Reader:
             found[key] = self._value(value_node, (*where, key))
         for source in merged:  # explicit keys win, then the first that has the key (https://yaml.org/type/merge.html)
             if not isinstance(source, yaml.MappingNode):
-                raise self._error(source, where, "`<<` must be given a mapping")
+                raise self._error(
+                    source,
+                    where,
+                    "`<<` must be given a mapping",
+                    "Write `<<: *name`, where `&name` stands before a mapping",
+                )
             if id(source) in self._open:
-                raise self._error(source, where, "an alias refers to what it stands in")
+                raise self._error(source, where, "an alias refers to what it stands in", _ALIAS_HINT)
             self._open.add(id(source))
             found = {**self._mapping(source, where), **found}
             self._open.discard(id(source))
@@ -169,7 +176,7 @@ class _Reader:
 
     def _key(self, node: yaml.Node, where: Where) -> str:
         if not isinstance(node, yaml.ScalarNode):
-            raise self._error(node, where, "a key must be text")
+            raise self._error(node, where, "a key must be text", "Write a name before the colon")
         if node.tag != f"{_TAG}str":
             raise self._error(
                 node, where, f"the key `{node.value}` is read as {_kind(node.tag)}", f'Quote it: "{node.value}"'
@@ -208,6 +215,8 @@ class _Reader:
         return TopologyError(problem, file=self._file, line=line, path=path(where) or None, hint=hint)
 
 
+_CHARACTER = "Remove it: an editor that shows control characters finds it"
+_ALIAS_HINT = "Put the anchor (`&name`) on something outside of it"
 _VARIABLE_HINT = "Set it, or give a default: `${NAME:-default}`; a literal `${` is written `$${`"
 
 
@@ -234,4 +243,6 @@ def _syntax(error: yaml.MarkedYAMLError, file: str) -> TopologyError:
         hint = "Is a line above indented differently, or a text with a colon not quoted?"
     elif "alias" in problem and "*" not in problem:
         hint = 'A text that begins with `*` must be quoted: "*.error"'
+    elif "block end" in problem:
+        hint = "Is the line indented as its neighbours are?"
     return TopologyError(f"is no YAML: {problem}", file=file, line=mark.line + 1 if mark else None, hint=hint)

@@ -24,6 +24,15 @@ def seconds(text: str) -> float | None:
 
 def written(duration: float) -> str:
     """As people write it, with the two largest units that it has: `5s`, `1h 30m`, `397d 12h`; `0s` for nothing."""
+    return " ".join(_parts(duration)[:2]) or "0s"
+
+
+def named(duration: float) -> str:
+    """To the millisecond and without spaces, for names: `5s`, `1h30m`, `1d2h3m`."""
+    return "".join(_parts(duration)) or "0s"
+
+
+def _parts(duration: float) -> list[str]:
     left = round(duration * 1000)
     parts: list[str] = []
     for unit in ("d", "h", "m", "s", "ms"):
@@ -31,7 +40,7 @@ def written(duration: float) -> str:
         count, left = divmod(left, length)
         if count:
             parts.append(f"{count}{unit}")
-    return " ".join(parts[:2]) or "0s"
+    return parts
 
 
 def fraction(text: str) -> float | None:

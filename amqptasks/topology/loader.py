@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,13 @@ from pydantic import ValidationError
 from amqptasks.entities import Policy
 from amqptasks.errors import TopologyError
 from amqptasks.routing import Route
-from amqptasks.topology.check import check
+from amqptasks.topology.check import Given, check
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.document import Document, Where, read, substitute
 from amqptasks.topology.model.file import VERSION, FilePart
 from amqptasks.topology.model.part import Wrong
-from amqptasks.topology.topology import DEFAULT_QUEUE, Topology, default
+from amqptasks.topology.model.queue import QueuePart
+from amqptasks.topology.topology import DEFAULT_QUEUE, QueueSettings, Topology, default
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -68,7 +70,7 @@ def _topology(documents: list[Document]) -> Topology:
             if where in origin:
                 raise _twice(where, document, origin[where])
             origin[where] = document
-    queues = {name: queue.settings(name) for part, _ in parts for name, queue in part.queues.items()}
+    queues = _queues({name: queue for part, _ in parts for name, queue in part.queues.items()})
     vhost = next((part.vhost for part, _ in parts if part.vhost is not None), None)
     users = {name: user for part, _ in parts for name, user in part.users.items()}
     given = next((part.default_queue for part, _ in parts if part.default_queue is not None), None)
@@ -93,7 +95,7 @@ def _topology(documents: list[Document]) -> Topology:
     def fail(problem: str, where: Where, hint: str | None) -> TopologyError:
         return origin.get(where[:2], origin.get(where[:1], documents[0])).error(problem, where, hint)
 
-    check(topology, {where: True for part, _ in parts for where in _without_key(part)}, fail)
+    check(topology, {where: given for part, _ in parts for where, given in _without_key(part)}, fail)
     if not queues and not topology.exchanges and not topology.policies and not topology.users:
         raise documents[0].error("declares nothing", hint="Add `queues:` with at least one name")
     return topology
@@ -115,12 +117,27 @@ def _twice(where: Where, second: Document, first: Document) -> TopologyError:
     return second.error(f"{noun} `{where[-1]}` is declared twice", where, hint)
 
 
-def _without_key(part: FilePart) -> Iterable[Where]:
+def _without_key(part: FilePart) -> Iterable[tuple[Where, Given]]:
     for section, owners in (("exchanges", part.exchanges), ("queues", part.queues)):
         for name, owner in owners.items():
             for index, binding in enumerate(owner.bindings):
                 if binding.routing_key is None:
-                    yield (section, name, "bindings", index)
+                    yield (section, name, "bindings", index), "nothing" if binding.weight is None else "weight"
+
+
+def _queues(parts: Mapping[str, QueuePart]) -> dict[str, QueueSettings]:
+    """A queue that others name as their dead-letter queue is one itself: unless it says otherwise, it has no
+    dead-letter queue of its own, and no delivery limit, because looking at a message counts as a delivery."""
+    found = {name: part.settings(name) for name, part in parts.items()}
+    for shared in {settings.dead_letters.queue for settings in found.values() if settings.dead_letters}:
+        part = parts.get(shared or "")
+        if shared is None or part is None:
+            continue
+        if "dead_letter" not in part.model_fields_set:
+            found[shared] = replace(found[shared], dead_letters=None)
+        if "delivery_limit" not in part.model_fields_set:
+            found[shared] = replace(found[shared], delivery_limit=0)
+    return found
 
 
 def _policies(parts: Iterable[FilePart]) -> Iterable[Policy]:
@@ -169,18 +186,38 @@ def _explained(detail: ErrorDetails, document: Document) -> TopologyError:
         return document.error(f"`{where[-1]}` is missing", where[:-1], f"Add `{where[-1]}:`")
     value, written = detail["input"], document.written.get(where)
     if kind == "literal_error":
-        allowed = re.findall(r"'([^']*)'", str(context.get("expected")))
-        close = get_close_matches(written or "", allowed, 1)
-        hint = f"did you mean `{close[0]}`?" if close else None
-        return document.error(f"must be one of {', '.join(allowed)}", where, hint)
+        allowed = re.findall(r"'([^']*)'|\b(\d+)\b", str(context.get("expected")))
+        names = [text or number for text, number in allowed]
+        close = get_close_matches(written or "", names, 1)
+        hint = f"did you mean `{close[0]}`?" if close else f"Write `{names[0]}`" if len(names) == 1 else None
+        return document.error(f"must be {'one of ' if len(names) > 1 else ''}{', '.join(names)}", where, hint)
     if kind in ("greater_than_equal", "less_than_equal"):
-        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-        return document.error(f"must be {bound}", where)
+        least = "ge" in context
+        bound = f"at least {context['ge']}" if least else f"at most {context['le']}"
+        number = context["ge" if least else "le"]
+        return document.error(f"must be {bound}", where, f"Write {number} or {'more' if least else 'less'}")
+    if kind in ("too_short", "string_too_short"):
+        return document.error("must not be empty", where, "Write something there, or remove the key")
     wanted = _WANTED.get(kind)
     if wanted is None:
         return document.error(str(detail["msg"]), where)
-    hint = f'Quote it: "{written}"' if wanted == "text" and written and not isinstance(value, str) else None
-    return document.error(f"must be {wanted}, not {_kind(value)}", where, hint)
+    return document.error(f"must be {wanted}, not {_kind(value)}", where, _mended(wanted, value, written))
+
+
+def _mended(wanted: str, value: object, written: str | None) -> str | None:
+    """How to write it so that it is what is wanted. Shows what stands in the file, never what a variable held."""
+    if value is None:
+        return "Write something there, or remove the key"
+    if wanted == "text":
+        return f'Quote it: "{written}"' if written and not isinstance(value, list | dict) else None
+    if wanted == "a list":
+        return f"Write it in brackets: [{written}]" if written else "Begin each line with a hyphen"
+    if wanted == "true or false":
+        return "Write it without quotes" if isinstance(value, str) else "Write `true` or `false`"
+    if wanted == "a whole number":
+        bare = isinstance(value, str) and value.isdecimal()
+        return "Remove the quotes" if bare else "Write digits only, for example 1000"
+    return "Write `key: value` below it, indented, or {key: value} behind it"
 
 
 #: pydantic's error types in our words.
@@ -193,8 +230,6 @@ _WANTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
     "list_type": "a list",
-    "too_short": "a list with something in it",
-    "string_too_short": "text with something in it",
 }
 
 

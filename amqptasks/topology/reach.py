@@ -45,8 +45,8 @@ def queues_reached(
     for an exchange that the topology does not know: it reaches nothing.
     """
     if exchange == QUEUES_EXCHANGE:
-        names = topology.queue_names if routing_key is None else (routing_key,)
-        return frozenset(name for name in names if name in topology.queues)
+        names = topology.reached_by_name
+        return names if routing_key is None else names & {routing_key}
     passed = passages(topology, exchange, routing_key, headers)
     return frozenset(hop.target for one in passed for hop in one.hops if hop.fits and hop.kind == "queue")
 
@@ -74,14 +74,15 @@ def matches(
     routing_key: str | None,
     headers: Mapping[str, object] | None = None,
 ) -> bool:
-    """Whether a binding of an exchange of this type takes a message with this routing key and these headers."""
+    """Whether a binding of an exchange of this type can take a message with this routing key and these headers.
+    Of the types beyond AMQP's own, those that choose one of their queues can choose each."""
     if exchange_type == "headers":
         return headers is None or headers_match(binding.arguments, headers)
-    if exchange_type == "fanout" or routing_key is None:
+    if routing_key is None:
         return True
     if exchange_type == "direct":
         return binding.routing_key == routing_key
-    return topic_matches(binding.routing_key, routing_key)
+    return exchange_type != "topic" or topic_matches(binding.routing_key, routing_key)
 
 
 def topic_matches(pattern: str, routing_key: str) -> bool:

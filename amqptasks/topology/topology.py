@@ -11,10 +11,15 @@ from typing import Literal
 from amqptasks.entities import Arguments, Limit, Permission, Policy, TopicPermission, User, VirtualHost
 from amqptasks.errors import TopologyError
 from amqptasks.routing import QUEUES_EXCHANGE, Route
+from amqptasks.topology import durations
 from amqptasks.topology.delays import LONGEST
 
-ExchangeType = Literal["direct", "topic", "fanout", "headers"]
+#: direct, topic, fanout, headers, or a name that begins with `x-`: `EXTENSIONS`, or a plugin's.
+ExchangeType = str
 QueueType = Literal["quorum", "classic", "stream"]
+Overflow = Literal["reject-publish", "drop-head", "reject-publish-dlx"]
+LeaderLocator = Literal["client-local", "balanced"]
+RetryKind = Literal["ladder", "queues", "native"]
 Role = Literal["publisher", "worker", "declarer", "observer"]
 
 #: Deliveries after which the worker gives a message up. RabbitMQ's own default from 4.0 on.
@@ -22,6 +27,16 @@ DELIVERY_LIMIT = 20
 
 #: The queue that `default()` declares, and that takes what no route takes where a file declares it.
 DEFAULT_QUEUE = "default"
+
+#: Exchange types of RabbitMQ and its plugins beyond AMQP's four, and where each comes from.
+EXTENSIONS: Mapping[str, str] = {
+    "x-local-random": "RabbitMQ 4.0",
+    "x-modulus-hash": "RabbitMQ 4.3, before it the plugin rabbitmq_sharding",
+    "x-consistent-hash": "the plugin rabbitmq_consistent_hash_exchange",
+    "x-random": "the plugin rabbitmq_random_exchange",
+    "x-recent-history": "the plugin rabbitmq_recent_history_exchange",
+    "x-delayed-message": "the plugin rabbitmq_delayed_message_exchange",
+}
 
 #: Exchanges that every virtual host has (AMQP 0-9-1, 3.1.3; `amq.match` is the older name of `amq.headers`).
 BUILT_IN: Mapping[str, ExchangeType] = {
@@ -59,27 +74,38 @@ class ExchangeSettings:
 @dataclass(frozen=True, slots=True)
 class QueueRetry:
     """How failed tasks of a queue wait, in seconds. Either `delays` (the last repeats) or an exponential back-off
-    from `first` to `max`; `jitter` is a fraction (0.1 for 10 %). None means: the task's own policy decides."""
+    from `first` to `max`; `jitter` is a fraction (0.1 for 10 %). None means: the task's own policy decides.
+
+    `kind` says where: in the `ladder`; in `queues` of the queue's own, one a delay; or, `native`, in the queue itself
+    where the broker can do that (`delays` are then the steps of its linear back-off from `first` to `max`), and
+    otherwise in the ladder.
+    """
 
     delays: tuple[float, ...] = ()
     first: float | None = None
     max: float | None = None
     jitter: float = 0.0
     max_retries: int | None = None
+    kind: RetryKind = "ladder"
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Bounds of a dead-letter queue: `ttl` in seconds, `max_length` in messages, `max_length_bytes`. None: none."""
+    """Bounds of a dead-letter queue: `ttl` in seconds, `max_length` in messages, `max_length_bytes`. None: none.
+    Or `queue`, the name of a declared queue that several may share."""
 
     ttl: float | None = None
     max_length: int | None = None
     max_length_bytes: int | None = None
+    queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """A work queue. Times are in seconds. `dead_letters` None: what cannot run is dropped, as the file asked."""
+    """A work queue. Times are in seconds, sizes in bytes. `dead_letters` None: what cannot run is dropped, as the file
+    asked. `delivery_limit` 0: none. `exact`: nothing is added to `arguments`, not even a binding to the exchange
+    `amqptasks.queues`; `typed` False then leaves out `x-queue-type`, too.
+    """
 
     name: str
     type: QueueType = "quorum"
@@ -94,17 +120,59 @@ class QueueSettings:
     single_active_consumer: bool = False
     consumer_timeout: float | None = None
     arguments: Arguments = field(default_factory=dict)
+    durable: bool = True
+    auto_delete: bool = False
+    exact: bool = False
+    typed: bool = True
+    overflow: Overflow | None = None
+    expires: float | None = None
+    leader_locator: LeaderLocator | None = None
+    initial_group_size: int | None = None
+    target_group_size: int | None = None
+    consumer_disconnected_timeout: float | None = None
+    queue_mode: Literal["default", "lazy"] | None = None
+    queue_version: int | None = None
+    max_age: float | None = None
+    max_segment_size: int | None = None
+    filter_size: int | None = None
+    initial_cluster_size: int | None = None
 
     @property
     def dead_letter(self) -> str | None:
         """The dead-letter queue's name, None where there is none."""
-        return None if self.dead_letters is None else f"{self.name}.dead"
+        return None if self.dead_letters is None else self.dead_letters.queue or f"{self.name}.dead"
+
+    @property
+    def own_dead_letter(self) -> str | None:
+        """As `dead_letter`, without one that is declared on its own and only named here."""
+        return None if self.dead_letters is None or self.dead_letters.queue else f"{self.name}.dead"
+
+    @property
+    def retry_queues(self) -> Mapping[float, str]:
+        """By delay in seconds, the queues in which retries wait where `retry` says so."""
+        if self.retry is None or self.retry.kind != "queues":
+            return {}
+        return {delay: f"{self.name}.retry.{durations.named(delay)}" for delay in self.retry.delays}
+
+    @property
+    def generated(self) -> tuple[str, ...]:
+        """The names of the queues that are made for this one."""
+        return tuple(name for name in (self.own_dead_letter, self.due, *self.retry_queues.values()) if name is not None)
+
+    @property
+    def most_deliveries(self) -> int:
+        """Failed deliveries after which a worker gives a message up; 0: never. Retries in the queue itself count as
+        deliveries there, so there is room for them."""
+        if self.delivery_limit and self.retry is not None and self.retry.kind == "native":
+            return self.delivery_limit + (self.retry.max_retries or 0)
+        return self.delivery_limit
 
     @property
     def due(self) -> str | None:
-        """The queue in which delayed messages wait for room, None for a queue that is never full."""
+        """The queue in which delayed messages wait for room, None for a queue that never refuses."""
         full = self.max_length is not None or self.max_length_bytes is not None
-        return f"{self.name}.due" if full and self.type != "stream" else None
+        refuses = self.overflow != "drop-head" and self.type != "stream"
+        return f"{self.name}.due" if full and refuses else None
 
 
 @dataclass(frozen=True)
@@ -154,6 +222,17 @@ class Topology:
             for source in exchange.bindings:
                 found.setdefault(source.exchange, []).append(("exchange", exchange.name, source))
         return {name: tuple(bound) for name, bound in found.items()}
+
+    @cached_property
+    def reached_by_name(self) -> frozenset[str]:
+        """The queues that `amqptasks.queues` leads to under their own name: all but the exact ones that do not ask
+        for it."""
+        return frozenset(
+            queue.name
+            for queue in self.queues.values()
+            if not queue.exact
+            or any(source.exchange == QUEUES_EXCHANGE and source.routing_key == queue.name for source in queue.bindings)
+        )
 
     @cached_property
     def delay_targets(self) -> frozenset[str]:

@@ -221,8 +221,8 @@ def refusal(job: Job) -> Outcome | None:
     assert request is not None
     if delivery.redelivered or request.delivery_count:
         failed = failed_deliveries(delivery)
-        if failed >= job.queue.delivery_limit > 0:
-            detail = f"it was delivered {failed} times and never settled; the limit is {job.queue.delivery_limit}"
+        if failed >= job.queue.most_deliveries > 0:
+            detail = f"it was delivered {failed} times and never settled; the limit is {job.queue.most_deliveries}"
             return Reject("too-many-deliveries", detail)
         if delivery.redelivered and not _is_counted(delivery):
             return Recount(failed + 1)

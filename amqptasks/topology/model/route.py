@@ -6,14 +6,20 @@ from pydantic import model_validator
 
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.model.part import Part, Wrong
-from amqptasks.topology.model.values import Lasting, Priority
+from amqptasks.topology.model.values import Lasting, Priority, Text
 
 
 class RoutePart(Part):
     exchange: str | None = None
+    """The exchange that the task is published to."""
     routing_key: str | None = None
+    """Its routing key; the name of the task by default."""
     queue: str | None = None
+    """The queue that the task goes to, instead of an exchange."""
     priority: Priority | None = None
+    """The priority of its messages."""
+    for_each: list[Text] | None = None
+    """One route for each of these, in place of `{each}`."""
 
     @model_validator(mode="after")
     def _one_destination(self) -> RoutePart:
@@ -28,9 +34,10 @@ class RoutePart(Part):
 
 class DelaysPart(Part):
     max: Lasting = LONGEST
+    """The longest delay of a task, and so the height of the ladder."""
 
     @model_validator(mode="after")
     def _ladder_is_long_enough(self) -> DelaysPart:
         if self.max > LONGEST + 86400:  # `398d` is meant to work: LONGEST is a few hours less
-            raise Wrong("is longer than the longest delay, 398 days", inside=("max",))
+            raise Wrong("is longer than the longest delay, 398 days", "Write `398d`, or remove it", ("max",))
         return self

@@ -26,7 +26,7 @@ def _duration(value: object) -> object:
 def _lasting(value: object) -> object:
     found = _duration(value)
     if not isinstance(found, float) or not 0 < found <= durations.TEN_YEARS:
-        raise Wrong("must be longer than nothing and at most ten years")
+        raise Wrong("must be longer than nothing and at most ten years", "Write `14d`, or remove the key")
     return found
 
 

@@ -35,7 +35,7 @@ class VhostPart(Part):
 def named(value: object) -> object:
     """A name alone is short for `{name: ...}`."""
     if value == "":
-        raise Wrong("must be text with something in it")
+        raise Wrong("must not be empty", "Write a name, or remove the key")
     if value is not None and not isinstance(value, str | dict):
-        raise Wrong("must be a name, or a mapping with `name`")
+        raise Wrong("must be a name, or a mapping with `name`", 'Quote it, if it is a name: "5"')
     return {"name": value} if isinstance(value, str) else value
