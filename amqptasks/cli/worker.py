@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from amqptasks import dial
+from amqptasks import dial, logs
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from amqptasks.worker.node import Node
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
-
-#: One line an event: when, how bad, which process and thread, what.
-LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d/%(threadName)s %(message)s"
 
 EXAMPLES = """\b
 Examples:
@@ -59,7 +56,20 @@ Signals:
 @click.option("-n", "--name", help="The worker's name in logs and dead letters.  [default: HOST:PID]")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
 @click.option(
-    "-l", "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), default="info", show_default=True, help="Log."
+    "-l",
+    "--log-level",
+    "--loglevel",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="What is logged, to stderr: this and worse.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(logs.FORMS),
+    default="plain",
+    show_default=True,
+    help="Lines for people, or a JSON object a line.",
 )
 @pass_target
 def command(
@@ -70,13 +80,15 @@ def command(
     prefetch: int | None,
     name: str | None,
     processes: int,
-    loglevel: str,
+    log_level: str,
+    log_format: logs.Form,
 ) -> None:
     """Run the tasks of the app that -A names."""
-    _log(loglevel)
     if processes > 1:
+        logs.configure(log_level, log_format)
         sys.exit(_supervise(processes))
     app = target.load_app()
+    logs.configure(log_level, log_format)  # behind the app: handlers of its own are left alone
     if dial.is_memory(app.broker):
         raise ConfigurationError(
             "memory:// lives within one process, and this would be another:"
@@ -168,7 +180,3 @@ def _supervise(processes: int) -> int:
         elif not argument.startswith("--processes="):
             arguments.append(argument)
     return Supervisor([[sys.executable, "-m", "amqptasks", *arguments]] * processes).run()
-
-
-def _log(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT)

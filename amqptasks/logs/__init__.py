@@ -1,0 +1,51 @@
+"""Logging: a logger for tasks, and what a command sets up for the process that it owns.
+
+The library itself configures nothing: in your program, its records go wherever you send them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Literal, TextIO
+
+from amqptasks.logs.context import TaskContext
+from amqptasks.logs.json_lines import JsonLines
+from amqptasks.logs.plain_lines import PlainLines
+
+Form = Literal["plain", "json"]
+
+FORMS: tuple[Form, ...] = ("plain", "json")
+
+
+def get_task_logger(name: str) -> logging.Logger:
+    """The logger of that name, whose records carry `task_name`, `task_id`, `queue` and `attempt` of the task that they
+    come from (outside a task: None). Wherever it is configured to write, it writes there still."""
+    logger = logging.getLogger(name)
+    if not any(isinstance(known, TaskContext) for known in logger.filters):
+        logger.addFilter(TaskContext())
+    return logger
+
+
+def configure(level: str, form: Form = "plain", stream: TextIO | None = None) -> None:
+    """Write all records from `level` up to `stream` (default: stderr). For a process of ours, not for a library.
+
+    Where the user's own code has given the root logger a handler, that is left as it is, and `level` is for our records
+    alone.
+    """
+    root = logging.getLogger()
+    if root.handlers:
+        logging.getLogger("amqptasks").setLevel(level.upper())
+        return
+    stream = sys.stderr if stream is None else stream
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(TaskContext())  # records of the user's plain loggers too
+    handler.setFormatter(JsonLines() if form == "json" else PlainLines(colours=_wants_colours(stream)))
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+
+
+def _wants_colours(stream: TextIO) -> bool:
+    """On a terminal, unless https://no-color.org says otherwise."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

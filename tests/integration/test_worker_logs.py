@@ -1,0 +1,71 @@
+"""What a worker process logs: one line an event, tracebacks once, in the form that was asked for."""
+
+from __future__ import annotations
+
+import json
+
+from amqptasks import App
+from tests.harness.vhost import Vhost
+from tests.harness.worker_process import WorkerFactory
+
+SHOP = """
+import logging
+from amqptasks import App
+from amqptasks.logs import get_task_logger
+app = App("shop")
+logger = get_task_logger("shop")
+
+@app.task(name="shop.tell")
+def tell(text):
+    logger.info("told %s", text)
+    logging.getLogger("a.library").info("heard")
+
+@app.task(name="shop.fail", max_retries=1, autoretry_for=(ValueError,), default_retry_delay=0.05)
+def fail(text):
+    raise ValueError(text)
+"""
+
+
+def test_json_lines_of_a_worker_are_objects_with_the_tasks_fields(vhost: Vhost, worker_process: WorkerFactory) -> None:
+    worker = worker_process(SHOP, "--log-format", "json")
+    app = App("shop", vhost.url)
+    try:
+        told = app.send_task("shop.tell", ["ada"])
+        told.get(timeout=10)
+        failed = app.send_task("shop.fail", ["first\nsecond"])
+        failed.get(timeout=10, propagate=False)
+        worker.wait_for_line('"action":"failure"')
+    finally:
+        app.close()
+    assert worker.terminate() == 0
+    lines = [json.loads(line) for line in worker.output.splitlines()]
+    of_tell = [line for line in lines if line.get("id") == told.id]
+    assert [line["message"] for line in of_tell[:2]] == ["told ada", "heard"]
+    assert {(line["task"], line["queue"], line["attempt"]) for line in of_tell} == {("shop.tell", "default", 1)}
+    assert of_tell[2]["action"] == "success"
+    assert of_tell[2]["runtime"] > 0
+    of_fail = [line for line in lines if line.get("id") == failed.id]
+    assert [(line["action"], line["attempt"]) for line in of_fail] == [("retry", 1), ("failure", 2)]
+    assert [("traceback" in line) for line in of_fail] == [False, True]
+    assert worker.output.count("Traceback (most recent call last)") == 1
+
+
+def test_plain_lines_have_no_colours_in_a_file_and_the_level_is_kept(
+    vhost: Vhost, worker_process: WorkerFactory
+) -> None:
+    worker = worker_process(SHOP, "--log-level", "info")
+    app = App("shop", vhost.url)
+    try:
+        app.send_task("shop.tell", ["ada"]).get(timeout=10)
+    finally:
+        app.close()
+    worker.wait_for_line(r"told ada \[task=shop.tell id=\S+ queue=default attempt=1\]")
+    assert worker.terminate() == 0
+    assert "\x1b" not in worker.output
+
+
+def test_an_app_that_configures_logging_itself_keeps_its_own(vhost: Vhost, worker_process: WorkerFactory) -> None:
+    own = "import logging\nlogging.basicConfig(level='INFO', format='MINE %(message)s')\n" + SHOP
+    worker = worker_process(own, "--log-format", "json")
+    assert worker.terminate() == 0
+    assert all(line.startswith("MINE ") for line in worker.output.splitlines())
