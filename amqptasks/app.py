@@ -182,15 +182,16 @@ class App:
 
     def declare(self, *, timeout: float = 10.0) -> list[Change]:
         """Create on the broker what the topology has and the broker lacks, and the delay ladder; checks only, where
-        this user may not create. Raises `BrokerError`."""
+        this user may not create. A queue that is being migrated is left alone. Raises `BrokerError`."""
         from amqptasks.topology.declare import declare_or_check
         from amqptasks.topology.expand import expand
         from amqptasks.topology.ladder import ladder_objects
+        from amqptasks.topology.migrate.marks import settled
 
         with self.session(timeout) as session:
             self._capabilities = capabilities = session.capabilities
-            changes = declare_or_check(expand(self.topology, capabilities), session)
-            changes += declare_or_check(ladder_objects(self.topology, capabilities), session)
+            objects = expand(self.topology, capabilities) + ladder_objects(self.topology, capabilities)
+            changes = declare_or_check(settled(objects, session), session)
         self._declared_at = time.monotonic()
         self._ladder_declared = True
         return changes

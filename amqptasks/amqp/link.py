@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pika.adapters.select_connection import IOLoop
 
 from amqptasks.amqp.connection import Connection
+from amqptasks.amqp.first import FirstSubscription
 from amqptasks.amqp.outbox import Outbox
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.stream import StreamSubscription
@@ -83,6 +84,10 @@ class Link:
 
     def subscribe(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
         return self._consume(Subscription(self._loop, self._consuming, queue, prefetch, listener))
+
+    def subscribe_first(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
+        """As `subscribe`, and the broker gives to us what it can before it gives anything to others."""
+        return self._consume(FirstSubscription(self._loop, self._consuming, queue, prefetch, listener))
 
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> Subscription:
         return self._consume(TemporarySubscription(self._loop, self._consuming, prefix, bindings, listener))

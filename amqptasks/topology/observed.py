@@ -13,6 +13,7 @@ from amqptasks.amqp.management import Management
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.entities import (
     Binding,
+    Destination,
     Exchange,
     Limit,
     Permission,
@@ -140,6 +141,21 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
         _limits(management) if "limits" in sections else (),
         frozenset(sections),
     )
+
+
+def observe_queue(management: Management, name: str) -> ObservedQueue | None:
+    """One queue; None where there is none of this name. Raises `Unanswered`."""
+    row = management.find("queues", management.vhost, name, query=_WITHOUT_STATISTICS)
+    return None if row is None else _queue(row)
+
+
+def observe_bindings(management: Management, destination: str, kind: Destination = "queue") -> tuple[Binding, ...]:
+    """What is bound to a queue or exchange, without the default exchange. Raises `Unanswered`."""
+    path: tuple[str, ...] = ("queues", management.vhost, destination, "bindings")
+    if kind == "exchange":
+        path = ("exchanges", management.vhost, destination, "bindings", "destination")
+    rows = management.find(*path) or []
+    return tuple(_binding(row) for row in rows if row["source"] and row["destination"] == destination)
 
 
 def _capabilities(overview: Mapping[str, Any]) -> Capabilities:
