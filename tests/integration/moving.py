@@ -45,12 +45,12 @@ class Place:
         self.ran: Counter[int] = Counter()
         self.held = threading.Event()
         self.release = threading.Event()
-        self.app = self._app("publisher")
-        self.worker_app = self._app("worker")
+        self.app = self.app_of(self.old)
+        self.worker_app = self.app_of(self.old)
         self.app.declare()
 
-    def _app(self, name: str) -> App:
-        app = App(name, self.vhost.url, topology=self.old, ignore_result=True)
+    def app_of(self, topology: Path) -> App:
+        app = App("shop", self.vhost.url, topology=topology, ignore_result=True)
         app.task(name="note")(self._note)
         app.task(name="hold")(self._hold)
         return app
@@ -74,10 +74,10 @@ class Place:
 
     @contextmanager
     def open(
-        self, topology: Path, tell: Callable[[Event], None] = lambda _: None, **options: Any
+        self, topology: Path, tell: Callable[[Event], None] = lambda _: None, queue: str = "emails", **options: Any
     ) -> Iterator[Migration]:
         options = {"every": EVERY, "patience": 30, **options}
-        with opened(load(topology), "emails", [self.vhost.url], self.api, tell=tell, **options) as migration:
+        with opened(load(topology), queue, [self.vhost.url], self.api, tell=tell, **options) as migration:
             yield migration
 
     def migrate(self, topology: Path, tell: Callable[[Event], None] = lambda _: None, **options: Any) -> Counts:

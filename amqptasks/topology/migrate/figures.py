@@ -11,7 +11,7 @@ from amqptasks.amqp.management import Management
 EVERY = 5.0
 
 #: Seconds that a figure may take beyond that to reach us.
-MARGIN = 1.0
+MARGIN = 0.5
 
 #: Totals without statistics: those of classic queues are asked for now, those of quorum queues are as old as their last
 #: tick; with statistics both are up to nine seconds old.
@@ -46,8 +46,9 @@ class Emptiness:
 
     def __init__(self, since: float, every: float = EVERY) -> None:
         self._since = since
-        self._every = every
         self._seen = False
+        #: Seconds in which a queue that is empty all the time is proven so.
+        self.longest = every + MARGIN
 
     def proven(self, found: Figures, now: float) -> bool:
         """`found` was read at `now`."""
@@ -56,4 +57,4 @@ class Emptiness:
         if found.messages:
             self._seen = True
             return False
-        return found.type == "classic" or self._seen or now - self._since > self._every + MARGIN
+        return found.type == "classic" or self._seen or now - self._since > self.longest

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
-from amqptasks.entities import Queue
+from amqptasks.entities import Policy, Queue
 from amqptasks.errors import BrokerError, ConfigurationError, ConnectionBlocked
 from amqptasks.topology.migrate import marks
 from amqptasks.topology.migrate.migration import Migration
-from amqptasks.topology.observed import ObservedQueue
+from amqptasks.topology.observed import ObservedQueue, Section, observe
 
 #: Seconds for the broker to notice that an interrupted migration is gone, and to free its lock.
 LOCK_WITHIN = 3.0
@@ -60,8 +61,7 @@ def refuse_alarms(migration: Migration) -> None:
 
 
 def refuse_strangers(migration: Migration) -> None:
-    """Raises `ConfigurationError` where our names are somebody else's, or where the shadow would be deleted by a policy
-    while it holds messages."""
+    """Raises `ConfigurationError` where our name is somebody else's."""
     name = marks.shadow(migration.queue)
     session = migration.session
     if session.queue_state(name) is not None and not session.exchange_exists(marks.aside(migration.queue)):
@@ -71,17 +71,22 @@ def refuse_strangers(migration: Migration) -> None:
 
 
 def refuse_policies(migration: Migration) -> None:
-    """Raises `ConfigurationError`, and takes the shadow away again, where a policy would delete it."""
+    """Raises `ConfigurationError` where a policy would have the broker delete the shadow with all that waits in it."""
     name = marks.shadow(migration.queue)
-    row = migration.management.find("queues", migration.management.vhost, name) or {}
-    policy = row.get("effective_policy_definition") or {}
-    if isinstance(policy, dict) and "expires" in policy:
-        migration.session.delete_queue(name)
-        raise ConfigurationError(
-            f"the policy {row.get('policy') or row.get('operator_policy')!r} gives {name!r} `expires`: the broker would"
-            f" delete it with all messages if the migration stopped. Change the policy's pattern, so that it does not"
-            f" fit {name!r}"
-        )
+    sections: tuple[Section, ...] = ("policies",)
+    fitting = [policy for policy in observe(migration.management, sections).policies if _fits(policy, name)]
+    for operator in (False, True):
+        policies = [policy for policy in fitting if policy.operator is operator]
+        policy = max(policies, key=lambda one: one.priority, default=None)  # of each kind, one counts
+        if policy is not None and "expires" in policy.definition:
+            raise ConfigurationError(
+                f"the policy {policy.name!r} gives {name!r} `expires`: the broker would delete it with all messages if"
+                f" the migration stopped. Change the policy's pattern, so that it does not fit {name!r}"
+            )
+
+
+def _fits(policy: Policy, queue: str) -> bool:
+    return policy.apply_to in ("all", "queues", "quorum_queues") and re.search(policy.pattern, queue) is not None
 
 
 def check_rights(migration: Migration, observed: ObservedQueue) -> None:

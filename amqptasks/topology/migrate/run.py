@@ -68,6 +68,7 @@ def migrate(migration: Migration) -> Counts:
     if left:
         refusals.refuse_alarms(migration)
         refusals.refuse_strangers(migration)
+        refusals.refuse_policies(migration)
         observed = migration.observed()
         if observed is not None:
             refusals.check_rights(migration, observed)

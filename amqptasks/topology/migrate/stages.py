@@ -21,7 +21,6 @@ from amqptasks.topology.migrate.figures import Emptiness, figures
 from amqptasks.topology.migrate.message import Fit, homeward, outward
 from amqptasks.topology.migrate.migration import Event, Migration, groundwork
 from amqptasks.topology.migrate.mover import BYTES_UNDER_WAY, PREFETCH, Mover
-from amqptasks.topology.migrate.refusals import refuse_policies
 from amqptasks.topology.observed import observe
 
 #: Messages left over when the gate turns. They are overtaken by new ones, for the moment that moving them takes.
@@ -56,7 +55,6 @@ def prepare(m: Migration) -> str:
     session.declare_exchange(Exchange(marks.MIGRATIONS, "fanout"))
     session.declare_exchange(Exchange(marks.aside(queue), "fanout"))
     session.declare_queue(marks.shadow_queue(m.wanted))
-    refuse_policies(m)
     session.bind(Binding(marks.aside(queue), marks.shadow(queue)))
     session.declare_exchange(marks.gate_exchange(queue))
     session.bind(marks.open_gate(queue))
@@ -198,7 +196,7 @@ def _chase(m: Migration, stage: str, mover: Mover) -> None:
 
 def _wait_empty(m: Migration, stage: str, queue: str, mover: Mover) -> None:
     emptiness = Emptiness((m.turned or time.monotonic()) + SETTLE, m.every)
-    deadline = time.monotonic() + m.patience
+    deadline = time.monotonic() + m.patience + emptiness.longest
     while True:
         mover.check()
         asked = time.monotonic()
