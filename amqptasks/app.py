@@ -30,6 +30,7 @@ from amqptasks.transport import Link, Outgoing, Session
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities
+    from amqptasks.control.client import Control
     from amqptasks.results.replies import Replies
     from amqptasks.results.result import AsyncResult
     from amqptasks.topology.declare import Change
@@ -195,6 +196,15 @@ class App:
         self._declared_at = time.monotonic()
         self._ladder_declared = True
         return changes
+
+    # Workers
+
+    @cached_property
+    def control(self) -> Control:
+        """Ask the workers of this app's virtual host, and tell them: `app.control.ping()`."""
+        from amqptasks.control.client import Control
+
+        return Control(self)
 
     # Doors to the broker
 

@@ -14,6 +14,9 @@ COMMANDS = {
     "topology": "Look at a topology, ask it questions, hand it on.",
     "worker": "Run tasks from one or more queues.",
     "call": "Send one task, and wait for its result if you like.",
+    "status": "The workers that are there, and what they do, a line each.",
+    "inspect": "Ask workers what they do.",
+    "control": "Tell workers what to do.",
     "dead": "List, show, replay and purge dead-lettered tasks.",
     "broker": "Find or start a RabbitMQ for those who have none.",
     "demo": "See tasks flow, fail, come back and be dead-lettered.",
@@ -31,6 +34,7 @@ Examples:
 Exit status:
   0  done            1  something you wrote cannot work     2  wrong use of the command line
   3  no broker, or it refused                               4  an object exists with other properties
+  5  no worker answered, or one did not
 """
 
 

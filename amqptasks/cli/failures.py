@@ -13,6 +13,9 @@ NO_BROKER = 3
 #: An object exists on the broker with other properties.
 CONFLICT = 4
 
+#: No worker answered, or one that is there did not, or one says that it is not ready.
+NO_ANSWER = 5
+
 
 def exit_code(error: AmqptasksError) -> int:
     if isinstance(error, DeclarationConflict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import KeyedRef
 
@@ -25,6 +26,7 @@ class Replies:
     def __init__(self, reader: Reader = JSON_ONLY) -> None:
         self._reader = reader
         self._pending: dict[str, KeyedRef[str, AsyncResult[Any]]] = {}
+        self._listeners: dict[str, Callable[[Delivery | ReplyLost], None]] = {}
         self.link_thread: int | None = None
 
     def __len__(self) -> int:
@@ -43,9 +45,15 @@ class Replies:
             self._pending[task_id] = reference
         return earlier or result
 
+    def listen(self, correlation_id: str, listener: Callable[[Delivery | ReplyLost], None]) -> None:
+        """Give `listener` each reply with this id, as it comes, until `forget`; and a `ReplyLost` when none can come
+        any more. It is called on the link's thread."""
+        self._listeners[correlation_id] = listener
+
     def forget(self, task_id: str) -> None:
         """Drop the reply to this task when it comes."""
         self._pending.pop(task_id, None)
+        self._listeners.pop(task_id, None)
 
     def reply(self, delivery: Delivery) -> None:
         """Give a reply to who waits for it. Link thread only."""
@@ -53,6 +61,9 @@ class Replies:
         reference = self._pending.get(delivery.properties.correlation_id or "")
         result = reference() if reference else None
         if result is None:
+            listener = self._listeners.get(delivery.properties.correlation_id or "")
+            if listener is not None:
+                listener(delivery)
             return
         outcome = parse(delivery.body, delivery.properties, self._reader)
         if outcome.final:
@@ -62,6 +73,8 @@ class Replies:
     def lost(self, reason: str) -> None:
         """The channel broke that the replies would have come to. Link thread only."""
         self.link_thread = threading.get_ident()
+        for listener in list(self._listeners.values()):
+            listener(ReplyLost(f"the connection that waited for answers broke: {reason}"))
         for reference in list(self._pending.values()):
             result = reference()
             if result is not None:

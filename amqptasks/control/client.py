@@ -1,0 +1,253 @@
+"""`app.control`: ask workers what they do, and tell them what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from amqptasks import dial
+from amqptasks.control import answers, places
+from amqptasks.control.answers import ActiveQueue, Answers, HeldTask, Pong, Revoked, Stats
+from amqptasks.control.envelope import Command, Destination
+from amqptasks.control.question import Question
+from amqptasks.control.revocation import Revocation
+from amqptasks.control.waiting import Waiting, waiting
+from amqptasks.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from amqptasks.app import App
+
+#: Seconds to wait for answers. A worker answers in some milliseconds, and once all have, nobody waits; this is for one
+#: that is busy or gone.
+TIMEOUT = 1.0
+
+#: `destination` that means the workers of this machine (in a container: of this container).
+SELF = "self"
+
+Signal = Literal["TERM", "KILL", "INT", "QUIT", "USR1", "USR2", "HUP"]
+
+
+class Control:
+    """Every method takes `destination` (names of workers or patterns such as `web1:*`, `"self"` for those of this
+    machine; None: all) and `timeout` (seconds to wait for those who do not answer), and returns `Answers` by worker.
+
+    Raises `BrokerError` where the broker cannot be asked. Thread-safe; in asyncio write
+    `await app.control.awaited("ping")`, or any other name of a method.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    # What workers say
+
+    def ping(self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT) -> Answers[Pong]:
+        """Who is there, and consumes?"""
+        return self.ask("ping", destination=destination, timeout=timeout).mapped(answers.one(Pong))
+
+    def stats(self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT) -> Answers[Stats]:
+        """Counts, pools, memory, versions."""
+        return self.ask("stats", destination=destination, timeout=timeout).mapped(answers.one(Stats))
+
+    def active(
+        self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[tuple[HeldTask, ...]]:
+        """The tasks that run."""
+        return self.ask("active", destination=destination, timeout=timeout).mapped(answers.records(HeldTask))
+
+    def reserved(
+        self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[tuple[HeldTask, ...]]:
+        """The tasks that a worker holds and has not begun: its prefetch."""
+        return self.ask("reserved", destination=destination, timeout=timeout).mapped(answers.records(HeldTask))
+
+    def query(
+        self, *ids: str, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[tuple[HeldTask, ...]]:
+        """Where are these tasks? A worker answers with those that it holds."""
+        found = self.ask("query_task", {"ids": list(ids)}, destination, timeout)
+        return found.mapped(answers.records(HeldTask))
+
+    def active_queues(
+        self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[tuple[ActiveQueue, ...]]:
+        """The queues that are consumed."""
+        return self.ask("active_queues", destination=destination, timeout=timeout).mapped(answers.records(ActiveQueue))
+
+    def registered(
+        self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[tuple[str, ...]]:
+        """The names of the tasks that each worker knows."""
+        return self.ask("registered", destination=destination, timeout=timeout).mapped(tuple)
+
+    def revoked(self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT) -> Answers[Revoked]:
+        """What each worker refuses to run."""
+        return self.ask("revoked", destination=destination, timeout=timeout).mapped(answers.one(Revoked))
+
+    def conf(
+        self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[Mapping[str, Any]]:
+        """How each worker is configured; without passwords."""
+        return self.ask("conf", destination=destination, timeout=timeout)
+
+    def report(self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT) -> Answers[str]:
+        """Versions and settings of each worker, as text for a bug report."""
+        return self.ask("report", destination=destination, timeout=timeout)
+
+    def scheduled(self, timeout: float = 10.0) -> list[Waiting]:
+        """How many tasks wait for their time, by when they are due. No worker is asked: none holds such a task, they
+        wait in the broker's delay ladder."""
+        with self._app.session(timeout) as session:
+            return waiting(session)
+
+    # What workers are told
+
+    def revoke(
+        self,
+        ids: str | Iterable[str] = (),
+        *,
+        task: str | Iterable[str] = (),
+        headers: Mapping[str, Any] | None = None,
+        terminate: bool = False,
+        signal: Signal = "TERM",
+        destination: str | Iterable[str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Answers[Mapping[str, int]]:
+        """Let tasks not run: those with these `ids`, wherever they wait, and those made before now whose name fits the
+        pattern `task` (`shop.email.*`) or whose headers hold `headers`.
+
+        The revocation is on the broker's disk when this returns, and workers that start later honour it too; a task
+        that is revoked goes to its queue's dead-letter queue when its turn comes, and its caller gets `TaskRevoked`.
+        `terminate` also ends those that run: with `signal` in a prefork pool, by cancelling in asyncio; a thread
+        cannot be ended. Answers how many each worker `dropped` at once and how many it `terminated`. Raises
+        `ConfigurationError` where nothing is named.
+        """
+        revocation = Revocation("revoke", _texts(ids), _texts(task), dict(headers or {}))
+        self._keep(revocation, timeout)
+        told = {"revocation": revocation.said, "terminate": terminate, "signal": signal}
+        return self.ask("revoke", told, destination, timeout)
+
+    def restore(
+        self,
+        ids: str | Iterable[str] = (),
+        *,
+        task: str | Iterable[str] = (),
+        headers: Mapping[str, Any] | None = None,
+        destination: str | Iterable[str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Answers[Mapping[str, int]]:
+        """Undo `revoke` for the same ids, pattern or headers. What went to a dead-letter queue meanwhile is there:
+        `amqptasks dead replay`."""
+        revocation = Revocation("restore", _texts(ids), _texts(task), dict(headers or {}))
+        self._keep(revocation, timeout)
+        return self.ask("revoke", {"revocation": revocation.said}, destination, timeout)
+
+    def time_limit(
+        self,
+        task: str,
+        hard: float | None = None,
+        soft: float | None = None,
+        destination: str | Iterable[str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Answers[str]:
+        """Other time limits (seconds; None: none) for a task, for what begins from now on, until the worker stops."""
+        return self.ask("time_limit", {"task": task, "hard": hard, "soft": soft}, destination, timeout)
+
+    def pool_grow(
+        self, number: int = 1, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[int]:
+        """Run more plain functions at once; answers how many it is now."""
+        return self.ask("pool_grow", {"number": number}, destination, timeout)
+
+    def pool_shrink(
+        self, number: int = 1, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[int]:
+        """Run fewer plain functions at once, one at least; answers how many it is now."""
+        return self.ask("pool_shrink", {"number": number}, destination, timeout)
+
+    def pool_restart(self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT) -> Answers[str]:
+        """Fresh processes for what comes from now on; what runs ends in the old ones."""
+        return self.ask("pool_restart", destination=destination, timeout=timeout)
+
+    def add_consumer(
+        self,
+        queue: str,
+        prefetch: int | None = None,
+        destination: str | Iterable[str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Answers[str]:
+        """Consume one more queue, which the workers' topology must have (without a topology file: any)."""
+        return self.ask("add_consumer", {"queue": queue, "prefetch": prefetch}, destination, timeout)
+
+    def cancel_consumer(
+        self, queue: str, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[str]:
+        """Consume a queue no more: what has not begun goes back to it, what runs is finished."""
+        return self.ask("cancel_consumer", {"queue": queue}, destination, timeout)
+
+    def pause(
+        self, queue: str, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[str]:
+        """Take nothing from a queue until `resume`, or until the worker starts again."""
+        return self.ask("pause", {"queue": queue}, destination, timeout)
+
+    def resume(
+        self, queue: str, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[str]:
+        """Undo `pause`."""
+        return self.ask("resume", {"queue": queue}, destination, timeout)
+
+    def shutdown(self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT) -> Answers[str]:
+        """A warm stop. What started the worker (systemd, Kubernetes, `--processes`) may start it again."""
+        return self.ask("shutdown", destination=destination, timeout=timeout)
+
+    def log_level(
+        self, level: str, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[str]:
+        """Log from this level on (`debug`, `info`, ...), until the worker stops; answers the level before."""
+        return self.ask("log_level", {"level": level}, destination, timeout)
+
+    # Any command
+
+    def ask(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        destination: str | Iterable[str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Answers[Any]:
+        """Any command by its name; the methods above are this with types."""
+        app = self._app
+        question = Question(app.link, app.replies, app.session)
+        return question.ask(Command(command, arguments or {}, _destination(destination)), timeout)
+
+    async def awaited(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """A method of this class by its name, without blocking the event loop: `await app.control.awaited("ping")`."""
+        return await asyncio.to_thread(getattr(self, method), *args, **kwargs)
+
+    def _keep(self, revocation: Revocation, timeout: float) -> None:
+        """On the broker's disk before any worker is told."""
+        if not (revocation.ids or revocation.tasks or revocation.headers):
+            raise ConfigurationError("revoke what? Name ids, or a task= pattern, or headers=")
+        app = self._app
+        if dial.is_memory(app.broker):
+            return  # it has no streams, and no worker that starts later has anything of this process's
+        with app.session(max(timeout, 10.0)) as session:
+            places.REVOKED.prepare(session)
+            for message in revocation.outgoing():
+                session.publish(message)
+
+
+def _destination(given: str | Iterable[str] | None) -> Destination:
+    if given is None:
+        return Destination()
+    names = _texts(given)
+    if SELF in names:
+        others = tuple(name for name in names if name != SELF)
+        return Destination(others or None, socket.gethostname())
+    return Destination(names)
+
+
+def _texts(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(map(str, given))

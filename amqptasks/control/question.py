@@ -1,0 +1,180 @@
+"""One command on its way, and the answers that come: until everybody who is there has answered, or time is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from amqptasks import streams
+from amqptasks.control import envelope, roster
+from amqptasks.control.answers import Answers
+from amqptasks.control.envelope import Answer, Command, Unreadable
+from amqptasks.control.places import LOOK_BACK, NODES
+from amqptasks.control.roster import Announcement
+from amqptasks.errors import BrokerError, PublishRejected, ReplyLost, Unroutable
+from amqptasks.results.replies import Replies
+from amqptasks.transport import Delivery, Link, Session
+from amqptasks.uuid7 import task_id
+
+#: Seconds that those who have not answered get before the broker is asked whether they are still there: it costs a
+#: connection, and most answer sooner.
+PATIENCE = 0.15
+
+#: Seconds for that connection.
+LOOK_WITHIN = 5.0
+
+
+class Question:
+    """Asks through `link`, whose replies come by `replies`; `session` opens a connection to look who is there."""
+
+    def __init__(
+        self, link: Link, replies: Replies, session: Callable[[float], AbstractContextManager[Session]]
+    ) -> None:
+        self._link = link
+        self._replies = replies
+        self._session = session
+
+    def ask(self, command: Command, timeout: float) -> Answers[Any]:
+        """Waits `timeout` seconds at most. Raises `BrokerError` where the command could not be sent, `ReplyLost` where
+        the connection broke before an answer came, `TypeError` for arguments that JSON cannot carry."""
+        deadline = time.monotonic() + timeout
+        command = replace(command, id=task_id())
+        message = envelope.outgoing(command, timeout)
+        arrived: SimpleQueue[Delivery | ReplyLost | _Present] = SimpleQueue()
+        self._replies.listen(command.id, arrived.put)
+        try:
+            if not self._send(message, timeout):
+                return _answers({}, command, (), complete=True)
+            self._look_round(arrived)
+            return self._gather(command, arrived, deadline)
+        finally:
+            self._replies.forget(command.id)
+
+    def _send(self, message: Any, timeout: float) -> bool:
+        """False where nobody listens."""
+        confirmed: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._link.call_soon(lambda: self._link.publish(message, confirmed.put, timeout))
+        error = confirmed.get()
+        if isinstance(error, Unroutable) or (isinstance(error, PublishRejected) and error.reason.startswith("404")):
+            return False  # no queue of a worker; or no worker ever made the exchange
+        if error is not None:
+            raise error
+        return True
+
+    def _look_round(self, arrived: SimpleQueue[Any]) -> None:
+        """Read who announced themselves, while the answers come."""
+        found: list[Delivery] = []
+        since = datetime.now(UTC) - timedelta(seconds=LOOK_BACK)
+
+        def ended(trouble: str | None) -> None:
+            arrived.put(_Present(None if trouble is not None else roster.present(found)))
+
+        self._link.call_soon(lambda: streams.Reader(self._link, NODES.name, since, found.append, ended).start())
+
+    def _gather(self, command: Command, arrived: SimpleQueue[Any], deadline: float) -> Answers[Any]:
+        gathered = _Gathered(command)
+        while not gathered.is_complete:
+            until = deadline if gathered.patience is None else min(deadline, gathered.patience)
+            try:
+                gathered.take(arrived.get(timeout=max(0.0, until - time.monotonic())))
+            except Empty:
+                if gathered.patience is not None:  # also when time is up: say only who really is there
+                    gathered.patience = None
+                    self._strike_out(gathered)
+                elif time.monotonic() >= deadline:
+                    break
+        return gathered.answers
+
+    def _strike_out(self, gathered: _Gathered) -> None:
+        """Those whose connection the broker does not have any more are not waited for."""
+        silent = gathered.silent
+        if not silent:
+            return
+        try:
+            with self._session(LOOK_WITHIN) as session:
+                for queue, one in silent.items():
+                    if not roster.is_connected(session, one):
+                        gathered.strike_out(queue)
+        except BrokerError:
+            return  # they may be there
+
+
+class _Gathered:
+    """What is known by now: who is there (None: not known), and who has answered, each by its control queue."""
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self._present: dict[str, Announcement] | None = None
+        self._answered: dict[str, Answer] = {}
+        self.patience: float | None = None  # on the monotonic clock: then it is looked who is still there
+
+    def take(self, said: Delivery | ReplyLost | _Present) -> None:
+        """Raises `ReplyLost` where no answer came before the connection broke."""
+        if isinstance(said, ReplyLost):
+            if not self._answered:
+                raise said
+        elif isinstance(said, _Present):
+            if said.by_queue is not None:
+                destination = self._command.destination
+                self._present = {
+                    queue: one for queue, one in said.by_queue.items() if destination.includes(one.node, one.host)
+                }
+                self.patience = time.monotonic() + PATIENCE
+        else:
+            answer = _read(said)
+            if answer is not None:
+                self._answered[answer.queue] = answer
+
+    @property
+    def is_complete(self) -> bool:
+        """Everybody has answered who is known to be there. The command reached a queue: where nobody has answered, it
+        is one that the list does not name (yet)."""
+        return self._present is not None and bool(self._answered) and not self.silent
+
+    @property
+    def silent(self) -> dict[str, Announcement]:
+        return {queue: one for queue, one in (self._present or {}).items() if queue not in self._answered}
+
+    def strike_out(self, queue: str) -> None:
+        assert self._present is not None
+        del self._present[queue]
+
+    @property
+    def answers(self) -> Answers[Any]:
+        silent = [one.node for one in self.silent.values()]
+        return _answers(self._answered, self._command, silent, complete=self._present is not None)
+
+
+class _Present:
+    """The list of workers was read; None: it cannot be."""
+
+    def __init__(self, by_queue: dict[str, Announcement] | None) -> None:
+        self.by_queue = by_queue
+
+
+def _read(delivery: Delivery) -> Answer | None:
+    try:
+        return envelope.answer_in(delivery)
+    except Unreadable:
+        return None  # whoever guessed the reply address; it is nobody's answer
+
+
+def _answers(answers: Mapping[str, Answer], command: Command, silent: Any, *, complete: bool) -> Answers[Any]:
+    values: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    for answer in sorted(answers.values(), key=lambda one: one.node):
+        name = answer.node
+        if name in values or name in errors:  # two workers of one name: both are shown
+            name = f"{answer.node} ({answer.host}:{answer.pid})"
+        if answer.error is None:
+            values[name] = answer.value
+        else:
+            errors[name] = answer.error
+    known = {answer.node for answer in answers.values()}
+    missing = dict.fromkeys((*silent, *(name for name in command.destination.named if name not in known)))
+    return Answers(values, errors, tuple(sorted(missing)), complete)

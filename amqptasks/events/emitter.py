@@ -1,0 +1,127 @@
+"""Sends events, without ever holding anything up: several in a message, few messages under way, and when the broker
+does not keep up, events are dropped and counted. A task never waits for an event."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from amqptasks.errors import PublishRejected
+from amqptasks.events import event
+from amqptasks.events.event import Event
+from amqptasks.transport import Done, Link
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that an event waits for others to travel with.
+GATHER = 0.2
+
+#: Events that wait to be sent, at most: some MB. What comes on top is dropped.
+MOST_WAITING = 10_000
+
+#: Events in one message; bodies stay below some 100 kB.
+BATCH = 200
+
+#: Messages under way: of the 1,000 that the link's channel has in flight, so that tasks' messages have the rest.
+MOST_UNDER_WAY = 4
+
+#: Seconds for the broker to confirm a message of events.
+PUBLISH_WITHIN = 10.0
+
+#: Seconds in which nothing is sent after the broker refused: a refusal closes the channel that tasks share.
+REFUSED_PAUSE = 30.0
+
+#: Seconds between two lines in the log about dropped events.
+COMPLAIN_EVERY = 60.0
+
+
+class Emitter:
+    """`hostname` is in every event. `refused(reason)` is told when the broker does not take events. Any thread emits,
+    all else happens on the link's."""
+
+    def __init__(self, link: Link, hostname: str, refused: Callable[[str], None]) -> None:
+        self._link = link
+        self._hostname = hostname
+        self._refused = refused
+        self._waiting: deque[Event] = deque()
+        self._under_way = 0
+        self._awake = False
+        self._paused = False
+        self._complained = False
+        self.is_on = True
+        self.sent = 0
+        self.dropped = 0
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Send an event of this kind soon; never raises, never waits."""
+        if not self.is_on:
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            self.dropped += 1
+            return
+        self._waiting.append(event.new(kind, self._hostname, fields))
+        if not self._awake:
+            self._awake = True
+            self._link.call_soon(self._wait)
+
+    def flush(self) -> None:
+        """Send what waits now. Link thread only."""
+        while self._waiting and self._under_way < MOST_UNDER_WAY and not self._paused:
+            batch = self._next_batch()
+            try:
+                message = event.outgoing(batch)
+            except (TypeError, ValueError, RecursionError) as error:
+                logger.warning("an event cannot be sent: %s", error, extra={"action": "event_unsendable"})
+                self.dropped += len(batch)
+                continue
+            self._under_way += 1
+            self._link.publish(message, self._done(len(batch)), PUBLISH_WITHIN)
+
+    def _wait(self) -> None:
+        self._link.call_later(GATHER, self._gathered)
+
+    def _gathered(self) -> None:
+        self._awake = False
+        self.flush()
+        if self.dropped and not self._complained:
+            self._complained = True
+            logger.warning("%d events were dropped so far", self.dropped, extra={"action": "events_dropped"})
+            self._link.call_later(COMPLAIN_EVERY, self._may_complain)
+
+    def _next_batch(self) -> list[Event]:
+        """Task events together; a worker's alone, for its routing key."""
+        waiting = self._waiting
+        batch = [waiting.popleft()]
+        if not batch[0]["type"].startswith("task-"):
+            return batch
+        while waiting and len(batch) < BATCH and waiting[0]["type"].startswith("task-"):
+            batch.append(waiting.popleft())
+        return batch
+
+    def _done(self, size: int) -> Done:
+        return lambda error: self._sent(error, size)
+
+    def _sent(self, error: BaseException | None, size: int) -> None:
+        self._under_way -= 1
+        if error is None:
+            self.sent += size
+        else:
+            self.dropped += size
+            if isinstance(error, PublishRejected):
+                self._pause(str(error))
+        self.flush()
+
+    def _pause(self, reason: str) -> None:
+        if not self._paused:
+            self._paused = True
+            self._refused(reason)
+            self._link.call_later(REFUSED_PAUSE, self._go_on)
+
+    def _go_on(self) -> None:
+        self._paused = False
+        self.flush()
+
+    def _may_complain(self) -> None:
+        self._complained = False

@@ -1,0 +1,194 @@
+"""Streams of our own: logs on the broker that everybody can read again, each bounded by age and size.
+
+Written and bound as every queue is, through `amqptasks.queues`. https://www.rabbitmq.com/docs/streams
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from amqptasks.entities import Binding, Exchange, Queue
+from amqptasks.errors import AccessRefused, BrokerError, DeclarationConflict
+from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.transport import STREAM_OFFSET, Delivery, Lease, Link, Outgoing, Properties, Session, StreamOffset
+from amqptasks.transport import Subscription as LinkSubscription
+
+#: Messages on their way to a reader: enough that the broker never waits for us.
+PREFETCH = 500
+
+#: Seconds without a message after which a reader that came near the end has reached it: a chunk's messages may arrive
+#: in more than one read of the socket.
+CHUNK_PAUSE = 0.03
+
+#: Seconds without a message after which a stream is taken to hold nothing (more) for this reader. The broker answers in
+#: some milliseconds; on a busy machine in some dozens.
+SILENCE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """`max_age` is in RabbitMQ's words (`12h`, `30D`), `max_bytes` bounds the whole, `segment_bytes` one of its files:
+    retention drops whole files only."""
+
+    name: str
+    max_age: str
+    max_bytes: int
+    segment_bytes: int
+
+    @property
+    def queue(self) -> Queue:
+        arguments: dict[str, object] = {
+            "x-queue-type": "stream",
+            "x-max-age": self.max_age,
+            "x-max-length-bytes": self.max_bytes,
+            "x-stream-max-segment-size-bytes": self.segment_bytes,
+        }
+        return Queue(self.name, arguments=arguments)
+
+    def message(self, body: bytes) -> Outgoing:
+        """What to publish for `body` to be at the end of the stream."""
+        return Outgoing(QUEUES_EXCHANGE, self.name, body, Properties(content_type="application/json"))
+
+    def prepare(self, session: Session, exchange: Exchange | None = None) -> None:
+        """Make sure that the stream is there and bound, also to `exchange` (a topic) where one is given. One that
+        somebody declared with other bounds is taken as it is. Raises `AccessRefused` where it is missing and this user
+        may not make it."""
+        wanted = [(Exchange(QUEUES_EXCHANGE, "direct"), self.name)]
+        if exchange is not None:
+            wanted.append((exchange, "#"))
+        try:
+            for source, _ in wanted:
+                session.declare_exchange(source)
+            with suppress(DeclarationConflict):
+                session.declare_queue(self.queue)
+            for source, key in wanted:
+                session.bind(Binding(source.name, self.name, key))
+        except AccessRefused:
+            if session.queue_state(self.name) is None:
+                raise
+
+
+class Reader:
+    """Reads a stream on a link, and knows when it has come to where the end was when it began.
+
+    `message(delivery)` is called for each message, `ended(trouble)` once: None at the end, else why the stream cannot
+    be read (it is not there, or this user has no right). With `follow` it goes on reading after the end, and through
+    every kind of break and absence; else it stops there. All on the link's thread.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        stream: str,
+        offset: StreamOffset,
+        message: Callable[[Delivery], None],
+        ended: Callable[[str | None], None],
+        *,
+        follow: bool = False,
+    ) -> None:
+        self._link = link
+        self._stream = stream
+        self._offset: StreamOffset = offset
+        self._message = message
+        self._ended = ended
+        self._follow = follow
+        self._subscription: LinkSubscription | None = None
+        self._tail = _Tail(self._advance)
+        self._tail_subscription: LinkSubscription | None = None
+        self._position = -1
+        self._consuming = False
+        self._over = False
+        self._closed = False
+        self._heard = 0  # what came so far, ours and the tail's: unchanged means silence
+
+    def start(self) -> None:
+        """Begin to read."""
+        try:
+            self._tail_subscription = self._link.read_stream(self._stream, "last", PREFETCH, self._tail)
+            self._subscription = self._link.read_stream(self._stream, self._offset, PREFETCH, self)
+        except BrokerError as error:  # the transport has no streams
+            self._end(str(error))
+
+    def close(self) -> None:
+        """Read no more."""
+        self._closed = True
+        for subscription in (self._subscription, self._tail_subscription):
+            if subscription is not None:
+                subscription.close()
+
+    def deliveries(self, batch: list[Delivery]) -> None:
+        for delivery in batch:
+            delivery.lease.ack(delivery.tag)
+            number = (delivery.properties.headers or {}).get(STREAM_OFFSET)
+            if isinstance(number, int):
+                self._position = number
+            if not self._closed:
+                self._message(delivery)
+        self._advance()
+
+    def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
+        self._consuming = True
+        self._advance()
+
+    def lost(self, lease: Lease, reason: str) -> None:
+        """The subscription goes on by itself."""
+
+    def unavailable(self, queue: str, reason: str) -> None:
+        self._end(f"{queue}: {reason}")
+
+    def _advance(self) -> None:
+        if self._over or not (self._consuming and self._tail.is_consuming):
+            return
+        self._heard += 1
+        heard, last = self._heard, self._tail.last
+        near = last is not None and self._position >= last
+        if not near and last is not None and self._offset == "first":
+            return  # the rest is still to come, however long the broker takes
+        self._link.call_later(CHUNK_PAUSE if near else SILENCE, lambda: self._end_if_silent_since(heard))
+
+    def _end_if_silent_since(self, heard: int) -> None:
+        if heard == self._heard:
+            self._end(None)
+
+    def _end(self, trouble: str | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._tail_subscription is not None:
+            self._tail_subscription.close()
+        if not self._follow:
+            self.close()
+        self._ended(trouble)
+
+
+class _Tail:
+    """Listens to the end of the stream as it was: `last` is the highest number seen."""
+
+    def __init__(self, advance: Callable[[], None]) -> None:
+        self.last: int | None = None
+        self.is_consuming = False
+        self._advance = advance
+
+    def deliveries(self, batch: list[Delivery]) -> None:
+        for delivery in batch:
+            delivery.lease.ack(delivery.tag)
+            number = (delivery.properties.headers or {}).get(STREAM_OFFSET)
+            if isinstance(number, int):
+                self.last = number
+        self._advance()
+
+    def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
+        self.is_consuming = True
+        self._advance()
+
+    def lost(self, lease: Lease, reason: str) -> None: ...
+
+    def unavailable(self, queue: str, reason: str) -> None: ...
+
+
+def close_all(readers: Iterable[Reader | LinkSubscription]) -> None:
+    """Read no more with any of them. Link thread only."""
+    for reader in readers:
+        reader.close()

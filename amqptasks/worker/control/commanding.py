@@ -1,0 +1,184 @@
+"""The commands that change something. Each takes the service and the arguments, and returns what JSON can carry.
+
+Raises `ConfigurationError`, which goes to whoever asked, for arguments that make no sense here.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from amqptasks.control import revocation
+from amqptasks.errors import ConfigurationError, Terminated
+from amqptasks.worker.control.inspecting import Arguments, CarryOut
+from amqptasks.worker.limits import TimeLimits
+from amqptasks.worker.outcomes import Revoked
+
+if TYPE_CHECKING:
+    from amqptasks.worker.control.service import ControlService
+
+#: Tasks at once that a worker can be told to run; more is a slip of the finger.
+MOST_CONCURRENCY = 10_000
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+def revoke(service: ControlService, arguments: Arguments) -> dict[str, int]:
+    """What waits here is dropped at once, what runs is ended where that was asked for."""
+    found = revocation.read(arguments.get("revocation"))
+    if found is None:
+        raise ConfigurationError("this is no revocation: use app.control.revoke or `amqptasks control revoke`")
+    terminate, signal = bool(arguments.get("terminate")), arguments.get("signal", "TERM")
+    if signal not in ("TERM", "KILL"):
+        raise ConfigurationError(f"signal {signal!r}: TERM lets a task tidy up, KILL does not")
+    return service.on_link(lambda: _revoke(service, found, terminate=terminate, force=signal == "KILL"))
+
+
+def time_limit(service: ControlService, arguments: Arguments) -> str:
+    task = str(arguments.get("task"))
+    if task not in service.node.app.tasks:
+        raise ConfigurationError(f"this worker has no task {task!r}")
+    hard, soft = (_seconds(arguments, name) for name in ("hard", "soft"))
+
+    def change() -> None:
+        service.node.limits.own[task] = TimeLimits(hard, soft)
+
+    service.on_link(change)
+    return f"{task}: hard {_shown(hard)}, soft {_shown(soft)}"
+
+
+def pool_grow(service: ControlService, arguments: Arguments) -> int:
+    return _resize(service, _number(arguments))
+
+
+def pool_shrink(service: ControlService, arguments: Arguments) -> int:
+    return _resize(service, -_number(arguments))
+
+
+def pool_restart(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG001 - takes none
+    service.on_link(service.node.restart_pools)
+    return "restarted"
+
+
+def add_consumer(service: ControlService, arguments: Arguments) -> str:
+    queue, prefetch = _queue(arguments), arguments.get("prefetch")
+    if prefetch is not None and not (isinstance(prefetch, int) and 1 <= prefetch <= 65535):
+        raise ConfigurationError(f"a prefetch is from 1 to 65535, not {prefetch!r}")
+    service.on_link(lambda: service.node.consume(queue, prefetch))
+    return f"consumes {queue}"
+
+
+def cancel_consumer(service: ControlService, arguments: Arguments) -> str:
+    queue = _consumed(service, arguments)
+    service.on_link(lambda: service.node.cancel(queue))
+    return f"no longer consumes {queue}"
+
+
+def pause(service: ControlService, arguments: Arguments) -> str:
+    queue = _consumed(service, arguments)
+    service.on_link(lambda: service.node.pause(queue))
+    return f"paused {queue}"
+
+
+def resume(service: ControlService, arguments: Arguments) -> str:
+    queue = _consumed(service, arguments)
+    service.on_link(lambda: service.node.resume(queue))
+    return f"resumed {queue}"
+
+
+def shutdown(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG001
+    service.node.stop()
+    return "stopping"
+
+
+def log_level(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG001
+    level = str(arguments.get("level", "")).lower()
+    if level not in LEVELS:
+        raise ConfigurationError(f"there is no level {level!r}: choose one of {', '.join(LEVELS)}")
+    ours = logging.getLogger("amqptasks")
+    root = logging.getLogger()
+    before = logging.getLevelName(ours.getEffectiveLevel()).lower()
+    ours.setLevel(level.upper())
+    for handler in root.handlers:  # one that is set higher would still drop what we let through
+        if handler.level > ours.level:
+            handler.setLevel(ours.level)
+    return f"{level}, before {before}"
+
+
+CONTROL: dict[str, CarryOut] = {
+    "revoke": revoke,
+    "time_limit": time_limit,
+    "pool_grow": pool_grow,
+    "pool_shrink": pool_shrink,
+    "pool_restart": pool_restart,
+    "add_consumer": add_consumer,
+    "cancel_consumer": cancel_consumer,
+    "pause": pause,
+    "resume": resume,
+    "shutdown": shutdown,
+    "log_level": log_level,
+}
+
+
+def _revoke(service: ControlService, wanted: revocation.Revocation, *, terminate: bool, force: bool) -> dict[str, int]:
+    node, revocations = service.node, service.revocations
+    revocations.take(wanted)
+    dropped = terminated = 0
+    if wanted.action == "restore":
+        return {"dropped": 0, "terminated": 0}
+    for job in node.held:
+        reason = revocations.reason(job.task_name, job.task_id, job.delivery.properties.headers or {})
+        if reason is None:
+            continue
+        if node.end(job, Revoked(reason), force=False):
+            dropped += 1
+        elif terminate and (
+            (force and node.end(job, Revoked(f"{reason} while it ran"), force=True))
+            or node.interrupt(job, Terminated(f"{reason} while it ran"))
+        ):
+            terminated += 1
+    return {"dropped": dropped, "terminated": terminated}
+
+
+def _resize(service: ControlService, change: int) -> int:
+    node = service.node
+    wanted = node.concurrency + change
+    if not 1 <= wanted <= MOST_CONCURRENCY:
+        raise ConfigurationError(f"from 1 to {MOST_CONCURRENCY} tasks run at once, not {wanted}")
+    service.on_link(lambda: node.resize(wanted))
+    return node.concurrency
+
+
+def _number(arguments: Arguments) -> int:
+    number = arguments.get("number", 1)
+    if not isinstance(number, int) or number < 1:
+        raise ConfigurationError(f"{number!r} is no number of tasks from 1 up")
+    return number
+
+
+def _queue(arguments: Arguments) -> str:
+    queue = arguments.get("queue")
+    if not isinstance(queue, str) or not queue:
+        raise ConfigurationError("which queue?")
+    return queue
+
+
+def _consumed(service: ControlService, arguments: Arguments) -> str:
+    queue = _queue(arguments)
+    known = service.node.queues.get(queue)
+    if known is None or known.cancelled:
+        raise ConfigurationError(f"this worker does not consume {queue!r}")
+    return queue
+
+
+def _seconds(arguments: Arguments, name: str) -> float | None:
+    value: Any = arguments.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        raise ConfigurationError(f"{name}: {value!r} is no number of seconds above 0")
+    return float(value)
+
+
+def _shown(seconds: float | None) -> str:
+    return "none" if seconds is None else f"{seconds:g} s"

@@ -1,0 +1,263 @@
+"""What makes a worker answer: it listens on the control exchange, announces itself, and keeps up with revocations.
+
+link's thread       messages come in, answers go out
+control's thread    declares what is missing, and carries the commands out, one after the other
+
+So a worker answers whatever its pools are doing, and a slow command holds up nothing but the next command. Without the
+rights on the broker that this takes, the worker works without it, and says so once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
+
+from amqptasks import dial
+from amqptasks.control import envelope, places, revocation, roster
+from amqptasks.control.envelope import Answer, Command, Unreadable
+from amqptasks.control.roster import Announcement
+from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
+from amqptasks.streams import Reader
+from amqptasks.transport import Delivery, Lease, Outgoing, Subscription
+from amqptasks.worker.control.commanding import CONTROL
+from amqptasks.worker.control.inspecting import INSPECT
+from amqptasks.worker.control.revocations import Revocations
+from amqptasks.worker.outcomes import Outcome, Revoked
+
+if TYPE_CHECKING:
+    from amqptasks.worker.node import Node
+
+logger = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+#: Seconds that a start waits for the revocations: without them it would run what was revoked. A stream that is full
+#: takes some seconds; a broker that cannot give it must not keep the worker from working.
+REVOCATIONS_WITHIN = 15.0
+
+#: Seconds for the link's thread to answer a question about its own; more means that it is stuck.
+LINK_WITHIN = 2.0
+
+#: Seconds to publish an answer, or an announcement.
+PUBLISH_WITHIN = 10.0
+
+#: Seconds before missing objects are declared again.
+DECLARE_PAUSE = 5.0
+
+COMMANDS = {**INSPECT, **CONTROL}
+
+
+class ControlService:
+    """The control of one worker. `node` is asked and told; `started_at` is on the monotonic clock."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.host = socket.gethostname()
+        self.revocations = Revocations()
+        self.revocations_read = threading.Event()
+        self.started_at = time.monotonic()
+        self.trouble: str | None = None
+        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="amqptasks-control", daemon=True)
+        self._subscription: Subscription | None = None
+        self._reader: Reader | None = None
+        self._has_streams = not dial.is_memory(node.app.broker)
+        self._queue = ""
+        self._stopping = False
+
+    def start(self) -> None:
+        """Read the revocations, so that nothing revoked runs, and begin to answer. The link is running."""
+        self.node.refusals.append(self._refusal)
+        self._thread.start()
+        self._jobs.put(self._begin)
+        if not self._has_streams:
+            return
+        self.node.link.call_soon(self._read_revocations)
+        if not self.revocations_read.wait(REVOCATIONS_WITHIN):
+            logger.warning(
+                "the revocations are not all read yet: starting without the rest", extra={"action": "revocations_late"}
+            )
+
+    def stop(self) -> None:
+        """Say goodbye; from any thread."""
+        self._stopping = True
+        self.node.link.call_soon(self._leave)
+        self._jobs.put(None)
+
+    def on_link(self, ask: Callable[[], Value]) -> Value:
+        """What `ask` returns on the link's thread. Raises `BrokerError` where that thread does not answer."""
+        answer: SimpleQueue[tuple[Value | None, BaseException | None]] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                answer.put((ask(), None))
+            except Exception as error:
+                answer.put((None, error))
+
+        self.node.link.call_soon(run)
+        try:
+            value, error = answer.get(timeout=LINK_WITHIN)
+        except Empty:
+            raise BrokerError(f"the link's thread has not answered for {LINK_WITHIN:g} s") from None
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]
+
+    # The link's thread
+
+    def deliveries(self, batch: list[Delivery]) -> None:
+        for delivery in batch:
+            try:
+                command = envelope.command_in(delivery)
+            except Unreadable as error:
+                logger.warning("a control message cannot be read: %s", error, extra={"action": "control_unreadable"})
+                continue
+            if command.destination.includes(self.node.name, self.host):
+                self._jobs.put(lambda command=command: self._obey(command))  # type: ignore[misc]
+
+    def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
+        assert self._subscription is not None
+        self._queue = self._subscription.queue
+        self.trouble = None
+        self._announce("here")
+
+    def lost(self, lease: Lease, reason: str) -> None:
+        """The subscription makes another queue as soon as it can."""
+
+    def unavailable(self, queue: str, reason: str) -> None:  # noqa: ARG002 - a listener's signature
+        if reason.startswith("403"):
+            self._without(reason)
+            if self._subscription is not None:
+                self._subscription.close()
+        elif not self._stopping:
+            self._jobs.put(self._declare)
+
+    def _refusal(self, delivery: Delivery) -> Outcome | None:
+        if self.revocations.is_empty:
+            return None
+        headers = delivery.properties.headers or {}
+        task, task_id = headers.get("task"), headers.get("id")
+        if not isinstance(task, str) or not isinstance(task_id, str):
+            return None
+        reason = self.revocations.reason(task, task_id, headers)
+        return None if reason is None else Revoked(reason)
+
+    def _read_revocations(self) -> None:
+        self._reader = Reader(
+            self.node.link, places.REVOKED.name, "first", self._on_revocation, self._on_revocations_read, follow=True
+        )
+        self._reader.start()
+
+    def _on_revocation(self, delivery: Delivery) -> None:
+        found = revocation.parse(delivery.body)
+        if found is not None:
+            self.revocations.take(found)
+
+    def _on_revocations_read(self, trouble: str | None) -> None:
+        if trouble is not None and "403" in trouble:
+            self._without(trouble)
+            if self._reader is not None:
+                self._reader.close()
+        self.revocations_read.set()
+
+    def _listen(self) -> None:
+        if not self._stopping:
+            self._subscription = self.node.link.listen(places.LISTENERS, [(places.EXCHANGE.name, "")], self)
+            self._announce_again()
+
+    def _announce_again(self) -> None:
+        if not self._stopping:
+            self._announce("here")
+            self.node.link.call_later(places.ANNOUNCE_EVERY, self._announce_again)
+
+    def _announce(self, state: roster.State) -> None:
+        if self._has_streams and self._queue:
+            self._publish(roster.outgoing(Announcement(state, self.node.name, self.host, self._queue)))
+
+    def _publish(self, outgoing: Outgoing) -> None:
+        self.node.link.publish(outgoing, _published, PUBLISH_WITHIN)
+
+    def _leave(self) -> None:
+        self._announce("gone")
+        for one in (self._subscription, self._reader):
+            if one is not None:
+                one.close()
+
+    def _begin_later(self) -> None:
+        self.node.link.call_later(DECLARE_PAUSE, lambda: self._jobs.put(self._begin))
+
+    def _without(self, reason: str) -> None:
+        """Said once: what follows from a missing right does not change while we run."""
+        if self.trouble is None:
+            logger.warning(
+                "no remote control: %s. Give this user the rights on `amqptasks.*`, see docs/control.md",
+                reason,
+                extra={"action": "control_unavailable"},
+            )
+        self.trouble = reason
+
+    # Control's thread
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except Exception:  # the next command is another one
+                logger.exception("a control command failed")
+
+    def _begin(self) -> None:
+        if self._declare():
+            self.node.link.call_soon(self._listen)
+
+    def _declare(self) -> bool:
+        try:
+            with self.node.app.session() as session:
+                places.prepare(session, has_streams=self._has_streams)
+        except AccessRefused as refused:
+            self._without(str(refused))
+            return self._subscription is None  # somebody else may have made it: the subscription finds out
+        except BrokerError as error:
+            logger.warning("control waits for the broker: %s", error, extra={"action": "control_waits"})
+            if not self._stopping:
+                self.node.link.call_soon(self._begin_later)
+            return False
+        return True
+
+    def _obey(self, command: Command) -> None:
+        value: object = None
+        trouble: str | None = None
+        carry_out = COMMANDS.get(command.name)
+        if carry_out is None:
+            trouble = f"this worker does not know the command {command.name!r}"
+        else:
+            try:
+                value = carry_out(self, command.arguments)
+            except AmqptasksError as error:
+                trouble = str(error)
+            except Exception as error:  # whoever asked is told, and the worker goes on
+                trouble = f"{type(error).__name__}: {error}"
+                logger.exception("the control command %s failed", command.name)
+        if command.name in CONTROL:
+            logger.info(
+                "told to %s %s: %s",
+                command.name,
+                dict(command.arguments),
+                trouble or value,
+                extra={"action": "control"},
+            )
+        if command.reply_to is None:
+            return
+        answer = Answer(self.node.name, self.host, os.getpid(), self._queue, value, trouble)
+        outgoing = envelope.reply(answer, command)
+        self.node.link.call_soon(lambda: self._publish(outgoing))
+
+
+def _published(error: BaseException | None) -> None:
+    if error is not None:
+        logger.warning("control could not publish: %s", error, extra={"action": "control_publish_failed"})
