@@ -234,7 +234,7 @@ class Control:
         if dial.is_memory(app.broker):
             return  # it has no streams, and no worker that starts later has anything of this process's
         with app.session(max(timeout, 10.0)) as session:
-            places.REVOKED.prepare(session)
+            places.prepare(session, has_streams=True)
             for message in revocation.outgoing():
                 session.publish(message)
 

@@ -1,24 +1,29 @@
 """A command and an answer on the wire: JSON, each with the correlation id of the question.
 
-    command    {"command", "arguments", "destination": [patterns] or null, "host": name or null}
+    command    {"command", "arguments", "destination": [patterns] or null, "host": name or null, "until"}
     answer     {"node", "host", "pid", "queue", "value"} or {..., "error"}
 
-A command expires in its queue after the time that its sender waits for answers (`expiration`), so that a worker that
-hung does not carry out in the evening what it was told in the morning.
+A command expires after the time that its sender waits for answers, so that a worker that hung does not carry out in
+the evening what it was told in the morning: in its queue by `expiration`, and in a worker, whose socket may have it
+already, by `until`, seconds since 1970.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from amqptasks import serializer
 from amqptasks.control.places import EXCHANGE
+from amqptasks.serializers import Undecodable, json
 from amqptasks.transport import REPLY_TO, Delivery, Outgoing, Properties
 
 CONTENT_TYPE = "application/json"
+
+#: Seconds by which the clocks of two machines may differ.
+CLOCKS_DIFFER = 5.0
 
 #: Delivery mode: neither commands nor answers survive a restart of the broker.
 TRANSIENT = 1
@@ -47,13 +52,19 @@ EVERYBODY = Destination()
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What workers are asked to do; `id` is the question's, `reply_to` where the answer goes (None: nobody waits)."""
+    """What workers are asked to do; `id` is the question's, `reply_to` where the answer goes (None: nobody waits),
+    `until` when it is too late, in seconds since 1970."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     destination: Destination = EVERYBODY
     id: str = ""
     reply_to: str | None = None
+    until: float | None = None
+
+    @property
+    def is_late(self) -> bool:
+        return self.until is not None and time.time() > self.until + CLOCKS_DIFFER
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +86,13 @@ class Unreadable(Exception):
 def outgoing(command: Command, timeout: float) -> Outgoing:
     """The message for `command`. Raises `TypeError` or `ValueError` for arguments that JSON cannot carry."""
     destination = command.destination
-    body = serializer.encode(
+    body = json.encode(
         {
             "command": command.name,
             "arguments": dict(command.arguments),
             "destination": None if destination.patterns is None else list(destination.patterns),
             "host": destination.host,
+            "until": time.time() + timeout,
         }
     )
     properties = Properties(
@@ -103,8 +115,14 @@ def command_in(delivery: Delivery) -> Command:
     if not (patterns is None or (isinstance(patterns, list) and all(isinstance(one, str) for one in patterns))):
         raise Unreadable("its destination is no list of names")
     destination = Destination(None if patterns is None else tuple(patterns), host if isinstance(host, str) else None)
+    until = given.get("until")
     return Command(
-        name, arguments, destination, delivery.properties.correlation_id or "", delivery.properties.reply_to or None
+        name,
+        arguments,
+        destination,
+        delivery.properties.correlation_id or "",
+        delivery.properties.reply_to or None,
+        float(until) if isinstance(until, int | float) else None,
     )
 
 
@@ -119,7 +137,7 @@ def reply(answer: Answer, command: Command) -> Outgoing:
     }
     said |= {"value": answer.value} if answer.error is None else {"error": answer.error}
     properties = Properties(content_type=CONTENT_TYPE, delivery_mode=TRANSIENT, correlation_id=command.id)
-    return Outgoing("", command.reply_to, serializer.encode(said), properties, mandatory=False)
+    return Outgoing("", command.reply_to, json.encode(said), properties, mandatory=False)
 
 
 def answer_in(delivery: Delivery) -> Answer:
@@ -135,8 +153,8 @@ def answer_in(delivery: Delivery) -> Answer:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        given = serializer.decode(body)
-    except serializer.Undecodable as error:
+        given = json.decode(body)
+    except Undecodable as error:
         raise Unreadable(f"it is no JSON: {error}") from None
     if not isinstance(given, dict):
         raise Unreadable("it is no JSON object")

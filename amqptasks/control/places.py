@@ -27,6 +27,10 @@ ANNOUNCE_EVERY, LOOK_BACK = 1800.0, 3600.0
 def prepare(session: Session, *, has_streams: bool) -> None:
     """Make sure that all of it is there. Raises `BrokerError`, `AccessRefused` without the right to make it."""
     session.declare_exchange(EXCHANGE)
-    if has_streams:
-        NODES.prepare(session)
-        REVOKED.prepare(session)
+    if not has_streams:
+        return
+    NODES.prepare(session)
+    is_new = session.queue_state(REVOKED.name) is None
+    REVOKED.prepare(session)
+    if is_new:  # nobody can tell the end of an empty stream from a broker that takes its time: readers would wait
+        session.publish(REVOKED.message(b"{}"))

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from amqptasks import serializer
 from amqptasks.control.places import REVOKED
+from amqptasks.serializers import Undecodable, json
 from amqptasks.transport import Outgoing
 
 #: Ids in one record: some 40 kB, of the 128 kB that a frame has.
@@ -38,19 +38,19 @@ class Revocation:
     def outgoing(self) -> list[Outgoing]:
         """The messages for the stream; several where there are many ids."""
         if len(self.ids) <= IDS_A_RECORD:
-            return [REVOKED.message(serializer.encode(self.said))]
+            return [REVOKED.message(json.encode(self.said))]
         parts = [self.ids[start : start + IDS_A_RECORD] for start in range(0, len(self.ids), IDS_A_RECORD)]
         records = [Revocation(self.action, part, at=self.at) for part in parts]
         if self.tasks or self.headers:
             records.append(Revocation(self.action, (), self.tasks, self.headers, self.at))
-        return [REVOKED.message(serializer.encode(one.said)) for one in records]
+        return [REVOKED.message(json.encode(one.said)) for one in records]
 
 
 def parse(body: bytes) -> Revocation | None:
     """None for what is no revocation: a later release's word, or somebody else's."""
     try:
-        return read(serializer.decode(body))
-    except serializer.Undecodable:
+        return read(json.decode(body))
+    except Undecodable:
         return None
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from amqptasks import serializer
 from amqptasks.control.places import NODES
 from amqptasks.errors import BrokerError
+from amqptasks.serializers import Undecodable, json
 from amqptasks.transport import Delivery, Outgoing, Session
 
 State = Literal["here", "gone"]
@@ -36,7 +36,7 @@ def outgoing(announcement: Announcement) -> Outgoing:
         "host": announcement.host,
         "queue": announcement.queue,
     }
-    return NODES.message(serializer.encode(said))
+    return NODES.message(json.encode(said))
 
 
 def present(deliveries: Iterable[Delivery]) -> dict[str, Announcement]:
@@ -64,9 +64,9 @@ def is_connected(session: Session, announcement: Announcement) -> bool:
 
 def _announcement(body: bytes) -> Announcement | None:
     try:
-        said: Any = serializer.decode(body)
+        said: Any = json.decode(body)
         state, node, host, queue = (said[name] for name in ("state", "node", "host", "queue"))
-    except (serializer.Undecodable, KeyError, TypeError):
+    except (Undecodable, KeyError, TypeError):
         return None  # somebody else's word, or a later release's
     if state not in ("here", "gone") or not all(isinstance(text, str) for text in (node, host, queue)):
         return None

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from amqptasks import serializer
 from amqptasks.events.places import EXCHANGE
+from amqptasks.serializers import Undecodable, json
 from amqptasks.transport import Delivery, Outgoing, Properties
 
 Event = dict[str, Any]
@@ -61,7 +61,7 @@ def new(kind: str, hostname: str, fields: Mapping[str, Any]) -> Event:
 def outgoing(events: Sequence[Event]) -> Outgoing:
     """One message for one event, or for several of tasks."""
     single = len(events) == 1
-    body = serializer.encode(events[0] if single else list(events))
+    body = json.encode(events[0] if single else list(events))
     key = str(events[0]["type"]).replace("-", ".", 1) if single else MULTI
     properties = Properties(
         content_type="application/json",
@@ -75,8 +75,8 @@ def outgoing(events: Sequence[Event]) -> Outgoing:
 def events_in(delivery: Delivery) -> list[Event]:
     """The events of a message; none where it holds something else."""
     try:
-        said = serializer.decode(delivery.body)
-    except serializer.Undecodable:
+        said = json.decode(delivery.body)
+    except Undecodable:
         return []
     return [one for one in (said if isinstance(said, list) else [said]) if _is_event(one)]
 

@@ -21,7 +21,7 @@ from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.transport import Headers, Outgoing
 from amqptasks.worker.job import DELIVERIES, Job
-from amqptasks.worker.outcomes import Expired, Failure, Reject
+from amqptasks.worker.outcomes import Expired, Failure, Reject, Revoked
 
 PREFIX = "x-amqptasks-"
 FIRST_TIME = "x-amqptasks-first-time"
@@ -35,7 +35,7 @@ TEXT_SIZE = 1024
 ESSENTIAL = ("task", "id", "retries", "root_id", "parent_id", "group", "compression", "eta", "expires")
 
 
-def dead_letter(job: Job, outcome: Failure | Reject | Expired, worker: str) -> Outgoing:
+def dead_letter(job: Job, outcome: Failure | Reject | Expired | Revoked, worker: str) -> Outgoing:
     """The message for the dead-letter queue of the job's queue, which must have one."""
     assert job.queue.dead_letter is not None
     delivery = job.delivery
@@ -59,7 +59,7 @@ def without_foreign_headers(letter: Outgoing) -> Outgoing:
     return Outgoing(letter.exchange, letter.routing_key, letter.body, properties, letter.mandatory)
 
 
-def reason_headers(job: Job, outcome: Failure | Reject | Expired, worker: str) -> Headers:
+def reason_headers(job: Job, outcome: Failure | Reject | Expired | Revoked, worker: str) -> Headers:
     now = time.time()
     known = job.delivery.properties.headers or {}
     ran = job.started > 0
@@ -80,11 +80,12 @@ def first_time(headers: Mapping[str, object], now: float) -> float:
     return float(noted) if isinstance(noted, int | float) else now
 
 
-def _described(job: Job, outcome: Failure | Reject | Expired) -> Headers:
+def _described(job: Job, outcome: Failure | Reject | Expired | Revoked) -> Headers:
     if isinstance(outcome, Reject):
         return {"x-amqptasks-reason": outcome.reason, "x-amqptasks-detail": _cut(outcome.detail, TEXT_SIZE)}
-    if isinstance(outcome, Expired):
-        return {"x-amqptasks-reason": "expired", "x-amqptasks-detail": _cut(outcome.detail, TEXT_SIZE)}
+    if isinstance(outcome, Expired | Revoked):
+        reason = "expired" if isinstance(outcome, Expired) else "revoked"
+        return {"x-amqptasks-reason": reason, "x-amqptasks-detail": _cut(outcome.detail, TEXT_SIZE)}
     info = job.info(outcome.cause)
     return {
         "x-amqptasks-reason": "failed",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 from amqptasks import message
 from amqptasks.errors import AmqptasksError
 from amqptasks.transport import Delivery, Lease
+from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits import Limits, TimeLimits
@@ -100,6 +101,7 @@ class Node:
         #: Asked for each delivery, in the link's thread: an outcome ends it there, None lets it run.
         self.refusals: list[Callable[[Delivery], Outcome | None]] = []
         self._settler = Settler(self.link, self._declare_soon)
+        self.control = ControlService(self)
         self._finished: deque[Job] = deque()
         self._settling = False
         self._stopping = False
@@ -132,8 +134,9 @@ class Node:
 
     @property
     def ready(self) -> bool:
-        """True while the broker has confirmed our consumer on every queue."""
-        return all(queue.consuming for queue in self.queues.values() if not queue.cancelled)
+        """True while the broker has confirmed our consumer on every queue, but for those that somebody paused."""
+        wanted = [queue for queue in self.queues.values() if not (queue.cancelled or queue.paused)]
+        return all(queue.consuming for queue in wanted)
 
     # From other threads
 
@@ -147,8 +150,10 @@ class Node:
         self.link.start()
         self.app.use(self.link)
         self.pools.start()
+        self.control.start()
         self.link.call_soon(self._subscribe)
         self._ready.wait(START_TIMEOUT)
+        self.control.wait()
 
     def stop(self) -> None:
         """Warm: take nothing more, give back what has not begun, settle what runs. Returns at once; see `wait`."""
@@ -377,6 +382,7 @@ class Node:
     def _finish_when_closed(self, deadline: float) -> None:
         """What is on its way until the broker has answered the cancels goes back too; a connection that is closed
         before that would make the broker count it as failed."""
+        self.control.stop()
         closed = all(queue.is_closed for queue in self.queues.values())
         if closed or time.monotonic() > deadline:
             self._stopped.set()

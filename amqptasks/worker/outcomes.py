@@ -69,6 +69,13 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoked:
+    """Somebody revoked it, before it ran or while it did."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Postpone:
     """It is not due for `delay` seconds: whoever published it left the waiting to us (Celery's `eta`)."""
 
@@ -99,7 +106,9 @@ class Crashed:
     detail: str
 
 
-Outcome = Success | Retry | Failure | Reject | Ignore | Expired | Postpone | Recount | HandBack | Crashed | Lost
+Outcome = (
+    Success | Retry | Failure | Reject | Ignore | Expired | Revoked | Postpone | Recount | HandBack | Crashed | Lost
+)
 
 SUCCESS_NONE = Success(None)
 IGNORE = Ignore()
@@ -113,8 +122,10 @@ def classify(error: BaseException, policy: RetryPolicy, request: Request) -> Out
         return IGNORE
     if isinstance(error, errors.Reject):
         return Reject("rejected", str(error.reason))  # Celery's `Reject(exc)` passes an exception
-    if _is_stop(error):
+    if _led_to(error, errors.WorkerStopping):
         return HAND_BACK
+    if (ended := _led_to(error, errors.Terminated)) is not None:
+        return Revoked(str(ended))
     decision = decide(policy, request.retries, error)
     if not isinstance(decision, RetryAfter):
         return Failure(decision.cause)
@@ -123,14 +134,14 @@ def classify(error: BaseException, policy: RetryPolicy, request: Request) -> Out
     return Retry(decision.seconds, decision.cause)
 
 
-def _is_stop(error: BaseException) -> bool:
-    """True for what `WorkerStopping` led to, also where the task made another exception, or a retry, of it: a worker
-    that stops costs no attempt."""
+def _led_to(error: BaseException, kind: type[BaseException]) -> BaseException | None:
+    """The exception of this kind that came from outside and led to `error`, also where the task made another one, or a
+    retry, of it: a worker that stops costs no attempt, and what is revoked is not tried again."""
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:
-        if isinstance(at, errors.WorkerStopping):
-            return True
+        if isinstance(at, kind):
+            return at
         seen.add(id(at))
         at = at.__cause__ or at.__context__
-    return False
+    return None

@@ -22,6 +22,7 @@ from amqptasks.worker.outcomes import (
     Recount,
     Reject,
     Retry,
+    Revoked,
     Success,
 )
 
@@ -97,6 +98,9 @@ def _sentence(job: Job, outcome: Outcome) -> tuple[int, str]:
             return logging.ERROR, f"cannot run ({reason}): {detail}{_whereabouts(job)}"
         case Expired(detail):
             return logging.WARNING, f"was not run: {detail}{_whereabouts(job)}"
+        case Revoked(detail):
+            ended = f"was ended after {job.runtime:.3f} s" if job.started else "was not run"
+            return logging.WARNING, f"{ended}: {detail}{_whereabouts(job)}"
         case Postpone(delay):
             return logging.DEBUG, f"is not due for {delay:.1f} s"
         case Recount(deliveries):

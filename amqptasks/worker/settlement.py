@@ -28,6 +28,7 @@ from amqptasks.worker.outcomes import (
     Recount,
     Reject,
     Retry,
+    Revoked,
     Success,
 )
 from amqptasks.worker.report import Report, describe
@@ -73,7 +74,7 @@ def _meaning(job: Job, outcome: Outcome, worker: str, codec: Codec) -> Settlemen
             return Settlement("ack", answer=answer)
         case Retry():
             return Settlement("ack", onward=(_again(job, outcome, codec),), delay=outcome.delay)
-        case Failure() | Reject() | Expired():
+        case Failure() | Reject() | Expired() | Revoked():
             letters = (dead_letter(job, outcome, worker),) if job.queue.dead_letter is not None else ()
             return Settlement("ack", onward=letters, answer=_bad_news(job, outcome, codec))
         case Ignore():
@@ -120,7 +121,7 @@ def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
     return outgoing
 
 
-def _bad_news(job: Job, outcome: Failure | Reject | Expired, codec: Codec) -> Outgoing | None:
+def _bad_news(job: Job, outcome: Failure | Reject | Expired | Revoked, codec: Codec) -> Outgoing | None:
     answer = _answer(job, codec)
     if answer is None:
         return None
@@ -130,7 +131,7 @@ def _bad_news(job: Job, outcome: Failure | Reject | Expired, codec: Codec) -> Ou
             answer.body = reply.failure(_task_id(job), cause, job.info(cause).traceback, serializer=serializer)
         case Reject(reason, detail):
             answer.body = reply.failure(_task_id(job), TaskRejected(f"{reason}: {detail}"), None, serializer=serializer)
-        case Expired(detail):
+        case Expired(detail) | Revoked(detail):
             answer.body = reply.failure(_task_id(job), TaskRevoked(detail), None, "REVOKED", serializer)
     return answer
 

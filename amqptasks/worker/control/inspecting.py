@@ -166,9 +166,7 @@ def _worker_stats(node: Node) -> dict[str, Any]:
     return {
         "ready": node.ready,
         "counts": dict(node.counts),
-        "pools": {
-            kind: {"size": pool.size, "running": pool.running} for kind, pool in node.pools.items()
-        },
+        "pools": {kind: {"size": pool.size, "running": pool.running} for kind, pool in node.pools.items()},
         "prefetch": {name: queue.prefetch for name, queue in node.queues.items()},
         "held": len(node.held),
         "running": len(node.current),

@@ -41,6 +41,9 @@ Value = TypeVar("Value")
 #: takes some seconds; a broker that cannot give it must not keep the worker from working.
 REVOCATIONS_WITHIN = 15.0
 
+#: Seconds that a start waits for control to listen: it mostly does by the time that the queues are consumed.
+LISTENING_WITHIN = 2.0
+
 #: Seconds for the link's thread to answer a question about its own; more means that it is stuck.
 LINK_WITHIN = 2.0
 
@@ -61,6 +64,7 @@ class ControlService:
         self.host = socket.gethostname()
         self.revocations = Revocations()
         self.revocations_read = threading.Event()
+        self._settled = threading.Event()  # it listens, or cannot
         self.started_at = time.monotonic()
         self.trouble: str | None = None
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
@@ -83,6 +87,10 @@ class ControlService:
             logger.warning(
                 "the revocations are not all read yet: starting without the rest", extra={"action": "revocations_late"}
             )
+
+    def wait(self) -> None:
+        """Until whoever asks now is heard, or it is clear that nobody will be; not for long."""
+        self._settled.wait(LISTENING_WITHIN)
 
     def stop(self) -> None:
         """Say goodbye; from any thread."""
@@ -126,6 +134,7 @@ class ControlService:
         self._queue = self._subscription.queue
         self.trouble = None
         self._announce("here")
+        self._settled.set()
 
     def lost(self, lease: Lease, reason: str) -> None:
         """The subscription makes another queue as soon as it can."""
@@ -201,6 +210,7 @@ class ControlService:
                 extra={"action": "control_unavailable"},
             )
         self.trouble = reason
+        self._settled.set()
 
     # Control's thread
 
@@ -230,6 +240,9 @@ class ControlService:
         return True
 
     def _obey(self, command: Command) -> None:
+        if command.is_late:
+            logger.info("too late for the command %s", command.name, extra={"action": "control_late"})
+            return
         value: object = None
         trouble: str | None = None
         carry_out = COMMANDS.get(command.name)

@@ -43,6 +43,10 @@ class Pools:
     def __iter__(self) -> Iterator[Pool]:
         return iter(list(self._pools.values()))
 
+    def items(self) -> list[tuple[str, Pool]]:
+        """The pools by kind."""
+        return list(self._pools.items())
+
     def named(self, kind: str) -> Pool | None:
         """The pool of this kind, where there is one."""
         return self._pools.get(kind)

@@ -1,0 +1,111 @@
+"""What a worker refuses to run, and how a revocation travels."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+
+import pytest
+
+from amqptasks.control.revocation import IDS_A_RECORD, Revocation, parse
+from amqptasks.uuid7 import task_id
+from amqptasks.worker.control import revocations as module
+from amqptasks.worker.control.revocations import Revocations, made_at
+
+
+def refused(revocations: Revocations, task: str, identity: str, **headers: object) -> bool:
+    return revocations.reason(task, identity, headers) is not None
+
+
+def test_an_id_is_revoked_and_restored() -> None:
+    revocations, identity = Revocations(), task_id()
+    assert revocations.is_empty
+    revocations.take(Revocation("revoke", (identity, "no-uuid")))
+    assert refused(revocations, "any", identity)
+    assert refused(revocations, "any", "no-uuid")
+    assert not refused(revocations, "any", task_id())
+    assert revocations.told()["ids"] == ["no-uuid", identity], "the latest first"
+    revocations.take(Revocation("restore", (identity, "no-uuid")))
+    assert revocations.is_empty
+
+
+def test_an_id_in_another_form_is_another_id() -> None:
+    revocations, identity = Revocations(), task_id()
+    revocations.take(Revocation("revoke", (identity.upper(),)))
+    assert refused(revocations, "any", identity.upper())
+    assert not refused(revocations, "any", identity)
+
+
+def test_a_pattern_meets_what_was_made_before_it() -> None:
+    revocations, before = Revocations(), task_id()
+    time.sleep(0.002)  # ids count in milliseconds
+    revocations.take(Revocation("revoke", tasks=("shop.*",)))
+    time.sleep(0.002)
+    assert refused(revocations, "shop.send", before)
+    assert not refused(revocations, "mail.send", before)
+    assert not refused(revocations, "shop.send", task_id())
+
+
+def test_a_pattern_meets_ids_that_tell_no_time_for_an_hour() -> None:
+    revocations, identity = Revocations(), str(uuid.uuid4())
+    revocations.take(Revocation("revoke", tasks=("a",), at=time.time() - 3500))
+    revocations.take(Revocation("revoke", tasks=("b",), at=time.time() - 3700))
+    assert refused(revocations, "a", identity)
+    assert not refused(revocations, "b", identity)
+
+
+def test_headers_must_all_fit() -> None:
+    revocations, identity = Revocations(), task_id()
+    revocations.take(Revocation("revoke", headers={"tenant": "acme", "batch": 7}, at=time.time() + 1))
+    assert refused(revocations, "any", identity, tenant="acme", batch=7, more=1)
+    assert refused(revocations, "any", identity, tenant=["other", "acme"], batch=7), "one of a list, as Celery's stamps"
+    assert not refused(revocations, "any", identity, tenant="acme")
+
+
+def test_the_oldest_ids_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_IDS", 3)
+    revocations, ids = Revocations(), [task_id() for _ in range(5)]
+    revocations.take(Revocation("revoke", tuple(ids)))
+    assert [refused(revocations, "any", one) for one in ids] == [False, False, True, True, True]
+
+
+def test_an_id_tells_when_it_was_made() -> None:
+    assert made_at(task_id()) == pytest.approx(time.time(), abs=5)
+    assert made_at(str(uuid.uuid4())) is None
+    assert made_at("no uuid") is None
+
+
+def test_a_revocation_survives_its_journey() -> None:
+    sent = Revocation("revoke", ("a", "b"), ("shop.*",), {"tenant": "acme"}, 12.5)
+    (message,) = sent.outgoing()
+    assert parse(message.body) == sent
+
+
+def test_many_ids_travel_in_several_messages() -> None:
+    sent = Revocation("revoke", tuple(map(str, range(2 * IDS_A_RECORD + 1))), ("shop.*",))
+    found = [parse(message.body) for message in sent.outgoing()]
+    assert [len(one.ids) for one in found if one] == [IDS_A_RECORD, IDS_A_RECORD, 1, 0]
+    assert [one.tasks for one in found if one][-1] == ("shop.*",)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"revoke": 1, "at": 2}',
+        b'{"revoke": {"ids": 3}, "at": 1}',
+        b'{"revoke": {}}',
+    ],
+)
+def test_what_is_no_revocation_is_none(said: bytes) -> None:
+    assert parse(said) is None
+
+
+def test_a_field_of_a_later_release_is_no_trouble() -> None:
+    said = json.dumps({"revoke": {"ids": ["a"], "colour": "red"}, "at": 1, "new": True}).encode()
+    assert parse(said) == Revocation("revoke", ("a",), at=1.0)
