@@ -114,6 +114,18 @@ class App:
         self._ladder_declared = False
         self._capabilities: Capabilities | None = None
 
+    def inherit(self, capabilities: Capabilities) -> None:
+        """A process of a worker's pool: what its worker learnt from the broker, and declared there, needs no second
+        look."""
+        self._capabilities = capabilities
+        self._declared_at = time.monotonic()
+        self._ladder_declared = True
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the broker can do; None before this process first declared anything."""
+        return self._capabilities
+
     # Tasks
 
     @overload

@@ -249,6 +249,16 @@ class Link(Protocol):
         """Why there is no connection now, in words without secrets; None when there is one, or none was needed."""
 
 
+class Watching(Link, Protocol):
+    """A link that looks at other files, too, while it waits for the broker. Link thread only."""
+
+    def watch(self, descriptor: int, readable: Callable[[], None]) -> None:
+        """Call `readable` whenever there is something to read."""
+
+    def unwatch(self, descriptor: int) -> None:
+        """Undo `watch`, before the file is closed."""
+
+
 class Session(Protocol):
     """A blocking connection for rare things. One thread at a time. Errors are `BrokerError`s."""
 

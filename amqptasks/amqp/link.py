@@ -95,6 +95,21 @@ class Link:
     def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> Subscription:
         return self._consume(StreamSubscription(self._loop, self._consuming, queue, offset, prefetch, listener))
 
+    def watch(self, descriptor: int, readable: Callable[[], None]) -> None:
+        """See `transport.Watching`."""
+
+        def call(_descriptor: int, _events: int) -> None:
+            try:
+                readable()
+            except Exception:  # as in `_run_calls`
+                logger.exception("a callback of the link failed; going on")
+
+        self._loop.add_handler(descriptor, call, IOLoop.READ)
+
+    def unwatch(self, descriptor: int) -> None:
+        """See `transport.Watching`."""
+        self._loop.remove_handler(descriptor)
+
     def receive_replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
         self.call_soon(lambda: self._outbox.replies(reply, lost))
 

@@ -46,7 +46,12 @@ Signals:
     help="Plain functions that run at once.  [default: processors, at least 4]",
 )
 @click.option(
-    "-P", "--pool", type=click.Choice(["threads", "solo"]), default="threads", show_default=True, help="Where they run."
+    "-P",
+    "--pool",
+    type=click.Choice(["prefork", "threads", "solo"]),
+    default="threads",
+    show_default=True,
+    help="Where they run.",
 )
 @click.option(
     "--prefetch",

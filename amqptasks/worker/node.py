@@ -17,8 +17,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from amqptasks import message
-from amqptasks.errors import AmqptasksError
+from amqptasks import dial, message
+from amqptasks.errors import AmqptasksError, ConfigurationError
 from amqptasks.transport import Delivery, Lease
 from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.delivery import Steps
@@ -27,11 +27,13 @@ from amqptasks.worker.limits import Limits, TimeLimits
 from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.pools import Pool
 from amqptasks.worker.pools.choice import ASYNC, Pools, kind_named
+from amqptasks.worker.pools.prefork.settings import PreforkSettings
 from amqptasks.worker.queues import ConsumedQueue
 from amqptasks.worker.settle import Settler
 
 if TYPE_CHECKING:
     from amqptasks.app import App
+    from amqptasks.transport import Watching
     from amqptasks.worker.pools.solo import SoloPool
 
 logger = logging.getLogger(__name__)
@@ -67,7 +69,7 @@ class Node:
 
     `concurrency` is how many plain functions run at once, `async_concurrency` how many `async def` tasks (default: as
     many as the worker holds). `pool` is where plain functions run, `pools` the same by queue; a task's `pool=` comes
-    first. `limits` hold for tasks and calls that have none of their own.
+    first; `prefork` is for the pool of processes. `limits` hold for tasks and calls that have none of their own.
     """
 
     def __init__(
@@ -81,11 +83,13 @@ class Node:
         pools: Mapping[str, str] | None = None,
         prefetch: int | None = None,
         limits: TimeLimits | None = None,
+        prefork: PreforkSettings | None = None,
         name: str | None = None,
     ) -> None:
         self.app = app
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self.concurrency = concurrency
+        self._settings = prefork or PreforkSettings()
         self._async_concurrency = async_concurrency or UNLIMITED
         if queues is not None:
             app.add_queues(queues)
@@ -123,9 +127,23 @@ class Node:
             from amqptasks.worker.pools.solo import SoloPool
 
             return SoloPool(self.steps, self._on_finished)
+        if kind == "prefork":
+            return self._prefork()
         from amqptasks.worker.pools.threads import ThreadPool
 
         return ThreadPool(self.steps, self._on_finished, self.concurrency)
+
+    def _prefork(self) -> Pool:
+        if dial.is_memory(self.app.broker):
+            raise ConfigurationError("memory:// lives within one process: a prefork pool needs a broker beside it")
+        from amqptasks.worker.pools.prefork.child import Upbringing
+        from amqptasks.worker.pools.prefork.pool import PreforkPool
+
+        def upbringing() -> Upbringing:
+            return Upbringing(self.name, self.app.capabilities, self._settings.max_memory is not None)
+
+        link = cast("Watching", self.link)
+        return PreforkPool(self.app, self.steps, link, self._on_finished, upbringing, self.concurrency, self._settings)
 
     @property
     def counts(self) -> Counter[str]:
@@ -145,6 +163,7 @@ class Node:
         yet. Raises `BrokerUnreachable`, `AccessRefused`, `DeclarationConflict`."""
         for module in self.app.include:
             importlib.import_module(module)
+        self.pools.prepare()
         self.app.declare(timeout=START_TIMEOUT)
         self.started = True
         self.link.start()

@@ -12,7 +12,7 @@ from amqptasks.task import Task
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools import Pool
 
-Kind = Literal["threads", "solo"]
+Kind = Literal["prefork", "threads", "solo"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 #: The pool of `async def` tasks; no plain function runs there.
@@ -70,13 +70,17 @@ class Pools:
                 self._known[key] = pool
         return pool
 
-    def start(self) -> None:
-        """Make those that the tasks and queues known by now need, and start all."""
+    def prepare(self) -> None:
+        """Make those that the tasks and queues known by now need. Before this process has another thread: a forker
+        must not begin as a copy of several."""
         for kind in (self._kind, *self._queues.values(), ASYNC):
             self._pool(kind)
         for task in self._tasks.values():
             if not task.is_async and "pool" in task.options:
                 self._pool(kind_named(task.options["pool"]))
+
+    def start(self) -> None:
+        """Start all; once the worker is known to the broker."""
         self.started = True
         for pool in self._pools.values():
             pool.start()

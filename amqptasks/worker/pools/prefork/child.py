@@ -1,0 +1,152 @@
+"""The main function of a child: take a job, run it, send back what is to be written. One thread, the main one."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from amqptasks.capabilities import Capabilities
+from amqptasks.topology.topology import QueueSettings
+from amqptasks.worker import delivery as delivery_steps
+from amqptasks.worker.delivery import Steps
+from amqptasks.worker.job import Job
+from amqptasks.worker.pools.prefork import wire
+from amqptasks.worker.pools.prefork.slots import Slots
+
+if TYPE_CHECKING:
+    from amqptasks.app import App
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of a datagram; a longer job comes as a file (a descriptor beside a datagram that is its number).
+DATAGRAM = 65536
+
+#: The signal by which the node interrupts a task. https://man7.org/linux/man-pages/man2/prctl.2.html for the other.
+INTERRUPT = signal.SIGUSR1
+PR_SET_PDEATHSIG = 1
+
+#: Signals that are the node's business: a group of processes gets them all at once, from a terminal or a service
+#: manager, and running tasks must not die of them. Handled, not ignored: what a task starts must not inherit that.
+NODE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Upbringing:
+    """What a child learns from its node. `memory` asks for its size with each result."""
+
+    worker: str
+    capabilities: Capabilities | None
+    memory: bool = False
+
+
+class Child:
+    """`jobs` and `results` are its ends of the sockets, `slot` its place in the shared page."""
+
+    def __init__(
+        self, app: App, upbringing: Upbringing, jobs: socket.socket, results: socket.socket, slots: Slots, slot: int
+    ) -> None:
+        self._app = app
+        self._upbringing = upbringing
+        self._jobs = jobs
+        self._results = results
+        self._slots = slots
+        self._slot = slot
+        self._queues: dict[str, QueueSettings] = {}
+        if upbringing.capabilities is not None:
+            app.inherit(upbringing.capabilities)
+        self._steps = Steps(app.tasks, upbringing.worker, app.delayed, app.codec)
+
+    def run(self) -> None:
+        """Until the node says so, or is gone."""
+        signal.signal(INTERRUPT, self._interrupted)
+        slots, slot, execute = self._slots, self._slot, self._steps.execute
+        send, measured = self._results.sendall, self._upbringing.memory
+        while True:
+            data = self._receive()
+            if not data or data == wire.END:
+                return
+            number, delivery, acked = wire.decode_job(data)
+            job = Job(delivery, self._queue(delivery.queue))
+            job.acked = acked
+            slots.begin(slot, number, time.monotonic())
+            execute(job)
+            slots.end(slot)
+            try:
+                send(wire.encode_result(number, job, memory_size() if measured else 0))
+            except (BrokenPipeError, ConnectionResetError):  # the node is gone
+                return
+
+    def _receive(self) -> bytes:
+        data, ancillary, _, _ = self._jobs.recvmsg(DATAGRAM, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        if not ancillary:
+            return data
+        descriptor = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
+        with os.fdopen(descriptor, "rb") as file:
+            return data + file.read()
+
+    def _queue(self, name: str) -> QueueSettings:
+        found = self._queues.get(name)
+        if found is None:
+            self._app.add_queues([name])  # one that the worker was asked to consume later
+            found = self._queues[name] = self._app.topology.queue(name)
+        return found
+
+    def _interrupted(self, _signum: int, frame: FrameType | None) -> None:
+        """Raise what the node asked for, where the task's own code runs and nowhere else."""
+        kind = self._slots.interruption(self._slot)
+        while kind is not None and frame is not None:
+            if frame.f_code is delivery_steps.call.__code__:
+                raise kind
+            frame = frame.f_back
+
+
+def live(child: Child) -> None:
+    """A forked process from its first line to its last; never returns."""
+    status = 1
+    try:
+        child.run()
+        status = 0
+    except BaseException:
+        logger.exception("a child of the pool ends over an error of its own")
+    with contextlib.suppress(BaseException):
+        child._app.close(1.0)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
+
+
+def prepare_process() -> None:
+    """What every process below the node needs: signals that it answers by going on, and a group of its own, so that a
+    task is killed with what it started."""
+    for number in NODE_SIGNALS:
+        signal.signal(number, _disregard)
+    os.setpgid(0, 0)
+
+
+def die_with(parent: int) -> None:
+    """Let the kernel end this process when `parent`, whose child it is, ends."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def memory_size() -> int:
+    """Of this process, resident, in KiB. https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html"""
+    with open("/proc/self/statm", "rb", buffering=0) as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def _disregard(_signum: int, _frame: FrameType | None) -> None: ...

@@ -1,0 +1,184 @@
+"""The forker: a process with one thread and no connection, from which all children of a pool are forked.
+
+It begins as a fork of the node before the node has any other thread, or as a fresh interpreter (`python -m
+amqptasks.worker.pools.prefork.forker`) that imports the app once. It says of what each child died. When the node goes,
+it goes, and the kernel ends its children with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from amqptasks.worker.pools.prefork.child import Child, Upbringing, die_with, live, prepare_process
+from amqptasks.worker.pools.prefork.slots import Slots
+
+if TYPE_CHECKING:
+    from amqptasks.app import App
+
+#: Bytes of an order or a notice; they are a few numbers, an upbringing is some hundred bytes.
+LONGEST = 65536
+
+
+class Forker:
+    """`control` leads to the node. Orders: ("upbringing", Upbringing), ("start", child, slot) with two sockets,
+    ("signal", child, number). Notices: ("started", child, pid), ("ended", child, status), ("failed", text)."""
+
+    def __init__(self, app: App, control: socket.socket, slots: Slots) -> None:
+        self._app = app
+        self._control = control
+        self._slots = slots
+        self._upbringing = Upbringing("", None)
+        self._children: dict[int, int] = {}  # pid to child's number
+        self._pids: dict[int, int] = {}
+
+    def run(self) -> None:
+        """Until the node goes."""
+        gc.collect()
+        gc.freeze()  # children share these pages as long as no collection writes to them
+        readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _noted)
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(readable, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == readable:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(readable, 4096)
+                    self._reap()
+                elif not self._obey():
+                    return
+
+    def _obey(self) -> bool:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, LONGEST, 2, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            return False
+        if not data:
+            return False
+        match pickle.loads(data):  # noqa: S301 - from our own node, over a socket that nobody else has
+            case ("upbringing", Upbringing() as upbringing):
+                self._upbringing = upbringing
+            case ("start", int(number), int(slot)):
+                self._start(number, slot, descriptors)
+            case ("signal", int(number), int(signum)):
+                self._signal(number, signum)
+        return True
+
+    def _start(self, number: int, slot: int, descriptors: Sequence[int]) -> None:
+        jobs, results = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._tell("ended", number, f"could not be started: {error}")
+            pid = -1
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                prepare_process()
+                die_with(parent)
+                self._control.close()
+                child = Child(self._app, self._upbringing, jobs, results, self._slots, slot)
+                live(child)
+            traceback.print_exc()
+            os._exit(1)
+        jobs.close()
+        results.close()
+        if pid > 0:
+            self._children[pid] = number
+            self._pids[number] = pid
+            self._tell("started", number, pid)
+
+    def _signal(self, number: int, signum: int) -> None:
+        pid = self._pids.get(number)
+        if pid is None:  # it has just ended
+            return
+        with contextlib.suppress(ProcessLookupError):
+            if signum == signal.SIGKILL:
+                with contextlib.suppress(PermissionError):  # a member of its group may have another user by now
+                    os.killpg(pid, signum)
+            os.kill(pid, signum)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number = self._children.pop(pid, None)
+            if number is not None:
+                del self._pids[number]
+                self._tell("ended", number, describe(status))
+
+    def _tell(self, *notice: object) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._control.send(pickle.dumps(notice))
+
+
+def describe(status: int) -> str:
+    """Of what a process died, in words, from what `waitpid` gave; "" where it ended as it should."""
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
+    return f"ended by itself with status {code}" if code else ""
+
+
+def fork(app: App, control: socket.socket, others: Sequence[socket.socket], slots: Slots) -> int:
+    """Fork the forker from this process, which must have one thread; its process id. `others` are closed there."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        for other in others:
+            other.close()
+        prepare_process()
+        Forker(app, control, slots).run()
+    finally:
+        os._exit(0)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """A fresh interpreter: descriptors of the control socket and of the slots, module and attribute of the app, and the
+    path to import from."""
+    control, slots, module, attribute, *path = arguments
+    sys.path[:] = path
+    prepare_process()
+    connection = socket.socket(fileno=int(control))
+    try:
+        app: App = getattr(importlib.import_module(module), attribute)
+        for included in app.include:
+            importlib.import_module(included)
+    except BaseException:
+        connection.send(pickle.dumps(("failed", traceback.format_exc(limit=-5))))
+        raise
+    Forker(app, connection, Slots(int(slots))).run()
+
+
+def _noted(_signum: int, _frame: FrameType | None) -> None:
+    """The wake-up descriptor has it; SIGCHLD must only not be ignored."""
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,138 @@
+"""The forker as the node sees it: starting it, orders to it, notices from it. Link thread, once it is started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from amqptasks.errors import ConfigurationError
+from amqptasks.worker.pools.prefork import forker
+from amqptasks.worker.pools.prefork.child import Upbringing
+from amqptasks.worker.pools.prefork.child_process import ChildProcess
+from amqptasks.worker.pools.prefork.settings import StartMethod
+from amqptasks.worker.pools.prefork.slots import Slots
+
+if TYPE_CHECKING:
+    from amqptasks.app import App
+
+#: Seconds for a forker to end that was told to.
+END_WITHIN = 2.0
+
+
+class Forkers:
+    """Starts a forker, and another when it died. `fork` copies this process, and only while it has one thread; `fresh`
+    begins a new interpreter, which imports the app again."""
+
+    def __init__(self, app: App, slots: Slots, method: StartMethod) -> None:
+        self._app = app
+        self._slots = slots
+        self._method = method
+        self._control: socket.socket | None = None
+        self._pid = 0
+        self._fresh: subprocess.Popen[bytes] | None = None
+
+    @property
+    def descriptor(self) -> int:
+        """Readable when there are notices."""
+        assert self._control is not None
+        return self._control.fileno()
+
+    def start(self) -> None:
+        """Raises `ConfigurationError` where a fresh interpreter could not find the app."""
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if self._method == "fork" and threading.active_count() == 1:
+            self._pid = forker.fork(self._app, its, [ours], self._slots)
+        else:
+            self._fresh = self._start_fresh(its)
+        its.close()
+        ours.setblocking(False)
+        self._control = ours
+
+    def _start_fresh(self, its: socket.socket) -> subprocess.Popen[bytes]:
+        module, attribute = place_of(self._app)
+        descriptors = (its.fileno(), self._slots.descriptor)
+        path = [entry or os.getcwd() for entry in sys.path]
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "amqptasks.worker.pools.prefork.forker",
+                *map(str, descriptors),
+                module,
+                attribute,
+                *path,
+            ],
+            pass_fds=descriptors,
+        )
+
+    def bring_up(self, upbringing: Upbringing) -> None:
+        """What children learn that are started from now on."""
+        self._order(("upbringing", upbringing))
+
+    def bear(self, child: ChildProcess) -> None:
+        """Have a child started."""
+        assert self._control is not None
+        descriptors = [end.fileno() for end in child.its_ends]
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
+            socket.send_fds(self._control, [pickle.dumps(("start", child.number, child.slot))], descriptors)
+        child.passed()
+
+    def signal(self, child: ChildProcess, number: int) -> None:
+        """Send a child a signal; SIGKILL reaches what it started, too."""
+        self._order(("signal", child.number, number))
+
+    def notices(self) -> list[tuple[object, ...]] | None:
+        """What it has told since; None when it is dead."""
+        assert self._control is not None
+        found: list[tuple[object, ...]] = []
+        while True:
+            try:
+                data = self._control.recv(forker.LONGEST)
+            except BlockingIOError:
+                return found
+            except ConnectionResetError:
+                return None
+            if not data:
+                return found or None
+            found.append(pickle.loads(data))  # noqa: S301 - from our own forker, over a socket that nobody else has
+
+    def end(self) -> None:
+        """End the forker; the kernel ends its children with it."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._fresh is not None:
+            try:
+                self._fresh.wait(END_WITHIN)
+            except subprocess.TimeoutExpired:
+                self._fresh.kill()
+                self._fresh.wait()
+            self._fresh = None
+        elif self._pid:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
+            self._pid = 0
+
+    def _order(self, order: tuple[object, ...]) -> None:
+        assert self._control is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
+            self._control.send(pickle.dumps(order))
+
+
+def place_of(app: App) -> tuple[str, str]:
+    """Module and attribute under which a fresh interpreter finds `app`. Raises `ConfigurationError`."""
+    for name, module in list(sys.modules.items()):
+        if name != "__main__":
+            for attribute, value in list(getattr(module, "__dict__", {}).items()):
+                if value is app:
+                    return name, attribute
+    raise ConfigurationError(
+        "the processes of a prefork pool must import the app, and no imported module has it as an attribute: put it"
+        " into a module of its own, or use -P threads"
+    )

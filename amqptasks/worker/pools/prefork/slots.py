@@ -1,0 +1,65 @@
+"""A page of memory that the node shares with its children: a slot for each, with what it runs and what interrupts it.
+
+A slot is four fields of eight bytes, each written by one side only:
+    child   number of the job that it runs (0: none), when it began (seconds on the monotonic clock)
+    node    number of the job to interrupt, and with which of `INTERRUPTIONS`
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+
+from amqptasks.worker.pools.interruption import INTERRUPTIONS
+
+#: Children of one pool at the same time, those that are leaving included. A slot costs nothing before it is used.
+COUNT = 1024
+
+#: Bytes of a slot: a cache line, so that two children never write to the same one.
+SIZE = 64
+
+_RUNS = struct.Struct("<Qd")
+_NUMBER = struct.Struct("<Q")
+_INTERRUPT = struct.Struct("<QQ")
+
+
+class Slots:
+    """`descriptor` is the file behind it: pass it to a process that is to share it."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        if descriptor is None:
+            descriptor = os.memfd_create("amqptasks-slots")
+            os.ftruncate(descriptor, COUNT * SIZE)
+        self.descriptor = descriptor
+        self._memory = mmap.mmap(descriptor, COUNT * SIZE)
+
+    def clear(self, slot: int) -> None:
+        self._memory[slot * SIZE : slot * SIZE + SIZE] = bytes(SIZE)
+
+    def begin(self, slot: int, number: int, now: float) -> None:
+        """Child: it runs job `number` since `now`."""
+        _RUNS.pack_into(self._memory, slot * SIZE, number, now)
+
+    def end(self, slot: int) -> None:
+        """Child: it runs nothing."""
+        _NUMBER.pack_into(self._memory, slot * SIZE, 0)
+
+    def runs(self, slot: int) -> tuple[int, float]:
+        """The number of the job that runs (0: none), and since when."""
+        number, since = _RUNS.unpack_from(self._memory, slot * SIZE)
+        return number, since
+
+    def interrupt(self, slot: int, number: int, kind: type[BaseException]) -> None:
+        """Node: what the child's signal handler is to raise in job `number`."""
+        _INTERRUPT.pack_into(self._memory, slot * SIZE + _RUNS.size, number, INTERRUPTIONS.index(kind))
+
+    def interruption(self, slot: int) -> type[BaseException] | None:
+        """Child: what is to be raised in the job that runs now."""
+        runs, _ = self.runs(slot)
+        number, kind = _INTERRUPT.unpack_from(self._memory, slot * SIZE + _RUNS.size)
+        return INTERRUPTIONS[kind] if runs and number == runs else None
+
+    def close(self) -> None:
+        self._memory.close()
+        os.close(self.descriptor)

@@ -1,0 +1,112 @@
+"""Jobs and results between the node and its children, as bytes. Only built-in types travel, never a user's object.
+
+Pickle, because header tables hold dates and decimals, and nothing in the standard library is faster. Both ends are the
+same program on the same machine, over sockets that nobody else has.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from operator import attrgetter
+from typing import Any
+
+from amqptasks.transport import Delivery, Lease, Outgoing, Properties
+from amqptasks.worker.job import Job
+from amqptasks.worker.report import Report
+from amqptasks.worker.settlement import Settlement
+
+#: The number of a job before its datagram, the length of a result before it.
+NUMBER = struct.Struct("<Q")
+LENGTH = struct.Struct("<I")
+
+#: What a child takes as: leave now.
+END = b"end"
+
+_properties = attrgetter(*Properties.__slots__)
+
+
+class _Held:
+    """The lease of a job in a child: the node has the real one, and settles."""
+
+    alive = True
+
+    def ack(self, tag: int) -> None: ...
+
+    def nack(self, tag: int) -> None: ...
+
+    def reject(self, tag: int) -> None: ...
+
+
+HELD: Lease = _Held()
+
+
+def encode_job(number: int, job: Job) -> bytes:
+    """`number`, and the delivery without its lease."""
+    given = job.delivery
+    return NUMBER.pack(number) + pickle.dumps(
+        (
+            given.queue,
+            given.exchange,
+            given.routing_key,
+            given.redelivered,
+            _properties(given.properties),
+            given.body,
+            job.acked,
+        ),
+        pickle.HIGHEST_PROTOCOL,
+    )
+
+
+def decode_job(data: bytes) -> tuple[int, Delivery, bool]:
+    """Number, delivery, and whether it is acknowledged already."""
+    (number,) = NUMBER.unpack_from(data)
+    queue, exchange, routing_key, redelivered, properties, body, acked = pickle.loads(memoryview(data)[NUMBER.size :])  # noqa: S301
+    return number, Delivery(queue, 0, exchange, routing_key, redelivered, Properties(*properties), body, HELD), acked
+
+
+def encode_result(number: int, job: Job, memory: int) -> bytes:
+    """`memory` is the child's own, in KiB; 0 where nobody asked."""
+    planned = job.planned
+    assert planned is not None
+    report = planned.report
+    writes = None
+    if planned.verdict != "ack" or planned.onward or planned.answer or planned.otherwise:
+        writes = (
+            planned.verdict,
+            [_outgoing(one) for one in planned.onward],
+            planned.delay,
+            None if planned.answer is None else _outgoing(planned.answer),
+            None if planned.otherwise is None else _outgoing(planned.otherwise),
+        )
+    said = None if report is None else (report.level, report.sentence, report.fields, report.traceback)
+    data = pickle.dumps((number, planned.kind, job.runtime, memory, writes, said), pickle.HIGHEST_PROTOCOL)
+    return LENGTH.pack(len(data)) + data
+
+
+def decode_result(data: bytes | memoryview) -> tuple[int, Settlement, float, int]:
+    """Number, settlement, runtime in seconds, memory in KiB."""
+    number, kind, runtime, memory, writes, said = pickle.loads(data)  # noqa: S301
+    report = None if said is None else Report(*said)
+    if writes is None:
+        return number, Settlement("ack", kind=kind, report=report), runtime, memory
+    verdict, onward, delay, answer, otherwise = writes
+    settlement = Settlement(
+        verdict,
+        tuple(_incoming(one) for one in onward),
+        delay,
+        None if answer is None else _incoming(answer),
+        None if otherwise is None else _incoming(otherwise),
+        kind,
+        report,
+    )
+    return number, settlement, runtime, memory
+
+
+def _outgoing(message: Outgoing) -> tuple[Any, ...]:
+    return (message.exchange, message.routing_key, message.body, _properties(message.properties), message.mandatory)
+
+
+def _incoming(given: tuple[Any, ...]) -> Outgoing:
+    exchange, routing_key, body, properties, mandatory = given
+    return Outgoing(exchange, routing_key, body, Properties(*properties), mandatory)
