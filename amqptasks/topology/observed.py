@@ -74,8 +74,9 @@ class ObservedUser:
 class Observed:
     """A virtual host as it is. Users and their limits are the whole broker's; the rest is this virtual host's.
 
-    `sections` says what was read besides exchanges, queues and bindings; of the rest nothing is known. The default
-    exchange and its bindings, which nobody can change, are left out; the other built-in exchanges are not.
+    `sections` says what was read besides exchanges, queues and bindings; of the rest nothing is known. `user` is who
+    looked. The default exchange and its bindings, which nobody can change, are left out; the other built-in exchanges
+    are not.
     """
 
     vhost: str
@@ -90,6 +91,7 @@ class Observed:
     topic_permissions: tuple[TopicPermission, ...] = ()
     limits: tuple[Limit, ...] = ()
     sections: frozenset[Section] = EVERYTHING
+    user: str = ""
 
     @property
     def exists(self) -> bool:
@@ -126,7 +128,7 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
     settings = management.find("vhosts", vhost)
     if settings is None:
         users = _users(management) if "users" in sections else {}
-        return Observed(vhost, capabilities, users=users, sections=frozenset(sections))
+        return Observed(vhost, capabilities, users=users, sections=frozenset(sections), user=management.user)
     return Observed(
         vhost,
         capabilities,
@@ -140,6 +142,7 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
         _topic_permissions(management) if "permissions" in sections else (),
         _limits(management) if "limits" in sections else (),
         frozenset(sections),
+        management.user,
     )
 
 

@@ -62,10 +62,12 @@ class Warning:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All steps, in the order in which they can be done; `drift` and `leave` among them, which are not done."""
+    """All steps, in the order in which they can be done; `drift` and `leave` among them, which are not done.
+    `clients_own` names what clients keep for themselves, `queue amq.gen-...`, and nobody else should mind."""
 
     steps: tuple[Step, ...] = ()
     warnings: tuple[Warning, ...] = ()
+    clients_own: tuple[str, ...] = ()
 
     @property
     def changes(self) -> Sequence[Step]:

@@ -1,0 +1,171 @@
+"""Where one object of the broker differs from what the topology says of it, and what can be done about it."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import md5, sha256, sha512
+
+from amqptasks.entities import Binding, Exchange, Limit, Permission, Policy, Queue, TopicPermission, User, VirtualHost
+from amqptasks.topology.observed import ObservedQueue, ObservedUser, spelled
+from amqptasks.topology.steps import Difference
+
+#: Arguments that a policy can set as well, under the name without `x-`, with the sense in which the stricter of two
+#: numbers counts. https://www.rabbitmq.com/docs/policies
+SMALLER_COUNTS = frozenset(
+    {"max-length", "max-length-bytes", "message-ttl", "expires", "delivery-limit", "consumer-timeout"}
+)
+POLICY_KEYS = SMALLER_COUNTS | {
+    "overflow",
+    "dead-letter-exchange",
+    "dead-letter-routing-key",
+    "dead-letter-strategy",
+    "queue-leader-locator",
+    "alternate-exchange",
+}
+
+#: How RabbitMQ keeps passwords: base64 of four random bytes and the hash of these and the password.
+#: https://www.rabbitmq.com/docs/passwords
+_HASHES = {
+    "rabbit_password_hashing_sha256": sha256,
+    "rabbit_password_hashing_sha512": sha512,
+    "rabbit_password_hashing_md5": md5,
+}
+_SALT = 4
+
+
+def of_exchange(wanted: Exchange, current: Exchange) -> tuple[Difference, ...]:
+    properties = (
+        ("type", wanted.type, current.type),
+        ("durable", wanted.durable, current.durable),
+        ("auto_delete", wanted.auto_delete, current.auto_delete),
+        ("internal", wanted.internal, current.internal),
+    )
+    return (*_differing(properties), *_of_arguments(wanted.arguments, current.arguments))
+
+
+def of_queue(wanted: Queue, current: ObservedQueue) -> tuple[Difference, ...]:
+    """A queue declared without a type has one all the same: 3.10 does not write it into the arguments, and takes the
+    type for equal."""
+    properties = (
+        ("durable", wanted.durable, current.queue.durable),
+        ("exclusive", wanted.exclusive, current.queue.exclusive),
+        ("auto_delete", wanted.auto_delete, current.queue.auto_delete),
+    )
+    arguments = {"x-queue-type": current.type, **current.queue.arguments}
+    asked = {"x-queue-type": current.type, **wanted.arguments}
+    return (*_differing(properties), *_of_arguments(asked, arguments))
+
+
+def of_policy(wanted: Policy, current: Policy) -> tuple[Difference, ...]:
+    properties = (
+        ("pattern", wanted.pattern, current.pattern),
+        ("apply-to", wanted.apply_to, current.apply_to),
+        ("priority", wanted.priority, current.priority),
+    )
+    return (*_differing(properties), *_of_arguments(wanted.definition, current.definition))
+
+
+def of_user(wanted: User, current: ObservedUser, password: str | None) -> tuple[Difference, ...]:
+    """`password` None: it is not known here, and not compared."""
+    found = list(_differing((("tags", sorted(wanted.tags), sorted(current.user.tags)),)))
+    if password is not None and not same_password(password, current):
+        found.append(Difference("password", f"as the variable {wanted.password} has it", "another one"))
+    return tuple(found)
+
+
+def same_password(password: str, user: ObservedUser) -> bool:
+    """Whether the broker's hash is this password's; true where it hashes in a way that is not known here."""
+    hashing = _HASHES.get(user.hashing_algorithm)
+    if hashing is None:
+        return True
+    salt = b64decode(user.password_hash)[:_SALT]
+    return b64encode(salt + hashing(salt + password.encode()).digest()).decode() == user.password_hash
+
+
+def of_permission(
+    wanted: Permission | TopicPermission, current: Permission | TopicPermission
+) -> tuple[Difference, ...]:
+    keys = [key for key in ("configure", "write", "read") if hasattr(wanted, key)]
+    return tuple(_differing((key, getattr(wanted, key), getattr(current, key)) for key in keys))
+
+
+def of_limit(wanted: Limit, current: Limit) -> tuple[Difference, ...]:
+    return tuple(_differing(((wanted.name, wanted.value, current.value),)))
+
+
+def of_vhost(wanted: VirtualHost, current: VirtualHost) -> tuple[Difference, ...]:
+    """Only of what the file says."""
+    properties: list[tuple[str, object, object]] = []
+    if wanted.description is not None:
+        properties.append(("description", wanted.description, current.description))
+    if wanted.tags:
+        properties.append(("tags", sorted(wanted.tags), sorted(current.tags)))
+    if wanted.default_queue_type is not None:
+        properties.append(("default_queue_type", wanted.default_queue_type, current.default_queue_type))
+    return tuple(_differing(properties))
+
+
+def binding_name(binding: Binding) -> str:
+    """`tasks -> emails [email.#]`; an exchange as the destination is said to be one."""
+    to = "exchange " if binding.destination_type == "exchange" else ""
+    key = f" [{binding.routing_key}]" if binding.routing_key else ""
+    arguments = f" {spelled(binding.arguments)}" if binding.arguments else ""
+    return f"{binding.source} -> {to}{binding.destination}{key}{arguments}"
+
+
+def ways_out_of_queue(queue: ObservedQueue, differences: Iterable[Difference]) -> tuple[str, ...]:
+    """What can be done about a queue that cannot be changed in place: the best way first."""
+    differences = tuple(differences)
+    ways = [f"amqptasks migrate {queue.name}: replaces the queue, keeps its messages"]
+    if all(_by_policy(queue.type, difference) for difference in differences):
+        definition = {difference.key.removeprefix("x-"): difference.wanted for difference in differences}
+        ways.append(
+            f"a policy instead: take {_listed(differences)} out of the file, and set {spelled(definition)} for it"
+            f" under `policies:`; that can be changed at any time"
+        )
+    ways.append("keep what is there: write the broker's value into the file")
+    return tuple(ways)
+
+
+def ways_out_of_exchange(exchange: Exchange, differences: Iterable[Difference]) -> tuple[str, ...]:
+    differences = tuple(differences)
+    ways = []
+    if all(difference.key == "alternate-exchange" and difference.current is None for difference in differences):
+        ways.append(
+            f"a policy instead: take `alternate_exchange` out of the file, and set"
+            f" {spelled({'alternate-exchange': differences[0].wanted})} for it under `policies:`"
+        )
+    ways.append(
+        f"delete and declare it anew: rabbitmqadmin delete exchange name={exchange.name}, then amqptasks declare;"
+        f" in between its bindings are gone, and what is published to it is refused (404), not stored"
+    )
+    ways.append("keep what is there: write the broker's value into the file")
+    return tuple(ways)
+
+
+def _by_policy(queue_type: str, difference: Difference) -> bool:
+    """Whether a policy would have the wanted effect, whatever the argument on the broker says. For `overflow` the
+    policy beats the argument of a quorum queue; elsewhere the argument beats the policy."""
+    key = difference.key.removeprefix("x-")
+    if not difference.key.startswith("x-") or key not in POLICY_KEYS or difference.wanted is None:
+        return False
+    if difference.current is None or (key == "overflow" and queue_type == "quorum"):
+        return True
+    numbers = isinstance(difference.wanted, int) and isinstance(difference.current, int)
+    return numbers and key in SMALLER_COUNTS and difference.wanted < difference.current  # type: ignore[operator]
+
+
+def _listed(differences: Iterable[Difference]) -> str:
+    return " and ".join(f"`{difference.key}`" for difference in differences)
+
+
+def _of_arguments(wanted: Mapping[str, object], current: Mapping[str, object]) -> Iterator[Difference]:
+    return _differing((key, wanted.get(key), current.get(key)) for key in sorted({*wanted, *current}))
+
+
+def _differing(properties: Iterable[tuple[str, object, object]]) -> Iterator[Difference]:
+    """`spelled` tells true from 1, which Python and JSON read alike, and the broker does not."""
+    for key, wanted, current in properties:
+        if spelled(wanted) != spelled(current):
+            yield Difference(key, wanted, current)

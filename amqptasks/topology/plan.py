@@ -1,0 +1,160 @@
+"""From what a topology wants and what a broker has to the steps between them. Pure: nothing is asked or done here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from amqptasks.entities import Exchange, Queue, User, VirtualHost
+from amqptasks.topology import differences
+from amqptasks.topology.drift import ALL_IS_OURS, Kept, clients_own, drift, limit_name
+from amqptasks.topology.expand import Objects
+from amqptasks.topology.observed import Observed, Section, binding_key
+from amqptasks.topology.policies import shadowed
+from amqptasks.topology.steps import Difference, Kind, Plan, Step, Warning
+
+Entity = TypeVar("Entity")
+
+#: Said of a queue that fits one of `Objects.older`.
+OLDER = "it still is what an older release of RabbitMQ made it; `amqptasks migrate` would renew it"
+
+
+def sections_for(wanted: Objects) -> frozenset[Section]:
+    """What of a broker must be read to plan these objects; policies always, because they override arguments."""
+    sections: set[Section] = {"policies"}
+    if wanted.users:
+        sections.add("users")
+    if wanted.permissions or wanted.topic_permissions:
+        sections.add("permissions")
+    if wanted.limits:
+        sections.add("limits")
+    return frozenset(sections)
+
+
+def plan(
+    wanted: Objects, observed: Observed, environment: Mapping[str, str] | None = None, kept: Kept = ALL_IS_OURS
+) -> Plan:
+    """The steps from `observed` to `wanted`, in the order in which they can be done.
+
+    `environment` holds the passwords of users under the names that the topology gives; one that is missing is not
+    compared. `kept` tells which names belong to others, and are no drift.
+    """
+    variables = environment or {}
+    steps = [
+        *_vhost(wanted, observed),
+        *_limits(wanted, observed),
+        *_policies(wanted, observed),
+        *(_exchange(exchange, observed) for exchange in wanted.exchanges),
+        *(_queue(queue, wanted.older.get(queue.name, ()), observed) for queue in wanted.queues),
+        *_bindings(wanted, observed),
+        *(_user(user, observed, variables) for user in wanted.users),
+        *_permissions(wanted, observed),
+        *drift(wanted, observed, kept),
+    ]
+    return Plan(tuple(steps), tuple(_warnings(wanted, observed)), clients_own(wanted, observed))
+
+
+def _vhost(wanted: Objects, observed: Observed) -> Iterator[Step]:
+    if observed.settings is None:
+        yield Step("vhost", observed.vhost, "create", wanted.vhost or VirtualHost())
+    elif wanted.vhost is not None:
+        found = differences.of_vhost(wanted.vhost, observed.settings)
+        yield _changeable("vhost", observed.vhost, wanted.vhost, found)
+
+
+def _exchange(exchange: Exchange, observed: Observed) -> Step:
+    there = observed.exchanges.get(exchange.name)
+    if there is None:
+        return Step("exchange", exchange.name, "create", exchange)
+    found = differences.of_exchange(exchange, there)
+    if not found:
+        return Step("exchange", exchange.name, "leave", exchange)
+    ways = differences.ways_out_of_exchange(exchange, found)
+    return Step("exchange", exchange.name, "conflict", exchange, found, None, ways)
+
+
+def _queue(queue: Queue, older: Iterable[Queue], observed: Observed) -> Step:
+    there = observed.queues.get(queue.name)
+    if there is None:
+        return Step("queue", queue.name, "create", queue)
+    found = differences.of_queue(queue, there)
+    if not found:
+        return Step("queue", queue.name, "leave", queue)
+    if any(not differences.of_queue(form, there) for form in older):
+        return Step("queue", queue.name, "leave", queue, found, OLDER)
+    held = f"it holds {there.messages} messages" if there.messages else None
+    return Step("queue", queue.name, "conflict", queue, found, held, differences.ways_out_of_queue(there, found))
+
+
+def _bindings(wanted: Objects, observed: Observed) -> Iterator[Step]:
+    there = observed.binding_keys
+    for binding in wanted.bindings:
+        action = "leave" if binding_key(binding) in there else "create"
+        yield Step("binding", differences.binding_name(binding), action, binding)  # type: ignore[arg-type]
+
+
+def _policies(wanted: Objects, observed: Observed) -> Iterator[Step]:
+    there = {(policy.name, policy.operator): policy for policy in observed.policies}
+    for policy in wanted.policies:
+        kind: Kind = "operator policy" if policy.operator else "policy"
+        current = there.get((policy.name, policy.operator))
+        yield _step(kind, policy.name, policy, current, differences.of_policy)
+
+
+def _user(user: User, observed: Observed, environment: Mapping[str, str]) -> Step:
+    there = observed.users.get(user.name)
+    password = environment.get(user.password) if user.password is not None else None
+    unknown = user.password is not None and password is None
+    if there is None:
+        reason = f"set the variable {user.password}: it is to hold the password" if unknown else None
+        return Step("user", user.name, "create", user, reason=reason)
+    found = differences.of_user(user, there, password)
+    reason = f"the password was not compared: the variable {user.password} is not set" if unknown else None
+    return Step("user", user.name, "change" if found else "leave", user, found, reason)
+
+
+def _permissions(wanted: Objects, observed: Observed) -> Iterator[Step]:
+    there = {permission.user: permission for permission in observed.permissions}
+    for permission in wanted.permissions:
+        current = there.get(permission.user)
+        yield _step("permission", permission.user, permission, current, differences.of_permission)
+    topics = {(permission.user, permission.exchange): permission for permission in observed.topic_permissions}
+    for topic in wanted.topic_permissions:
+        name = f"{topic.user} on {topic.exchange}"
+        yield _step(
+            "topic permission", name, topic, topics.get((topic.user, topic.exchange)), differences.of_permission
+        )
+
+
+def _limits(wanted: Objects, observed: Observed) -> Iterator[Step]:
+    there = {(limit.name, limit.user): limit for limit in observed.limits}
+    for limit in wanted.limits:
+        current = there.get((limit.name, limit.user))
+        yield _step("limit", limit_name(limit.name, limit.user), limit, current, differences.of_limit)
+
+
+def _step(
+    kind: Kind,
+    name: str,
+    wanted: Entity,
+    current: Entity | None,
+    compare: Callable[[Entity, Entity], tuple[Difference, ...]],
+) -> Step:
+    """Of something that can be changed in place."""
+    if current is None:
+        return Step(kind, name, "create", wanted)
+    return _changeable(kind, name, wanted, compare(wanted, current))
+
+
+def _changeable(kind: Kind, name: str, wanted: object, found: tuple[Difference, ...]) -> Step:
+    return Step(kind, name, "change" if found else "leave", wanted, found)
+
+
+def _warnings(wanted: Objects, observed: Observed) -> Iterator[Warning]:
+    """Of the policies as they will be, and the queues as they are: a type that cannot be changed stays."""
+    policies = {(policy.name, policy.operator): policy for policy in (*observed.policies, *wanted.policies)}
+    queues = [
+        (queue, there.type if (there := observed.queues.get(queue.name)) else str(queue.arguments["x-queue-type"]))
+        for queue in wanted.queues
+    ]
+    yield from shadowed(queues, policies.values(), wanted.policies)
