@@ -54,6 +54,11 @@ class Capabilities:
         return self.version >= (4, 0, 0)
 
     @property
+    def default_queue_types(self) -> bool:
+        """A virtual host may say of what type a queue is that names none; before, it takes the word and forgets it."""
+        return self.version >= (3, 11, 0)
+
+    @property
     def maximum_message_size(self) -> int:
         """Bytes of body that the broker takes with its default configuration."""
         return 16 * 1024 * 1024 if self.version >= (4, 0, 0) else 128 * 1024 * 1024

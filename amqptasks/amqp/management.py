@@ -32,14 +32,16 @@ class Unanswered(BrokerError):
 class Management:
     """The API at `base` (`http://HOST:15672`), as the user and for the virtual host of the broker's address `url`.
 
-    `tls` is used where `base` is https; by default the server is verified against the system's authorities.
-    `timeout` is in seconds, for each answer.
+    `tls` is used where `base` is https; by default what the address says of TLS, and the system's authorities where it
+    says nothing. `timeout` is in seconds, for each answer.
     """
 
     def __init__(self, base: str, url: str, tls: ssl.SSLContext | None = None, timeout: float = ANSWER_WITHIN) -> None:
         wanted = parameters(url)
         self.user, password = (str(getattr(wanted.credentials, name)) for name in ("username", "password"))
         self._authorization = b64encode(f"{self.user}:{password}".encode()).decode()
+        if tls is None and wanted.ssl_options is not None:
+            tls = wanted.ssl_options.context
         self._tls = tls if base.startswith("https:") else None
         self._timeout = timeout
         self.base = base.rstrip("/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from pika import exceptions
@@ -15,6 +15,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from amqptasks.amqp.address import masked, parameters
 from amqptasks.amqp.bounded import BoundedConnection, TimedOut
 from amqptasks.amqp.failures import CONNECTING_FAILED, explain
+from amqptasks.amqp.pipeline import Declared, declare_all
 from amqptasks.amqp.properties import EncodedProperties
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.replies import NotFound, Refused, explained
@@ -128,6 +129,12 @@ class Session:
                 channel.queue_bind(binding.destination, binding.source, binding.routing_key, arguments)
             else:
                 channel.exchange_bind(binding.destination, binding.source, binding.routing_key, arguments)
+
+    def declare_all(self, objects: Iterable[Declared], progress: Callable[[Declared], None]) -> None:
+        """Exchanges, queues and bindings in no order among each other, as fast as the broker makes them; `progress`
+        hears of each. Raises as `declare_queue` for the first that is refused; those before it may be made."""
+        with self._asking("what is declared"):
+            declare_all(self._connected(), objects, progress)
 
     def unbind(self, binding: Binding) -> None:
         arguments = dict(binding.arguments)

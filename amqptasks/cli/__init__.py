@@ -10,6 +10,7 @@ from amqptasks.cli.target import Target, target_options
 
 #: Name and one line for each command. `amqptasks.cli.NAME` exports it as `command`.
 COMMANDS = {
+    "plan": "Say what would change on the broker to be as a topology says.",
     "declare": "Bring a topology to the broker: exchanges, queues, bindings, delays.",
     "topology": "Look at a topology, ask it questions, hand it on.",
     "worker": "Run tasks from one or more queues.",

@@ -2,90 +2,228 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from amqptasks import dial
+from amqptasks.cli.failures import CONFLICT, FAILED
+from amqptasks.cli.management import NEEDED, find, management_option
 from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.wanted import Planned, objects_of, planned, topology_of
+from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from amqptasks.amqp.management import Management
+    from amqptasks.amqp.session import Session as AmqpSession
     from amqptasks.topology.declare import Change
-    from amqptasks.topology.expand import Objects
     from amqptasks.topology.topology import Topology
     from amqptasks.transport import Session
 
 #: What each state of a change is called in the table.
 WORDS = {
     "created": "created",
+    "changed": "changed",
     "present": "was there",
     "bound": "bound",
     "older": "was there (declared on an older RabbitMQ)",
     "unchecked": "not checked",
+    "deleted": "deleted",
+    "kept": "kept",
 }
 
+#: As many objects of one state are printed one by one; more are counted.
+LISTED = 200
 
-@click.command("declare")
+HELP = """\b
+With the management API the plan is made first (see `amqptasks plan`): nothing at all is done where something cannot be
+changed in place, and only what is missing or different is touched. Without it, objects are declared one by one over
+AMQP; policies, users, permissions and limits need it.
+
+\b
+--prune deletes what is on the broker but not in the files, so name all files of the virtual host, and with --keep the
+names that belong to others. A queue that holds messages or has consumers stays, unless --force. A quorum queue is
+unbound and looked at again before it is deleted, because the broker cannot delete it only if empty.
+
+\b
+Examples:
+  amqptasks declare topology.yaml --broker amqp://guest:guest@localhost/shop
+  amqptasks -A shop declare
+  amqptasks declare topology.yaml --prune --keep 'legacy.*' --yes
+
+\b
+Exit status: 0 done, 1 a file is wrong or a queue could not be pruned, 3 no broker, or it refused,
+4 something exists with other properties that cannot be changed in place.
+"""
+
+
+@click.command("declare", epilog=HELP)
 @click.argument("files", nargs=-1, metavar="FILE...", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.option("--no-delays", is_flag=True, help="Leave out the ladder of delay queues.")
+@click.option("--prune", is_flag=True, help="Delete what is on the broker but not in the files; asks first.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="With --prune: also queues that hold messages or have consumers.")
+@click.option("--keep", multiple=True, metavar="GLOB", help="Names that belong to others; may be given many times.")
+@management_option
 @pass_target
-def command(target: Target, files: tuple[str, ...], as_json: bool, no_delays: bool) -> None:
-    """Create on the broker what the topology FILEs say and it does not have; change nothing that is there.
+def command(
+    target: Target,
+    files: tuple[str, ...],
+    as_json: bool,
+    no_delays: bool,
+    prune: bool,
+    yes: bool,
+    force: bool,
+    keep: tuple[str, ...],
+    management_url: str | None,
+) -> None:
+    """Create and change on the broker what the topology FILEs say, and nothing else.
 
-    Without FILE, the topology of the app (-A). Running it again does no harm. An object that exists with other
-    properties is reported, with both values, and left alone (exit status 4).
+    Without FILE, the topology of the app (-A). Running it again does no harm.
     """
-    from amqptasks.amqp.address import with_vhost
-    from amqptasks.dial import is_memory, session
-
-    topology = _topology(target, files)
-    urls = target.broker_urls()
-    if not is_memory(urls):
-        urls = [with_vhost(url, topology.vhost) for url in urls]
-    broker = session(urls)
-    try:
-        changes = _declare(topology, broker, no_delays, as_json)
-    finally:
-        broker.close()
+    if prune and as_json and not yes:
+        raise click.UsageError("--prune with --json cannot ask: add --yes")
+    app = target.load_app() if target.app else None
+    tls = app.tls if app is not None else None
+    topology = topology_of(target, files)
+    urls = dial.within(target.broker_urls(), topology.vhost)
+    api = None if dial.is_memory(urls) else find(management_url, urls[0], tls)
+    found = (
+        None
+        if api is None
+        else _planned(topology, api, keep, not no_delays, needed=prune or management_url is not None)
+    )
+    if found is None:
+        changes = _over_amqp(topology, dial.session(urls, tls), no_delays, prune, as_json)
+    else:
+        _stop_at_conflicts(found, as_json)
+        assert api is not None
+        with _amqp(urls, tls) as session:
+            changes = _apply(found, session, api, as_json)
+            if prune:
+                changes += _prune(found, session, api, force, yes, as_json)
     if as_json:
         _print_json(changes)
     else:
         _print_table(changes)
+    if any(change.state == "kept" for change in changes):
+        raise click.exceptions.Exit(FAILED)
 
 
-def _topology(target: Target, files: Sequence[str]) -> Topology:
-    if not files:
-        if target.app is None:
-            raise click.UsageError("Name one or more topology FILEs, or an app with -A.")
-        return target.load_app().topology
-    from amqptasks.topology.loader import load
+def _planned(topology: Topology, api: Management, keep: Sequence[str], delays: bool, needed: bool) -> Planned | None:
+    """None where the API does not let this user look, and AMQP will do."""
+    from amqptasks.amqp.management import Unanswered
 
-    return load(*files)
+    try:
+        return planned(topology, api, keep, delays)
+    except Unanswered as unanswered:
+        if needed or unanswered.status not in (401, 403):
+            raise
+        click.secho(f"No plan is made: {unanswered}", dim=True, err=True)
+        return None
 
 
-def _declare(topology: Topology, broker: Session, no_delays: bool, quiet: bool) -> list[Change]:
+def _over_amqp(topology: Topology, session: Session, no_delays: bool, prune: bool, quiet: bool) -> list[Change]:
+    from amqptasks.topology.declare import declare
+
+    try:
+        objects = objects_of(topology, session.capabilities, not no_delays)
+        if objects.needs_management or prune:
+            asked = "--prune" if prune else "the file has policies, users, permissions, limits or a vhost, and this"
+            raise ConfigurationError(f"{asked}: {NEEDED}")
+        with _progress("declaring", len(objects), quiet) as advance:
+            return declare(objects, session, lambda _: advance())
+    finally:
+        session.close()
+
+
+def _stop_at_conflicts(found: Planned, as_json: bool) -> None:
+    """Nothing has been touched yet."""
+    from rich.console import Console
+
+    from amqptasks.cli import plans
+    from amqptasks.topology.steps import Plan
+
+    conflicts = found.plan.conflicts
+    if not conflicts:
+        return
+    if as_json:
+        import orjson
+
+        click.echo(orjson.dumps([plans.as_row(step) for step in conflicts], option=orjson.OPT_INDENT_2).decode())
+    plans.show_steps(Plan(tuple(conflicts)), Console(stderr=True, soft_wrap=True, highlight=False))
+    click.secho(
+        f"amqptasks: nothing was done: {len(conflicts)} objects exist with other properties, and these cannot be"
+        f" changed in place",
+        fg="red",
+        err=True,
+    )
+    raise click.exceptions.Exit(CONFLICT)
+
+
+def _apply(found: Planned, session: AmqpSession, api: Management, quiet: bool) -> list[Change]:
+    from rich.console import Console
+
+    from amqptasks.cli import plans
+    from amqptasks.topology.apply import apply
+
+    total = len(found.plan.changes) + len(found.plan.left)
+    with _progress("declaring", total, quiet) as advance:
+        changes = apply(found.plan, found.observed, session, api, os.environ, lambda _: advance())
+    plans.show_warnings(found.plan, Console(stderr=True, soft_wrap=True, highlight=False))
+    return changes
+
+
+def _prune(found: Planned, session: AmqpSession, api: Management, force: bool, yes: bool, quiet: bool) -> list[Change]:
+    from rich.console import Console
+
+    from amqptasks.cli import plans
+    from amqptasks.topology.prune import prune
+    from amqptasks.topology.steps import Plan
+
+    steps = found.plan.prunable
+    if not steps:
+        return []
+    if not yes:
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        plans.show_steps(Plan(tuple(steps)), console, everything=True)
+        click.confirm(f"Delete these {len(steps)} from {found.heading}?", abort=True, err=True)
+    with _progress("pruning", len(steps), quiet) as advance:
+        return prune(found.plan, found.observed, session, api, force, lambda _: advance())
+
+
+@contextmanager
+def _amqp(urls: Sequence[str], tls: object) -> Iterator[AmqpSession]:
+    """Not connected yet: its virtual host may have to be made first."""
+    from amqptasks.amqp.session import Session as AmqpSession
+
+    with AmqpSession(urls, ssl=tls) as session:  # type: ignore[arg-type]
+        yield session
+
+
+@contextmanager
+def _progress(what: str, total: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar that is gone when all is done: the table is what stays."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from amqptasks.topology.declare import declare
-    from amqptasks.topology.expand import expand
-    from amqptasks.topology.ladder import ladder_objects
-
-    objects: Objects = expand(topology, broker.capabilities)
-    if not no_delays:
-        objects += ladder_objects(topology, broker.capabilities)
     console = Console(stderr=True)
-    # Gone when done: the table is what stays.
     with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task("declaring", total=len(objects))
-        return declare(objects, broker, lambda _: progress.advance(task))
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
 
 
 def _print_json(changes: Sequence[Change]) -> None:
     import orjson
 
-    rows = [{"kind": change.kind, "name": change.name, "state": change.state} for change in changes]
+    rows: list[dict[str, str]] = []
+    for change in changes:
+        row: dict[str, str] = {"kind": change.kind, "name": change.name, "state": change.state}
+        rows.append(row | ({"reason": change.reason} if change.reason else {}))
     click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
 
 
@@ -98,9 +236,15 @@ def _print_table(changes: Sequence[Change]) -> None:
     own = [change for change in changes if not _of_ladder(change)]
     ladder = [change for change in changes if _of_ladder(change)]
     table = Table("", "name", "", box=None, pad_edge=False, header_style="dim")
-    for change in own:
-        style = None if change.state == "created" else "dim"
-        table.add_row(change.kind, Text(change.name), WORDS[change.state], style=style)  # [ ] in names are no markup
+    for state, word in WORDS.items():
+        alike = [change for change in own if change.state == state]
+        if len(alike) > LISTED:
+            table.add_row("", f"{len(alike)} objects", word)
+            continue
+        for change in alike:
+            style = "dim" if change.state in ("present", "bound") else None
+            told = f"{word}: {change.reason}" if change.reason else word
+            table.add_row(change.kind, Text(change.name), told, style=style)  # [ ] in names are no markup
     if ladder:
         table.add_row("delays", f"amqptasks.delay.*, amqptasks.due.* ({len(ladder)} objects)", _counted(ladder))
     console = Console(soft_wrap=True)
@@ -109,7 +253,9 @@ def _print_table(changes: Sequence[Change]) -> None:
 
 
 def _of_ladder(change: Change) -> bool:
-    return change.name.startswith(("amqptasks.delay.", "amqptasks.due."))
+    from amqptasks.topology.drift import DELAYS
+
+    return change.name.startswith(DELAYS)
 
 
 def _counted(changes: Sequence[Change]) -> str:

@@ -49,7 +49,11 @@ def command(target: Target, management_url: str | None, as_json: bool) -> None:
         urls = dial.within(urls, app.topology.vhost)
     session = dial.session(urls, app.tls if app is not None else None)
     try:
-        found = examine(session, app.topology if app is not None else None, find(management_url, urls[0]))
+        found = examine(
+            session,
+            app.topology if app is not None else None,
+            find(management_url, urls[0], app.tls if app is not None else None),
+        )
     finally:
         session.close()
     where = ", ".join(map(shown, urls))

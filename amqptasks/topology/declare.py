@@ -9,6 +9,8 @@ from typing import Literal
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import AccessRefused, DeclarationConflict
 from amqptasks.topology.expand import Objects
+from amqptasks.topology.identity import binding_name
+from amqptasks.topology.steps import Kind
 from amqptasks.transport import Session
 
 
@@ -18,12 +20,14 @@ class Change:
 
     `created` and `present` (it was there); `declared` where all that counts is that it is there now; `bound` is said
     of a binding, for AMQP cannot tell whether it was there; `older` of a queue that still is what an older release of
-    RabbitMQ made it; `unchecked` of a binding that this user may not make, and nobody can look up.
+    RabbitMQ made it; `unchecked` of a binding that this user may not make, and nobody can look up. Where a plan was
+    made also `changed`, and of what was pruned `deleted` or `kept`, with the `reason`.
     """
 
-    kind: Literal["exchange", "queue", "binding"]
+    kind: Kind
     name: str
-    state: Literal["created", "present", "declared", "bound", "older", "unchecked"]
+    state: Literal["created", "changed", "present", "declared", "bound", "older", "unchecked", "deleted", "kept"]
+    reason: str | None = None
 
 
 Progress = Callable[[Change], None]
@@ -99,7 +103,7 @@ def _fits(queue: Queue, session: Session) -> bool:
 
 def _bind(binding: Binding, session: Session) -> Change:
     session.bind(binding)
-    return Change("binding", _described(binding), "bound")
+    return Change("binding", binding_name(binding), "bound")
 
 
 def _exchange_or_check(exchange: Exchange, session: Session) -> Change:
@@ -130,7 +134,7 @@ def _bind_or_trust(binding: Binding, session: Session) -> Change:
     try:
         return _bind(binding, session)
     except AccessRefused:  # not ours to make; a publish that finds no queue raises Unroutable
-        return Change("binding", _described(binding), "unchecked")
+        return Change("binding", binding_name(binding), "unchecked")
 
 
 def _missing(kind: str, name: str) -> AccessRefused:
@@ -138,8 +142,3 @@ def _missing(kind: str, name: str) -> AccessRefused:
         f"{kind} {name!r} is not there, and this user has no right to create it:"
         f" run `amqptasks declare` once as a user with the configure permission"
     )
-
-
-def _described(binding: Binding) -> str:
-    key = f" [{binding.routing_key}]" if binding.routing_key else ""
-    return f"{binding.source} -> {binding.destination}{key}"

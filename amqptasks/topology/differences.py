@@ -6,8 +6,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import md5, sha256, sha512
 
-from amqptasks.entities import Binding, Exchange, Limit, Permission, Policy, Queue, TopicPermission, User, VirtualHost
-from amqptasks.topology.observed import ObservedQueue, ObservedUser, spelled
+from amqptasks.entities import Exchange, Limit, Permission, Policy, Queue, TopicPermission, User, VirtualHost
+from amqptasks.topology.identity import spelled
+from amqptasks.topology.observed import ObservedQueue, ObservedUser
 from amqptasks.topology.steps import Difference
 
 #: Arguments that a policy can set as well, under the name without `x-`, with the sense in which the stricter of two
@@ -106,20 +107,12 @@ def of_vhost(wanted: VirtualHost, current: VirtualHost) -> tuple[Difference, ...
     return tuple(_differing(properties))
 
 
-def binding_name(binding: Binding) -> str:
-    """`tasks -> emails [email.#]`; an exchange as the destination is said to be one."""
-    to = "exchange " if binding.destination_type == "exchange" else ""
-    key = f" [{binding.routing_key}]" if binding.routing_key else ""
-    arguments = f" {spelled(binding.arguments)}" if binding.arguments else ""
-    return f"{binding.source} -> {to}{binding.destination}{key}{arguments}"
-
-
 def ways_out_of_queue(queue: ObservedQueue, differences: Iterable[Difference]) -> tuple[str, ...]:
     """What can be done about a queue that cannot be changed in place: the best way first."""
     differences = tuple(differences)
     ways = [f"amqptasks migrate {queue.name}: replaces the queue, keeps its messages"]
     if all(_by_policy(queue.type, difference) for difference in differences):
-        definition = {difference.key.removeprefix("x-"): difference.wanted for difference in differences}
+        definition = {_file_key(difference.key): difference.wanted for difference in differences}
         ways.append(
             f"a policy instead: take {_listed(differences)} out of the file, and set {spelled(definition)} for it"
             f" under `policies:`; that can be changed at any time"
@@ -134,7 +127,7 @@ def ways_out_of_exchange(exchange: Exchange, differences: Iterable[Difference]) 
     if all(difference.key == "alternate-exchange" and difference.current is None for difference in differences):
         ways.append(
             f"a policy instead: take `alternate_exchange` out of the file, and set"
-            f" {spelled({'alternate-exchange': differences[0].wanted})} for it under `policies:`"
+            f" {spelled({'alternate_exchange': differences[0].wanted})} for it under `policies:`"
         )
     ways.append(
         f"delete and declare it anew: rabbitmqadmin delete exchange name={exchange.name}, then amqptasks declare;"
@@ -154,6 +147,11 @@ def _by_policy(queue_type: str, difference: Difference) -> bool:
         return True
     numbers = isinstance(difference.wanted, int) and isinstance(difference.current, int)
     return numbers and key in SMALLER_COUNTS and difference.wanted < difference.current  # type: ignore[operator]
+
+
+def _file_key(argument: str) -> str:
+    """As a policy of a topology file spells it."""
+    return argument.removeprefix("x-").replace("-", "_")
 
 
 def _listed(differences: Iterable[Difference]) -> str:

@@ -7,14 +7,17 @@ from fnmatch import fnmatchcase
 
 from amqptasks.entities import Binding
 from amqptasks.topology.delays import PREFIX, due
-from amqptasks.topology.differences import binding_name
 from amqptasks.topology.expand import Objects
-from amqptasks.topology.observed import Observed, ObservedQueue, binding_key
+from amqptasks.topology.identity import binding_key, binding_name, limit_name, topic_permission_name
+from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.steps import Step
 
 #: What all names begin with that amqptasks makes by itself: delays, events, control. Other topologies in the same
 #: virtual host share them, so they are no drift.
 OWN = "amqptasks."
+
+#: What the names of all that belongs to delayed messages begin with: the ladder, and twins of exchanges.
+DELAYS = (PREFIX, due(""))
 
 #: Names of the broker's own exchanges, and of queues that it named.
 RESERVED = "amq."
@@ -117,13 +120,9 @@ def _around(wanted: Objects, observed: Observed, kept: Kept) -> Iterator[Step]:
         pairs = {(permission.user, permission.exchange) for permission in wanted.topic_permissions}
         for topic in observed.topic_permissions:
             if (topic.user, topic.exchange) not in pairs and not kept(topic.user):
-                yield Step("topic permission", f"{topic.user} on {topic.exchange}", "drift", topic)
+                yield Step("topic permission", topic_permission_name(topic.user, topic.exchange), "drift", topic)
     users = {user.name for user in wanted.users}
     limits = {(limit.name, limit.user) for limit in wanted.limits}
     for limit in observed.limits if wanted.limits else ():
         if (limit.name, limit.user) not in limits and (limit.user is None or limit.user in users):
             yield Step("limit", limit_name(limit.name, limit.user), "drift", limit)
-
-
-def limit_name(name: str, user: str | None) -> str:
-    return name if user is None else f"{name} of {user}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -23,14 +22,12 @@ from amqptasks.entities import (
     User,
     VirtualHost,
 )
+from amqptasks.topology.identity import BindingKey, binding_key
 
 #: What can be read besides exchanges, queues and bindings. Users, permissions and limits take an administrator.
 Section = Literal["policies", "users", "permissions", "limits"]
 
 EVERYTHING: frozenset[Section] = frozenset(get_args(Section))
-
-#: A binding's place among others: source, destination, its type, routing key and the arguments in one spelling.
-BindingKey = tuple[str, str, str, str, str]
 
 #: Without statistics, which on a large broker take many times as long, but with the numbers of messages.
 _WITHOUT_STATISTICS = {"disable_stats": "true", "enable_queue_totals": "true"}
@@ -103,28 +100,10 @@ class Observed:
         return {binding_key(binding): binding for binding in self.bindings}
 
 
-def binding_key(binding: Binding) -> BindingKey:
-    """Two bindings with the same key are one to the broker."""
-    return (
-        binding.source,
-        binding.destination,
-        binding.destination_type,
-        binding.routing_key,
-        spelled(binding.arguments),
-    )
-
-
-def spelled(value: object) -> str:
-    """One text for equal values; unlike `==`, it keeps true and 1 apart, and it does not mind the order of keys."""
-    if isinstance(value, Mapping) and not value:
-        return ""
-    return json.dumps(value, sort_keys=True, default=str)
-
-
 def observe(management: Management, sections: Collection[Section] = EVERYTHING) -> Observed:
     """Read the virtual host of `management`. Raises `Unanswered` where the API cannot be had, or refuses this user."""
     vhost = management.vhost
-    capabilities = _capabilities(management.request("GET", "overview", query={"columns": "rabbitmq_version"}))
+    capabilities = capabilities_of(management)
     settings = management.find("vhosts", vhost)
     if settings is None:
         users = _users(management) if "users" in sections else {}
@@ -161,8 +140,10 @@ def observe_bindings(management: Management, destination: str, kind: Destination
     return tuple(_binding(row) for row in rows if row["source"] and row["destination"] == destination)
 
 
-def _capabilities(overview: Mapping[str, Any]) -> Capabilities:
-    return from_server_properties({"version": overview.get("rabbitmq_version", "0")})
+def capabilities_of(management: Management) -> Capabilities:
+    """What the broker can do. Raises `Unanswered`."""
+    overview = management.request("GET", "overview", query={"columns": "rabbitmq_version"})
+    return from_server_properties({"version": overview["rabbitmq_version"]})
 
 
 def _settings(row: Mapping[str, Any]) -> VirtualHost:

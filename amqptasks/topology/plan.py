@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from amqptasks.entities import Exchange, Queue, User, VirtualHost
 from amqptasks.topology import differences
-from amqptasks.topology.drift import ALL_IS_OURS, Kept, clients_own, drift, limit_name
+from amqptasks.topology.drift import ALL_IS_OURS, Kept, clients_own, drift
 from amqptasks.topology.expand import Objects
-from amqptasks.topology.observed import Observed, Section, binding_key
+from amqptasks.topology.identity import binding_key, binding_name, limit_name, topic_permission_name
+from amqptasks.topology.observed import Observed, Section
 from amqptasks.topology.policies import shadowed
 from amqptasks.topology.steps import Difference, Kind, Plan, Step, Warning
 
@@ -58,7 +60,10 @@ def _vhost(wanted: Objects, observed: Observed) -> Iterator[Step]:
     if observed.settings is None:
         yield Step("vhost", observed.vhost, "create", wanted.vhost or VirtualHost())
     elif wanted.vhost is not None:
-        found = differences.of_vhost(wanted.vhost, observed.settings)
+        asked = wanted.vhost
+        if not observed.capabilities.default_queue_types:
+            asked = replace(asked, default_queue_type=None)
+        found = differences.of_vhost(asked, observed.settings)
         yield _changeable("vhost", observed.vhost, wanted.vhost, found)
 
 
@@ -90,7 +95,7 @@ def _bindings(wanted: Objects, observed: Observed) -> Iterator[Step]:
     there = observed.binding_keys
     for binding in wanted.bindings:
         action = "leave" if binding_key(binding) in there else "create"
-        yield Step("binding", differences.binding_name(binding), action, binding)  # type: ignore[arg-type]
+        yield Step("binding", binding_name(binding), action, binding)  # type: ignore[arg-type]
 
 
 def _policies(wanted: Objects, observed: Observed) -> Iterator[Step]:
@@ -120,7 +125,7 @@ def _permissions(wanted: Objects, observed: Observed) -> Iterator[Step]:
         yield _step("permission", permission.user, permission, current, differences.of_permission)
     topics = {(permission.user, permission.exchange): permission for permission in observed.topic_permissions}
     for topic in wanted.topic_permissions:
-        name = f"{topic.user} on {topic.exchange}"
+        name = topic_permission_name(topic.user, topic.exchange)
         yield _step(
             "topic permission", name, topic, topics.get((topic.user, topic.exchange)), differences.of_permission
         )
@@ -152,6 +157,11 @@ def _changeable(kind: Kind, name: str, wanted: object, found: tuple[Difference, 
 
 def _warnings(wanted: Objects, observed: Observed) -> Iterator[Warning]:
     """Of the policies as they will be, and the queues as they are: a type that cannot be changed stays."""
+    if wanted.vhost is not None and wanted.vhost.default_queue_type and not observed.capabilities.default_queue_types:
+        problem = "this release has no default queue type: the one in the file has no effect"
+        yield Warning(
+            f"vhost {observed.vhost}", problem, "upgrade to RabbitMQ 3.11 or newer, or take it out of the file"
+        )
     policies = {(policy.name, policy.operator): policy for policy in (*observed.policies, *wanted.policies)}
     queues = [
         (queue, there.type if (there := observed.queues.get(queue.name)) else str(queue.arguments["x-queue-type"]))

@@ -94,5 +94,12 @@ class Plan:
         """Nothing is to be done. Drift does not count: `declare` leaves it alone unless it is asked to prune."""
         return not self.changes and not self.conflicts
 
+    @property
+    def prunable(self) -> Sequence[Step]:
+        """What `declare --prune` deletes, as far as it may. Policies, rights and limits are left alone by a file that
+        has none of that kind: they are somebody else's business then."""
+        spoken_of = {"exchange", "queue", "binding"} | {step.kind for step in self.steps if step.action != "drift"}
+        return [step for step in self.drift if step.kind in spoken_of]
+
     def _of(self, *actions: Action) -> Sequence[Step]:
         return [step for step in self.steps if step.action in actions]

@@ -10,7 +10,8 @@ import pytest
 from amqptasks.amqp.management import Management, Unanswered
 from amqptasks.amqp.session import Session
 from amqptasks.entities import Binding, Exchange, Limit, Permission, Policy, Queue, TopicPermission, User
-from amqptasks.topology.observed import Observed, binding_key, observe
+from amqptasks.topology.identity import binding_key
+from amqptasks.topology.observed import Observed, observe
 from tests.harness.vhost import Vhost
 
 QUEUES = (
@@ -95,7 +96,7 @@ def test_a_virtual_host_that_is_not_there_is_empty_and_says_so(seen: Management,
     seen.vhost = f"{vhost.name}-missing"
     found = observe(seen, ())
     assert not found.exists
-    assert found == Observed(f"{vhost.name}-missing", found.capabilities, sections=frozenset())
+    assert found == Observed(f"{vhost.name}-missing", found.capabilities, sections=frozenset(), user="guest")
 
 
 def test_a_user_without_the_right_to_look_is_told_which_tag_is_missing(seen: Management, vhost: Vhost):

@@ -11,16 +11,10 @@ from amqptasks.amqp.management import Management
 from amqptasks.entities import Binding, Queue
 from amqptasks.topology.delays import due
 from amqptasks.topology.expand import Objects
+from amqptasks.topology.identity import binding_key, spelled
 from amqptasks.topology.migrate import figures, marks
 from amqptasks.topology.migrate.mover import Mover
-from amqptasks.topology.observed import (
-    Observed,
-    ObservedQueue,
-    binding_key,
-    observe_bindings,
-    observe_queue,
-    spelled,
-)
+from amqptasks.topology.observed import Observed, ObservedQueue, observe_bindings, observe_queue
 from amqptasks.transport import Session
 
 #: Seconds to wait for workers to settle what they hold: as long as RabbitMQ itself lets a consumer hold a message.
