@@ -27,6 +27,7 @@ from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
 
 from amqptasks.amqp import wire_frames
 from amqptasks.amqp.content_header import decode_properties
+from amqptasks.amqp.familiar_headers import FamiliarHeaders
 from amqptasks.amqp.properties import ReceivedProperties
 from amqptasks.amqp.tables import encode_properties
 from amqptasks.amqp.wire_frames import ACK, DELIVER, FRAME_OVERHEAD, FRAME_START, HEADER_START, Stamp
@@ -62,6 +63,7 @@ class WireChannel(Channel):
         self._wire = connection
         self._methods: dict[tuple[str, str, bool], bytes] = {}
         self._stamps: dict[Template, Stamp] = {}
+        self._headers = FamiliarHeaders()
         self._delivered: tuple[int, bool, str, str] | None = None
         self._properties: Properties | None = None
         self._missing = 0
@@ -115,7 +117,7 @@ class WireChannel(Channel):
             return False
         if kind == FRAME_HEADER:
             self._missing = HEADER_START.unpack_from(buffer, start)[2]
-            self._properties = decode_properties(buffer[start + HEADER_START.size : end])
+            self._properties = self._headers.decode(buffer[start + HEADER_START.size : end])
         elif kind == FRAME_BODY:
             self._parts.append(buffer[start:end])
             self._missing -= end - start
