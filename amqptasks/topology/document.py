@@ -19,6 +19,12 @@ from amqptasks.errors import TopologyError
 #: Where a value stands: keys and list indices from the top.
 Where = tuple[str | int, ...]
 
+#: A file and a line in it, counted from 1.
+Place = tuple[str, int]
+
+#: Single values that have an inside: what is laid over them replaces them.
+WHOLE = frozenset({"retry"})
+
 #: More values than any topology has; aliases of aliases can make a small file explode.
 LARGEST = 200_000
 
@@ -30,21 +36,71 @@ _VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)\{|\{(?P<name>[A-Za-z_][A-Za-z0-9_]
 
 @dataclass(frozen=True)
 class Document:
-    """One file's content; `file` and `lines` are None and empty for a mapping that came from no file.
+    """What one file says, or several together; `places` is empty for a mapping that came from no file.
 
     `written` holds the text of each scalar as it stands in the file, before variables were filled in: messages show
-    this, never what a variable holds.
+    this, never what a variable holds. `files` has each file with its number in the order they were given.
     """
 
     value: object
+    places: dict[Where, Place] = field(default_factory=dict)
+    written: dict[Where, str] = field(default_factory=dict)
     file: str | None = None
-    lines: Mapping[Where, int] = field(default_factory=dict)
-    written: Mapping[Where, str] = field(default_factory=dict)
+    files: dict[str | None, int] = field(default_factory=dict)
+
+    @property
+    def mapping(self) -> dict[str, object]:
+        """The value, which must be known to be a mapping."""
+        assert isinstance(self.value, dict)
+        return self.value
 
     def error(self, problem: str, where: Where = (), hint: str | None = None) -> TopologyError:
-        """An error about the value at `where`, or about the nearest thing around it that has a line."""
-        line = next((self.lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in self.lines), None)
-        return TopologyError(problem, file=self.file, line=line, path=path(where) or None, hint=hint)
+        """An error about the value at `where`, or about the nearest thing around it that has a place."""
+        found = (self.places.get(where[:length]) for length in range(len(where), -1, -1))
+        file, line = next((place for place in found if place is not None), (self.file, None))
+        return TopologyError(problem, file=file, line=line, path=path(where) or None, hint=hint)
+
+
+def copied(
+    value: object,
+    source: Document,
+    at: Where,
+    into: Document,
+    where: Where,
+) -> None:
+    """The places and texts of `value`, which stands at `at` in `source`, for `where` in `into`."""
+    place = source.places.get(at)
+    if place is not None:
+        into.places[where] = place
+    text = source.written.get(at)
+    if text is None:
+        into.written.pop(where, None)
+    else:
+        into.written[where] = text
+    if isinstance(value, dict):
+        for key, one in value.items():
+            copied(one, source, (*at, key), into, (*where, key))
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            copied(one, source, (*at, index), into, (*where, index))
+
+
+def overlaid(
+    target: dict[str, object], key: str, value: object, source: Document, at: Where, into: Document, where: Where
+) -> None:
+    """`value`, which stands at `at` in `source`, laid over what `target` has under `key`, which stands at `where` in
+    `into`: mappings key by key, all else replaced; nothing (null) takes away what is there."""
+    there = target.get(key)
+    if value is None and key in target:
+        del target[key]
+    elif isinstance(there, dict) and isinstance(value, dict) and key not in WHOLE:
+        changed = dict(there)
+        for name, one in value.items():
+            overlaid(changed, name, one, source, (*at, name), into, (*where, name))
+        target[key] = changed
+    else:
+        copied(value, source, at, into, where)
+        target[key] = value
 
 
 def path(where: Where) -> str:
@@ -114,18 +170,18 @@ class _Reader:
     def __init__(self, file: str, environment: Mapping[str, str]) -> None:
         self._file = file
         self._environment = environment
-        self._lines: dict[Where, int] = {}
+        self._places: dict[Where, Place] = {}
         self._written: dict[Where, str] = {}
         self._open: set[int] = set()
         self._loader = yaml.SafeLoader("")
 
     def document(self, root: yaml.Node) -> Document:
         value = self._value(root, ())
-        return Document(value, self._file, self._lines, self._written)
+        return Document(value, self._places, self._written, self._file)
 
     def _value(self, node: yaml.Node, where: Where) -> object:
-        self._lines.setdefault(where, node.start_mark.line + 1)
-        if len(self._lines) > LARGEST:
+        self._places.setdefault(where, (self._file, node.start_mark.line + 1))
+        if len(self._places) > LARGEST:
             raise self._error(node, where, "the file holds too many values", "Aliases of aliases multiply")
         if not node.tag.startswith(_TAG):
             raise self._error(node, where, f"the tag `{node.tag}` means nothing here", "Remove it")
@@ -157,7 +213,7 @@ class _Reader:
                 problem = f"two {noun} are named `{key}`" if noun else f"the key `{key}` is there twice"
                 raise self._error(key_node, (*where, key), problem, f"The first is on line {seen[key]}")
             seen[key] = line
-            self._lines[(*where, key)] = line
+            self._places[(*where, key)] = (self._file, line)
             found[key] = self._value(value_node, (*where, key))
         for source in merged:  # explicit keys win, then the first that has the key (https://yaml.org/type/merge.html)
             if not isinstance(source, yaml.MappingNode):

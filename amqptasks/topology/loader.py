@@ -1,4 +1,7 @@
-"""From topology files to a `Topology`. Every wrong input is one `TopologyError`: file, line, path, problem, hint."""
+"""From topology files to a `Topology`. Every wrong input is one `TopologyError`: file, line, path, problem, hint.
+
+read -> merged -> resolved -> validated -> checked
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from amqptasks.entities import Policy
 from amqptasks.errors import TopologyError
 from amqptasks.routing import Route
 from amqptasks.topology.check import Given, check
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.document import Document, Where, read, substitute
+from amqptasks.topology.merging import merged
 from amqptasks.topology.model.file import VERSION, FilePart
 from amqptasks.topology.model.part import Wrong
 from amqptasks.topology.model.queue import QueuePart
+from amqptasks.topology.templates import resolved
 from amqptasks.topology.topology import DEFAULT_QUEUE, QueueSettings, Topology, default
 
 if TYPE_CHECKING:
@@ -30,16 +34,6 @@ __all__ = ["default", "from_mapping", "load"]
 
 #: Characters that make a route's name a glob.
 _GLOB = re.compile(r"[*?\[]")
-
-#: What has names, with the word for one of it.
-SECTIONS = {
-    "exchanges": "exchange",
-    "queues": "queue",
-    "routes": "route",
-    "policies": "policy",
-    "operator_policies": "operator policy",
-    "users": "user",
-}
 
 #: The start of a good file, for those that have none.
 _BEGIN = "Begin the file with `version: 1`"
@@ -63,27 +57,23 @@ def from_mapping(mapping: Mapping[str, object], environment: Mapping[str, str] |
 
 
 def _topology(documents: list[Document]) -> Topology:
-    parts = [(_validated(document), document) for document in documents]
-    origin: dict[Where, Document] = {}
-    for part, document in parts:
-        for where in _objects(part):
-            if where in origin:
-                raise _twice(where, document, origin[where])
-            origin[where] = document
-    queues = _queues({name: queue for part, _ in parts for name, queue in part.queues.items()})
-    vhost = next((part.vhost for part, _ in parts if part.vhost is not None), None)
-    users = {name: user for part, _ in parts for name, user in part.users.items()}
-    given = next((part.default_queue for part, _ in parts if part.default_queue is not None), None)
-    longest = next((part.delays.max for part, _ in parts if part.delays is not None), LONGEST)
+    for document in documents:
+        _check_version(document)
+    document = resolved(merged(documents))
+    part = _validated(document)
+    queues = _queues(part.queues)
+    given, vhost, users = part.default_queue, part.vhost, part.users
     topology = Topology(
         queues=queues,
-        exchanges={name: exchange.settings(name) for part, _ in parts for name, exchange in part.exchanges.items()},
-        routes=tuple(_routes(part for part, _ in parts)),
+        exchanges={name: exchange.settings(name) for name, exchange in part.exchanges.items()},
+        routes=tuple(_routes(part)),
         default_queue=DEFAULT_QUEUE if given is None and DEFAULT_QUEUE in queues else given,
         vhost=vhost.name if vhost else None,
-        longest_delay=min(longest, LONGEST),
+        longest_delay=min(part.delays.max, LONGEST) if part.delays else LONGEST,
         virtual_host=vhost.virtual_host() if vhost else None,
-        policies=tuple(_policies(part for part, _ in parts)),
+        policies=tuple(
+            policy.policy(name) for name, policy in (*part.policies.items(), *part.operator_policies.items())
+        ),
         users=tuple(user.user(name) for name, user in users.items()),
         roles={name: user.role for name, user in users.items() if user.role is not None},
         permissions=tuple(rights for name, user in users.items() if (rights := user.permission(name)) is not None),
@@ -91,38 +81,10 @@ def _topology(documents: list[Document]) -> Topology:
         limits=(vhost.bounds() if vhost else ())
         + tuple(limit for name, user in users.items() for limit in user.bounds(name)),
     )
-
-    def fail(problem: str, where: Where, hint: str | None) -> TopologyError:
-        return origin.get(where[:2], origin.get(where[:1], documents[0])).error(problem, where, hint)
-
-    check(topology, {where: given for part, _ in parts for where, given in _without_key(part)}, fail)
-    if not queues and not topology.exchanges and not topology.policies and not topology.users:
+    check(topology, dict(_keys(part)), document.error)
+    if not (queues or topology.exchanges or topology.policies or users):
         raise documents[0].error("declares nothing", hint="Add `queues:` with at least one name")
     return topology
-
-
-def _objects(part: FilePart) -> Iterable[Where]:
-    """What a file says that no second file may say again."""
-    for section in SECTIONS:
-        for name in getattr(part, section):
-            yield (section, name)
-    for key in ("vhost", "default_queue", "delays"):
-        if getattr(part, key) is not None:
-            yield (key,)
-
-
-def _twice(where: Where, second: Document, first: Document) -> TopologyError:
-    noun = f"the {SECTIONS[str(where[0])]}" if where[0] in SECTIONS else "the key"
-    hint = f"It is there already: {first.file}:{first.lines.get(where)}. Keep one of them"
-    return second.error(f"{noun} `{where[-1]}` is declared twice", where, hint)
-
-
-def _without_key(part: FilePart) -> Iterable[tuple[Where, Given]]:
-    for section, owners in (("exchanges", part.exchanges), ("queues", part.queues)):
-        for name, owner in owners.items():
-            for index, binding in enumerate(owner.bindings):
-                if binding.routing_key is None:
-                    yield (section, name, "bindings", index), "nothing" if binding.weight is None else "weight"
 
 
 def _queues(parts: Mapping[str, QueuePart]) -> dict[str, QueueSettings]:
@@ -140,24 +102,26 @@ def _queues(parts: Mapping[str, QueuePart]) -> dict[str, QueueSettings]:
     return found
 
 
-def _policies(parts: Iterable[FilePart]) -> Iterable[Policy]:
-    for part in parts:
-        for name, policy in (*part.policies.items(), *part.operator_policies.items()):
-            yield policy.policy(name)
+def _keys(part: FilePart) -> Iterable[tuple[Where, Given]]:
+    """The bindings that give no routing key, or a share instead."""
+    for section, owners in (("exchanges", part.exchanges), ("queues", part.queues)):
+        for name, owner in owners.items():
+            for index, binding in enumerate(owner.bindings):
+                if binding.routing_key is None:
+                    yield (section, name, "bindings", index), "nothing" if binding.weight is None else "weight"
 
 
-def _routes(parts: Iterable[FilePart]) -> Iterable[Route]:
-    for part in parts:
-        for text, route in part.routes.items():
-            pattern, kind = text, "exact"
-            if len(text) > 1 and text[0] == text[-1] == "/":
-                pattern, kind = text[1:-1], "regex"
-            elif _GLOB.search(text):
-                kind = "glob"
-            yield Route(pattern, kind, route.exchange, route.routing_key, route.queue, route.priority)  # type: ignore[arg-type]
+def _routes(part: FilePart) -> Iterable[Route]:
+    for text, route in part.routes.items():
+        pattern, kind = text, "exact"
+        if len(text) > 1 and text[0] == text[-1] == "/":
+            pattern, kind = text[1:-1], "regex"
+        elif _GLOB.search(text):
+            kind = "glob"
+        yield Route(pattern, kind, route.exchange, route.routing_key, route.queue, route.priority)  # type: ignore[arg-type]
 
 
-def _validated(document: Document) -> FilePart:
+def _check_version(document: Document) -> None:
     value = document.value
     if not isinstance(value, dict):
         raise document.error(f"must be a mapping, not {_kind(value)}", hint=_BEGIN)
@@ -166,11 +130,14 @@ def _validated(document: Document) -> FilePart:
     if value["version"] != VERSION or isinstance(value["version"], bool):
         hint = "Write `version: 1`; a file of a newer format needs a newer release of amqptasks"
         raise document.error("is no version that this release reads", ("version",), hint)
+
+
+def _validated(document: Document) -> FilePart:
     try:
-        return FilePart.model_validate(value)
+        return FilePart.model_validate(document.value)
     except ValidationError as error:
         found = [_explained(detail, document) for detail in error.errors(include_url=False)]
-        raise min(found, key=lambda one: one.line or 0) from None
+        raise min(found, key=lambda one: (document.files.get(one.file, 0), one.line or 0)) from None
 
 
 def _explained(detail: ErrorDetails, document: Document) -> TopologyError:

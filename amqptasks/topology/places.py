@@ -20,9 +20,9 @@ class Places:
         """`FILE:LINE` of the value at `where`, or of the nearest thing around it that is in one of the files."""
         for length in range(len(where), 0, -1):
             for document in self.documents:
-                line = document.lines.get(where[:length])
-                if line is not None:
-                    return f"{document.file}:{line}"
+                place = document.places.get(where[:length])
+                if place is not None:
+                    return f"{place[0]}:{place[1]}"
         return None
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from amqptasks.capabilities import Capabilities
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.exception_info import exception_text
 from amqptasks.message import Malformed
@@ -33,10 +34,12 @@ from amqptasks.worker.outcomes import (
     Postpone,
     Recount,
     Reject,
+    Retry,
     Success,
     classify,
 )
 from amqptasks.worker.settlement import Settlement, settlement
+from amqptasks.worker.waiting import count_native_retries, waiting
 
 #: Seconds before the first retry of a queue whose `retry:` has a back-off and no `first`.
 FIRST_DELAY = 1.0
@@ -52,12 +55,18 @@ class Steps:
     """The steps before settling, for one worker: what they need to know, and nothing they write."""
 
     def __init__(
-        self, tasks: Mapping[str, Task[..., Any]], worker: str, delayed: Delayed, codec: Codec = PLAIN
+        self,
+        tasks: Mapping[str, Task[..., Any]],
+        worker: str,
+        delayed: Delayed,
+        codec: Codec = PLAIN,
+        capabilities: Callable[[], Capabilities | None] = lambda: None,
     ) -> None:
         self._tasks = tasks
         self._codec = codec
         self._worker = worker
         self._delayed = delayed
+        self._capabilities = capabilities
         self._policies = RetryPolicies()
 
     def execute(self, job: Job) -> None:
@@ -104,6 +113,7 @@ class Steps:
         decoded.routing_key = delivery.routing_key
         decoded.redelivered = delivery.redelivered
         decoded.delivery_count = deliveries_before(delivery)
+        count_native_retries(decoded, delivery, job.queue)
         job.request = decoded
         return True
 
@@ -165,6 +175,8 @@ class Steps:
 
     def _planned(self, job: Job, outcome: Outcome) -> Settlement:
         planned = settlement(job, outcome, self._worker, self._codec)
+        if isinstance(outcome, Retry):
+            planned = waiting(job, outcome, planned, self._capabilities())
         if planned.delay > 0:
             planned.onward = tuple(self._delayed(outgoing, planned.delay) for outgoing in planned.onward)
         return planned

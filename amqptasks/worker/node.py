@@ -98,7 +98,7 @@ class Node:
         self._prefetch = prefetch or max(LEAST_PREFETCH, PREFETCH_FACTOR * concurrency)
         self.queues = {queue: self._consumed(queue, own) for queue, own in wanted.items()}
         self.link = app.new_link()
-        self.steps = Steps(app.tasks, self.name, app.delayed, app.codec)
+        self.steps = Steps(app.tasks, self.name, app.delayed, app.codec, lambda: app.capabilities)
         by_queue = {queue: kind_named(kind) for queue, kind in (pools or {}).items()}
         self.pools = Pools(self._make_pool, app.tasks, kind_named(pool), by_queue)
         self.limits = Limits(self.link, self.pools, self.end, limits or TimeLimits())

@@ -112,3 +112,13 @@ class ExchangePart(Part):
             {key: value for key, value in typed.items() if value is not None} | self.arguments,
             tuple(binding.source() for binding in self.bindings),
         )
+
+
+class ExchangeDefaultsPart(ExchangePart):
+    """Keys for exchanges, of any type."""
+
+    @model_validator(mode="after")
+    def _arguments_fit(self) -> ExchangeDefaultsPart:
+        if self.for_each is not None:
+            raise Wrong("`for_each` belongs to an exchange", "Write it at the exchange", ("for_each",))
+        return self

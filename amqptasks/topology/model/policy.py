@@ -119,6 +119,7 @@ class PolicyPart(Part):
     definition: DefinitionPart
     apply_to: AppliesTo = "all"
     priority: Annotated[int, Field(ge=-(2**31), lt=2**31)] = 0
+    for_each: list[Text] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> PolicyPart:

@@ -147,9 +147,12 @@ class QueuePart(Part):
         if self.overflow == "reject-publish-dlx" and self.type != "classic":
             hint = "Write `reject-publish`, or `type: classic`"
             raise Wrong("only classic queues can dead-letter what they refuse", hint, ("overflow",))
+        self._arguments_fit()
+        return self
+
+    def _arguments_fit(self) -> None:
         for name in self.arguments:
             _check_argument(name)
-        return self
 
     def _nothing_is_added(self) -> None:
         for key in self.model_fields_set - _OF_EXACT:
@@ -196,6 +199,19 @@ class QueuePart(Part):
             filter_size=self.filter_size,
             initial_cluster_size=self.initial_cluster_size,
         )
+
+
+class TemplatePart(QueuePart):
+    """Keys for queues, of any type: what does not go together is found where a queue takes them."""
+
+    @model_validator(mode="after")
+    def _type_can_do_it(self) -> TemplatePart:
+        for key in ("template", "for_each"):
+            if getattr(self, key) is not None:
+                raise Wrong(f"`{key}` belongs to a queue", "Write it at the queue that uses this", (key,))
+        if not self.exact:
+            self._arguments_fit()
+        return self
 
 
 #: What an exact queue may have beside its arguments: nothing of it becomes one.

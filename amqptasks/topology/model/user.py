@@ -59,6 +59,7 @@ class UserPart(Part):
     permissions: PermissionsPart | None = None
     topic_permissions: dict[str, TopicPermissionPart] = {}
     limits: UserLimitsPart = UserLimitsPart()
+    for_each: list[Text] | None = None
 
     @model_validator(mode="before")
     @classmethod

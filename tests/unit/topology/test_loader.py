@@ -169,3 +169,69 @@ def test_policies_users_and_limits_become_objects_of_the_management_api():
 
 def test_a_virtual_host_of_which_only_the_name_is_given_is_left_as_it_is():
     assert expand(from_mapping({"version": 1, "vhost": "shop", "queues": {"a": None}}), Capabilities()).vhost is None
+
+
+def test_a_queue_is_its_layers_laid_over_each_other_key_by_key(tmp_path: Path):
+    file = tmp_path / "shop.yaml"
+    file.write_text(
+        "version: 1\n"
+        "defaults:\n  queue: {dead_letter: {ttl: 14d}, delivery_limit: 3, consumer_timeout: 2h, max_length: 5}\n"
+        "  exchange: {type: topic}\n"
+        "templates:\n"
+        "  patient: {retry: {delays: [1m]}, dead_letter: {max_length: 9}}\n"
+        "  keen: {retry: {backoff: exponential}}\n"
+        "exchanges: {tasks: , events: {type: fanout}}\n"
+        "queues:\n"
+        "  a: {template: patient}\n"
+        "  b: {template: [patient, keen], delivery_limit: 4, max_length: }\n"
+        "  c: {type: classic, dead_letter: false}\n"
+        "  log: {type: stream}\n"
+        "  foreign: {exact: true}\n"
+    )
+    topology = load(file)
+    a, b, c = (topology.queue(name) for name in "abc")
+    assert (a.dead_letters, a.delivery_limit, a.max_length) == (DeadLetter(ttl=14 * 86400.0, max_length=9), 3, 5)
+    assert a.retry == QueueRetry((60.0,), max_retries=1)
+    assert (b.retry, b.delivery_limit, b.max_length) == (QueueRetry((), 1.0, 600.0), 4, None)
+    assert (c.dead_letters, c.consumer_timeout, c.max_length) == (None, None, 5)
+    assert (topology.queue("log").max_length, topology.queue("foreign").dead_letters) == (None, None)
+    assert [exchange.type for exchange in topology.exchanges.values()] == ["topic", "fanout"]
+
+
+def test_one_stands_for_many_and_what_stands_in_it_names_each():
+    topology = from_mapping(
+        {
+            "version": 1,
+            "templates": {"tenant": {"bindings": [{"exchange": "tasks.{each}", "routing_key": "{each}.#"}]}},
+            "exchanges": {"tasks.{each}": {"type": "topic", "for_each": ["acme", "globex"]}},
+            "queues": {"{each}.emails": {"template": "tenant", "for_each": ["acme", "globex"]}, "other": None},
+            "routes": {"{each}.*": {"queue": "{each}.emails", "for_each": ["acme", "globex"]}},
+            "users": {"{each}": {"permissions": {"read": "^{each}"}, "for_each": ["acme", "globex"]}},
+        }
+    )
+    assert topology.queue_names == ("acme.emails", "globex.emails", "other")
+    assert topology.queue("globex.emails").bindings == (Source("tasks.globex", "globex.#"),)
+    assert [route.queue for route in topology.routes] == ["acme.emails", "globex.emails"]
+    assert [permission.read for permission in topology.permissions] == ["^acme", "^globex"]
+
+
+def test_a_later_file_may_override_single_keys_and_the_environment_is_one(tmp_path: Path):
+    one, two = tmp_path / "shop.yaml", tmp_path / "production.yaml"
+    one.write_text(
+        "version: 1\nvhost: shop\nqueues:\n  a: {max_length: 5, dead_letter: {ttl: 1d}, retry: {delays: [5s]}}\n  b:\n"
+        "routes: {t: {queue: a, priority: 3}}\n"
+    )
+    two.write_text(
+        "version: 1\noverride: true\nvhost: {limits: {max_queues: 9}}\ndelays: {max: 1h}\nqueues:\n"
+        "  a: {max_length: , dead_letter: {max_length: 7}, retry: {backoff: exponential}}\n  b:\n"
+        "routes: {t: {queue: b}}\n"
+    )
+    topology = load(one, two)
+    a = topology.queue("a")
+    assert (a.max_length, a.dead_letters, a.retry) == (
+        None,
+        DeadLetter(ttl=86400.0, max_length=7),
+        QueueRetry((), 1.0, 600.0),
+    )
+    assert (topology.vhost, topology.longest_delay, topology.limits) == ("shop", 3600.0, (Limit("max-queues", 9),))
+    assert topology.routes == (Route("t", "exact", queue="b"),)

@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
-from amqptasks.topology.loader import from_mapping
+from amqptasks.topology.loader import load
 from amqptasks.topology.model.exchange import BindingPart, ExchangePart
 from amqptasks.topology.model.file import FilePart
 from amqptasks.topology.model.policy import DefinitionPart, PolicyPart
@@ -18,12 +17,16 @@ from amqptasks.topology.model.route import RoutePart
 from amqptasks.topology.model.user import PermissionsPart, TopicPermissionPart, UserLimitsPart, UserPart
 from amqptasks.topology.model.vhost import VhostLimitsPart, VhostPart
 
+READY = Path(__file__).parents[3] / "topology"
 MANUAL = (Path(__file__).parents[3] / "docs" / "topology.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL))
-def test_an_example_loads(example: str):
-    assert from_mapping(yaml.safe_load(example)).queue_names
+def test_an_example_loads(example: str, tmp_path: Path):
+    file = tmp_path / "example.yaml"
+    file.write_text(example, encoding="utf-8")
+    before = [READY / "shop.yaml"] if "override: true" in example else []
+    assert load(*before, file).queue_names
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,29 @@ def test_an_object_in_two_files_names_both_places(tmp_path: Path):
     assert f"{one}:3" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    ("changes", "line", "path", "problem", "hint"),
+    [
+        ("queues:\n  emials: {max_length: 5}\n", 4, "queues.emials", "no earlier file declares the queue", "`emails`"),
+        ("users:\n  api:\n", 4, "users.api", "no earlier file declares the user", "without `override`"),
+        ("queues:\n  emails: {retry: 5}\n", 4, "queues.emails.retry", "must be a mapping", None),
+        ("queues:\n  emails: {type: stream}\n", 4, "queues.emails.retry", "a stream cannot have", None),
+    ],
+)
+def test_an_override_changes_what_is_there_and_says_where_it_is_wrong(
+    changes: str, line: int, path: str, problem: str, hint: str | None, tmp_path: Path
+):
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("version: 1\nqueues:\n  emails:\n    retry: {delays: [5s]}\n")
+    two.write_text(f"version: 1\noverride: true\n{changes}")
+    with pytest.raises(TopologyError) as caught:
+        load(one, two)
+    assert (caught.value.line, caught.value.path) == (line, path)
+    assert problem in caught.value.problem
+    assert hint is None or hint in (caught.value.hint or "")
+    assert caught.value.file == str(one if "stream" in changes else two), "where the key stands that does not fit"
+
+
 def test_a_problem_in_the_second_file_names_the_second_file(tmp_path: Path):
     one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
     one.write_text("version: 1\nqueues: {emails: }\n")
