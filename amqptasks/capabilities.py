@@ -29,6 +29,11 @@ class Capabilities:
         return self.version >= (4, 3, 0)
 
     @property
+    def consumer_timeout_of_queues(self) -> bool:
+        """A queue, or a policy for it, may bring its own `x-consumer-timeout`."""
+        return self.version >= (3, 12, 0)
+
+    @property
     def delivery_limit_off(self) -> bool:
         """From 4.0 quorum queues have a delivery limit of 20 unless `x-delivery-limit: -1` turns it off."""
         return self.version >= (4, 0, 0)

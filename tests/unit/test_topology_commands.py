@@ -76,3 +76,36 @@ def test_route_answers_machines_too() -> None:
 @pytest.mark.parametrize("words", [[], ["a", "b"], ["a", "--exchange", "tasks"], ["a", "--routing-key", "k"]])
 def test_route_wants_one_task_or_one_exchange(words: list[str]) -> None:
     assert run("route", SHOP, *words).exit_code == 2
+
+
+def test_validate_is_silent_about_the_shop_on_the_newest_release() -> None:
+    done = run("validate", SHOP)
+    assert (done.exit_code, done.stdout) == (0, "2 exchanges, 6 queues: nothing to say\n")
+
+
+def test_validate_ends_with_2_for_a_warning_and_names_its_line() -> None:
+    done = run("validate", SHOP, "--release", "3.10")
+    assert done.exit_code == 2
+    assert f"{SHOP}:27: warning: queues.reports.consumer_timeout" in done.stdout
+    findings = json.loads(run("validate", SHOP, "--release", "3.10", "--json").stdout)["findings"]
+    assert [(one["severity"], one["place"]) for one in findings] == [("warning", f"{SHOP}:27"), ("note", f"{SHOP}:13")]
+
+
+def test_notes_count_where_it_is_strict(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text("version: 1\nqueues:\n  lonely:\n")
+    assert run("validate", str(file)).exit_code == 0
+    assert run("validate", str(file), "--strict").exit_code == 2
+
+
+def test_a_topology_that_cannot_be_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text("version: 1\nqueues: {q: }\nroutes:\n  a: {queue: p}\n")
+    assert run("validate", str(file)).exit_code == 1
+    done = run("validate", str(file), "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["findings"][0]["place"] == f"{file}:4"
+
+
+def test_a_release_that_is_none_is_refused() -> None:
+    assert run("validate", SHOP, "--release", "latest").exit_code == 2

@@ -10,6 +10,7 @@ from amqptasks.cli.lazy import LazyGroup
 COMMANDS: dict[str, str] = {
     "graph": "Draw a topology: where tasks go, how they wait, and where they end.",
     "route": "Say which queues a task goes to, by which rule, and why not elsewhere.",
+    "validate": "Look a topology over without a broker: what is probably not meant.",
 }
 
 

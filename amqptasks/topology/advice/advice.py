@@ -1,0 +1,48 @@
+"""One thing that is probably not meant, and what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from amqptasks.capabilities import Capabilities
+from amqptasks.entities import Queue
+from amqptasks.topology.document import Where
+from amqptasks.topology.expand import Objects, expand
+from amqptasks.topology.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A `warning` loses messages or does nothing of what the file says; a `note` is good to know. `rule` is its short
+    name, `fix` begins with what to do."""
+
+    severity: Literal["warning", "note"]
+    rule: str
+    where: Where
+    problem: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the lints look at: a topology, and the release of RabbitMQ that it is for."""
+
+    topology: Topology
+    capabilities: Capabilities
+
+    @cached_property
+    def objects(self) -> Objects:
+        return expand(self.topology, self.capabilities)
+
+    @cached_property
+    def queues(self) -> Mapping[str, Queue]:
+        """The queues on the broker, generated ones too."""
+        return {queue.name: queue for queue in self.objects.queues}
+
+    @property
+    def release(self) -> str:
+        major, minor, _ = self.capabilities.version
+        return f"RabbitMQ {major}.{minor}"
