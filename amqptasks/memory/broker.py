@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Exchange, Queue
@@ -44,12 +45,27 @@ _PREDECLARED = (
 Reply = Callable[[Message], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A message on its way from an exchange into queues; where it is a dead letter, its `deaths` say from where."""
+
+    message: Message
+    queues: tuple[str, ...]
+
+
 class Broker:
     """Methods take the lock themselves. Errors are those of the RabbitMQ transport, with the broker's own words."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        clock: Callable[[threading.RLock], Clock] = Clock,
+        watch: Callable[[Transfer], None] = lambda _: None,
+    ) -> None:
+        """`clock` makes the clock that times to live are counted on; `watch` hears of each message that an exchange has
+        passed on, with the lock held."""
         self.lock = threading.RLock()
-        self.clock = Clock(self.lock)
+        self.clock = clock(self.lock)
+        self._watch = watch
         self._exchanges = {exchange.name: MemoryExchange(exchange) for exchange in _PREDECLARED}
         self._queues: dict[str, MemoryQueue] = {}
         self._awaiting: dict[str, list[Callable[[], None]]] = {}
@@ -166,6 +182,7 @@ class Broker:
                     reply(message)
                 return
             queues = self._route(exchange, message)
+            self._watch(Transfer(message, tuple(queue.name for queue in queues)))
             refused = [queue.name for queue in queues if not queue.offer(message)]
         where = f"routing key {outgoing.routing_key!r} of exchange {outgoing.exchange!r}"
         if refused:
@@ -189,6 +206,7 @@ class Broker:
         exchange = self._exchanges.get(letter.message.exchange)
         routed = self._route(exchange, letter.message) if exchange is not None else []
         targets = [queue for queue in routed if not letter.message.would_cycle(queue.name)]
+        self._watch(Transfer(letter.message, tuple(queue.name for queue in targets)))
         for queue in targets:
             if queue.name not in letter.taken and queue.offer(
                 letter.message, limited=letter.at_least_once or not queue.settings.quorum

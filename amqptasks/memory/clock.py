@@ -1,4 +1,5 @@
-"""Things to do at a time: one daemon thread a broker, started with the first alarm, asleep until the next."""
+"""Things to do at a time: one daemon thread a broker, started with the first alarm, asleep until the next; or, for a
+simulation, no thread and a time that jumps from one alarm to the next."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 
 class Alarm:
-    """One thing to do at `due` on the monotonic clock, unless cancelled before."""
+    """One thing to do at `due` on its clock, unless cancelled before."""
 
     __slots__ = ("action", "due", "number")
 
@@ -60,8 +61,12 @@ class Clock:
         self._thread: threading.Thread | None = None
         self._stopped = False
 
+    def now(self) -> float:
+        """Seconds, from a beginning that means nothing."""
+        return time.monotonic()
+
     def at(self, due: float, action: Callable[[], None]) -> Alarm:
-        """Run `action` at `due`, seconds on `time.monotonic`'s clock. The lock must be held."""
+        """Run `action` at `due`, seconds on this clock. The lock must be held."""
         earliest = self._alarms.next_due
         alarm = self._alarms.set(due, action)
         if self._thread is None:
@@ -80,7 +85,37 @@ class Clock:
         with self._changed:
             while not self._stopped:
                 due = self._alarms.next_due
-                self._changed.wait(None if due is None else max(0.0, due - time.monotonic()))
-                for alarm in self._alarms.take_due(time.monotonic()):
+                self._changed.wait(None if due is None else max(0.0, due - self.now()))
+                for alarm in self._alarms.take_due(self.now()):
                     if alarm.action is not None:
                         alarm.action()
+
+
+class VirtualClock(Clock):
+    """Stands still until `advance` lets it jump: five minutes take no time, and everything comes in its order."""
+
+    #: Seconds by which a jump goes past an alarm: what expires at a moment has expired after it, as on a real clock.
+    PAST = 1e-6
+
+    def __init__(self, lock: threading.RLock) -> None:
+        super().__init__(lock)
+        self._lock = lock
+        self._now = 0.0
+
+    def now(self) -> float:
+        return self._now
+
+    def at(self, due: float, action: Callable[[], None]) -> Alarm:
+        return self._alarms.set(due, action)
+
+    def advance(self) -> bool:
+        """Jump to the next alarm and do what is due; False where there is none."""
+        with self._lock:
+            due = self._alarms.next_due
+            if due is None:
+                return False
+            self._now = max(self._now, due + self.PAST)
+            for alarm in self._alarms.take_due(self._now):
+                if alarm.action is not None:
+                    alarm.action()
+            return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -80,7 +79,7 @@ class DeadLetters:
             if not self._bury(letter):
                 self._refused.append(letter)
         if self._refused and self._retry is None:
-            self._retry = self._clock.at(time.monotonic() + RETRY, self._send_again)
+            self._retry = self._clock.at(self._clock.now() + RETRY, self._send_again)
 
     def _send_again(self) -> None:
         self._retry = None

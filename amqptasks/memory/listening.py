@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -46,7 +45,7 @@ class MemoryListening(MemorySubscription):
             self._broker.delete_queue(queue)
             self._call_soon(lambda: self._listener.unavailable(queue, reason))
             with self._broker.lock:
-                self._broker.clock.at(time.monotonic() + AGAIN, lambda: self._call_soon(self._begin))
+                self._broker.clock.at(self._broker.clock.now() + AGAIN, lambda: self._call_soon(self._begin))
 
     def _hand_over(self) -> None:
         with self._broker.lock:

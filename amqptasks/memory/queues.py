@@ -7,7 +7,6 @@ Quorum and classic queues as RabbitMQ 4.3 has them, with two differences: a quor
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -50,18 +49,23 @@ class MemoryQueue:
     def state(self) -> QueueState:
         return QueueState(len(self._ready), len(self._consumers))
 
+    @property
+    def holds(self) -> int:
+        """Its ready messages, and the dead letters that it has yet to hand over."""
+        return len(self._ready) + len(self._dead_letters)
+
     def touch(self) -> None:
         """Used or declared again: `x-expires` counts from now."""
         if self._disuse is not None:
             self._disuse.cancel()
         if self.settings.expires is not None and not self._consumers:
-            self._disuse = self._clock.at(time.monotonic() + self.settings.expires, self._unused)
+            self._disuse = self._clock.at(self._clock.now() + self.settings.expires, self._unused)
 
     def offer(self, message: Message, *, limited: bool = True) -> bool:
         """Take a message. False: the queue is full and refuses (`reject-publish`), unless not `limited`."""
         if limited and self.settings.reject_publish and self._is_over(1, len(message.body)):
             return False
-        now = time.monotonic()
+        now = self._clock.now()
         self._numbers += 1
         self._ready.push(Entry(message, self._numbers, self._priority(message), self._expires_at(message, now)))
         self._bytes += len(message.body)
@@ -70,7 +74,7 @@ class MemoryQueue:
 
     def advance(self) -> None:
         """Something changed: expire, deliver, drop what is too much, and wake up in time for the next expiry."""
-        self._advance(time.monotonic())
+        self._advance(self._clock.now())
 
     def take_back(self, entries: Iterable[Entry], *, failed: bool) -> None:
         """Return delivered messages; `failed` counts towards the delivery limit."""

@@ -19,7 +19,7 @@ RETURNED = 32
 @dataclass(slots=True)
 class Entry:
     """A message in one queue. `acquired` and `failures`: how often it was delivered here and came back, and failed.
-    `expires_at` on `time.monotonic`'s clock."""
+    `expires_at` on the broker's clock."""
 
     message: Message
     number: int

@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "graph": "Draw a topology: where tasks go, how they wait, and where they end.",
     "route": "Say which queues a task goes to, by which rule, and why not elsewhere.",
     "validate": "Look a topology over without a broker: what is probably not meant.",
+    "simulate": "Tell what becomes of a task, hop by hop: in no time, without a broker.",
 }
 
 
