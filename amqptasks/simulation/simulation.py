@@ -139,14 +139,14 @@ class _Simulation:
             consumer.attach()
             consumer.detach()
         self._runs[queue.name] += 1
-        if self._runs[queue.name] <= self._script.kill:
-            self._note(
-                "run", queue.name, f"delivery {self._runs[queue.name]}: the worker is killed; the broker gives it back"
-            )
+        job = Job(arrived[0], queue)
+        # A worker refuses what was delivered too often before it can be killed by it.
+        if self._runs[queue.name] <= self._script.kill and self._steps.prepare(job):
+            self._note("run", queue.name, f"delivery {self._runs[queue.name]}: the worker is killed, and it goes back")
             with self._broker.lock:
                 consumer.close()
             return
-        self._handle(Job(arrived[0], queue), queue)
+        self._handle(job, queue)
 
     def _handle(self, job: Job, queue: QueueSettings) -> None:
         self._scripted.queue, self._scripted.policy = queue.name, policy_of(self._task, queue)

@@ -109,3 +109,21 @@ def test_a_topology_that_cannot_be_is_an_error(tmp_path: Path) -> None:
 
 def test_a_release_that_is_none_is_refused() -> None:
     assert run("validate", SHOP, "--release", "latest").exit_code == 2
+
+
+def test_simulate_tells_each_hop_with_its_time() -> None:
+    done = run("simulate", SHOP, "shop.payment.charge", "7", "--fail", "1")
+    assert done.exit_code == 0
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[0][:3] == ["0s", "published", "tasks"]
+    assert ["1s", "24ms", "queued", "payments"] in [line[:4] for line in lines]
+
+
+def test_simulate_answers_machines_too() -> None:
+    hops = json.loads(run("simulate", SHOP, "else", "--expire", "--json").stdout)
+    assert [(hop["what"], hop["place"]) for hop in hops][-1] == ("rests", "default")
+
+
+@pytest.mark.parametrize("words", [[], [SHOP], [SHOP, "t", "--countdown", "2030-01-01"]])
+def test_simulate_wants_a_task_and_a_duration(words: list[str]) -> None:
+    assert run("simulate", *words).exit_code == 2

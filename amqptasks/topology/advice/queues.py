@@ -93,27 +93,26 @@ def timeouts_that_the_release_ignores(subject: Subject) -> Iterator[Advice]:
 def times_that_never_come(subject: Subject) -> Iterator[Advice]:
     """A queue that goes away by itself (`x-expires`) before its messages do."""
     for queue in subject.topology.queues.values():
-        expires = queue.arguments.get("x-expires")
-        if not isinstance(expires, int):
+        if queue.expires is None:
             continue
-        where = ("queues", queue.name, "arguments", "x-expires")
-        after = durations.written(expires / 1000)
-        if queue.message_ttl is not None and queue.message_ttl * 1000 > expires:
+        where = ("queues", queue.name, "expires")
+        after = durations.written(queue.expires)
+        if queue.message_ttl is not None and queue.message_ttl > queue.expires:
             problem = f"the queue goes after {after} without a consumer, before its messages' `message_ttl` ends"
             yield Advice(
-                "warning", "ttl-outlives-queue", where, problem, "Make x-expires longer, or `message_ttl` shorter"
+                "warning", "ttl-outlives-queue", where, problem, "Make `expires` longer, or `message_ttl` shorter"
             )
         else:
             problem = f"after {after} without a consumer the queue goes, with every task in it"
-            yield Advice("warning", "queue-expires", where, problem, "Remove x-expires from a queue of tasks")
+            yield Advice("warning", "queue-expires", where, problem, "Remove `expires` from a queue of tasks")
 
 
 def streams_without_an_end(subject: Subject) -> Iterator[Advice]:
     """https://www.rabbitmq.com/docs/streams#retention"""
     for queue in subject.topology.queues.values():
-        if queue.type == "stream" and queue.max_length_bytes is None and "x-max-age" not in queue.arguments:
+        if queue.type == "stream" and queue.max_length_bytes is None and queue.max_age is None:
             problem = "nothing is ever removed from it: it fills the disk"
-            fix = "Add `max_length_bytes`, or `arguments: {x-max-age: 7D}`"
+            fix = "Add `max_age: 7d` or `max_length_bytes`"
             yield Advice("warning", "stream-without-end", ("queues", queue.name), problem, fix)
 
 

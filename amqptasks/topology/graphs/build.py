@@ -15,7 +15,7 @@ from amqptasks.entities import Arguments, Exchange, Queue
 from amqptasks.routing import QUEUES_EXCHANGE, Route
 from amqptasks.topology import durations
 from amqptasks.topology.delays import PREFIX
-from amqptasks.topology.expand import Objects, expand
+from amqptasks.topology.expand import expand
 from amqptasks.topology.graphs.graph import Edge, Figures, Graph, Kind, Node, Way
 from amqptasks.topology.reach import matches
 from amqptasks.topology.topology import BUILT_IN, QueueRetry, Source, Topology
@@ -28,7 +28,7 @@ _FOLDED = (f"{PREFIX}.", "amqptasks.due.")
 
 def build(topology: Topology, capabilities: Capabilities, figures: Mapping[str, Figures] | None = None) -> Graph:
     """The graph of what `topology` is on a broker with these capabilities; with `figures` of its queues, by name."""
-    return _Builder(topology, expand(topology, capabilities), figures or {}).graph()
+    return _Builder(topology, capabilities, figures or {}).graph()
 
 
 def written(route: Route) -> str:
@@ -54,14 +54,16 @@ def headers_words(arguments: Arguments) -> str:
 
 
 class _Builder:
-    def __init__(self, topology: Topology, objects: Objects, figures: Mapping[str, Figures]) -> None:
+    def __init__(self, topology: Topology, capabilities: Capabilities, figures: Mapping[str, Figures]) -> None:
         self._topology = topology
-        self._objects = objects
+        self._capabilities = capabilities
+        self._objects = expand(topology, capabilities)
         self._figures = figures
         self._nodes: dict[str, Node] = {}
         self._edges: list[Edge] = []
         self._numbers = itertools.count(1)
         self._sources: dict[str, Source] = {}  # by the edge's id
+        self._waiting = {name for queue in topology.queues.values() for name in queue.retry_queues.values()}
         self._due = {queue.due for queue in topology.queues.values() if queue.due is not None}
 
     def graph(self) -> Graph:
@@ -154,7 +156,8 @@ class _Builder:
 
     def _dead_letters(self, queue: Queue) -> None:
         exchange = queue.arguments.get("x-dead-letter-exchange")
-        if not isinstance(exchange, str) or self._is_folded(queue.name):
+        back = queue.name in self._waiting  # the edge that leads there goes both ways
+        if not isinstance(exchange, str) or back or self._is_folded(queue.name):
             return
         key = queue.arguments.get("x-dead-letter-routing-key")
         ttl = queue.arguments.get("x-message-ttl")
@@ -168,13 +171,17 @@ class _Builder:
             self._edge(source, self._known_exchange(exchange), "dead-letter", words)
 
     def _retries(self) -> None:
-        retrying = [queue for queue in self._topology.queues.values() if queue.retry is not None]
         longest = durations.written(self._topology.longest_delay)
         node = Node(DELAYS, "delays", "delays", "ladder", ("countdowns, ETAs, retries wait here",))
         self._add(node, [("longest delay", longest), ("queues", f"{PREFIX}.00 and up, each twice as long")])
-        for queue in retrying:
-            assert queue.retry is not None
-            self._edge(f"queue:{queue.name}", DELAYS, "retry", retry_words(queue.retry))
+        for queue in self._topology.queues.values():
+            for delay, name in queue.retry_queues.items():
+                self._edge(f"queue:{queue.name}", f"queue:{name}", "retry", durations.written(delay))
+            if queue.retry is not None and self._waits_in_ladder(queue.retry):
+                self._edge(f"queue:{queue.name}", DELAYS, "retry", retry_words(queue.retry))
+
+    def _waits_in_ladder(self, retry: QueueRetry) -> bool:
+        return retry.kind == "ladder" or (retry.kind == "native" and not self._capabilities.delayed_retry)
 
     def _route(self, node_id: str, route: Route) -> None:
         badges = () if route.priority is None else (f"priority {route.priority}",)

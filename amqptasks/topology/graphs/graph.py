@@ -13,7 +13,7 @@ from typing import Literal
 Kind = Literal["route", "exchange", "queue", "dead", "waiting", "delays"]
 
 #: `route`: from a task to where it is published. `binding`: from an exchange on. `alternate`: what finds no binding.
-#: `dead-letter`: what a queue gives up. `retry`: there and back, after a time.
+#: `dead-letter`: what a queue gives up. `retry`: to where it waits, and back.
 Way = Literal["route", "binding", "alternate", "dead-letter", "retry"]
 
 

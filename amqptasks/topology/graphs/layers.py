@@ -27,8 +27,8 @@ class Layers:
 
 
 def layers(graph: Graph) -> Layers:
-    """Without the delays, which stand below, and without `retry` edges, which lead there."""
-    edges = [edge for edge in graph.edges if edge.way != "retry"]
+    """Without the delays, which stand below, and without the edges that lead there."""
+    edges = [edge for edge in graph.edges if graph.node(edge.target).kind != "delays"]
     rank = _ranks(graph, edges)
     columns: list[list[str]] = [[] for _ in range(max(rank.values(), default=0) + 1)]
     for node in graph.nodes:

@@ -101,7 +101,10 @@ class _Placing:
         return Layout(right + MARGIN, bottom + MARGIN, boxes, tuple(lines + back))
 
     def _retries(self) -> list[Edge]:
-        return [edge for edge in self._graph.edges if edge.way == "retry"]
+        return [edge for edge in self._graph.edges if self._is_to_delays(edge)]
+
+    def _is_to_delays(self, edge: Edge) -> bool:
+        return self._graph.node(edge.target).kind == "delays"
 
     def _sized(self) -> dict[str, Card]:
         """All cards of a column are as wide as its widest."""
@@ -241,7 +244,7 @@ class _Placing:
         """Edges that lead back: to the column before directly, further round below everything."""
         lines = []
         for edge in self._graph.edges:
-            if edge.id in self._layers.chains or edge.way == "retry":
+            if edge.id in self._layers.chains or self._is_to_delays(edge):
                 continue
             source, target = boxes[edge.source], boxes[edge.target]
             if self._layers.rank[edge.source] - self._layers.rank[edge.target] == 1:

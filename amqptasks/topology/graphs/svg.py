@@ -66,7 +66,7 @@ def _line(line: Line, graph: Graph) -> str:
     words = f"{edge.way.replace('-', ' ')}: {source} → {target}" + (f" ({edge.label})" if edge.label else "")
     both = f' marker-start="url(#end-{edge.way})"' if edge.way == "retry" else ""
     text = ""
-    if edge.label and edge.way != "retry":  # what a queue's retries are, stands on its card
+    if edge.label and graph.node(edge.target).kind != "delays":  # what a queue's retries are, stands on its card
         text = (
             f'<text x="{line.label_x:.1f}" y="{line.label_y:.1f}" text-anchor="{line.anchor}">'
             f"{escape(label(edge.label))}</text>"

@@ -78,13 +78,13 @@ CORPUS: dict[str, tuple[str, dict, str]] = {
     ),
     "ttl-outlives-queue": (
         NEW,
-        {"queues": {"default": {"message_ttl": "1h", "arguments": {"x-expires": 1000}}}},
-        "queues.default.arguments.x-expires",
+        {"queues": {"default": {"message_ttl": "1h", "expires": "1s"}}},
+        "queues.default.expires",
     ),
     "queue-expires": (
         NEW,
-        {"queues": {"default": {"arguments": {"x-expires": 1000}}}},
-        "queues.default.arguments.x-expires",
+        {"queues": {"default": {"expires": "1s"}}},
+        "queues.default.expires",
     ),
     "stream-without-end": (
         NEW,

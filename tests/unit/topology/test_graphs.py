@@ -130,6 +130,25 @@ def test_the_shop_fits_a_window_of_1280_pixels() -> None:
     assert layout(build(SHOP, NEWEST)).width <= 1280
 
 
+def test_retries_are_drawn_where_they_wait() -> None:
+    mapping = {
+        "version": 1,
+        "queues": {
+            "own": {"retry": {"delays": ["5s", "1m"], "queues": True}, "dead_letter": {"queue": "graves"}},
+            "native": {"retry": {"native": True, "first": "1s"}, "dead_letter": {"queue": "graves"}},
+            "graves": {"dead_letter": False},
+        },
+    }
+    graph = graph_of(mapping)
+    own = {("queue:own", "queue:own.retry.5s", "5s"), ("queue:own", "queue:own.retry.1m", "1m")}
+    assert ends(graph, "retry") == own
+    assert ends(graph, "dead-letter") == {("queue:own", "queue:graves", ""), ("queue:native", "queue:graves", "")}
+    assert graph.node("queue:graves").kind == "dead"
+    assert len(layout(graph).lines) == len(graph.edges)
+    older = build(from_mapping(mapping), Capabilities(version=(4, 0, 0)))
+    assert ("queue:native", "delays") in {(source, target) for source, target, _ in ends(older, "retry")}
+
+
 def test_a_large_topology_is_drawn_in_time() -> None:
     queues = {f"q{n}": {"bindings": [{"exchange": "t", "routing_key": f"k.{n}"}]} for n in range(400)}
     graph = graph_of({"version": 1, "exchanges": {"t": {"type": "topic"}}, "queues": queues})
