@@ -12,6 +12,7 @@ from amqptasks.cli.target import Target, target_options
 COMMANDS = {
     "plan": "Say what would change on the broker to be as a topology says.",
     "declare": "Bring a topology to the broker: exchanges, queues, bindings, delays.",
+    "migrate": "Replace a queue whose arguments cannot be changed in place, with its messages.",
     "topology": "Look at a topology, ask it questions, hand it on.",
     "worker": "Run tasks from one or more queues.",
     "call": "Send one task, and wait for its result if you like.",

@@ -36,6 +36,14 @@ def seconds_or_moment(text: str) -> float | datetime:
     return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else iso_moment(text)
 
 
+def duration(text: str) -> float:
+    """`90s`, `1h 30m`, `250ms`, in seconds."""
+    found = durations.seconds(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no duration; write 90s, 30m or 1h 30m")
+    return found
+
+
 def rate(text: str) -> float:
     """`50/s`, `10/m`, `100/h` or `50` (a second), as a number a second."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/([smh]))?", text.strip())

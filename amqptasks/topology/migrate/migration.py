@@ -33,13 +33,15 @@ class Event:
 
 @dataclass(slots=True)
 class Counts:
-    """What one run did. `waited` were in the shadow when it began (an earlier run was interrupted); `out` went to the
-    shadow and `home` came back, with `twice` of both together known to be in two places by a broken connection; `lost`
-    came past every exchange in the last moment of the old queue.
+    """What one run did, in so many `stages` (none: there was nothing to do). `waited` messages were in the shadow when
+    it began (an earlier run was interrupted); `out` went to the shadow and `home` came back, with `twice` of both
+    together known to be in two places by a broken connection; `lost` came past every exchange in the last moment of the
+    old queue.
 
     Times are in seconds: `paused`, in which workers got no new message; `absent`, in which there was no queue.
     """
 
+    stages: int = 0
     bindings: int = 0
     waited: int = 0
     out: int = 0

@@ -94,4 +94,5 @@ def _through(migration: Migration, left: tuple[Stage, ...]) -> None:
         name = stage.__name__
         migration.tell(Event(name, "begins"))
         detail = stage(migration)
+        migration.counts.stages += 1
         migration.tell(Event(name, detail))
