@@ -282,8 +282,8 @@ class Session(Protocol):
 
     def delete_exchange(self, name: str) -> None: ...
 
-    def delete_queue(self, name: str) -> None:
-        """With whatever is in it."""
+    def delete_queue(self, name: str) -> int:
+        """With whatever is in it; how many ready messages that were."""
 
     def purge_queue(self, name: str) -> int:
         """Drop the ready messages; how many they were."""

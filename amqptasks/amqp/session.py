@@ -148,9 +148,9 @@ class Session:
         with self._asking(f"exchange {name!r}") as channel:
             channel.exchange_delete(name)
 
-    def delete_queue(self, name: str) -> None:
+    def delete_queue(self, name: str) -> int:
         with self._asking(f"queue {name!r}") as channel:
-            channel.queue_delete(name)
+            return channel.queue_delete(name).method.message_count or 0
 
     def purge_queue(self, name: str) -> int:
         with self._asking(f"queue {name!r}") as channel:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -97,6 +97,7 @@ def command(
     """
     from amqptasks import dial
     from amqptasks.topology.migrate.opening import opened
+    from amqptasks.topology.migrate.run import migrate
 
     app = target.load_app() if target.app else None
     topology = _topology(target, files)
@@ -106,18 +107,17 @@ def command(
     management = None if dial.is_memory(urls) else find(management_url, urls[0])
     if management is None:
         raise ConfigurationError(
-            "migrate needs RabbitMQ's management API, which alone counts what workers hold: run `rabbitmq-plugins enable"
-            " rabbitmq_management` on the broker, or name it with --management http://HOST:15672"
+            "migrate needs RabbitMQ's management API, which alone counts what workers hold: run `rabbitmq-plugins"
+            " enable rabbitmq_management` on the broker, or name it with --management http://HOST:15672"
         )
     tls = app.tls if app is not None else None
+    told = contextlib.nullcontext(_untold) if dry_run else _lines() if as_json else _bar()
     with (
-        _lines() if as_json else _bar() as tell,
+        told as tell,
         opened(topology, queue, urls, management, tls=tls, every=figures_every, patience=wait, tell=tell) as migration,
     ):
-        if dry_run:
-            _say_plan(migration, as_json)
-        else:
-            _say_counts(migration, as_json)
+        say = _plan(migration, as_json) if dry_run else _done(queue, migrate(migration), as_json)
+    say()  # once the bar is gone
 
 
 def _topology(target: Target, files: Sequence[str]) -> Topology:
@@ -130,7 +130,11 @@ def _topology(target: Target, files: Sequence[str]) -> Topology:
     return load(*files)
 
 
-def _say_plan(migration: Migration, as_json: bool) -> None:
+def _untold(_: Event) -> None:
+    """Nothing happens in a dry run."""
+
+
+def _plan(migration: Migration, as_json: bool) -> Callable[[], None]:
     from amqptasks.topology.migrate.migration import differences
     from amqptasks.topology.migrate.run import remaining
 
@@ -139,25 +143,19 @@ def _say_plan(migration: Migration, as_json: bool) -> None:
     found = differences(observed, migration.wanted) if observed is not None else {}
     if as_json:
         changes = {name: {"is": has, "wanted": wants} for name, (has, wants) in found.items()}
-        click.echo(_json({"queue": migration.queue, "differences": changes, "stages": left}))
-        return
-    if not left:
-        click.echo(f"Nothing to do: {migration.queue} is as wanted.")
-        return
-    for name, (has, wants) in found.items():
-        click.echo(f"{name}: {_shown(has)} -> {_shown(wants)}")
+        line = _json({"queue": migration.queue, "differences": changes, "stages": left})
+        return lambda: click.echo(line)
+    lines = [f"{name}: {_shown(has)} -> {_shown(wants)}" for name, (has, wants) in found.items()]
     for number, stage in enumerate(left, 1):
-        click.echo(f"{number:2}. {stage.replace('_', ' ')}: {STAGES[stage].format(queue=migration.queue)}")
+        lines.append(f"{number:2}. {stage.replace('_', ' ')}: {STAGES[stage].format(queue=migration.queue)}")
+    text = "\n".join(lines) or f"Nothing to do: {migration.queue} is as wanted."
+    return lambda: click.echo(text)
 
 
-def _say_counts(migration: Migration, as_json: bool) -> None:
-    from amqptasks.topology.migrate.run import migrate
-
-    counts = migrate(migration)
+def _done(queue: str, counts: Counts, as_json: bool) -> Callable[[], None]:
     if as_json:
-        click.echo(_json({"queue": migration.queue, "done": True, **_numbers(counts)}))
-    else:
-        _print_table(migration.queue, counts)
+        return lambda: click.echo(_json({"queue": queue, "done": True, **_numbers(counts)}))
+    return lambda: _print_table(queue, counts)
 
 
 def _print_table(queue: str, counts: Counts) -> None:
@@ -186,13 +184,13 @@ def _numbers(counts: Counts) -> dict[str, int | float | None]:
     return {**dataclasses.asdict(counts), "meanwhile": counts.meanwhile, "missing": counts.missing}
 
 
-@contextmanager
+@contextlib.contextmanager
 def _lines() -> Iterator[Callable[[Event], None]]:
     """Each step as a line of JSON; the moving of messages, which is told many times a second, is left out."""
     yield lambda event: None if event.moved is not None else click.echo(_json(dataclasses.asdict(event)))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _bar() -> Iterator[Callable[[Event], None]]:
     """A line for the stage under way, with a bar where messages are moved; only on a terminal, and gone in the end."""
     from rich.console import Console

@@ -53,8 +53,11 @@ class MemorySession:
     def delete_exchange(self, name: str) -> None:
         self._broker.delete_exchange(name)
 
-    def delete_queue(self, name: str) -> None:
-        self._broker.delete_queue(name)
+    def delete_queue(self, name: str) -> int:
+        with self._broker.lock:
+            state = self.queue_state(name)
+            self._broker.delete_queue(name)
+        return 0 if state is None else state.messages
 
     def purge_queue(self, name: str) -> int:
         with self._broker.lock:

@@ -239,7 +239,7 @@ def _removed(m: Migration, mover: Mover) -> bool:
         mover.resume()
         return False
     m.removed = time.monotonic()
-    session.delete_queue(queue)
+    m.counts.lost += session.delete_queue(queue)
     return True
 
 
