@@ -163,8 +163,10 @@ def _warnings(wanted: Objects, observed: Observed) -> Iterator[Warning]:
             f"vhost {observed.vhost}", problem, "upgrade to RabbitMQ 3.11 or newer, or take it out of the file"
         )
     policies = {(policy.name, policy.operator): policy for policy in (*observed.policies, *wanted.policies)}
-    queues = [
-        (queue, there.type if (there := observed.queues.get(queue.name)) else str(queue.arguments["x-queue-type"]))
-        for queue in wanted.queues
-    ]
+    settings = wanted.vhost or VirtualHost()
+    default = settings.default_queue_type or (observed.settings or settings).default_queue_type or "classic"
+    queues = []
+    for queue in wanted.queues:
+        there = observed.queues.get(queue.name)
+        queues.append((queue, there.type if there else str(queue.arguments.get("x-queue-type", default))))
     yield from shadowed(queues, policies.values(), wanted.policies)

@@ -49,7 +49,7 @@ def shadowed(
     messages away from a queue without its file saying so; policies of the file itself (`ours`) may do that."""
     policies = tuple(policies)
     known = {(policy.name, policy.operator) for policy in ours}
-    found: dict[tuple[bool, str, str], list[tuple[str, str]]] = {}
+    found: dict[tuple[bool, str, str, bool], list[tuple[str, str]]] = {}
     for queue, kind in queues:
         for operator in (False, True):
             policy = applied(policies, queue.name, kind, operator)
@@ -58,8 +58,9 @@ def shadowed(
             for key, value in policy.definition.items():
                 effect = _effect(queue, kind, key, value, (policy.name, operator) in known)
                 if effect is not None:
-                    found.setdefault((operator, policy.name, key), []).append((queue.name, effect))
-    for (operator, name, _), affected in found.items():
+                    said = f"x-{key}" in queue.arguments
+                    found.setdefault((operator, policy.name, key, said), []).append((queue.name, effect))
+    for (operator, name, _, _), affected in found.items():
         noun = "operator policy" if operator else "policy"
         more = f" and {len(affected) - _NAMED} more" if len(affected) > _NAMED else ""
         names = ", ".join(queue for queue, _ in affected[:_NAMED])
