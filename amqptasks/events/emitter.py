@@ -4,11 +4,12 @@ does not keep up, events are dropped and counted. A task never waits for an even
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from amqptasks.errors import PublishRejected
+from amqptasks.errors import AccessRefused, BrokerError, PublishRejected
 from amqptasks.events import event
 from amqptasks.events.event import Event
 from amqptasks.transport import Done, Link
@@ -38,17 +39,19 @@ COMPLAIN_EVERY = 60.0
 
 
 class Emitter:
-    """`hostname` is in every event. `refused(reason)` is told when the broker does not take events. Any thread emits,
-    all else happens on the link's."""
+    """`hostname` is in every event. `prepare` makes sure that the broker has the place for events; it may block and
+    raise a `BrokerError`, and runs in a thread of its own, before the first event and again after a refusal. Any thread
+    emits, all else happens on the link's."""
 
-    def __init__(self, link: Link, hostname: str, refused: Callable[[str], None]) -> None:
+    def __init__(self, link: Link, hostname: str, prepare: Callable[[], None]) -> None:
         self._link = link
         self._hostname = hostname
-        self._refused = refused
+        self._prepare = prepare
         self._waiting: deque[Event] = deque()
         self._under_way = 0
         self._awake = False
-        self._paused = False
+        self._prepared = False
+        self._preparing = False
         self._complained = False
         self.is_on = True
         self.sent = 0
@@ -68,7 +71,9 @@ class Emitter:
 
     def flush(self) -> None:
         """Send what waits now. Link thread only."""
-        while self._waiting and self._under_way < MOST_UNDER_WAY and not self._paused:
+        if not self._prepared:
+            self._prepare_soon()
+        while self._waiting and self._under_way < MOST_UNDER_WAY and self._prepared:
             batch = self._next_batch()
             try:
                 message = event.outgoing(batch)
@@ -109,18 +114,40 @@ class Emitter:
             self.sent += size
         else:
             self.dropped += size
-            if isinstance(error, PublishRejected):
-                self._pause(str(error))
+            if isinstance(error, PublishRejected) and self._prepared:
+                self._prepared, self._preparing = False, True
+                logger.warning("the broker refuses events: %s", error, extra={"action": "events_refused"})
+                self._link.call_later(REFUSED_PAUSE, self._prepare_again)
+                return
         self.flush()
 
-    def _pause(self, reason: str) -> None:
-        if not self._paused:
-            self._paused = True
-            self._refused(reason)
-            self._link.call_later(REFUSED_PAUSE, self._go_on)
+    def _prepare_soon(self) -> None:
+        if not self._preparing and self.is_on:
+            self._preparing = True
+            threading.Thread(target=self._prepare_now, name="amqptasks-events", daemon=True).start()
 
-    def _go_on(self) -> None:
-        self._paused = False
+    def _prepare_again(self) -> None:
+        self._preparing = False
+        self._prepare_soon()
+
+    def _prepare_now(self) -> None:
+        try:
+            self._prepare()
+        except AccessRefused as refused:
+            self.is_on = False
+            self._waiting.clear()
+            logger.warning("no events: %s. Give this user the rights on `amqptasks.*`", refused)
+        except BrokerError as error:
+            logger.warning("events wait for the broker: %s", error, extra={"action": "events_wait"})
+            self._link.call_soon(self._try_later)
+        else:
+            self._link.call_soon(self._begin)
+
+    def _try_later(self) -> None:
+        self._link.call_later(REFUSED_PAUSE, self._prepare_again)
+
+    def _begin(self) -> None:
+        self._prepared, self._preparing = True, False
         self.flush()
 
     def _may_complain(self) -> None:

@@ -1,0 +1,173 @@
+"""The events of one worker: what becomes of its deliveries, and that it is alive. Link thread only.
+
+Nothing of a task's own code runs here: what an event says of a result or an exception was written down where the task
+ran, for its reply, its dead letter or the log.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from amqptasks.events import places
+from amqptasks.events.emitter import GATHER, Emitter
+from amqptasks.events.event import TRACEBACK_SIZE, cut
+from amqptasks.serializers import Undecodable, json
+from amqptasks.worker.job import Job
+
+if TYPE_CHECKING:
+    from amqptasks.app import App
+    from amqptasks.worker.node import Node
+    from amqptasks.worker.settlement import Settlement
+
+#: Seconds between two heartbeats; each says so itself, and who listens takes a worker for gone after some of them.
+HEARTBEAT = 5.0
+
+#: Bytes of a reply that is looked into for the result.
+REPLY_SIZE = 4096
+
+
+class WorkerEvents:
+    """Told by the node what happens; `emitter` counts what was sent and dropped."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.emitter = new_emitter(node.app, node.name)
+        self._begun: set[Job] = set()
+        self._looking = False
+        self._over = False
+
+    def online(self) -> None:
+        """The worker consumes."""
+        self._worker("worker-online")
+        self._node.link.call_later(HEARTBEAT, self._heartbeat)
+
+    def offline(self) -> None:
+        """The worker stops; all that waits is sent."""
+        if not self._over:
+            self._over = True
+            self._worker("worker-offline")
+            self.emitter.flush()
+
+    def received(self, job: Job) -> None:
+        """A delivery came."""
+        headers = job.delivery.properties.headers or {}
+        self.emitter.emit(
+            "task-received",
+            uuid=job.task_id,
+            name=job.task_name,
+            args=_text(headers, "argsrepr"),
+            kwargs=_text(headers, "kwargsrepr"),
+            root_id=_text(headers, "root_id") or job.task_id,
+            parent_id=headers.get("parent_id"),
+            retries=headers.get("retries", 0),
+            eta=headers.get("eta"),
+            expires=headers.get("expires"),
+            queue=job.delivery.queue,
+        )
+        if not self._looking:
+            self._looking = True
+            self._node.link.call_later(GATHER, self._look)
+
+    def ended(self, job: Job, planned: Settlement) -> None:
+        """A delivery is settled."""
+        fields = planned.report.fields if planned.report is not None else {}
+        given = fields.get("runtime", job.runtime)
+        runtime = float(given) if isinstance(given, int | float) else 0.0
+        if runtime and job not in self._begun:
+            self._started(job, time.time() - runtime)
+        self._begun.discard(job)
+        about = {"uuid": job.task_id, "name": job.task_name, "queue": job.delivery.queue}
+        match planned.kind:
+            case "Success":
+                self.emitter.emit("task-succeeded", **about, runtime=runtime, result=_result(planned))
+            case "Failure":
+                self.emitter.emit("task-failed", **about, runtime=runtime, **_failure(planned))
+            case "Retry" | "Crashed":
+                self.emitter.emit("task-retried", **about, runtime=runtime, **_failure(planned))
+            case "Reject":
+                self.emitter.emit("task-rejected", **about, requeue=False, **_failure(planned))
+            case "Expired" | "Revoked":
+                expired = planned.kind == "Expired"
+                self.emitter.emit(
+                    "task-revoked", **about, terminated=runtime > 0, signum=None, expired=expired, reason=_why(planned)
+                )
+
+    def _look(self) -> None:
+        """Which of the tasks held have begun since? A pool tells when asked."""
+        held = self._node.held
+        for job in held:
+            if job not in self._begun:
+                began = self._node.pools.of(job).started(job)
+                if began:
+                    self._started(job, time.time() - (time.monotonic() - began))
+        self._begun.intersection_update(held)
+        self._looking = bool(held) and not self._over
+        if self._looking:
+            self._node.link.call_later(GATHER, self._look)
+
+    def _started(self, job: Job, moment: float) -> None:
+        self._begun.add(job)
+        self.emitter.emit("task-started", uuid=job.task_id, name=job.task_name, timestamp=moment)
+
+    def _heartbeat(self) -> None:
+        if not self._over:
+            self._worker("worker-heartbeat")
+            self._node.link.call_later(HEARTBEAT, self._heartbeat)
+
+    def _worker(self, kind: str) -> None:
+        self.emitter.emit(
+            kind,
+            freq=HEARTBEAT,
+            active=len(self._node.current),
+            processed=sum(self._node.counts.values()),
+            loadavg=[round(load, 2) for load in os.getloadavg()],
+            sw_ident="amqptasks",
+            sw_ver=version("amqptasks"),
+            sw_sys=platform.system(),
+            queues=list(self._node.queues),
+            dropped=self.emitter.dropped,
+        )
+
+
+def new_emitter(app: App, hostname: str) -> Emitter:
+    """An emitter on the link of the node whose app this is."""
+    return Emitter(app.link, hostname, partial(_prepare, app))
+
+
+def _prepare(app: App) -> None:
+    with app.session() as session:
+        places.prepare(session, has_streams=not app.is_memory)
+
+
+def _text(headers: dict[str, Any], name: str) -> str:
+    value = headers.get(name)
+    return cut(value) if isinstance(value, str) else ""
+
+
+def _result(planned: Settlement) -> str:
+    answer = planned.answer
+    if answer is None or len(answer.body) > REPLY_SIZE or answer.properties.content_type != "application/json":
+        return ""
+    try:
+        said = json.decode(answer.body)
+    except Undecodable:
+        return ""
+    return cut(repr(said.get("result"))) if isinstance(said, dict) else ""
+
+
+def _why(planned: Settlement) -> str:
+    headers = planned.onward[0].properties.headers if planned.onward else None
+    detail = (headers or {}).get("x-amqptasks-detail")
+    if isinstance(detail, str):
+        return cut(detail)
+    return cut(planned.report.sentence) if planned.report is not None else ""
+
+
+def _failure(planned: Settlement) -> dict[str, str]:
+    traceback = planned.report.traceback if planned.report is not None else None
+    return {"exception": _why(planned), "traceback": cut(traceback or "", TRACEBACK_SIZE)}
