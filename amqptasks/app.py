@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import ssl
 import threading
 import time
@@ -22,15 +23,17 @@ from amqptasks.errors import (
 )
 from amqptasks.options import CallOptions, TaskOptions, UnboundTaskOptions, check
 from amqptasks.publisher import Publisher
-from amqptasks.routing import Router
+from amqptasks.routing import QUEUES_EXCHANGE, Router
 from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task
 from amqptasks.topology import delays
 from amqptasks.transport import Link, Outgoing, Session
+from amqptasks.uuid7 import made_at
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities
     from amqptasks.control.client import Control
+    from amqptasks.events.emitter import Emitter
     from amqptasks.results.replies import Replies
     from amqptasks.results.result import AsyncResult
     from amqptasks.topology.declare import Change
@@ -43,6 +46,9 @@ R = TypeVar("R")
 #: Seconds that a caller waits for the broker's confirm. Long enough for a broker to restart, short enough for a
 #: request handler to give a sensible answer.
 PUBLISH_TIMEOUT = 30.0
+
+#: Seconds that closing waits for the last events: nobody's work depends on them.
+DRAIN_EVENTS = 1.0
 
 #: Seconds before a missing exchange or queue makes us declare the topology again: once mends it, more does not.
 DECLARE_AGAIN_AFTER = 5.0
@@ -59,6 +65,8 @@ class App:
     which a body stays as it is), `accept_content` the serializers that this app reads, `result_serializer` how its
     workers reply (None: as they were asked). `largest_body` bytes may come out of a compressed body. `signing` has the
     keys that sign and verify: a `Signing`, or secrets by name.
+
+    `events` True sends an event for each call, and makes workers of this app send theirs (as `worker -E` does).
     """
 
     def __init__(
@@ -78,6 +86,7 @@ class App:
         compression_min_size: int = MIN_SIZE,
         largest_body: int | None = None,
         signing: Signing | Keys | None = None,
+        events: bool = False,
     ) -> None:
         self.name = name
         self.broker = dial.addresses(broker)
@@ -86,6 +95,7 @@ class App:
         self.publish_timeout = publish_timeout
         self.tls = tls
         self.include = tuple(include)
+        self.events = events
         self.codec = Codec(
             serializer=serializer,
             accept_content=accept_content,
@@ -110,6 +120,8 @@ class App:
         self._earlier_links: list[Link] = []
         self._publisher: Publisher | None = None
         self._replies: Replies | None = None
+        self._event_link: Link | None = None
+        self._emitters: dict[str, Emitter] = {}
         self._declared_at: float | None = None
         self._ladder_declared = False
         self._capabilities: Capabilities | None = None
@@ -218,6 +230,48 @@ class App:
 
         return Control(self)
 
+    def emitter(self, hostname: str) -> Emitter:
+        """What sends events in the name of `hostname`, over a connection of its own: a broker that refuses an event
+        closes the channel that it came by, and the replies that others wait for on that channel would be lost."""
+        from amqptasks.events import places
+        from amqptasks.events.emitter import Emitter
+
+        known = self._emitters.get(hostname)
+        if known is not None:
+            return known
+
+        def prepare() -> None:
+            with self.session() as session:
+                places.prepare(session, has_streams=not dial.is_memory(self.broker))
+
+        with self._lock:
+            if self._event_link is None:
+                self._event_link = self.new_link()
+                self._event_link.start()
+            return self._emitters.setdefault(hostname, Emitter(self._event_link, hostname, prepare))
+
+    def tell_sent(self, name: str | None, identity: str, outgoing: Outgoing) -> None:
+        """Send the event of a call that was published, where this app sends events."""
+        if not self.events:
+            return
+        headers = outgoing.properties.headers or {}
+        self.emitter(f"{self.name}@{socket.gethostname()}:{os.getpid()}").emit(
+            "task-sent",
+            timestamp=made_at(identity) or time.time(),  # a worker may have it before we know that the broker has
+            uuid=identity,
+            name=name,
+            args=headers.get("argsrepr", ""),
+            kwargs=headers.get("kwargsrepr", ""),
+            root_id=headers.get("root_id", identity),
+            parent_id=headers.get("parent_id"),
+            retries=headers.get("retries", 0),
+            eta=headers.get("eta"),
+            expires=headers.get("expires"),
+            exchange=outgoing.exchange,
+            routing_key=outgoing.routing_key,
+            queue=outgoing.routing_key if outgoing.exchange == QUEUES_EXCHANGE else None,
+        )
+
     # Doors to the broker
 
     @contextlib.contextmanager
@@ -274,9 +328,12 @@ class App:
     def close(self, timeout: float = 5.0) -> None:
         """Publish what is under way and close the connections, within `timeout` seconds. The app can be used again."""
         with self._lock:
-            links = [*self._earlier_links, self._link]
+            links, emitters = [*self._earlier_links, self._link, self._event_link], self._emitters
             self._earlier_links = []
-            self._link = self._publisher = self._replies = None
+            self._link = self._publisher = self._replies = self._event_link = None
+            self._emitters = {}
+        for emitter in emitters.values():
+            emitter.drain(min(timeout, DRAIN_EVENTS))
         for link in links:
             if link is not None:
                 link.stop(timeout)

@@ -149,6 +149,7 @@ def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
         if not app.declare_again(error):
             raise
         app.publisher.publish(call.outgoing, call.timeout)
+    app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
     return call.result
 
 
@@ -166,6 +167,7 @@ async def send_async(
         if not await asyncio.to_thread(app.declare_again, error):
             raise
         await app.publisher.publish_async(call.outgoing, call.timeout)
+    app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
     return call.result
 
 

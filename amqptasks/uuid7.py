@@ -58,6 +58,16 @@ def _beginning(millisecond: int) -> str:
     return f"{millisecond >> 16:08x}-{millisecond & 0xFFFF:04x}-7"
 
 
+def made_at(task_id: str) -> float | None:
+    """Seconds since 1970, to the millisecond, at which this id was made; None for one that is no UUID of version 7."""
+    if len(task_id) != 36 or task_id[14] != "7":
+        return None
+    try:
+        return int(task_id[:8] + task_id[9:13], 16) / 1000
+    except ValueError:
+        return None
+
+
 def _after_fork() -> None:
     """A child must not continue its parent's numbers, nor inherit a lock that another thread held."""
     global _bits, _lock, _millisecond  # noqa: PLW0603 - see `task_id`

@@ -19,6 +19,7 @@ COMMANDS = {
     "status": "The workers that are there, and what they do, a line each.",
     "inspect": "Ask workers what they do.",
     "control": "Tell workers what to do.",
+    "events": "Follow what happens to tasks and workers, live or from the past.",
     "dead": "List, show, replay and purge dead-lettered tasks.",
     "broker": "Find or start a RabbitMQ for those who have none.",
     "demo": "See tasks flow, fail, come back and be dead-lettered.",

@@ -60,6 +60,13 @@ Signals:
 )
 @click.option("-n", "--name", help="The worker's name in logs and dead letters.  [default: HOST:PID]")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
+@click.option("-E", "--events", is_flag=True, help="Send events of tasks and of this worker.")
+@click.option(
+    "--health-port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    help="Probes by HTTP: /live and /ready.  [default: none; 0: any free port]",
+)
 @click.option(
     "-l",
     "--log-level",
@@ -85,10 +92,14 @@ def command(
     prefetch: int | None,
     name: str | None,
     processes: int,
+    events: bool,
+    health_port: int | None,
     log_level: str,
     log_format: logs.Form,
 ) -> None:
     """Run the tasks of the app that -A names."""
+    if processes > 1 and health_port:
+        raise click.UsageError("--health-port is for one process: leave --processes out, or probe with `inspect ping`")
     if processes > 1:
         logs.configure(log_level, log_format)
         sys.exit(_supervise(processes))
@@ -108,8 +119,13 @@ def command(
         pool=pool,
         prefetch=prefetch,
         name=name,
+        events=events or None,
     )
     _obey_signals(node)
+    if health_port is not None:
+        from amqptasks.worker.health import HealthServer
+
+        HealthServer(node, health_port).start()
     node.start()
     node.wait()
     if node.cold:

@@ -11,10 +11,10 @@ from amqptasks import dial
 from amqptasks.control import answers, places
 from amqptasks.control.answers import ActiveQueue, Answers, HeldTask, Pong, Revoked, Stats
 from amqptasks.control.envelope import Command, Destination
-from amqptasks.control.question import Question
+from amqptasks.control.question import Question, nobody
 from amqptasks.control.revocation import Revocation
 from amqptasks.control.waiting import Waiting, waiting
-from amqptasks.errors import ConfigurationError
+from amqptasks.errors import AccessRefused, ConfigurationError
 
 if TYPE_CHECKING:
     from amqptasks.app import App
@@ -39,6 +39,7 @@ class Control:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._has_exchange = False
 
     # What workers say
 
@@ -198,6 +199,14 @@ class Control:
         """Undo `pause`."""
         return self.ask("resume", {"queue": queue}, destination, timeout)
 
+    def enable_events(self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT) -> Answers[str]:
+        """Send events, until `disable_events` or until the worker stops."""
+        return self.ask("enable_events", destination=destination, timeout=timeout)
+
+    def disable_events(self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT) -> Answers[str]:
+        """Send no events."""
+        return self.ask("disable_events", destination=destination, timeout=timeout)
+
     def shutdown(self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT) -> Answers[str]:
         """A warm stop. What started the worker (systemd, Kubernetes, `--processes`) may start it again."""
         return self.ask("shutdown", destination=destination, timeout=timeout)
@@ -219,12 +228,26 @@ class Control:
     ) -> Answers[Any]:
         """Any command by its name; the methods above are this with types."""
         app = self._app
+        if not self._has_exchange:
+            self._has_exchange = self._make_exchange(timeout)
+        if not self._has_exchange:
+            return nobody(_destination(destination))
         question = Question(app.link, app.replies, app.session)
         return question.ask(Command(command, arguments or {}, _destination(destination)), timeout)
 
     async def awaited(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """A method of this class by its name, without blocking the event loop: `await app.control.awaited("ping")`."""
         return await asyncio.to_thread(getattr(self, method), *args, **kwargs)
+
+    def _make_exchange(self, timeout: float) -> bool:
+        """False where the exchange is not there, and may not be made by us: then no worker listens. Publishing to it
+        all the same would make the broker close the channel, and the replies of tasks under way would be lost."""
+        with self._app.session(max(timeout, 10.0)) as session:
+            try:
+                session.declare_exchange(places.EXCHANGE)
+            except AccessRefused:
+                return session.exchange_exists(places.EXCHANGE.name)
+        return True
 
     def _keep(self, revocation: Revocation, timeout: float) -> None:
         """On the broker's disk before any worker is told."""

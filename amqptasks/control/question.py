@@ -13,7 +13,7 @@ from typing import Any
 from amqptasks import streams
 from amqptasks.control import envelope, roster
 from amqptasks.control.answers import Answers
-from amqptasks.control.envelope import Answer, Command, Unreadable
+from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
 from amqptasks.control.places import LOOK_BACK, NODES
 from amqptasks.control.roster import Announcement
 from amqptasks.errors import BrokerError, PublishRejected, ReplyLost, Unroutable
@@ -49,19 +49,19 @@ class Question:
         self._replies.listen(command.id, arrived.put)
         try:
             if not self._send(message, timeout):
-                return _answers({}, command, (), complete=True)
+                return nobody(command.destination)
             self._look_round(arrived)
             return self._gather(command, arrived, deadline)
         finally:
             self._replies.forget(command.id)
 
     def _send(self, message: Any, timeout: float) -> bool:
-        """False where nobody listens."""
+        """False where nobody listens: it finds no queue, or the exchange is gone since it was looked for."""
         confirmed: SimpleQueue[BaseException | None] = SimpleQueue()
         self._link.call_soon(lambda: self._link.publish(message, confirmed.put, timeout))
         error = confirmed.get()
         if isinstance(error, Unroutable) or (isinstance(error, PublishRejected) and error.reason.startswith("404")):
-            return False  # no queue of a worker; or no worker ever made the exchange
+            return False
         if error is not None:
             raise error
         return True
@@ -148,6 +148,11 @@ class _Gathered:
     def answers(self) -> Answers[Any]:
         silent = [one.node for one in self.silent.values()]
         return _answers(self._answered, self._command, silent, complete=self._present is not None)
+
+
+def nobody(destination: Destination) -> Answers[Any]:
+    """The answers where no worker listens."""
+    return Answers({}, {}, tuple(sorted(destination.named)), complete=True)
 
 
 class _Present:

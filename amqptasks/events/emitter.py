@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -25,14 +26,17 @@ MOST_WAITING = 10_000
 #: Events in one message; bodies stay below some 100 kB.
 BATCH = 200
 
-#: Messages under way: of the 1,000 that the link's channel has in flight, so that tasks' messages have the rest.
+#: Messages under way: what a broker that is slow to confirm has of ours.
 MOST_UNDER_WAY = 4
 
 #: Seconds for the broker to confirm a message of events.
 PUBLISH_WITHIN = 10.0
 
-#: Seconds in which nothing is sent after the broker refused: a refusal closes the channel that tasks share.
+#: Seconds in which nothing is sent after the broker refused, so that neither it nor the log is filled with it.
 REFUSED_PAUSE = 30.0
+
+#: Seconds between two looks whether all is sent, at the end.
+DRAIN_POLL = 0.01
 
 #: Seconds between two lines in the log about dropped events.
 COMPLAIN_EVERY = 60.0
@@ -68,6 +72,13 @@ class Emitter:
         if not self._awake:
             self._awake = True
             self._link.call_soon(self._wait)
+
+    def drain(self, timeout: float) -> None:
+        """Wait until all is sent, `timeout` seconds at most. Any thread but the link's."""
+        deadline = time.monotonic() + timeout
+        self._link.call_soon(self.flush)
+        while (self._waiting or self._under_way) and self.is_on and time.monotonic() < deadline:
+            time.sleep(DRAIN_POLL)
 
     def flush(self) -> None:
         """Send what waits now. Link thread only."""

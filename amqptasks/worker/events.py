@@ -9,18 +9,15 @@ from __future__ import annotations
 import os
 import platform
 import time
-from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from amqptasks.events import places
-from amqptasks.events.emitter import GATHER, Emitter
+from amqptasks.events.emitter import GATHER
 from amqptasks.events.event import TRACEBACK_SIZE, cut
 from amqptasks.serializers import Undecodable, json
 from amqptasks.worker.job import Job
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
     from amqptasks.worker.node import Node
     from amqptasks.worker.settlement import Settlement
 
@@ -36,7 +33,7 @@ class WorkerEvents:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.emitter = new_emitter(node.app, node.name)
+        self.emitter = node.app.emitter(node.name)
         self._begun: set[Job] = set()
         self._looking = False
         self._over = False
@@ -47,11 +44,10 @@ class WorkerEvents:
         self._node.link.call_later(HEARTBEAT, self._heartbeat)
 
     def offline(self) -> None:
-        """The worker stops; all that waits is sent."""
+        """The worker stops; what waits is sent when its app is closed."""
         if not self._over:
             self._over = True
             self._worker("worker-offline")
-            self.emitter.flush()
 
     def received(self, job: Job) -> None:
         """A delivery came."""
@@ -132,16 +128,6 @@ class WorkerEvents:
             queues=list(self._node.queues),
             dropped=self.emitter.dropped,
         )
-
-
-def new_emitter(app: App, hostname: str) -> Emitter:
-    """An emitter on the link of the node whose app this is."""
-    return Emitter(app.link, hostname, partial(_prepare, app))
-
-
-def _prepare(app: App) -> None:
-    with app.session() as session:
-        places.prepare(session, has_streams=not app.is_memory)
 
 
 def _text(headers: dict[str, Any], name: str) -> str:

@@ -34,6 +34,7 @@ from amqptasks.worker.settle import Settler
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.transport import Watching
+    from amqptasks.worker.events import WorkerEvents
     from amqptasks.worker.pools.solo import SoloPool
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Node:
     `concurrency` is how many plain functions run at once, `async_concurrency` how many `async def` tasks (default: as
     many as the worker holds). `pool` is where plain functions run, `pools` the same by queue; a task's `pool=` comes
     first; `prefork` is for the pool of processes. `limits` hold for tasks and calls that have none of their own.
+    `events` says whether events are sent (None: as the app says).
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Node:
         limits: TimeLimits | None = None,
         prefork: PreforkSettings | None = None,
         name: str | None = None,
+        events: bool | None = None,
     ) -> None:
         self.app = app
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
@@ -114,6 +117,9 @@ class Node:
         self._ready = threading.Event()
         self.started = False
         self.cold = False
+        self.events: WorkerEvents | None = None
+        if app.events if events is None else events:
+            self.send_events()
 
     def _consumed(self, queue: str, prefetch: int | None) -> ConsumedQueue:
         return ConsumedQueue(self.app.topology.queue(queue), prefetch or self._prefetch)
@@ -144,6 +150,21 @@ class Node:
 
         link = cast("Watching", self.link)
         return PreforkPool(self.app, self.steps, link, self._on_finished, upbringing, self.concurrency, self._settings)
+
+    def send_events(self) -> None:
+        """Send events from now on. Link thread only, once that runs."""
+        from amqptasks.worker.events import WorkerEvents
+
+        if self.events is None:
+            self.events = WorkerEvents(self)
+            self._settler.ended = self.events.ended
+            if self._ready.is_set():
+                self.events.online()
+        self.events.emitter.is_on = True
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
 
     @property
     def counts(self) -> Counter[str]:
@@ -236,6 +257,8 @@ class Node:
             if self._stopping or queue.cancelled:
                 self._hand_back(job)
                 continue
+            if self.events is not None:
+                self.events.received(job)
             if self.refusals and (refused := self._refused(delivery)) is not None:
                 self._conclude(job, refused)
                 continue
@@ -264,6 +287,8 @@ class Node:
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
         if self.ready and not self._ready.is_set():
             self._ready.set()
+            if self.events is not None:
+                self.events.online()
             listed = ", ".join(f"{queue.name} (prefetch {queue.prefetch})" for queue in self.queues.values())
             logger.info("worker %s is ready: %s", self.name, listed, extra={"action": "worker_ready"})
         elif self.ready:
@@ -402,6 +427,8 @@ class Node:
         """What is on its way until the broker has answered the cancels goes back too; a connection that is closed
         before that would make the broker count it as failed."""
         self.control.stop()
+        if self.events is not None:
+            self.events.offline()
         closed = all(queue.is_closed for queue in self.queues.values())
         if closed or time.monotonic() > deadline:
             self._stopped.set()

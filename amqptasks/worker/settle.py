@@ -55,6 +55,8 @@ class Settler:
         self._blocked: set[_Publishing] = set()
         self._stopping = False
         self.counts: Counter[str] = Counter()
+        #: Told of each job that is settled, and how.
+        self.ended: Callable[[Job, Settlement], None] | None = None
         self.pending = 0
 
     def stop(self) -> None:
@@ -120,6 +122,8 @@ class Settler:
                 lease.reject(tag)
         self.counts[planned.kind] += 1
         _report(planned.report)
+        if self.ended is not None:
+            self.ended(job, planned)
 
     def published(self, job: Job, queue: ConsumedQueue, planned: Settlement) -> None:
         """All that the settlement needed is confirmed (or the lease ended, and nothing can be settled any more)."""

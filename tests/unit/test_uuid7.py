@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+import uuid
 
 import pytest
 
 from amqptasks import uuid7
-from amqptasks.uuid7 import task_id
+from amqptasks.uuid7 import made_at, task_id
 
 
 def test_ids_of_one_process_are_strictly_increasing() -> None:
@@ -55,3 +57,12 @@ def test_a_forked_child_makes_other_ids_even_while_the_parent_is_making_one() ->
     assert os.waitpid(child, 0)[1] == 0
     assert len(theirs) == 36
     assert theirs != task_id()
+
+
+def test_an_id_tells_when_it_was_made() -> None:
+    assert made_at(task_id()) == pytest.approx(time.time(), abs=5)
+
+
+@pytest.mark.parametrize("other", [str(uuid.uuid4()), "no uuid", "", "x" * 14 + "7" + "x" * 21])
+def test_an_id_of_another_kind_tells_no_time(other: str) -> None:
+    assert made_at(other) is None

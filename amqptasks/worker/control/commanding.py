@@ -86,6 +86,20 @@ def resume(service: ControlService, arguments: Arguments) -> str:
     return f"resumed {queue}"
 
 
+def enable_events(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG001
+    service.on_link(service.node.send_events)
+    return "sends events"
+
+
+def disable_events(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG001
+    def disable() -> None:
+        if service.node.events is not None:
+            service.node.events.emitter.is_on = False
+
+    service.on_link(disable)
+    return "sends no events"
+
+
 def shutdown(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG001
     service.node.stop()
     return "stopping"
@@ -115,6 +129,8 @@ CONTROL: dict[str, CarryOut] = {
     "cancel_consumer": cancel_consumer,
     "pause": pause,
     "resume": resume,
+    "enable_events": enable_events,
+    "disable_events": disable_events,
     "shutdown": shutdown,
     "log_level": log_level,
 }

@@ -170,8 +170,16 @@ def _worker_stats(node: Node) -> dict[str, Any]:
         "prefetch": {name: queue.prefetch for name, queue in node.queues.items()},
         "held": len(node.held),
         "running": len(node.current),
+        "events": _events(node),
         "broker_version": "" if capabilities is None else ".".join(map(str, capabilities.version)),
     }
+
+
+def _events(node: Node) -> dict[str, int] | None:
+    if node.events is None:
+        return None
+    emitter = node.events.emitter
+    return {"sent": emitter.sent, "dropped": emitter.dropped}
 
 
 def _running(node: Node, job: Job) -> dict[str, Any]:

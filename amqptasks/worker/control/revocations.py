@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from amqptasks.control.revocation import Revocation
+from amqptasks.uuid7 import made_at
 
 #: Ids kept: some 50 MB. Beyond it the oldest are forgotten.
 MOST_IDS = 500_000
@@ -88,14 +89,6 @@ class Revocations:
             "tasks": list(self._tasks),
             "headers": [dict(wanted) for wanted, _ in self._headers.values()],
         }
-
-
-def made_at(task_id: str) -> float | None:
-    """Seconds since 1970 at which a UUID of version 7 was made; None for any other id."""
-    key = _key(task_id)
-    if isinstance(key, bytes) and key[6] >> 4 == 7:
-        return int.from_bytes(key[:6], "big") / 1000
-    return None
 
 
 def _before(made: float | None, at: float) -> bool:

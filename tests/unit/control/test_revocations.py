@@ -11,7 +11,7 @@ import pytest
 from amqptasks.control.revocation import IDS_A_RECORD, Revocation, parse
 from amqptasks.uuid7 import task_id
 from amqptasks.worker.control import revocations as module
-from amqptasks.worker.control.revocations import Revocations, made_at
+from amqptasks.worker.control.revocations import Revocations
 
 
 def refused(revocations: Revocations, task: str, identity: str, **headers: object) -> bool:
@@ -68,12 +68,6 @@ def test_the_oldest_ids_are_forgotten_when_there_are_too_many(monkeypatch: pytes
     revocations, ids = Revocations(), [task_id() for _ in range(5)]
     revocations.take(Revocation("revoke", tuple(ids)))
     assert [refused(revocations, "any", one) for one in ids] == [False, False, True, True, True]
-
-
-def test_an_id_tells_when_it_was_made() -> None:
-    assert made_at(task_id()) == pytest.approx(time.time(), abs=5)
-    assert made_at(str(uuid.uuid4())) is None
-    assert made_at("no uuid") is None
 
 
 def test_a_revocation_survives_its_journey() -> None:

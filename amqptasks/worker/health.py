@@ -1,0 +1,97 @@
+"""Probes over HTTP: does this worker live, and does it consume? On a thread of its own, whatever its tasks do.
+
+    GET /live     200 while the link's thread turns; 503 when it is stuck: start the process again
+    GET /ready    200 while the broker has confirmed every consumer; 503 when not: no broker, a queue that is gone, a
+                  queue paused because its dead letters cannot be stored, or the worker stops
+
+The body is a JSON object that says why. A worker without a broker lives and is not ready: starting it again mends
+nothing, it comes back by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from amqptasks.errors import BrokerError, ConfigurationError
+from amqptasks.serializers import json
+
+if TYPE_CHECKING:
+    from amqptasks.worker.node import Node
+
+logger = logging.getLogger(__name__)
+
+
+class HealthServer:
+    """Answers on `port` (0: any that is free) of all addresses, or of `host`. Raises `ConfigurationError` where that
+    is taken."""
+
+    def __init__(self, node: Node, port: int, host: str = "") -> None:
+        self._node = node
+        try:
+            self._server = ThreadingHTTPServer((host, port), self._handler())
+        except OSError as error:
+            raise ConfigurationError(f"the port {port} for probes cannot be had: {error}") from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="amqptasks-health", daemon=True)
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    def start(self) -> None:
+        self._thread.start()
+        logger.info("answers probes on port %d", self.port, extra={"action": "health"})
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def examine(self, path: str) -> tuple[int, dict[str, Any]]:
+        """HTTP status and body for a path."""
+        if path not in ("/live", "/ready"):
+            return 404, {"error": "ask for /live or /ready"}
+        node = self._node
+        if not node.started:
+            return (200, {"live": True}) if path == "/live" else (503, {"ready": False, "why": "it starts"})
+        try:
+            ready, stopping, idle, trouble = node.control.on_link(
+                lambda: (node.ready, node.is_stopping, _not_consumed(node), node.link.trouble)
+            )
+        except BrokerError as error:
+            return 503, {"live": False, "ready": False, "why": str(error)}
+        if path == "/live":
+            return 200, {"live": True}
+        if stopping:
+            return 503, {"ready": False, "why": "it stops"}
+        if not ready:
+            return 503, {"ready": False, "why": trouble or f"not consumed: {', '.join(idle)}"}
+        return 200, {"ready": True}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            server_version = "amqptasks"
+            #: Seconds that a client may take: a probe is short, and threads are not for holding.
+            timeout = 5.0
+
+            def do_GET(self) -> None:
+                status, said = server.examine(self.path.partition("?")[0])
+                body = json.encode(said)
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """A probe every few seconds is no event."""
+
+        return Handler
+
+
+def _not_consumed(node: Node) -> list[str]:
+    return [queue.name for queue in node.queues.values() if not (queue.consuming or queue.paused or queue.cancelled)]
