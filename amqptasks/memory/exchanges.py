@@ -19,7 +19,10 @@ class MemoryExchange:
 
     def __init__(self, declared: Exchange) -> None:
         if declared.type not in MATCHES:
-            raise BrokerError(f"406 PRECONDITION_FAILED - unknown exchange type '{declared.type}'")
+            raise BrokerError(
+                f"406 PRECONDITION_FAILED - unknown exchange type '{declared.type}'"
+                f" (exchange {declared.name!r}): memory:// has {', '.join(MATCHES)}"
+            )
         self.declared = declared
         self.bindings: list[Binding] = []
         self._matches = MATCHES[declared.type]
