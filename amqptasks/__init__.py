@@ -11,8 +11,12 @@ from amqptasks.errors import (
     RemoteError,
     ResultTimeout,
     Retry,
+    Snooze,
 )
+from amqptasks.registry import shared_task
 from amqptasks.request import Request
+from amqptasks.resources import resource
+from amqptasks.signature import Signature
 from amqptasks.task import Task
 
 __version__ = "0.1.0"
@@ -29,5 +33,9 @@ __all__ = [
     "Request",
     "ResultTimeout",
     "Retry",
+    "Signature",
+    "Snooze",
     "Task",
+    "resource",
+    "shared_task",
 ]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from amqptasks import call, dial
+from amqptasks import call, dial, registry, signals
 from amqptasks.codec import Codec
 from amqptasks.compression import MIN_SIZE
 from amqptasks.errors import (
@@ -24,8 +24,9 @@ from amqptasks.errors import (
 from amqptasks.options import CallOptions, TaskOptions, UnboundTaskOptions, check
 from amqptasks.publisher import Publisher
 from amqptasks.routing import QUEUES_EXCHANGE, Router
+from amqptasks.signature import Signature
 from amqptasks.signing import Keys, Signing
-from amqptasks.task import Task
+from amqptasks.task import Task, current_task
 from amqptasks.topology import delays
 from amqptasks.transport import Link, Outgoing, Session
 from amqptasks.uuid7 import made_at
@@ -67,6 +68,9 @@ class App:
     keys that sign and verify: a `Signing`, or secrets by name.
 
     `events` True sends an event for each call, and makes workers of this app send theirs (as `worker -E` does).
+
+    Tasks: `task_class` is what they are made from where they name no `base`, `task_defaults` are options of those that
+    say nothing else. Raises `UnknownOption`.
     """
 
     def __init__(
@@ -87,10 +91,16 @@ class App:
         largest_body: int | None = None,
         signing: Signing | Keys | None = None,
         events: bool = False,
+        task_class: type[Task[..., Any]] = Task,
+        task_defaults: TaskOptions | None = None,
     ) -> None:
         self.name = name
         self.broker = dial.addresses(broker)
         self.tasks: dict[str, Task[..., Any]] = {}
+        self.task_class = task_class
+        self.task_defaults: TaskOptions = task_defaults or {}
+        check(self.task_defaults, UnboundTaskOptions, "task_defaults")
+        self._packages: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str]] = []
         self.ignore_result = ignore_result
         self.publish_timeout = publish_timeout
         self.tls = tls
@@ -111,6 +121,7 @@ class App:
             files = [topology] if isinstance(topology, str | os.PathLike) else topology
             self._files = tuple(os.fspath(file) for file in files)
         self._reset()
+        registry.share_with(self)
         _apps.add(self)
 
     def _reset(self) -> None:
@@ -157,15 +168,12 @@ class App:
         Its name is `module.function` (for a script run directly: the app's name in place of the module). Raises
         `UnknownOption`, and `ConfigurationError` for a name that another function has.
         """
-        check(options, TaskOptions, "a task")
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             name = options.get("name") or self._name_of(function)
-            known = self.tasks.get(name)
-            if known is not None and _place(known.function) != _place(function):
-                raise ConfigurationError(f"two functions want the task name {name!r}: give one of them name=")
-            task: Task[..., Any] = Task(self, function, name, TaskOptions(**options))  # type: ignore[typeddict-item]
-            self.tasks[name] = task
+            given = TaskOptions(**options)  # type: ignore[typeddict-item]
+            task = registry.new_task(self, function, name, given, self.task_class, self.task_defaults)
+            registry.add(self.tasks, task)
             return task
 
         return register(*functions) if functions else register
@@ -173,6 +181,44 @@ class App:
     def _name_of(self, function: Callable[..., Any]) -> str:
         module = function.__module__
         return f"{self.name if module == '__main__' else module}.{function.__name__}"
+
+    def signature(
+        self,
+        task: str | Mapping[str, Any],
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        immutable: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Signature[Any]:
+        """A call that is not made yet, of a task by name; or from the dict that a signature travels as."""
+        if isinstance(task, str):
+            return Signature.of(self, task, args, kwargs, immutable=immutable, **options)
+        return Signature.read(task, self)
+
+    @property
+    def current_task(self) -> Task[..., Any] | None:
+        """The task that runs here, in this thread or asyncio task; None outside of one."""
+        return current_task()
+
+    def autodiscover_tasks(
+        self, packages: Iterable[str] | Callable[[], Iterable[str]], related_name: str = "tasks", *, force: bool = False
+    ) -> None:
+        """Import the module `tasks` of each of these packages that has one, when a worker starts; `force`: now.
+
+        `packages` may be a function, asked at that time.
+        """
+        self._packages.append((packages, related_name))
+        if force:
+            self.import_tasks()
+
+    def import_tasks(self) -> None:
+        """Import the modules of `include` and `autodiscover_tasks`. Raises what they raise."""
+        signals.import_modules.send(self)
+        registry.import_all(self.include)
+        for packages, related_name in self._packages:
+            found = packages() if callable(packages) else packages
+            registry.import_all(registry.discover(found, related_name))
 
     # Topology
 
@@ -409,10 +455,6 @@ class App:
                 return False
             self.declare(timeout=self.publish_timeout)
             return True
-
-
-def _place(function: Callable[..., Any]) -> tuple[str, str]:
-    return function.__module__, function.__qualname__
 
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from amqptasks import message
+from amqptasks import message, signals
+from amqptasks.arguments import plain
 from amqptasks.errors import ConfigurationError, PartlyPublished, PublishRejected, Unroutable
 from amqptasks.moments import aware
-from amqptasks.options import CallOptions, TaskOptions, check
+from amqptasks.options import CallOptions, check, publish_timeout
 from amqptasks.publisher import Progress
-from amqptasks.request import Request
+from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
-from amqptasks.retry import RETRY_OPTIONS
 from amqptasks.routing import Router
-from amqptasks.transport import REPLY_TO, Outgoing, Template, Templated
+from amqptasks.transport import REPLY_TO, Outgoing, Properties, Template, Templated
 from amqptasks.uuid7 import task_id
 
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.task import Task
 
+logger = logging.getLogger(__name__)
+
 
 class Call:
-    """A call that is ready to be published; `timeout` in seconds is how long to wait for the confirm."""
+    """A call that is ready to be published; `timeout` in seconds is how long to wait for the confirm. `request` is
+    there where anybody may ask for it."""
 
-    __slots__ = ("outgoing", "result", "timeout")
+    __slots__ = ("outgoing", "request", "result", "timeout")
 
-    def __init__(self, outgoing: Outgoing, result: AsyncResult[Any], timeout: float) -> None:
+    def __init__(self, request: Request | None, outgoing: Outgoing, result: AsyncResult[Any], timeout: float) -> None:
+        self.request = request
         self.outgoing = outgoing
         self.result = result
         self.timeout = timeout
@@ -49,21 +55,22 @@ def make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
 def _make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> Call:
     if options:
         check(options, CallOptions, "a call")
-    own: TaskOptions = {}
+    own: Mapping[str, Any] = {}
     if isinstance(task, str):
         name = task
     else:
         task.check_arguments(args, kwargs)
-        name, own = task.name, task.options
+        name, own = task.name, task.call_options
+        if task.validates:
+            args, kwargs = tuple(map(plain, args)), {key: plain(value) for key, value in kwargs.items()}
     merged: dict[str, Any] = {**own, **options} if options or own else {}
     request = Request(name, merged.get("task_id") or task_id(), args, kwargs)
-    delay = _fill(request, merged)
-    result: AsyncResult[Any]
-    if merged.get("ignore_result", app.ignore_result):
-        result = _without_reply(request.id, name)
-    else:
-        request.reply_to = REPLY_TO
-        result = app.replies.register(request.id, name)
+    delay = _fill(request, merged) if merged else 0.0
+    running = current_request.get()
+    if running is not None:
+        request.parent_id = request.parent_id or running.id
+        request.root_id = request.root_id or running.root_id or running.id
+    result = _result(app, request, merged)
     destination = app.router.destination(
         name,
         queue=merged.get("queue"),
@@ -74,19 +81,17 @@ def _make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options:
     request.priority = destination.priority
     body, properties = app.codec.encode(request, merged.get("serializer"), merged.get("compression"))
     outgoing = Outgoing(destination.exchange, destination.routing_key, body, properties)
+    if signals.before_task_publish:
+        policy = merged.get("retry_policy")
+        signals.before_task_publish.send(name, **_published(request, outgoing), declare=[], retry_policy=policy)
     if delay > 0:
         outgoing = app.into_ladder(outgoing, delay)
-    return Call(outgoing, result, merged.get("timeout", app.publish_timeout))
+    return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout))
 
 
 #: Options with which all calls of a task still differ in nothing but their id and their arguments.
 _SAME_FOR_ALL = frozenset(
     {
-        "name",
-        "bind",
-        "typing",
-        "throws",
-        "acks_late",
         "queue",
         "exchange",
         "routing_key",
@@ -97,7 +102,8 @@ _SAME_FOR_ALL = frozenset(
         "time_limit",
         "soft_time_limit",
         "timeout",
-        *RETRY_OPTIONS,
+        "retry",
+        "retry_policy",
     }
 )
 
@@ -115,22 +121,26 @@ class Alike:
         self._replies = False
         self._router: Router | None = None
         self._ignore_result = app.ignore_result
-        self._uniform = app.codec.is_plain and task.options.keys() | options.keys() <= _SAME_FOR_ALL
+        self._uniform = (
+            app.codec.is_plain and not task.validates and task.call_options.keys() | options.keys() <= _SAME_FOR_ALL
+        )
 
     def make(self, args: Any, kwargs: Any) -> Call:
         template, app, task = self._template, self._app, self._task
         if template is None or self._router is not app.router or self._ignore_result is not app.ignore_result:
             return self._first(args, kwargs)
+        if _is_special():
+            return _make(app, task, args, kwargs, self._options)
         task.check_arguments(args, kwargs)
         body = message.encode_arguments(task.name, args, kwargs)
         identity = task_id()
         result: AsyncResult[Any]
         result = app.replies.register(identity, task.name) if self._replies else _without_reply(identity, task.name)
-        return Call(Templated(template, identity, body), result, self._timeout)
+        return Call(None, Templated(template, identity, body), result, self._timeout)
 
     def _first(self, args: Any, kwargs: Any) -> Call:
         call = _make(self._app, self._task, args, kwargs, self._options)
-        if self._uniform:
+        if self._uniform and not _is_special():
             outgoing = call.outgoing
             self._template = Template(outgoing.exchange, outgoing.routing_key, outgoing.properties, outgoing.mandatory)
             self._timeout = call.timeout
@@ -138,6 +148,11 @@ class Alike:
             self._router = self._app.router
             self._ignore_result = self._app.ignore_result
         return call
+
+
+def _is_special() -> bool:
+    """True where a call is to be looked at: its signals are heard, or it is made in a task, which it then names."""
+    return bool(current_request.get() is not None or signals.before_task_publish or signals.after_task_publish)
 
 
 def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> AsyncResult[Any]:
@@ -150,6 +165,8 @@ def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
             raise
         app.publisher.publish(call.outgoing, call.timeout)
     app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
+    if signals.after_task_publish:
+        _after(call)
     return call.result
 
 
@@ -168,6 +185,8 @@ async def send_async(
             raise
         await app.publisher.publish_async(call.outgoing, call.timeout)
     app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
+    if signals.after_task_publish:
+        _after(call)
     return call.result
 
 
@@ -182,6 +201,7 @@ def send_many(
     if "task_id" in options:
         raise ConfigurationError("publish_many makes an id for each call: leave task_id out")
     results: list[AsyncResult[Any]] = []
+    heard: list[Call] = []
     unsendable: list[tuple[int, BaseException]] = []
     alike = Alike(app, task, options)
 
@@ -195,9 +215,11 @@ def send_many(
                 unsendable.append((position, error))
                 continue
             results.append(call.result)
+            if signals.after_task_publish:
+                heard.append(call)
             yield call.outgoing
 
-    timeout = options.get("timeout", app.publish_timeout)
+    timeout = publish_timeout({**task.call_options, **options}, app.publish_timeout)
     publisher = app.publisher
     failed = publisher.publish_many(outgoings(), timeout, progress)
     mendable = [one for one in failed if isinstance(one.error, Unroutable | PublishRejected)]
@@ -205,6 +227,11 @@ def send_many(
         again = publisher.publish_many((one.outgoing for one in mendable), timeout)
         repeated = [one._replace(position=mendable[one.position].position) for one in again]
         failed = [one for one in failed if one not in mendable] + repeated
+    if heard:
+        lost = {one.position for one in failed}
+        for position, call in enumerate(heard):
+            if position not in lost:
+                _after(call)
     if unsendable or failed:
         total = len(results) + len(unsendable)
         positions = _positions(total, {position for position, _ in unsendable})
@@ -222,10 +249,87 @@ def _without_reply(identity: str, name: str) -> AsyncResult[Any]:
     return AsyncResult.without_reply(identity, name, "ignore_result is set")
 
 
+def tell_state(app: App, request: Request, state: str, meta: Any) -> None:
+    """Send a reply that is not the last one. Raises `ConfigurationError` for a `meta` that cannot be sent."""
+    from amqptasks.results import reply
+
+    serializer = app.codec.for_reply(Properties())
+    properties = Properties(
+        content_type=serializer.content_type,
+        content_encoding=serializer.content_encoding,
+        correlation_id=request.correlation_id or request.id,
+        delivery_mode=1,
+    )
+    body = reply.on_the_way(request.id, state, meta, serializer)
+    outgoing = Outgoing("", request.reply_to or "", body, properties, mandatory=False)
+
+    def done(future: Future[None]) -> None:
+        error = future.exception()
+        if error is not None:
+            logger.warning("the state of task %s could not be sent: %s", request.id, error)
+
+    app.publisher.submit(outgoing, app.publish_timeout).add_done_callback(done)
+
+
+def _result(app: App, request: Request, options: Mapping[str, Any]) -> AsyncResult[Any]:
+    """What the caller gets, and the request's reply address with it."""
+    if options.get("reply_to"):
+        request.reply_to = options["reply_to"]
+        return AsyncResult.without_reply(request.id, request.task, f"its reply goes to {request.reply_to!r}")
+    if options.get("ignore_result", app.ignore_result):
+        return _without_reply(request.id, request.task)
+    request.reply_to = REPLY_TO
+    return app.replies.register(request.id, request.task)
+
+
+def _after(call: Call) -> None:
+    if call.request is not None:
+        signals.after_task_publish.send(call.request.task, **_published(call.request, call.outgoing))
+
+
+def _published(request: Request, outgoing: Outgoing) -> dict[str, Any]:
+    """What the signals about a publish say of it. The body as Celery has it, before it is encoded."""
+    workflow = {
+        "callbacks": request.callbacks,
+        "errbacks": request.errbacks,
+        "chain": request.chain,
+        "chord": request.chord,
+    }
+    return {
+        "body": (request.args, request.kwargs, workflow),
+        "exchange": outgoing.exchange,
+        "routing_key": outgoing.routing_key,
+        "headers": outgoing.properties.headers,
+        "properties": outgoing.properties,
+    }
+
+
+def listed(value: Any) -> list[Any]:
+    """One signature or several, as a list."""
+    if not value:
+        return []
+    return [value] if isinstance(value, Mapping) else list(value)
+
+
+def _embedded(given: Any) -> list[Any] | None:
+    """Signatures as they travel: plain dicts, those inside them too."""
+    embedded: list[Any] = []
+    for signature in listed(given):
+        if not isinstance(signature, Mapping) or not isinstance(signature.get("task"), str):
+            raise ConfigurationError(f"{signature!r} is no signature: write TASK.s(...) or TASK.si(...)")
+        options = dict(signature.get("options") or {})
+        for name in ("link", "link_error", "chain"):
+            if options.get(name):
+                options[name] = _embedded(options[name])
+        embedded.append({**signature, "options": options})
+    return embedded or None
+
+
 def _fill(request: Request, options: Mapping[str, Any]) -> float:
     """Copy what the options say into the request; the delay in seconds that they ask for."""
-    if not options:
-        return 0.0
+    request.callbacks = _embedded(options.get("link"))
+    request.errbacks = _embedded(options.get("link_error"))
+    request.chain = _embedded(options.get("chain"))
     request.shadow = options.get("shadow")
     request.root_id = options.get("root_id")
     request.parent_id = options.get("parent_id")

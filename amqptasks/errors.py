@@ -28,6 +28,8 @@ AmqptasksError
     |-- Retry                     run it again later
     |-- Reject                    to the dead-letter queue, no further attempt
     |-- Ignore                    done, store no result
+    |-- Snooze                    later, and this attempt does not count
+    |-- InvalidArguments          the arguments are not what the type hints say (`validate=True`)
     |-- MaxRetriesExceeded        `retry()` was called once too often
     |-- SoftTimeLimitExceeded     raised in a task that runs too long: time to tidy up
     |-- TimeLimitExceeded         the task ran longer than its hard limit, and was ended by force
@@ -37,6 +39,8 @@ AmqptasksError
 """
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 
 class AmqptasksError(Exception):
@@ -205,7 +209,8 @@ class TaskError(AmqptasksError):
 
 
 class Retry(TaskError):
-    """Run this task again. `self.retry()` raises it; `delay` in seconds, None for the policy's own delay.
+    """Run this task again; raise or return it, or call `self.retry()`. `delay` in seconds, or `at` a moment (naive:
+    UTC); without either, the policy's own delay.
 
     `cause` is the exception that led here; it becomes the failure when the retries are used up. `args` and `kwargs`
     replace the task's arguments where given, `max_retries` the policy's number for this task.
@@ -215,11 +220,15 @@ class Retry(TaskError):
         self,
         delay: float | None = None,
         *,
+        at: datetime | None = None,
         cause: BaseException | None = None,
         call_args: tuple[object, ...] | None = None,
         call_kwargs: dict[str, object] | None = None,
         max_retries: int | None = None,
     ) -> None:
+        if at is not None:
+            moment = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+            delay = max(0.0, (moment - datetime.now(UTC)).total_seconds())
         self.delay = delay
         self.cause = cause
         self.call_args = call_args
@@ -229,15 +238,34 @@ class Retry(TaskError):
 
 
 class Reject(TaskError):
-    """Send this task to the dead-letter queue now, with this reason and no further attempt."""
+    """Send this task to the dead-letter queue now, with this reason and no further attempt; raise or return it.
 
-    def __init__(self, reason: str = "rejected by the task") -> None:
+    `requeue` True: back to its queue instead, for another worker. The broker counts that, and at the queue's
+    `delivery_limit` it goes to the dead-letter queue all the same.
+    """
+
+    def __init__(self, reason: str = "rejected by the task", requeue: bool = False) -> None:
         self.reason = reason
+        self.requeue = requeue
         super().__init__(reason)
 
 
 class Ignore(TaskError):
-    """End this task here: it is acknowledged, no result is sent, nothing is dead-lettered."""
+    """End this task here: it is acknowledged, no result is sent, nothing is dead-lettered; raise or return it."""
+
+
+class Snooze(TaskError):
+    """Not now: run this task again in `seconds`, and do not count this attempt; raise or return it. It waits on the
+    broker. The task option `max_snoozes` says how often (default 1000); then it fails with `MaxRetriesExceeded`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"snooze for {seconds:g} s")
+
+
+class InvalidArguments(TaskError):
+    """The arguments are not what the task's type hints say; the message names each. The task goes to the dead-letter
+    queue, without a retry: mend the arguments there, or the caller."""
 
 
 class MaxRetriesExceeded(TaskError):

@@ -3,80 +3,137 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from amqptasks.errors import UnknownOption
 
 
-class UnboundTaskOptions(TypedDict, total=False):
-    """Options of `@app.task(...)`, but `bind`. Times are in seconds.
+class PublishRetryPolicy(TypedDict, total=False):
+    """Celery's words for how long a publish is tried: `max_retries` tries more (None: as long as `timeout`), with
+    `interval_start`, then `interval_step` more each time, up to `interval_max` seconds between two."""
 
-    Retries: see `RetryPolicy`. `typing`: check the arguments of a call against the function's signature (default
-    True). `throws`: exceptions that are expected, logged without a traceback. `acks_late` is here for code that comes
-    from Celery: acknowledging late is the only way, False is refused where it is read. `pool`: where a worker runs it,
-    in place of its `-P` (prefork, threads, solo). `reject_on_worker_lost`: run it again when its process died, until
-    its queue's delivery limit (default True; False: that is its failure).
+    max_retries: int | None
+    interval_start: float
+    interval_step: float
+    interval_max: float
+
+
+class MessageOptions(TypedDict, total=False):
+    """Options of a task and of a call alike: of one call, they beat its task's. Times are in seconds.
+
+    `priority`, `queue`, or `exchange` and `routing_key`: where it goes. `serializer`, `compression`: by name, see the
+    app's. `expires`: too late after so long, or at a moment. `time_limit`, `soft_time_limit`: how long it may run.
+    `headers`: the user's own. `shadow`: a name for logs in place of the task's. `ignore_result`: ask for no reply.
+    `link`, `link_error`: signatures of what follows its success, its final failure. `retry` False: one try to publish;
+    `retry_policy`: how many, both in Celery's words for `timeout`, the time to wait for the broker's confirm.
     """
 
-    name: str
+    priority: int
     queue: str
     exchange: str
     routing_key: str
-    priority: int
+    serializer: str
+    compression: str
+    expires: float | datetime
+    time_limit: float
+    soft_time_limit: float
+    headers: Mapping[str, object]
+    shadow: str
+    ignore_result: bool
+    link: Any
+    link_error: Any
+    retry: bool
+    retry_policy: PublishRetryPolicy
+
+
+class UnboundTaskOptions(MessageOptions, total=False):
+    """Options of `@app.task(...)`, but `bind` and `base`. Times are in seconds.
+
+    Retries: see `RetryPolicy`; `max_snoozes`: see `Snooze`. `typing`: check the arguments of a call against the
+    function's signature (default True). `validate`: turn them into what the type hints say where the task runs, with
+    pydantic; what cannot be is a dead letter. `throws`: exceptions that are expected, logged without a traceback.
+    `acks_late` False: acknowledge before the run, so that a worker that dies loses the task. `track_started`: tell the
+    caller's result when it starts. `rate_limit`: runs that a worker starts, as 10, "100/m", "1/h". `pool`: where a
+    worker runs it, in place of its `-P` (prefork, threads, solo). `reject_on_worker_lost`: run it again when its
+    process died, until its queue's delivery limit (default True; False: that is its failure).
+    """
+
+    name: str
     max_retries: int | None
     autoretry_for: tuple[type[BaseException], ...]
     dont_autoretry_for: tuple[type[BaseException], ...]
     retry_backoff: float | bool
     retry_backoff_max: float
     retry_jitter: bool
+    retry_kwargs: Mapping[str, Any]
     default_retry_delay: float
-    ignore_result: bool
-    expires: float
+    max_snoozes: int
     acks_late: bool
     throws: tuple[type[BaseException], ...]
     typing: bool
-    time_limit: float
-    soft_time_limit: float
-    serializer: str
-    compression: str
+    validate: bool
+    track_started: bool
+    rate_limit: str | float
     pool: str
     reject_on_worker_lost: bool
 
 
 class TaskOptions(UnboundTaskOptions, total=False):
     """Options of `@app.task(...)`. `bind`: the function gets its task as first argument, for `self.request` and
-    `self.retry()`."""
+    `self.retry()`; `base`: its class, a subclass of `Task`."""
 
     bind: bool
+    base: type
 
 
-class CallOptions(TypedDict, total=False):
+class CallOptions(MessageOptions, total=False):
     """Options of `apply_async(...)` and its kin. Times are in seconds.
 
-    `eta` is when to run it (naive: UTC), `countdown` the same counted from now; `expires` in seconds from now or as a
-    moment. `timeout` is how long to wait for the broker's confirm.
+    `eta` is when to run it (naive: UTC), `countdown` the same counted from now. `timeout` is how long to wait for the
+    broker's confirm. `reply_to` is the queue for the reply, in place of the caller's own. `chain`: signatures of what
+    follows one after the other, the next one last. `root_id` and `parent_id` are those of the running task, unless
+    given.
     """
 
     countdown: float
     eta: datetime
-    expires: float | datetime
-    priority: int
-    queue: str
-    exchange: str
-    routing_key: str
     task_id: str
-    headers: Mapping[str, object]
-    ignore_result: bool
-    shadow: str
-    time_limit: float
-    soft_time_limit: float
+    reply_to: str
     root_id: str
     parent_id: str
+    chain: Sequence[Any]
     timeout: float
-    serializer: str
-    compression: str
+
+
+#: Of a task that has none.
+NO_OPTIONS: TaskOptions = {}
+
+#: Names that Celery has and we do not, and what to do instead.
+ELSEWHERE = {
+    "acks_on_failure": "a task that failed for good is a dead letter; leave it out",
+    "acks_on_failure_or_timeout": "a task that failed for good is a dead letter; leave it out",
+    "acks_on_timeout": "a task over its time limit is a dead letter; leave it out",
+    "add_to_parent": "no list of children is kept: follow root_id and parent_id; leave it out",
+    "chord": "chords are not run yet",
+    "confirm_timeout": "write timeout=",
+    "connection": "an app has one connection; leave it out",
+    "delivery_mode": "every task is persistent; leave it out",
+    "group_id": "groups are not run yet",
+    "group_index": "groups are not run yet",
+    "immediate": "RabbitMQ does not have it; leave it out",
+    "mandatory": "every task is published so; leave it out",
+    "producer": "an app has one connection; leave it out",
+    "pydantic": "write validate=True",
+    "pydantic_strict": "write validate=True, and pydantic's Strict in the type hints",
+    "resultrepr_maxsize": "results are not logged; leave it out",
+    "retry_on_worker_lost": "a task whose worker died is delivered again, up to delivery_limit; leave it out",
+    "send_events": "events are the worker's choice; leave it out",
+    "stamped_headers": "use headers=",
+    "store_errors_even_if_ignored": "a failure is a dead letter, whatever its result; leave it out",
+    "trail": "no list of children is kept: follow root_id and parent_id; leave it out",
+}
 
 
 def check(options: Iterable[str], known: type, where: str) -> None:
@@ -89,5 +146,39 @@ def check(options: Iterable[str], known: type, where: str) -> None:
         return
     name = min(unknown)
     close = difflib.get_close_matches(name, known.__annotations__, n=1)
-    suggestion = f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(sorted(known.__annotations__))}"
+    if name in ELSEWHERE:
+        suggestion = ELSEWHERE[name]
+    elif close:
+        suggestion = f"did you mean {close[0]!r}?"
+    else:
+        suggestion = f"known are: {', '.join(sorted(known.__annotations__))}"
     raise UnknownOption(f"{where} has no option {name!r}; {suggestion}")
+
+
+#: Seconds that one try to connect takes at most, where a `retry_policy` counts tries (Celery's
+#: `broker_connection_timeout`).
+ONE_TRY = 4.0
+
+
+def publish_timeout(options: Mapping[str, Any], default: float) -> float:
+    """Seconds to wait for the broker's confirm, from `timeout`, else `retry` and `retry_policy`, else `default`.
+
+    A publish is tried, over a new connection where need be, until that time is up; so a number of tries is the time
+    that they would take at most. Raises `UnknownOption`.
+    """
+    if "timeout" in options:
+        return float(options["timeout"])
+    if options.get("retry", True) is False:
+        return min(ONE_TRY, default)
+    policy = options.get("retry_policy")
+    if not policy:
+        return default
+    check(policy, PublishRetryPolicy, "retry_policy")
+    tries = policy.get("max_retries", 3)
+    if tries is None:
+        return default
+    start, step, longest = (
+        policy.get(name, usual) for name, usual in (("interval_start", 0), ("interval_step", 0.2), ("interval_max", 1))
+    )
+    waits = sum(min(start + step * number, longest) for number in range(tries))
+    return float(ONE_TRY * (tries + 1) + waits)

@@ -1,12 +1,18 @@
-"""A request: one call of a task, and for the task that runs, what is known about its delivery."""
+"""A request: one call of a task, and for the task that runs, what is known about its delivery and its run."""
 
 from __future__ import annotations
 
+import time
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from amqptasks.transport import Headers
+from amqptasks.uuid7 import made_at
+
+#: Header of a message that comes again: when it first came to a worker, in seconds since 1970.
+FIRST_TIME = "x-amqptasks-first-time"
 
 
 @dataclass(slots=True)
@@ -15,7 +21,9 @@ class Request:
 
     `time_limit` and `soft_time_limit` are in seconds, `eta` and `expires` in UTC. `ignore_result` None leaves it to
     the task. `headers` are all that this protocol does not name: ours (`x-amqptasks-*`), Celery's further ones, the
-    user's. The last five fields are facts of a delivery; `delivery_count` is how often it was delivered before.
+    user's. From `queue` on, the fields are facts of a delivery and of the run: `delivery_count` is how often it was
+    delivered before, `hostname` the worker's name, `is_eager` true in `task.apply()`, `started` when the run began, on
+    the monotonic clock, `instance` the task that runs it.
     """
 
     task: str
@@ -48,3 +56,53 @@ class Request:
     routing_key: str | None = None
     redelivered: bool = False
     delivery_count: int = 0
+    hostname: str | None = None
+    is_eager: bool = False
+    started: float = 0.0
+    instance: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def called_directly(self) -> bool:
+        """True where nothing was sent: the function was simply called."""
+        return not self.id
+
+    @property
+    def attempt(self) -> int:
+        """Counted from 1."""
+        return self.retries + 1
+
+    @property
+    def timelimit(self) -> tuple[float | None, float | None]:
+        """Celery's name for both limits, the hard one first."""
+        return self.time_limit, self.soft_time_limit
+
+    @property
+    def delivery_info(self) -> dict[str, Any]:
+        """As Celery has it."""
+        return {
+            "exchange": self.exchange,
+            "routing_key": self.routing_key,
+            "priority": self.priority,
+            "redelivered": self.redelivered,
+            "is_eager": self.is_eager,
+        }
+
+    @property
+    def first_published(self) -> datetime | None:
+        """When the call was made, to the millisecond: our ids tell. For another id, when its first attempt came to a
+        worker, if this is a later one; else None."""
+        moment: object = made_at(self.id)
+        if moment is None:
+            moment = self.headers.get(FIRST_TIME)
+        return datetime.fromtimestamp(moment, UTC) if isinstance(moment, int | float) else None
+
+    def remaining(self) -> float | None:
+        """Seconds until the first of its limits, soft or hard, below 0 once that has passed; None without a limit."""
+        limits = [limit for limit in (self.time_limit, self.soft_time_limit) if limit]
+        if not limits or not self.started:
+            return None
+        return self.started + min(limits) - time.monotonic()
+
+
+#: The request that this thread, or this asyncio task, is running.
+current_request: ContextVar[Request | None] = ContextVar("amqptasks_request", default=None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from math import inf, isfinite, ldexp
 from typing import Any
 
-from amqptasks.errors import ConfigurationError, Ignore, MaxRetriesExceeded, Reject, Retry
+from amqptasks.errors import ConfigurationError, Ignore, InvalidArguments, MaxRetriesExceeded, Reject, Retry
 
 ErrorTypes = tuple[type[BaseException], ...]
 
@@ -22,7 +22,15 @@ LONGEST_DELAY = 365 * 86400.0
 
 #: The options of a task that say how it is retried.
 RETRY_OPTIONS = frozenset(
-    {"max_retries", "autoretry_for", "retry_backoff", "retry_backoff_max", "retry_jitter", "default_retry_delay"}
+    {
+        "max_retries",
+        "autoretry_for",
+        "retry_backoff",
+        "retry_backoff_max",
+        "retry_jitter",
+        "retry_kwargs",
+        "default_retry_delay",
+    }
 )
 
 
@@ -64,8 +72,19 @@ class RetryPolicy:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> RetryPolicy:
-        """The policy in a task's options; options that are not about retries are passed over."""
-        return cls(**{field.name: options[field.name] for field in fields(cls) if field.name in options})
+        """The policy in a task's options; options that are not about retries are passed over.
+
+        `retry_kwargs` is Celery's way to give `max_retries` and `countdown` (our `default_retry_delay`).
+        """
+        given = {field.name: options[field.name] for field in fields(cls) if field.name in options}
+        more = dict(options.get("retry_kwargs") or {})
+        if "countdown" in more:
+            given.setdefault("default_retry_delay", more.pop("countdown"))
+        if "max_retries" in more:
+            given.setdefault("max_retries", more.pop("max_retries"))
+        if more:
+            raise ConfigurationError(f"retry_kwargs has {min(more)!r}: give max_retries and countdown")
+        return cls(**given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +111,10 @@ def decide(
         limit = policy.max_retries if error.max_retries is None else error.max_retries
         if limit is not None and retries_so_far >= limit:
             return GiveUp(error.cause or MaxRetriesExceeded(f"after {retries_so_far} retries"), exhausted=True)
-        seconds = delay(policy, retries_so_far, random) if error.delay is None else _within(error.delay)
+        seconds = delay(policy, retries_so_far, random) if error.delay is None else within(error.delay)
         return RetryAfter(seconds, error.cause)
     if (
-        isinstance(error, Reject | Ignore)
+        isinstance(error, Reject | Ignore | InvalidArguments)
         or not isinstance(error, policy.autoretry_for)
         or isinstance(error, policy.dont_autoretry_for)
     ):
@@ -113,7 +132,7 @@ def delay(policy: RetryPolicy, attempt: int, random: Callable[[], float]) -> flo
         return _spread(policy.default_retry_delay, policy.jitter, random)
     seconds = min(_doubled(policy.retry_backoff, attempt), policy.retry_backoff_max)
     if policy.retry_jitter:
-        return _within(seconds * (_LEAST_PART + (1 - _LEAST_PART) * random()))
+        return within(seconds * (_LEAST_PART + (1 - _LEAST_PART) * random()))
     return _spread(seconds, policy.jitter, random)
 
 
@@ -125,10 +144,11 @@ def _doubled(seconds: float, times: int) -> float:
 
 
 def _spread(seconds: float, fraction: float, random: Callable[[], float]) -> float:
-    return _within(seconds * (1 + fraction * (2 * random() - 1)) if fraction else seconds)
+    return within(seconds * (1 + fraction * (2 * random() - 1)) if fraction else seconds)
 
 
-def _within(seconds: float) -> float:
+def within(seconds: float) -> float:
+    """A delay that the ladder can make."""
     return min(max(seconds, 0.0), LONGEST_DELAY)
 
 

@@ -4,64 +4,177 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import call, errors
+from amqptasks import arguments, call, errors, hooks
 from amqptasks.errors import ConfigurationError
-from amqptasks.moments import aware
-from amqptasks.options import CallOptions, TaskOptions
-from amqptasks.request import Request
+from amqptasks.options import CallOptions, MessageOptions, TaskOptions
+from amqptasks.request import Request, current_request
 from amqptasks.retry import RETRY_OPTIONS, RetryPolicy
+from amqptasks.signature import Signature
 
 if TYPE_CHECKING:
     from amqptasks.app import App
+    from amqptasks.exception_info import ExceptionInfo
     from amqptasks.publisher import Progress
     from amqptasks.results.result import AsyncResult
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: The request that this thread, or this asyncio task, is running.
-current_request: ContextVar[Request | None] = ContextVar("amqptasks_request", default=None)
+logger = logging.getLogger("amqptasks.task")
 
 
 class Task(Generic[P, R]):
-    """Made by `@app.task`; calling it calls the function.
+    """Made by `@app.task`; calling it calls the function. Subclass it for hooks, options and resources that several
+    tasks share, and name the class with `base=`, or for all tasks of an app with `App(task_class=)`.
 
-    `name` is what travels in messages, `options` what the decorator was given, `retry_policy` read from them.
+    `name` is what travels in messages, `options` what class, app and decorator were given (the decorator's count most),
+    `retry_policy` read from them. A class's attribute with an option's name (`max_retries = 5`) is that option.
+
+    There is one instance of a task in a process, shared by all its runs: in a `threads` pool by several at a time. What
+    belongs to one run goes into variables of the function; what is opened once goes into a `resource`.
     """
 
-    def __init__(self, app: App, function: Callable[..., R], name: str, options: TaskOptions) -> None:
-        if options.get("acks_late") is False:
-            raise ConfigurationError(
-                f"task {name!r} has acks_late=False: a worker that dies would lose it. Leave the option out"
-            )
-        self.app = app
+    def __init__(
+        self,
+        app: App | None,
+        function: Callable[..., R],
+        name: str,
+        options: TaskOptions,
+        defaults: TaskOptions | None = None,
+    ) -> None:
+        self._app = app
         self.name = name
-        self.options = options
         self.function = function
         self.is_async = inspect.iscoroutinefunction(function)
+        functools.update_wrapper(self, function)
+        self._given = options
+        self.configure(defaults or {})
+
+    def configure(self, defaults: TaskOptions) -> None:
+        """Take up an app's defaults: they count where neither the class nor the decorator says otherwise."""
+        options: Any = {**defaults, **_options_of(type(self)), **self._given}
+        self.options: TaskOptions = options
+        #: Those that count for each call.
+        self.call_options = {name: value for name, value in options.items() if name in _CALL_OPTIONS}
         self.retry_policy = RetryPolicy.from_options(options)
         #: True when the task says itself how it is retried; else its queue's `retry:` counts.
         self.has_retry_policy = not RETRY_OPTIONS.isdisjoint(options)
+        self.max_retries = self.retry_policy.max_retries
         self.throws = tuple(options.get("throws", ()))
-        self._bound = bool(options.get("bind"))
-        self._arity = _arity(function, bound=self._bound) if options.get("typing", True) else None
-        functools.update_wrapper(self, function)
+        self.rate_limit = options.get("rate_limit")
+        #: False: acknowledged when it begins, so lost if its worker dies.
+        self.acks_late = options.get("acks_late", True)
+        self.track_started = bool(options.get("track_started"))
+        self.validates = bool(options.get("validate"))
+        #: The hooks that its class overrides.
+        self.hooks = frozenset(name for name in hooks.AFTER if getattr(type(self), name) is not getattr(Task, name))
+        self.has_before_start = type(self).before_start is not Task.before_start
+        self.bound = bool(options.get("bind"))
+        self.arguments = arguments.of(self.function, bound=self.bound)
+        self._checks = options.get("typing", True)
+        if not self.acks_late:
+            logger.warning(
+                "task %s has acks_late=False: it is acknowledged before it runs, so a worker that dies loses it",
+                self.name,
+                extra={"action": "acks_early", "task_name": self.name},
+            )
+
+    def belong_to(self, app: App) -> None:
+        """Called through this app from now on, and by its defaults."""
+        self._app = app
+        self.configure(app.task_defaults)
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.function(self, *args, **kwargs) if self._bound else self.function(*args, **kwargs)
+        """Call the function, here and now. A worker calls this too: a class may override it, to do something around
+        each run, and calls `self.run`."""
+        return self.run(*args, **kwargs)
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function itself."""
+        function: Callable[..., R] = self.function
+        return function(self, *args, **kwargs) if self.bound else function(*args, **kwargs)
+
+    def attempt(self, request: Request) -> Any:
+        """One run of it, for a worker: validation, `before_start`, the function. What asks for another end
+        (`Snooze`, `Reject`, `Retry`, `Ignore`) is raised, also where it was returned."""
+        args, kwargs = self._prepared(request)
+        if self.has_before_start:
+            self.before_start(request.id, args, kwargs)
+        return self._value(self(*args, **kwargs))
+
+    async def attempt_async(self, request: Request) -> Any:
+        """`attempt`, of an `async def` task."""
+        args, kwargs = self._prepared(request)
+        if self.has_before_start:
+            left = self.before_start(request.id, args, kwargs)
+            if inspect.isawaitable(left):
+                await left
+        running: Any = self(*args, **kwargs)
+        return self._value(await running)
+
+    def _prepared(self, request: Request) -> tuple[Any, Any]:
+        request.instance = self
+        if self.validates and self.arguments is not None:
+            return self.arguments.validated(request.args, request.kwargs)
+        return request.args, request.kwargs
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, errors.TaskError):
+            raise value
+        return arguments.plain(value) if self.validates else value
+
+    @property
+    def app(self) -> App:
+        """The app that it belongs to; of a shared task, the one made last."""
+        if self._app is None:
+            raise ConfigurationError(f"task {self.name!r} belongs to no app yet: make an App before calling it")
+        return self._app
 
     @property
     def request(self) -> Request:
         """The request being run here. Outside a worker it is an empty one, with the id `""`."""
         return current_request.get() or Request(self.name, "")
+
+    # Hooks: what a subclass may override. `before_start` is part of the attempt; what the others raise is logged, and
+    # changes nothing. They run before the delivery is settled: after a crash in between, once more.
+
+    def before_start(self, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Before the function. An exception here is the attempt's."""
+
+    def on_success(self, retval: Any, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """It returned `retval`."""
+
+    def on_retry(
+        self, exc: BaseException, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any], einfo: ExceptionInfo
+    ) -> Any:
+        """It is to run again, because of `exc` (a `Retry` where there is no other)."""
+
+    def on_failure(
+        self, exc: BaseException, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any], einfo: ExceptionInfo
+    ) -> Any:
+        """It failed for good, with `exc`."""
+
+    def after_return(
+        self,
+        status: str,
+        retval: Any,
+        task_id: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        einfo: ExceptionInfo | None,
+    ) -> Any:
+        """Last, after each attempt that ended in `status` SUCCESS, RETRY or FAILURE; `retval` is the value, or the
+        exception."""
+
+    # Calling
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Have it run by a worker. Returns once the broker has stored the call; raises `BrokerError` if it cannot."""
@@ -72,7 +185,7 @@ class Task(Generic[P, R]):
     ) -> AsyncResult[R]:
         """As `delay`, with the options of a call: countdown, eta, expires, priority, queue, task_id, ... Raises
         `UnknownOption`, `NoRoute`, `BrokerError`."""
-        return call.send(self.app, self, tuple(args), dict(kwargs or {}), options)
+        return call.send(self.app, self, tuple(args or ()), dict(kwargs or {}), options)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """`delay` for asyncio: the loop goes on while the broker confirms."""
@@ -82,7 +195,7 @@ class Task(Generic[P, R]):
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> AsyncResult[R]:
         """`apply_async` for asyncio."""
-        return await call.send_async(self.app, self, tuple(args), dict(kwargs or {}), options)
+        return await call.send_async(self.app, self, tuple(args or ()), dict(kwargs or {}), options)
 
     def publish_many(
         self, calls: Iterable[Iterable[Any]], *, progress: Progress | None = None, **options: Unpack[CallOptions]
@@ -93,6 +206,41 @@ class Task(Generic[P, R]):
         `options` hold for all of them. Raises `PartlyPublished` when the broker did not take some.
         """
         return call.send_many(self.app, self, ((tuple(args), {}) for args in calls), options, progress)
+
+    def apply(
+        self,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        throw: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[R]:
+        """Run it here and now, as a worker would but for the broker: with its hooks and signals, its retries (at
+        once), its links. The result is ready; `throw` raises what the task raised instead."""
+        from amqptasks import eager
+
+        return eager.apply(self, tuple(args or ()), dict(kwargs or {}), options, throw=throw)
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """This call, not made yet: for `link=`, to be sent somewhere, or to be called later."""
+        return Signature.of(self.app, self.name, args, kwargs)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """As `s`, immutable: it takes no further arguments, such as the value of the task before it."""
+        return Signature.of(self.app, self.name, args, kwargs, immutable=True)
+
+    def signature(
+        self,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        immutable: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Signature[R]:
+        """As `s`, with options of the call."""
+        return Signature.of(self.app, self.name, tuple(args), dict(kwargs or {}), immutable=immutable, **options)
+
+    # While it runs
 
     def retry(
         self,
@@ -111,10 +259,9 @@ class Task(Generic[P, R]):
         Outside a worker it raises `exc`, or `Retry`.
         """
         cause = exc or _handled()
-        if eta is not None:
-            countdown = max(0.0, (aware(eta) - datetime.now(UTC)).total_seconds())
         retry = errors.Retry(
             countdown,
+            at=eta,
             cause=cause,
             call_args=None if args is None else tuple(args),
             call_kwargs=None if kwargs is None else dict(kwargs),
@@ -124,40 +271,46 @@ class Task(Generic[P, R]):
             raise cause
         raise retry from cause
 
+    def update_state(
+        self, task_id: str | None = None, state: str = "PROGRESS", meta: Any = None, *, request: Request | None = None
+    ) -> None:
+        """Tell whoever waits for the result of the running task how far it is: `result.state` and `result.info`
+        become `state` and `meta`. Does not wait; a caller that asked for no reply is told nothing.
+
+        `task_id` is Celery's, and can only be the running one's.
+        """
+        request = request or self.request
+        if task_id is not None and task_id != request.id:
+            raise ConfigurationError(f"update_state tells of the running task, {request.id}, not of {task_id}")
+        if request.reply_to is not None and not request.is_eager:
+            call.tell_state(self.app, request, state, meta)
+
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise `TypeError`, as a call would, when the arguments do not fit the function."""
-        if self._arity is not None:
-            self._arity.check(self.name, args, kwargs)
+        if self._checks and self.arguments is not None:
+            self.arguments.check(self.name, args, kwargs)
 
 
-class _Arity:
-    """Checks arguments against a signature: the common case by counting, all others by binding."""
-
-    def __init__(self, signature: inspect.Signature) -> None:
-        self._signature = signature
-        parameters = signature.parameters.values()
-        plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self._required = sum(p.default is p.empty for p in plain)
-        self._most = len(plain)
-        self._needs_keywords = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
-
-    def check(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if not kwargs and not self._needs_keywords and self._required <= len(args) <= self._most:
-            return
-        try:
-            self._signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{name}(): {error}") from None
+def current_task() -> Task[..., Any] | None:
+    """The task that runs here, in this thread or asyncio task; None outside of one."""
+    request = current_request.get()
+    return None if request is None else request.instance
 
 
-def _arity(function: Callable[..., Any], *, bound: bool) -> _Arity | None:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some built-in functions have none to look at
-        return None
-    if bound:
-        signature = signature.replace(parameters=list(signature.parameters.values())[1:])
-    return _Arity(signature)
+#: Options that belong to one task, and are no attributes of a class of tasks.
+_OF_ONE_TASK = frozenset({"name", "bind", "base"})
+
+
+def _options_of(kind: type) -> dict[str, Any]:
+    """The options that a class of tasks has as attributes, those of its bases included."""
+    found: dict[str, Any] = {}
+    for each in reversed(kind.__mro__[: kind.__mro__.index(Task)]):
+        found.update({name: value for name, value in vars(each).items() if name in _CLASS_OPTIONS})
+    return found
+
+
+_CALL_OPTIONS = MessageOptions.__annotations__.keys()
+_CLASS_OPTIONS = TaskOptions.__annotations__.keys() - _OF_ONE_TASK
 
 
 def _handled() -> BaseException | None:

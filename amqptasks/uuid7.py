@@ -10,6 +10,7 @@ import os
 import random
 import threading
 from time import time_ns
+from uuid import UUID, uuid5
 
 #: Random bits of an id: 12 beside the version and 62 beside the variant.
 _TAIL_BITS = 74
@@ -66,6 +67,22 @@ def made_at(task_id: str) -> float | None:
         return int(task_id[:8] + task_id[9:13], 16) / 1000
     except ValueError:
         return None
+
+
+def derived(parent: str, name: str) -> str:
+    """The id of what follows on `parent` under `name`: always the same one, so that a second is known as a duplicate.
+
+    Its time is the parent's; where the parent's id tells none, it is a UUID of version 5 (RFC 9562, section 5.5).
+    """
+    hashed = uuid5(_FOLLOWERS, f"{parent}/{name}")
+    moment = made_at(parent)
+    if moment is None:
+        return str(hashed)
+    return f"{parent[:13]}-7{str(hashed)[15:]}"
+
+
+#: A namespace of our own, drawn once.
+_FOLLOWERS = UUID("5b1c2b8e-6f0a-4a6e-9f55-9a1d3f4f7c21")
 
 
 def _after_fork() -> None:

@@ -6,7 +6,6 @@ import re
 import time
 from datetime import datetime
 from difflib import get_close_matches
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -123,8 +122,7 @@ def _app(target: Target) -> App:
     app = target.load_app()
     if dial.is_memory(app.broker):
         raise ConfigurationError("memory:// ends with this process, and nobody would run the task: name a --broker")
-    for module in app.include:
-        import_module(module)
+    app.import_tasks()
     return app
 
 

@@ -76,13 +76,35 @@ def failure(
     serializer: Serializer = json.SERIALIZER,
 ) -> bytes:
     """The reply of a task that raised; arguments that cannot be sent are sent as their `repr`."""
+    return _encode(task_id, status, describe(exception, serializer), traceback_text, serializer)
+
+
+def on_the_way(task_id: str, state: str, meta: object, serializer: Serializer = json.SERIALIZER) -> bytes:
+    """A reply before the last one: a state such as STARTED or PROGRESS, and what there is to say of it. Raises
+    `ConfigurationError` for a state that would end the result, and for a `meta` that cannot be sent."""
+    if state in _FINAL_STATES:
+        raise ConfigurationError(f"state {state!r} is an end: return, or raise, instead")
+    try:
+        return serializer.encode(
+            {"task_id": task_id, "status": state, "result": meta, "traceback": None, "children": []}
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"the state {state!r} cannot be sent: {error}. Give plain data") from error
+
+
+def describe(exception: BaseException, serializer: Serializer = json.SERIALIZER) -> dict[str, object]:
+    """An exception as plain data."""
     kind = type(exception)
-    described = {
+    return {
         "exc_type": kind.__qualname__,
         "exc_message": [_sendable(argument, serializer) for argument in exception.args],
         "exc_module": kind.__module__,
     }
-    return _encode(task_id, status, described, traceback_text, serializer)
+
+
+def rebuild(described: object, traceback: str | None) -> Exception:
+    """The exception that was described, or where its class is not known here, a `RemoteError` that tells it."""
+    return _exception(described, traceback)
 
 
 def parse(body: bytes, properties: Properties = _JSON, reader: Reader = JSON_ONLY) -> Outcome:

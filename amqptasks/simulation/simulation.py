@@ -25,9 +25,10 @@ from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.topology import QueueSettings, Topology
 from amqptasks.transport import Delivery, Outgoing
 from amqptasks.uuid7 import task_id
-from amqptasks.worker.delivery import Steps, policy_of
+from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Retry
+from amqptasks.worker.policies import policy_of
 
 #: Hops after which it is told that this goes on, rather than how: a task that retries for ever has no last one.
 MOST_HOPS = 500

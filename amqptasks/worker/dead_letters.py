@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from amqptasks.request import FIRST_TIME
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.transport import Headers, Outgoing
@@ -24,7 +25,6 @@ from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import Expired, Failure, Reject, Revoked
 
 PREFIX = "x-amqptasks-"
-FIRST_TIME = "x-amqptasks-first-time"
 
 #: Bytes. A header frame over the negotiated 128 KiB closes the connection (501), and a reason is for reading: 16 KiB
 #: in all leave room for the message's own headers.

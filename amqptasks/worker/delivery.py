@@ -9,43 +9,32 @@ Each step either adds to the value or ends its way by setting the outcome.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
+from amqptasks import hooks, signals
 from amqptasks.capabilities import Capabilities
 from amqptasks.codec import PLAIN, Codec
+from amqptasks.errors import PublishError, TaskRejected
 from amqptasks.exception_info import exception_text
 from amqptasks.message import Malformed
-from amqptasks.request import Request
-from amqptasks.retry import RetryPolicy
-from amqptasks.task import Task, current_request
-from amqptasks.topology.delays import arrived_by_ladder
-from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Delivery, Outgoing
-from amqptasks.worker.job import DELIVERIES, Job
-from amqptasks.worker.outcomes import (
-    LOST,
-    Expired,
-    Failure,
-    Outcome,
-    Postpone,
-    Recount,
-    Reject,
-    Retry,
-    Success,
-    classify,
-)
+from amqptasks.request import Request, current_request
+from amqptasks.task import Task
+from amqptasks.transport import Outgoing
+from amqptasks.worker.admission import Admission, deliveries_before, refusal
+from amqptasks.worker.dead_letters import dead_letter
+from amqptasks.worker.followers import ERRBACK, Followers, errback_arguments
+from amqptasks.worker.job import Job
+from amqptasks.worker.news import is_heard, news, refused
+from amqptasks.worker.outcomes import LOST, Failure, Outcome, Reject, Retry, Success, classify
+from amqptasks.worker.policies import RetryPolicies
 from amqptasks.worker.settlement import Settlement, settlement
 from amqptasks.worker.waiting import count_native_retries, waiting
 
-#: Seconds before the first retry of a queue whose `retry:` has a back-off and no `first`.
-FIRST_DELAY = 1.0
-
-#: Seconds by which a task may be early: below one tick of the delay ladder, waiting costs more than it gives.
-EARLY = 0.032
+logger = logging.getLogger(__name__)
 
 #: Turns a message into one that goes through the delay ladder for so many seconds.
 Delayed = Callable[[Outgoing, float], Outgoing]
@@ -61,25 +50,35 @@ class Steps:
         delayed: Delayed,
         codec: Codec = PLAIN,
         capabilities: Callable[[], Capabilities | None] = lambda: None,
+        followers: Followers | None = None,
+        began: Callable[[Job], None] | None = None,
     ) -> None:
+        """`began` hears of a job that is to be acknowledged before it runs (`acks_late=False`), on the pool's thread,
+        just before. Without `followers`, a message that asks for some is refused."""
         self._tasks = tasks
         self._codec = codec
         self._worker = worker
         self._delayed = delayed
         self._capabilities = capabilities
+        self._followers = followers
+        self._began = began
         self._policies = RetryPolicies()
+        #: Asked in turn; more may be added before the worker starts.
+        self.admissions: list[Admission] = [refusal, self._can_be_followed]
 
     def execute(self, job: Job) -> None:
         """All steps of a plain function's job. Never raises."""
         if self.prepare(job):
             self.run(job)
         self.plan(job)
+        self.tell(job)
 
     async def execute_async(self, job: Job) -> None:
         """All steps of an `async def` task's job. Never raises."""
         if self.prepare(job):
             await self.run_async(job)
         self.plan(job)
+        await self.tell_async(job)
 
     def conclude(self, job: Job, outcome: Outcome) -> None:
         """Plan what was decided elsewhere than in the task: it was revoked, or ended by force."""
@@ -114,6 +113,7 @@ class Steps:
         decoded.redelivered = delivery.redelivered
         decoded.delivery_count = deliveries_before(delivery)
         count_native_retries(decoded, delivery, job.queue)
+        decoded.hostname = self._worker
         job.request = decoded
         return True
 
@@ -125,19 +125,30 @@ class Steps:
             return False
         job.task = task
         job.policy = self._policies.of(task, job.queue)
+        request = job.request
+        if request.time_limit is None:
+            request.time_limit = task.options.get("time_limit")
+        if request.soft_time_limit is None:
+            request.soft_time_limit = task.options.get("soft_time_limit")
+        if signals.task_received:
+            signals.task_received.send(self._worker, request=request)
         return True
 
     def admit(self, job: Job) -> bool:
         """Refuse what must not run, or not yet."""
-        job.outcome = refusal(job)
-        return job.outcome is None
+        for admission in self.admissions:
+            outcome = admission(job)
+            if outcome is not None:
+                job.outcome = outcome
+                return False
+        return True
 
     def run(self, job: Job) -> None:
         assert job.task is not None
         assert job.request is not None
         request, task = job.request, job.task
         token = current_request.set(request)
-        job.started = time.monotonic()
+        self._begin(job, task, request)
         try:
             job.outcome = Success(call(task, request))
         except BaseException as error:
@@ -151,9 +162,11 @@ class Steps:
         assert job.request is not None
         request, task = job.request, job.task
         current_request.set(request)  # each asyncio task has a context of its own
-        job.started = time.monotonic()
+        self._begin(job, task, request)
         try:
-            job.outcome = Success(await task(*request.args, **request.kwargs))
+            if ERRBACK in request.headers:
+                request.args = errback_arguments(request.args)
+            job.outcome = Success(await task.attempt_async(request))
         except asyncio.CancelledError as error:
             # From us with a reason; a task that cancels itself has failed: handed back, it would run for ever.
             self._classify(job, job.interruption or error)
@@ -161,6 +174,18 @@ class Steps:
             self._classify(job, error)
         finally:
             job.runtime = time.monotonic() - job.started
+
+    def _begin(self, job: Job, task: Task[..., Any], request: Request) -> None:
+        if not task.acks_late and self._began is not None:
+            self._began(job)
+        if task.track_started:
+            try:
+                task.update_state(state="STARTED", meta={"hostname": self._worker, "pid": os.getpid()}, request=request)
+            except Exception:  # no connection for it: the task runs all the same
+                logger.exception("the start of task %s could not be told", request.id)
+        if signals.task_prerun:
+            signals.task_prerun.send(task, task_id=request.id, task=task, args=request.args, kwargs=request.kwargs)
+        request.started = job.started = time.monotonic()
 
     def plan(self, job: Job) -> None:
         """What is to be written, ready encoded: results and exceptions hold user code, which must not run in the
@@ -179,101 +204,61 @@ class Steps:
             planned = waiting(job, outcome, planned, self._capabilities())
         if planned.delay > 0:
             planned.onward = tuple(self._delayed(outgoing, planned.delay) for outgoing in planned.onward)
+        if self._followers is not None and job.request is not None:
+            self._follow(job, outcome, planned, job.request, self._followers)
         return planned
 
+    def _follow(self, job: Job, outcome: Outcome, planned: Settlement, request: Request, followers: Followers) -> None:
+        if isinstance(outcome, Success) and (request.callbacks or request.chain):
+            planned.followers = followers.after_success(request, outcome.value)
+            if job.queue.dead_letter is not None:
+                unsent = Failure(PublishError("what follows on it could not be published", request.id))
+                planned.otherwise = dead_letter(job, unsent, self._worker)
+        elif isinstance(outcome, Failure | Reject) and request.errbacks:
+            cause = (
+                outcome.cause if isinstance(outcome, Failure) else TaskRejected(f"{outcome.reason}: {outcome.detail}")
+            )
+            planned.followers = followers.after_failure(request, job.info(cause))
+
+    def _can_be_followed(self, job: Job) -> Outcome | None:
+        request = job.request
+        assert request is not None
+        if not (request.callbacks or request.errbacks or request.chain or request.chord):
+            return None
+        problem = "it asks for what follows on it" if self._followers is None else self._followers.check(request)
+        return None if problem is None else Reject("unsupported", problem)
+
+    def tell(self, job: Job) -> None:
+        """The task's hooks, then the signals: on the pool's thread, before it is settled. Never raises."""
+        if job.task is None or job.request is None or not job.started:
+            refused(job)
+        elif is_heard(job.task):
+            token = current_request.set(job.request)
+            try:
+                hooks.run(news(job), job.task, job.request)
+            finally:
+                current_request.reset(token)
+
+    async def tell_async(self, job: Job) -> None:
+        """`tell`, of an `async def` task, whose hooks may be async too."""
+        if job.task is None or job.request is None or not job.started:
+            refused(job)
+        elif is_heard(job.task):
+            await hooks.run_async(news(job), job.task, job.request)
+
     def _classify(self, job: Job, error: BaseException) -> None:
+        assert job.task is not None
         assert job.policy is not None
         assert job.request is not None
         try:
-            job.outcome = classify(error, job.policy, job.request)
+            job.outcome = classify(error, job.policy, job.request, job.task.options)
         except Exception as broken:  # `self.retry(max_retries="3")`, or a class with an odd idea of isinstance
             broken.__context__ = error
             job.outcome = Failure(broken)
 
 
 def call(task: Task[..., Any], request: Request) -> Any:
-    """The task's own code, and nothing else: what interrupts a task looks for this frame."""
-    return task(*request.args, **request.kwargs)
-
-
-class RetryPolicies:
-    """The policy for a task on a queue: the task's own where it has one, else the queue's `retry:`."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], RetryPolicy] = {}
-
-    def of(self, task: Task[..., Any], queue: QueueSettings) -> RetryPolicy:
-        key = (task.name, queue.name)
-        policy = self._known.get(key)
-        if policy is None:
-            policy = self._known[key] = policy_of(task, queue)
-        return policy
-
-
-def policy_of(task: Task[..., Any], queue: QueueSettings) -> RetryPolicy:
-    """A queue's `retry:` retries after any exception, as often as it has delays; `throws` are failures at once."""
-    retry = queue.retry
-    if retry is None or task.has_retry_policy:
-        return task.retry_policy
-    policy = RetryPolicy(
-        autoretry_for=(Exception,), dont_autoretry_for=task.throws, jitter=retry.jitter, retry_jitter=False
-    )
-    if retry.max_retries is not None or retry.delays:
-        policy = replace(policy, max_retries=len(retry.delays) if retry.max_retries is None else retry.max_retries)
-    if retry.delays:
-        return replace(policy, delays=retry.delays)
-    return replace(
-        policy, retry_backoff=retry.first or FIRST_DELAY, retry_backoff_max=retry.max or policy.retry_backoff_max
-    )
-
-
-def refusal(job: Job) -> Outcome | None:
-    """Why this request is not run now; None when it is. Pure but for the clock."""
-    request, delivery = job.request, job.delivery
-    assert request is not None
-    if delivery.redelivered or request.delivery_count:
-        failed = failed_deliveries(delivery)
-        if failed >= job.queue.most_deliveries > 0:
-            detail = f"it was delivered {failed} times and never settled; the limit is {job.queue.most_deliveries}"
-            return Reject("too-many-deliveries", detail)
-        if delivery.redelivered and not _is_counted(delivery):
-            return Recount(failed + 1)
-    if request.callbacks or request.errbacks or request.chain or request.chord:
-        return Reject("unsupported", "it asks for link, link_error, chain or chord, which this release does not run")
-    if request.expires is None and request.eta is None:
-        return None
-    now = datetime.now(UTC)
-    if request.expires is not None and request.expires <= now:
-        return Expired(f"it expired at {request.expires.isoformat()}")
-    if request.eta is not None and not arrived_by_ladder(delivery.properties.headers or {}):
-        delay = (request.eta - now).total_seconds()
-        if delay > EARLY:
-            return Postpone(delay)
-    return None
-
-
-def deliveries_before(delivery: Delivery) -> int:
-    """How often this message was delivered before: as the broker acquired it (4.3), else as it counts deliveries
-    (quorum queues), else as we count (classic queues), else whether it is redelivered."""
-    headers = delivery.properties.headers
-    if headers:
-        for name in ("x-acquired-count", "x-delivery-count", DELIVERIES):
-            count = headers.get(name)
-            if isinstance(count, int) and count > 0:
-                return count
-    return 1 if delivery.redelivered else 0
-
-
-def failed_deliveries(delivery: Delivery) -> int:
-    """As `deliveries_before`, without those that only handed the message back (4.3 counts them apart)."""
-    headers = delivery.properties.headers or {}
-    for name in ("x-delivery-count", DELIVERIES):
-        count = headers.get(name)
-        if isinstance(count, int):
-            return count
-    return 0
-
-
-def _is_counted(delivery: Delivery) -> bool:
-    headers = delivery.properties.headers or {}
-    return "x-delivery-count" in headers or "x-acquired-count" in headers
+    """The task's own code, and nothing else: what interrupts a task from outside looks for this frame."""
+    if ERRBACK in request.headers:
+        request.args = errback_arguments(request.args)
+    return task.attempt(request)

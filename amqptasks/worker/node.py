@@ -7,7 +7,6 @@ a helper thread   declaring what is missing on the broker, which may block
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import socket
@@ -17,11 +16,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from amqptasks import dial, message
+from amqptasks import dial, message, signals
 from amqptasks.errors import AmqptasksError, ConfigurationError
 from amqptasks.transport import Delivery, Lease
+from amqptasks.worker import process
 from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.delivery import Steps
+from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits import Limits, TimeLimits
 from amqptasks.worker.outcomes import Outcome
@@ -101,7 +102,15 @@ class Node:
         self._prefetch = prefetch or max(LEAST_PREFETCH, PREFETCH_FACTOR * concurrency)
         self.queues = {queue: self._consumed(queue, own) for queue, own in wanted.items()}
         self.link = app.new_link()
-        self.steps = Steps(app.tasks, self.name, app.delayed, app.codec, lambda: app.capabilities)
+        self.steps = Steps(
+            app.tasks,
+            self.name,
+            app.delayed,
+            app.codec,
+            lambda: app.capabilities,
+            followers=Followers(app),
+            began=self._on_begun,
+        )
         by_queue = {queue: kind_named(kind) for queue, kind in (pools or {}).items()}
         self.pools = Pools(self._make_pool, app.tasks, kind_named(pool), by_queue)
         self.limits = Limits(self.link, self.pools, self.end, limits or TimeLimits())
@@ -182,25 +191,30 @@ class Node:
     def start(self) -> None:
         """Declare what is missing, connect and consume. Returns once every queue is consumed, or when it cannot be
         yet. Raises `BrokerUnreachable`, `AccessRefused`, `DeclarationConflict`."""
-        for module in self.app.include:
-            importlib.import_module(module)
+        signals.worker_init.send(self)
+        self.app.import_tasks()
         self.pools.prepare()
         self.app.declare(timeout=START_TIMEOUT)
         self.started = True
         self.link.start()
         self.app.use(self.link)
+        process.begin(self.app)
         self.pools.start()
         self.control.start()
         self.link.call_soon(self._subscribe)
-        self._ready.wait(START_TIMEOUT)
+        ready = self._ready.wait(START_TIMEOUT)
         self.control.wait()
+        if ready and not self._stopping:
+            signals.worker_ready.send(self)
 
     def stop(self) -> None:
         """Warm: take nothing more, give back what has not begun, settle what runs. Returns at once; see `wait`."""
+        signals.worker_shutting_down.send(self, how="warm")
         self.link.call_soon(self._stop_warm)
 
     def stop_now(self) -> None:
         """Cold: everything goes back to its queue, also what runs. Returns at once; see `wait`."""
+        signals.worker_shutting_down.send(self, how="cold")
         self.link.call_soon(self._stop_cold)
 
     def leave(self) -> None:
@@ -225,6 +239,8 @@ class Node:
         if not self.cold:
             remaining = GOODBYE if deadline is None else max(0.0, deadline - time.monotonic())
             self.pools.stop(remaining)
+        process.end(self.app)
+        signals.worker_shutdown.send(self)
         self.app.close(GOODBYE)
         return True
 
@@ -234,6 +250,10 @@ class Node:
         if not self._settling:
             self._settling = True
             self.link.call_soon(self._settle_finished)
+
+    def _on_begun(self, job: Job) -> None:
+        """A pool's thread is about to run a task that is to be acknowledged before."""
+        self.link.call_soon(lambda: self._settler.ack_early(job))
 
     # The link's thread
 

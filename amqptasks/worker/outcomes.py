@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from amqptasks import errors
+from amqptasks.options import NO_OPTIONS, TaskOptions
 from amqptasks.request import Request
-from amqptasks.retry import RetryAfter, RetryPolicy, decide
+from amqptasks.retry import RetryAfter, RetryPolicy, decide, within
 
 #: Why a message is in a dead-letter queue, in its header `x-amqptasks-reason`.
 DeadReason = Literal[
@@ -21,6 +22,7 @@ DeadReason = Literal[
     "too-many-deliveries",
     "unsupported",
     "revoked",
+    "invalid-arguments",
 ]
 
 
@@ -54,6 +56,21 @@ class Reject:
 
     reason: DeadReason
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """The task asked for another worker: back to its queue, where the broker counts it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """The task asked to be run later, in `delay` seconds, for the `times`-th time; no attempt is counted."""
+
+    delay: float
+    times: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +124,20 @@ class Crashed:
 
 
 Outcome = (
-    Success | Retry | Failure | Reject | Ignore | Expired | Revoked | Postpone | Recount | HandBack | Crashed | Lost
+    Success
+    | Retry
+    | Failure
+    | Reject
+    | Requeue
+    | Snooze
+    | Ignore
+    | Expired
+    | Revoked
+    | Postpone
+    | Recount
+    | HandBack
+    | Crashed
+    | Lost
 )
 
 SUCCESS_NONE = Success(None)
@@ -116,12 +146,25 @@ HAND_BACK = HandBack()
 LOST = Lost()
 
 
-def classify(error: BaseException, policy: RetryPolicy, request: Request) -> Outcome:
-    """What an exception in a task leads to. Pure."""
+#: Header of a message that was snoozed: how often.
+SNOOZES = "x-amqptasks-snoozes"
+
+#: How often a task may snooze, unless it says so itself: nothing goes round for ever.
+MOST_SNOOZES = 1000
+
+
+def classify(error: BaseException, policy: RetryPolicy, request: Request, options: TaskOptions = NO_OPTIONS) -> Outcome:
+    """What an exception in a task with these options leads to. Pure."""
     if isinstance(error, errors.Ignore):
         return IGNORE
     if isinstance(error, errors.Reject):
+        if error.requeue and options.get("acks_late", True):
+            return Requeue(str(error.reason))
         return Reject("rejected", str(error.reason))  # Celery's `Reject(exc)` passes an exception
+    if isinstance(error, errors.Snooze):
+        return _snoozed(error, request, options.get("max_snoozes", MOST_SNOOZES))
+    if isinstance(error, errors.InvalidArguments):
+        return Reject("invalid-arguments", str(error))
     if _led_to(error, errors.WorkerStopping):
         return HAND_BACK
     if (ended := _led_to(error, errors.Terminated)) is not None:
@@ -145,3 +188,11 @@ def _led_to(error: BaseException, kind: type[BaseException]) -> BaseException | 
         seen.add(id(at))
         at = at.__cause__ or at.__context__
     return None
+
+
+def _snoozed(error: errors.Snooze, request: Request, most: int) -> Outcome:
+    before = request.headers.get(SNOOZES)
+    times = before + 1 if isinstance(before, int) else 1
+    if times > most:
+        return Failure(errors.MaxRetriesExceeded(f"it snoozed {most} times; max_snoozes allows no more"))
+    return Snooze(within(error.seconds), times)

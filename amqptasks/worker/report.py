@@ -21,8 +21,10 @@ from amqptasks.worker.outcomes import (
     Postpone,
     Recount,
     Reject,
+    Requeue,
     Retry,
     Revoked,
+    Snooze,
     Success,
 )
 
@@ -85,7 +87,7 @@ def _report(job: Job, level: int, action: str, sentence: str, traceback: str | N
     return Report(level, f"{name}[{identity}] {sentence}", fields, traceback)
 
 
-def _sentence(job: Job, outcome: Outcome) -> tuple[int, str]:
+def _sentence(job: Job, outcome: Outcome) -> tuple[int, str]:  # noqa: PLR0912 - one case an outcome
     match outcome:
         case Success():
             return logging.INFO, f"succeeded in {job.runtime:.3f} s"
@@ -109,6 +111,10 @@ def _sentence(job: Job, outcome: Outcome) -> tuple[int, str]:
             return logging.INFO, "goes back to its queue, because the worker stops"
         case Crashed(detail):
             return logging.ERROR, f"lost its process, and runs again: {detail}"
+        case Requeue(reason):
+            return logging.INFO, f"goes back to its queue: {reason}"
+        case Snooze(delay, times):
+            return logging.INFO, f"snoozes for {delay:.1f} s, for the {times}. time"
         case Ignore():
             return logging.INFO, "asked to be ignored"
     return logging.DEBUG, "was not settled here"

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from amqptasks import message
 from amqptasks.errors import MessageTooLarge, PublishRejected, Unroutable
 from amqptasks.transport import Link, Outgoing
 from amqptasks.worker.dead_letters import without_foreign_headers
@@ -87,7 +88,7 @@ class Settler:
         planned = job.planned
         if planned is None:  # without a plan it was handed back by its pool
             self._hand_back(job)
-        elif not planned.onward and planned.answer is None:
+        elif not planned.onward and planned.answer is None and not planned.followers:
             self.finish(job, planned)
         else:
             self.pending += 1
@@ -134,12 +135,13 @@ class Settler:
 
 
 class _Onward:
-    """One message that must be on the broker, and how often that was tried."""
+    """One message that must be on the broker, and how often that was tried; `follower` if it is tried for a while."""
 
-    __slots__ = ("message", "pause", "tries")
+    __slots__ = ("follower", "message", "pause", "tries")
 
-    def __init__(self, message: Outgoing) -> None:
+    def __init__(self, message: Outgoing, *, follower: bool = False) -> None:
         self.message = message
+        self.follower = follower
         self.pause = FIRST_PAUSE
         self.tries = 0
 
@@ -153,7 +155,8 @@ class _Publishing:
         self._job = job
         self._queue = queue
         self._planned = planned
-        self._onward = [_Onward(message) for message in planned.onward]
+        self._onward = [_Onward(outgoing) for outgoing in planned.onward]
+        self._onward += [_Onward(outgoing, follower=True) for outgoing in planned.followers]
         self._answered = planned.answer is None
         self._blocked = False
         self._settled = False
@@ -184,11 +187,16 @@ class _Publishing:
         if onward not in self._onward:
             return
         if error is None:
-            self._onward.remove(onward)
-            if not self._onward:
-                self._end()
+            self._remove(onward)
+        elif onward.follower and (_is_lasting(error) or onward.tries >= MOST_TRIES):
+            self._give_up_follower(onward, error)
         else:
             self._again(onward, error)
+
+    def _remove(self, onward: _Onward) -> None:
+        self._onward.remove(onward)
+        if not self._onward:
+            self._end()
 
     def _abandon(self) -> None:
         self._onward.clear()
@@ -215,10 +223,6 @@ class _Publishing:
             self._settler.published(self._job, self._queue, self._planned)
 
     def _again(self, onward: _Onward, error: BaseException) -> None:
-        otherwise = self._planned.otherwise
-        if otherwise is not None and (_is_lasting(error) or onward.tries >= MOST_TRIES):
-            self._turn_to(otherwise, error)
-            return
         if isinstance(error, MessageTooLarge) or (isinstance(error, PublishRejected) and _is_about_the_bytes(error)):
             # These very bytes will never be taken; the message must not block its queue for ever.
             onward.message = without_foreign_headers(onward.message)
@@ -234,15 +238,21 @@ class _Publishing:
         pause, onward.pause = onward.pause, min(onward.pause * 2, LONGEST_PAUSE)
         self._link.call_later(pause, lambda: self._publish(onward))
 
-    def _turn_to(self, letter: Outgoing, error: BaseException) -> None:
-        """A task that should follow cannot be published: this one becomes a dead letter that says so."""
-        detail = f"it ran, but a task that follows on it could not be published: {error}"
+    def _give_up_follower(self, onward: _Onward, error: BaseException) -> None:
+        """A call that should follow cannot be published. If this one succeeded, it is a dead letter that says so."""
+        name = message.task_name(onward.message.properties)
+        detail = f"{name}, which should follow on it, could not be published: {error}"
         logger.error("task %s: %s", _id(self._job), detail, extra={"action": "follower_failed"})
-        letter.properties.headers = {**(letter.properties.headers or {}), "x-amqptasks-detail": detail[:DETAIL_SIZE]}
-        self._planned.otherwise = None
-        onward = _Onward(letter)
-        self._onward = [onward]
-        self._publish(onward)
+        letter, self._planned.otherwise = self._planned.otherwise, None
+        if letter is not None:
+            letter.properties.headers = {
+                **(letter.properties.headers or {}),
+                "x-amqptasks-detail": detail[:DETAIL_SIZE],
+            }
+            instead = _Onward(letter)
+            self._onward.append(instead)
+            self._publish(instead)
+        self._remove(onward)
 
 
 def _report(report: Report | None) -> None:

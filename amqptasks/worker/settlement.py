@@ -9,14 +9,15 @@ from typing import Literal
 
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import TaskRejected, TaskRevoked
-from amqptasks.request import Request
+from amqptasks.request import FIRST_TIME, Request
 from amqptasks.results import reply
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.transport import PERSISTENT, Outgoing, Properties
-from amqptasks.worker.dead_letters import FIRST_TIME, dead_letter, first_time
+from amqptasks.worker.dead_letters import dead_letter, first_time
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import (
+    SNOOZES,
     Crashed,
     Expired,
     Failure,
@@ -27,8 +28,10 @@ from amqptasks.worker.outcomes import (
     Postpone,
     Recount,
     Reject,
+    Requeue,
     Retry,
     Revoked,
+    Snooze,
     Success,
 )
 from amqptasks.worker.report import Report, describe
@@ -41,16 +44,18 @@ Verdict = Literal["ack", "nack", "reject", "nothing"]
 class Settlement:
     """What is to be written, in plain values that may come from another process.
 
-    `onward` must all be confirmed before the verdict, after `delay` seconds in the ladder, where that is set. Where one
-    of them can never be, `otherwise` takes their place (None: they are tried until they can). `answer` is the caller's
-    reply: confirmed too, but a caller that is gone does not hold the task. `kind` is the outcome's name, `report` the
-    line for the log.
+    `onward` must all be confirmed before the verdict, after `delay` seconds in the ladder, where that is set; they are
+    tried until they are. `followers` are calls that follow on this one, and where they lead is the caller's choice: one
+    that cannot be published, after some tries, is given up for `otherwise`, or where that is None, for a line in the
+    log. `answer` is the caller's reply: confirmed too, but a caller that is gone does not hold the task. `kind` is the
+    outcome's name, `report` the line for the log.
     """
 
     verdict: Verdict
     onward: tuple[Outgoing, ...] = ()
     delay: float = 0.0
     answer: Outgoing | None = None
+    followers: tuple[Outgoing, ...] = ()
     otherwise: Outgoing | None = None
     kind: str = ""
     report: Report | None = None
@@ -79,6 +84,10 @@ def _meaning(job: Job, outcome: Outcome, worker: str, codec: Codec) -> Settlemen
             return Settlement("ack", onward=letters, answer=_bad_news(job, outcome, codec))
         case Ignore():
             return Settlement("ack")
+        case Requeue():
+            return Settlement("reject")
+        case Snooze(delay, times):
+            return Settlement("ack", onward=(_later(job, delay, {SNOOZES: times}, codec),), delay=delay)
         case Postpone(delay):
             return Settlement("ack", onward=(_same(job),), delay=delay)
         case Recount(deliveries):
@@ -100,16 +109,23 @@ def _same(job: Job, more: dict[str, object] | None = None) -> Outgoing:
     return Outgoing(QUEUES_EXCHANGE, delivery.queue, delivery.body, properties)
 
 
+def _later(job: Job, delay: float, more: dict[str, object], codec: Codec) -> Outgoing:
+    """It once more, in `delay` seconds: always to the one queue that it came from, never through a topic or fanout
+    again."""
+    known = job.delivery.properties.headers or {}
+    outgoing = _same(job, {**more, FIRST_TIME: first_time(known, time.time())})
+    assert outgoing.properties.headers is not None
+    outgoing.properties.headers["eta"] = (datetime.now(UTC) + timedelta(seconds=delay)).isoformat()
+    outgoing.properties.headers.pop(DELIVERIES, None)
+    codec.sign_again(outgoing.properties, outgoing.body)
+    return outgoing
+
+
 def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
-    """The next attempt: always to the one queue that this one came from, never through a topic or fanout again."""
+    """The next attempt."""
     request = job.request
     assert request is not None
-    now = time.time()
-    known = job.delivery.properties.headers or {}
-    outgoing = _same(job, {"retries": request.retries + 1, FIRST_TIME: first_time(known, now)})
-    assert outgoing.properties.headers is not None
-    outgoing.properties.headers["eta"] = (datetime.now(UTC) + timedelta(seconds=outcome.delay)).isoformat()
-    outgoing.properties.headers.pop(DELIVERIES, None)
+    outgoing = _later(job, outcome.delay, {"retries": request.retries + 1}, codec)
     if outcome.call_args is not None or outcome.call_kwargs is not None:
         changed = replace(
             request,
@@ -117,7 +133,7 @@ def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
             kwargs=request.kwargs if outcome.call_kwargs is None else outcome.call_kwargs,
         )
         outgoing.body = codec.rewrite(changed, outgoing.properties)
-    codec.sign_again(outgoing.properties, outgoing.body)
+        codec.sign_again(outgoing.properties, outgoing.body)
     return outgoing
 
 

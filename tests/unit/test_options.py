@@ -30,7 +30,7 @@ def test_a_misspelt_option_is_refused_with_a_suggestion(option: str, known: type
 
 
 def test_an_option_like_no_other_is_answered_with_the_whole_list() -> None:
-    with pytest.raises(UnknownOption, match=r"no option 'zzz'; known are: compression, countdown, .*timeout"):
+    with pytest.raises(UnknownOption, match=r"no option 'zzz'; known are: chain, compression, countdown, .*timeout"):
         check({"zzz": 1, "queue": "q"}, CallOptions, "call")
 
 

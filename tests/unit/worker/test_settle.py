@@ -222,7 +222,7 @@ def follow(scene: Scene, *targets: str, letter: bool = True) -> tuple[Job, Lease
     made = job(delivery())
     made.planned = Settlement(
         "ack",
-        tuple(Outgoing("tasks", target, b"[]", Properties()) for target in targets),
+        followers=tuple(Outgoing("tasks", target, b"[]", Properties()) for target in targets),
         otherwise=Outgoing("amqptasks.queues", "emails.dead", b"[]", Properties()) if letter else None,
         kind="Success",
     )

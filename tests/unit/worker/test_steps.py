@@ -13,8 +13,9 @@ from amqptasks import App, Task
 from amqptasks.errors import Retry as RetryRequest
 from amqptasks.retry import RetryPolicy
 from amqptasks.topology.topology import QueueRetry, QueueSettings
-from amqptasks.worker.delivery import FIRST_DELAY, deliveries_before, failed_deliveries, policy_of, refusal
+from amqptasks.worker.admission import deliveries_before, failed_deliveries, refusal
 from amqptasks.worker.outcomes import LOST, Expired, Failure, Outcome, Postpone, Recount, Reject, Retry, Success
+from amqptasks.worker.policies import FIRST_DELAY, policy_of
 from tests.unit.worker.jobs import delivery, job, steps
 
 #: What the counters of each kind of queue say of a message that was delivered twice before, once failed and once
@@ -107,7 +108,9 @@ def test_too_early_is_postponed_by_what_is_missing() -> None:
 
 def test_a_workflow_is_refused_in_words() -> None:
     body = b'[[], {}, {"callbacks": [{"task": "next"}], "errbacks": null, "chain": null, "chord": null}]'
-    outcome = refusal(job(delivery(body=body)))
+    made = job(delivery("shop.five", body=body))
+    steps(five).execute(made)
+    outcome = made.outcome
     assert isinstance(outcome, Reject)
     assert outcome.reason == "unsupported"
 

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from amqptasks.capabilities import Capabilities
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker import delivery as delivery_steps
+from amqptasks.worker import process
 from amqptasks.worker.delivery import Steps
+from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.slots import Slots
@@ -63,7 +65,14 @@ class Child:
         self._queues: dict[str, QueueSettings] = {}
         if upbringing.capabilities is not None:
             app.inherit(upbringing.capabilities)
-        self._steps = Steps(app.tasks, upbringing.worker, app.delayed, app.codec)
+        self._steps = Steps(
+            app.tasks,
+            upbringing.worker,
+            app.delayed,
+            app.codec,
+            lambda: app.capabilities,
+            followers=Followers(app),
+        )
 
     def run(self) -> None:
         """Until the node says so, or is gone."""
@@ -113,10 +122,13 @@ def live(child: Child) -> None:
     """A forked process from its first line to its last; never returns."""
     status = 1
     try:
+        process.begin(child._app)
         child.run()
         status = 0
     except BaseException:
         logger.exception("a child of the pool ends over an error of its own")
+    with contextlib.suppress(BaseException):
+        process.end(child._app)
     with contextlib.suppress(BaseException):
         child._app.close(1.0)
         logging.shutdown()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from amqptasks.errors import WorkerLostError
 from amqptasks.transport import Watching
-from amqptasks.worker.delivery import Steps, failed_deliveries
+from amqptasks.worker.admission import failed_deliveries
+from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import LOST, Crashed, Failure, Outcome
 from amqptasks.worker.pools import Finished

@@ -71,12 +71,13 @@ def encode_result(number: int, job: Job, memory: int) -> bytes:
     assert planned is not None
     report = planned.report
     writes = None
-    if planned.verdict != "ack" or planned.onward or planned.answer or planned.otherwise:
+    if planned.verdict != "ack" or planned.onward or planned.answer or planned.followers:
         writes = (
             planned.verdict,
             [_outgoing(one) for one in planned.onward],
             planned.delay,
             None if planned.answer is None else _outgoing(planned.answer),
+            [_outgoing(one) for one in planned.followers],
             None if planned.otherwise is None else _outgoing(planned.otherwise),
         )
     said = None if report is None else (report.level, report.sentence, report.fields, report.traceback)
@@ -90,12 +91,13 @@ def decode_result(data: bytes | memoryview) -> tuple[int, Settlement, float, int
     report = None if said is None else Report(*said)
     if writes is None:
         return number, Settlement("ack", kind=kind, report=report), runtime, memory
-    verdict, onward, delay, answer, otherwise = writes
+    verdict, onward, delay, answer, followers, otherwise = writes
     settlement = Settlement(
         verdict,
         tuple(_incoming(one) for one in onward),
         delay,
         None if answer is None else _incoming(answer),
+        tuple(_incoming(one) for one in followers),
         None if otherwise is None else _incoming(otherwise),
         kind,
         report,

@@ -1,0 +1,156 @@
+"""Signals: what happens in this process, told to whoever connected. The names and arguments are Celery's.
+
+    @task_failure.connect
+    def told(sender, task_id, exception, **more): ...
+
+A receiver is called with `signal`, `sender` and the arguments below, by keyword, so it ends with `**more`. It runs
+where the thing happens, one after the other, and holds it up as long as it takes; one that raises is logged, and
+changes nothing. Nobody connected costs nothing. `task_*` signals are sent where the task runs (in a prefork worker:
+in its child), never on the thread that holds the connections.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+logger = logging.getLogger(__name__)
+
+Receiver = Callable[..., Any]
+F = TypeVar("F", bound=Receiver)
+
+
+class Signal:
+    """One kind of happening. True while anybody is connected, so that a sender need not gather what nobody hears.
+
+    `arguments` are those that a receiver gets beside `sender`.
+    """
+
+    __slots__ = ("__weakref__", "_connections", "arguments", "name")
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self.name = name
+        self.arguments = arguments
+        #: Replaced as a whole, never changed: whoever sends meanwhile goes on with what it has.
+        self._connections: tuple[_Connection, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<signal {self.name}>"
+
+    def __bool__(self) -> bool:
+        return bool(self._connections)
+
+    @overload
+    def connect(
+        self, receiver: F, /, *, sender: object = None, weak: bool = False, dispatch_uid: object = None
+    ) -> F: ...
+
+    @overload
+    def connect(
+        self, /, *, sender: object = None, weak: bool = False, dispatch_uid: object = None
+    ) -> Callable[[F], F]: ...
+
+    def connect(
+        self, receiver: Any = None, /, *, sender: object = None, weak: bool = False, dispatch_uid: object = None
+    ) -> Any:
+        """Call `receiver` from now on; also as a decorator, with or without arguments.
+
+        `sender`: only for this one, a task or the name of one. `weak` True does not keep the receiver alive (Celery's
+        default, with which a function made inside another is never called). Connecting the same receiver, or the same
+        `dispatch_uid`, again does nothing.
+        """
+
+        def add(given: F) -> F:
+            key = dispatch_uid if dispatch_uid is not None else _identity(given)
+            connection = _Connection(given, sender, key, weak)
+            if not any(known.is_same(connection) for known in self._connections):
+                self._connections = (*self._connections, connection)
+            return given
+
+        return add if receiver is None else add(receiver)
+
+    def disconnect(self, receiver: Receiver | None = None, sender: object = None, dispatch_uid: object = None) -> bool:
+        """Call it no more; True when it was connected."""
+        key = dispatch_uid if dispatch_uid is not None else _identity(receiver)
+        kept = tuple(
+            connection
+            for connection in self._connections
+            if connection.key != key or not _is(connection.sender, sender)
+        )
+        found, self._connections = len(kept) < len(self._connections), kept
+        return found
+
+    def send(self, sender: object, **named: Any) -> None:
+        """Tell everybody who is connected. Never raises."""
+        gone = False
+        for connection in self._connections:
+            receiver = connection.receiver()
+            if receiver is None:
+                gone = True
+            elif connection.sender is None or _is(connection.sender, sender):
+                try:
+                    receiver(signal=self, sender=sender, **named)
+                except Exception:
+                    logger.exception(
+                        "a receiver of %s raised: %r", self.name, receiver, extra={"action": "receiver_failed"}
+                    )
+        if gone:
+            self._connections = tuple(known for known in self._connections if known.receiver() is not None)
+
+
+class _Connection:
+    __slots__ = ("key", "receiver", "sender")
+
+    def __init__(self, receiver: Receiver, sender: object, key: object, weak: bool) -> None:
+        self.sender = sender
+        self.key = key
+        self.receiver: Callable[[], Receiver | None]
+        if not weak:
+            self.receiver = lambda: receiver
+        elif hasattr(receiver, "__self__"):
+            self.receiver = weakref.WeakMethod(receiver)
+        else:
+            self.receiver = weakref.ref(receiver)
+
+    def is_same(self, other: _Connection) -> bool:
+        return self.key == other.key and _is(self.sender, other.sender)
+
+
+def _identity(receiver: Any) -> object:
+    """A bound method is another object each time it is looked up."""
+    return (id(receiver.__self__), id(receiver.__func__)) if hasattr(receiver, "__self__") else id(receiver)
+
+
+def _is(one: object, other: object) -> bool:
+    """Tasks and their names are the same sender."""
+    return one is other or getattr(one, "name", one) == getattr(other, "name", other)
+
+
+# Where a task is called. `sender` is the task's name. `headers` and `properties` may be added to before it is sent.
+before_task_publish = Signal(
+    "before_task_publish", "body", "exchange", "routing_key", "headers", "properties", "declare", "retry_policy"
+)
+after_task_publish = Signal("after_task_publish", "body", "exchange", "routing_key", "headers", "properties")
+
+# Where a task runs. `sender` is the task; for the first three the worker's name.
+task_received = Signal("task_received", "request")
+task_unknown = Signal("task_unknown", "name", "id", "message", "exc")
+task_rejected = Signal("task_rejected", "message", "exc")
+task_prerun = Signal("task_prerun", "task_id", "task", "args", "kwargs")
+task_postrun = Signal("task_postrun", "task_id", "task", "args", "kwargs", "retval", "state")
+task_success = Signal("task_success", "result", "runtime")
+task_retry = Signal("task_retry", "request", "reason", "einfo")
+task_failure = Signal("task_failure", "task_id", "exception", "args", "kwargs", "traceback", "einfo")
+task_revoked = Signal("task_revoked", "request", "terminated", "signum", "expired")
+task_internal_error = Signal("task_internal_error", "task_id", "args", "kwargs", "request", "exception", "einfo")
+
+# In a worker. `sender` is the worker (of the last three: the app).
+worker_init = Signal("worker_init")
+worker_ready = Signal("worker_ready")
+worker_shutting_down = Signal("worker_shutting_down", "how")
+worker_shutdown = Signal("worker_shutdown")
+import_modules = Signal("import_modules")
+worker_process_init = Signal("worker_process_init")
+worker_process_shutdown = Signal("worker_process_shutdown", "pid")

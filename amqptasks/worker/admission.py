@@ -1,0 +1,69 @@
+"""admit: why a message is not run now. Each admission looks at a job, and answers with its outcome, or None.
+
+A worker asks them in turn (`Steps.admissions`); the first outcome counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from amqptasks.topology.delays import arrived_by_ladder
+from amqptasks.transport import Delivery
+from amqptasks.worker.job import DELIVERIES, Job
+from amqptasks.worker.outcomes import Expired, Outcome, Postpone, Recount, Reject
+
+Admission = Callable[[Job], Outcome | None]
+
+#: Seconds by which a task may be early: below one tick of the delay ladder, waiting costs more than it gives.
+EARLY = 0.032
+
+
+def refusal(job: Job) -> Outcome | None:
+    """Why this request is not run now; None when it is. Pure but for the clock."""
+    request, delivery = job.request, job.delivery
+    assert request is not None
+    if delivery.redelivered or request.delivery_count:
+        failed = failed_deliveries(delivery)
+        if failed >= job.queue.most_deliveries > 0:
+            detail = f"it was delivered {failed} times and never settled; the limit is {job.queue.most_deliveries}"
+            return Reject("too-many-deliveries", detail)
+        if delivery.redelivered and not _is_counted(delivery):
+            return Recount(failed + 1)
+    if request.expires is None and request.eta is None:
+        return None
+    now = datetime.now(UTC)
+    if request.expires is not None and request.expires <= now:
+        return Expired(f"it expired at {request.expires.isoformat()}")
+    if request.eta is not None and not arrived_by_ladder(delivery.properties.headers or {}):
+        delay = (request.eta - now).total_seconds()
+        if delay > EARLY:
+            return Postpone(delay)
+    return None
+
+
+def deliveries_before(delivery: Delivery) -> int:
+    """How often this message was delivered before: as the broker acquired it (4.3), else as it counts deliveries
+    (quorum queues), else as we count (classic queues), else whether it is redelivered."""
+    headers = delivery.properties.headers
+    if headers:
+        for name in ("x-acquired-count", "x-delivery-count", DELIVERIES):
+            count = headers.get(name)
+            if isinstance(count, int) and count > 0:
+                return count
+    return 1 if delivery.redelivered else 0
+
+
+def failed_deliveries(delivery: Delivery) -> int:
+    """As `deliveries_before`, without those that only handed the message back (4.3 counts them apart)."""
+    headers = delivery.properties.headers or {}
+    for name in ("x-delivery-count", DELIVERIES):
+        count = headers.get(name)
+        if isinstance(count, int):
+            return count
+    return 0
+
+
+def _is_counted(delivery: Delivery) -> bool:
+    headers = delivery.properties.headers or {}
+    return "x-delivery-count" in headers or "x-acquired-count" in headers

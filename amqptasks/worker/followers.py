@@ -1,0 +1,122 @@
+"""What follows on a task: the calls of its `link`, of its `link_error`, and the next step of its chain.
+
+They are published before it is acknowledged, under ids that derive from its own: run again after a crash, it publishes
+the same ids, and a duplicate is known as one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from amqptasks import call
+from amqptasks.errors import ConfigurationError
+from amqptasks.options import CallOptions
+from amqptasks.request import Request
+from amqptasks.results import reply
+from amqptasks.signature import Signature
+from amqptasks.transport import Outgoing
+from amqptasks.uuid7 import derived
+
+if TYPE_CHECKING:
+    from amqptasks.app import App
+    from amqptasks.exception_info import ExceptionInfo
+
+logger = logging.getLogger(__name__)
+
+#: Header of a call whose first three arguments are a request, an exception and a traceback, as plain data.
+ERRBACK = "x-amqptasks-errback"
+
+#: Arguments of an error callback that wants to know more than an id.
+_WHOLE = 3
+
+
+class Followers:
+    """Makes the calls that follow on tasks of `app`."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def check(self, request: Request) -> str | None:
+        """Why what follows on this request cannot be run, before it runs; None when it can."""
+        if request.chord:
+            return "it is part of a chord, which is not run yet"
+        try:
+            for given in (*(request.callbacks or ()), *(request.errbacks or ()), *(request.chain or ())):
+                Signature.read(given, self._app)
+        except (ConfigurationError, ValueError) as error:
+            return str(error)
+        return None
+
+    def after_success(self, request: Request, value: Any) -> tuple[Outgoing, ...]:
+        """Its links, and the next step of its chain. Raises `ConfigurationError`, `NoRoute` for what cannot be sent."""
+        made = [
+            self._call(request, signature, (value,), f"link-{number}")
+            for number, signature in enumerate(self._read(request.callbacks))
+        ]
+        if request.chain:
+            *rest, step = request.chain  # the next step is the last of the list
+            signature = Signature.read(step, self._app)
+            if rest:
+                signature["options"]["chain"] = rest
+            made.append(self._call(request, signature, (value,), "chain"))
+        return tuple(made)
+
+    def after_failure(self, request: Request, info: ExceptionInfo) -> tuple[Outgoing, ...]:
+        """Its error callbacks. One that cannot be sent is left out, and logged: the failure is told all the same."""
+        made: list[Outgoing] = []
+        for number, signature in enumerate(self._read(request.errbacks)):
+            try:
+                made.append(self._error_call(request, signature, info, f"link-error-{number}"))
+            except Exception:
+                logger.exception(
+                    "task %s[%s]: its error callback %s cannot be sent",
+                    request.task,
+                    request.id,
+                    signature["task"],
+                    extra={"action": "follower_failed", "task_name": request.task, "task_id": request.id},
+                )
+        return tuple(made)
+
+    def _error_call(self, request: Request, signature: Signature[Any], info: ExceptionInfo, name: str) -> Outgoing:
+        """As Celery calls it: with (request, exception, traceback) where the task is known here and takes that many,
+        else with the id alone."""
+        task = signature.type
+        if task is None or task.bound or task.arguments is None or task.arguments.positional < _WHOLE:
+            return self._call(request, signature, (request.id,), name)
+        known: dict[str, Any] = {
+            "task": request.task,
+            "id": request.id,
+            "args": list(request.args),
+            "kwargs": request.kwargs,
+            "retries": request.retries,
+            "root_id": request.root_id,
+            "parent_id": request.parent_id,
+            "queue": request.queue,
+        }
+        signature["options"]["headers"] = {**signature["options"].get("headers", {}), ERRBACK: True}
+        return self._call(request, signature, (known, reply.describe(info.exception), info.traceback), name)
+
+    def _call(self, request: Request, signature: Signature[Any], args: tuple[Any, ...], name: str) -> Outgoing:
+        own: Mapping[str, Any] = signature["options"]
+        options: dict[str, Any] = {"ignore_result": "reply_to" not in own, **own}
+        options.setdefault("task_id", derived(request.id, name))
+        options["parent_id"] = request.id
+        options["root_id"] = request.root_id or request.id
+        merged = signature.merged(args)
+        return call.make(self._app, signature.type or signature["task"], *merged, cast(CallOptions, options)).outgoing
+
+    def _read(self, given: Iterable[Mapping[str, Any]] | None) -> list[Signature[Any]]:
+        return [Signature.read(one, self._app) for one in given or ()]
+
+
+def errback_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of an error callback as it wants them: a `Request`, an exception, a traceback as text."""
+    known, described, traceback, *rest = args
+    request = Request(
+        str(known.get("task")), str(known.get("id")), tuple(known.get("args") or ()), known.get("kwargs") or {}
+    )
+    for name in ("retries", "root_id", "parent_id", "queue"):
+        setattr(request, name, known.get(name))
+    return (request, reply.rebuild(described, None), traceback, *rest)

@@ -1,0 +1,66 @@
+"""How a job ended, in the words of hooks and signals: Celery's states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amqptasks import errors, hooks, signals
+from amqptasks.task import Task
+from amqptasks.worker.job import Job
+from amqptasks.worker.outcomes import Expired, Failure, Ignore, Reject, Retry, Success
+
+#: States of outcomes that have no value and no exception: they are ours, as Celery has no word for them.
+_STATES = {"Ignore": "IGNORED", "Reject": "REJECTED", "Requeue": "REQUEUED", "Snooze": "SNOOZED"}
+
+
+def is_heard(task: Task[..., Any]) -> bool:
+    """True where somebody may want to know."""
+    return bool(
+        task.hooks
+        or signals.task_success
+        or signals.task_postrun
+        or signals.task_failure
+        or signals.task_retry
+        or signals.task_rejected
+    )
+
+
+def news(job: Job) -> hooks.Steps:
+    """All that is to be called after a run."""
+    task, request, outcome = job.task, job.request, job.outcome
+    assert task is not None
+    assert request is not None
+    match outcome:
+        case Success(value):
+            return hooks.told(task, "SUCCESS", request, value, None, job.runtime)
+        case Failure(cause):
+            return hooks.told(task, "FAILURE", request, cause, job.info(cause), job.runtime)
+        case Retry(delay, cause):
+            why = cause if cause is not None else errors.Retry(delay)
+            return hooks.told(task, "RETRY", request, why, job.info(why), job.runtime)
+        case Reject() | Ignore():
+            if isinstance(outcome, Reject):
+                refused(job)
+    state = _STATES.get(type(outcome).__name__, "ABORTED")  # the worker stops, and took it back
+    return hooks.told(task, state, request, None, None, job.runtime)
+
+
+def refused(job: Job) -> None:
+    """Tell of a job that did not run, or that the task itself refused."""
+    outcome, request = job.outcome, job.request
+    if isinstance(outcome, Reject):
+        if request is not None and outcome.reason == "unknown-task":
+            if signals.task_unknown:
+                signals.task_unknown.send(
+                    request.hostname,
+                    name=request.task,
+                    id=request.id,
+                    message=job.delivery,
+                    exc=errors.UnknownTask(outcome.detail),
+                )
+        elif signals.task_rejected:
+            sender = request.hostname if request is not None else None
+            error = errors.TaskRejected(f"{outcome.reason}: {outcome.detail}")
+            signals.task_rejected.send(sender, message=job.delivery, exc=error)
+    elif isinstance(outcome, Expired) and signals.task_revoked:
+        signals.task_revoked.send(job.task, request=request, terminated=False, signum=None, expired=True)
