@@ -308,7 +308,7 @@ def listed(value: Any) -> list[Any]:
     """One signature or several, as a list."""
     if not value:
         return []
-    return [value] if isinstance(value, Mapping) else list(value)
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _embedded(given: Any) -> list[Any] | None:

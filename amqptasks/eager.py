@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import call, hooks, signals
-from amqptasks.errors import Ignore, MaxRetriesExceeded, Reject, Snooze, TaskError
+from amqptasks.errors import Ignore, MaxRetriesExceeded, Reject, Snooze, TaskError, TaskRejected
 from amqptasks.exception_info import ExceptionInfo
 from amqptasks.options import CallOptions, check
 from amqptasks.request import Request, current_request
@@ -37,12 +37,12 @@ def apply(
     request.parent_id = options.get("parent_id")
     request.headers = dict(options.get("headers") or {})
     state, value = _run(task, request)
-    if throw and isinstance(value, BaseException):
+    if throw and isinstance(value, Exception):
         raise value
     result: AsyncResult[Any] = AsyncResult(request.id, task.name)
-    if isinstance(value, BaseException):
+    if isinstance(value, Exception):
         info = ExceptionInfo(value)
-        shown = value if isinstance(value, Exception) else RuntimeError(info.message)
+        shown = TaskRejected(value.reason) if isinstance(value, Reject) else value
         result.resolve(Outcome(state, traceback=info.traceback, _exception=shown))
         if state == "FAILURE":
             _follow(task, "link_error", options, (request.id,), request)

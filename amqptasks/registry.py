@@ -45,7 +45,8 @@ def _place(function: Callable[..., Any]) -> tuple[str, str]:
 # Shared tasks
 
 _shared: dict[str, Task[..., Any]] = {}
-_apps: weakref.WeakSet[App] = weakref.WeakSet()
+#: The apps, in the order in which they were made, with those that are gone.
+_apps: list[weakref.ref[App]] = []
 
 
 @overload
@@ -72,8 +73,10 @@ def shared_task(*functions: Any, **options: Any) -> Any:
         name = options.get("name") or f"{function.__module__}.{function.__name__}"
         task = new_task(None, function, name, TaskOptions(**options), Task, NO_OPTIONS)  # type: ignore[typeddict-item]
         add(_shared, task)
-        for app in list(_apps):
-            _adopt(app, task)
+        for reference in _apps:
+            app = reference()
+            if app is not None:
+                _adopt(app, task)
         return task
 
     return register(*functions) if functions else register
@@ -81,7 +84,7 @@ def shared_task(*functions: Any, **options: Any) -> Any:
 
 def share_with(app: App) -> None:
     """Give a new app the shared tasks, those to come included."""
-    _apps.add(app)
+    _apps[:] = [*(known for known in _apps if known() is not None), weakref.ref(app)]
     for task in _shared.values():
         _adopt(app, task)
 
