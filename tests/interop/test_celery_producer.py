@@ -158,37 +158,41 @@ def test_a_celery_producer_that_declares_our_queue_changes_nothing(
     assert before["arguments"] == after["arguments"]
 
 
-def _chain(celery: Celery) -> str:
-    add = celery.tasks["shop.add"]
-    return str(chain(add.s(1, 1), add.s(10)).apply_async().parent.id)
+def test_a_chain_of_celerys_runs_to_its_last_step(celery_producer: Celery, our_worker: list[str]) -> None:
+    add = celery_producer.tasks["shop.add"]
+    last = chain(add.s(1, 1), add.s(10), add.s(100)).apply_async()
+    assert last.get(timeout=SOON) == 112
+    assert our_worker == [last.parent.parent.id, last.parent.id, last.id], "each step has the id that Celery gave it"
 
 
-def _link(celery: Celery) -> str:
-    add = celery.tasks["shop.add"]
-    return str(add.apply_async((1, 1), link=add.s(10)).id)
+def test_links_of_celerys_run_with_the_value(celery_producer: Celery, our_worker: list[str]) -> None:
+    add = celery_producer.tasks["shop.add"]
+    linked = add.s(10).set(task_id="linked")
+    assert add.apply_async((1, 1), link=[linked, add.si(5, 5)]).get(timeout=SOON) == 2
+    wait_for(lambda: len(our_worker) == 3, message="both links ran")
+    assert "linked" in our_worker
 
 
-def _link_error(celery: Celery) -> str:
-    return str(celery.tasks["shop.add"].apply_async((1, 1), link_error=celery.tasks["shop.tell"].s()).id)
+def test_an_error_callback_of_celerys_runs_with_the_id(celery_producer: Celery, our_worker: list[str]) -> None:
+    add, fail = celery_producer.tasks["shop.add"], celery_producer.tasks["shop.fail"]
+    failing = fail.apply_async(("no apples",), link_error=add.s("!").set(task_id="callback"))
+    with pytest.raises(OutOfStock, match="no apples"):
+        failing.get(timeout=SOON)
+    wait_for(lambda: our_worker == ["callback"], message="the error callback ran")
 
 
-def _chord(celery: Celery) -> str:
+def test_a_chord_is_a_dead_letter_and_never_half_run(
+    celery_producer: Celery, our_worker: list[str], vhost: Vhost
+) -> None:
     """A part of a chord as it travels; `rpc://` itself refuses to start a whole one."""
-    add, tell = celery.tasks["shop.add"], celery.tasks["shop.tell"]
+    add, tell = celery_producer.tasks["shop.add"], celery_producer.tasks["shop.tell"]
     with pytest.raises(NotImplementedError):
         chord([add.s(1, 1)], tell.s()).apply_async()
-    return str(add.apply_async((1, 1), chord=tell.s()).id)
-
-
-@pytest.mark.parametrize("workflow", [_chain, _link, _link_error, _chord])
-def test_a_workflow_is_a_dead_letter_and_never_half_run(
-    celery_producer: Celery, our_worker: list[str], vhost: Vhost, workflow: Any
-) -> None:
-    task_id = workflow(celery_producer)
+    task_id = str(add.apply_async((1, 1), chord=tell.s()).id)
     wait_for(lambda: vhost.management.ready("default.dead") == 1, message="it is a dead letter")
     ((headers, _),) = taken(vhost.url, "default.dead")
     assert (headers["id"], headers["x-amqptasks-reason"]) == (task_id, "unsupported")
-    assert "chain" in headers["x-amqptasks-detail"]
+    assert "chord" in headers["x-amqptasks-detail"]
     with pytest.raises(TaskRejected, match="unsupported"):
         celery_producer.AsyncResult(task_id).get(timeout=SOON)
     assert our_worker == []

@@ -70,3 +70,20 @@ def test_an_expired_call_of_ours_is_revoked_by_a_celery_worker(
     worker = celery_worker()
     assert app.send_task("shop.add", (2, 2)).get(timeout=SOON) == 4
     worker.wait_for_line(rf"(?i)(discarding revoked|expired).*{expired.id}|{expired.id}.*(revoked|expired)")
+
+
+def test_a_celery_worker_runs_what_follows_on_our_calls(
+    app: App, celery_worker: Callable[[], WorkerProcess], vhost: Vhost
+) -> None:
+    """Links, an error callback and a chain, under the ids that we gave them."""
+    worker = celery_worker()
+    last = app.signature("shop.add", (100,)).set(task_id="last")
+    told = app.signature("shop.tell").set(task_id="told")
+    chained = app.send_task("shop.add", (1, 2), chain=[last, app.signature("shop.add", (10,))], link=told)
+    assert chained.get(timeout=SOON) == 3
+    failed = app.send_task("shop.fail", ("no apples",), link_error=app.signature("shop.tell").set(task_id="alarm"))
+    with pytest.raises(OutOfStock, match="no apples"):
+        failed.get(timeout=SOON)
+    worker.wait_for_line(r"shop\.add\[last\] succeeded in .*: 113")
+    worker.wait_for_line(r"shop\.tell\[told\] succeeded in .*'args': \[3\]")
+    worker.wait_for_line(rf"shop\.tell\[alarm\] succeeded in .*'args': \['{failed.id}'\]")
