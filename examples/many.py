@@ -6,12 +6,13 @@ python many.py
 """
 
 import sys
+from pathlib import Path
 
 from rich.progress import Progress
 
 from amqptasks import App
 
-app = App("many")
+app = App("many", topology=Path(__file__).parent.parent / "topology" / "minimal.yaml")
 
 COUNT = 2000
 

@@ -10,9 +10,15 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 60480
 #: The longest that RabbitMQ takes for a time to live or an expiry: ten years of 365 days.
 TEN_YEARS = 315_360_000.0
 
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
-_WHOLE = re.compile(rf"(?:{_PART.pattern}\s*)+")
-_PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_NUMBER = r"\d+(?:\.\d+)?"
+_PART = re.compile(rf"({_NUMBER})\s*(ms|s|m|h|d|w)")
+
+#: What a duration and a percentage look like, for those who check before we do.
+PATTERN = rf"(?:{_NUMBER}\s*(?:ms|s|m|h|d|w)\s*)+"
+PERCENTAGE = rf"{_NUMBER}\s*%"
+
+_WHOLE = re.compile(PATTERN)
+_PERCENTAGE = re.compile(rf"({_NUMBER})\s*%")
 
 
 def seconds(text: str) -> float | None:

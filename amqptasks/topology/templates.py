@@ -94,7 +94,7 @@ def _each(into: Document, section: str, given: dict[str, object]) -> Iterator[tu
                 raise into.error(f"two {section} would be named `{new}`", where, hint)
             made.add(new)
             if new != name:
-                _place(value, one, into, where, (section, new))
+                _place(value, _one(one), into, where, (section, new))
             if len(into.places) > LARGEST:
                 raise into.error("makes too many values", where, "Shorten `for_each`")
             yield new, value
@@ -113,7 +113,12 @@ def _copies(into: Document, where: Where, name: str, one: object) -> Iterator[tu
     if EACH not in name:
         raise into.error(f"all of them would be named `{name}`", where, f"Put `{EACH}` into the name")
     for item in each:
-        yield name.replace(EACH, item), _filled(one, item)
+        yield name.replace(EACH, item), _filled(_one(one), item)
+
+
+def _one(many: object) -> object:
+    """Without the list that makes it many: that would be copied to each of them."""
+    return {key: value for key, value in many.items() if key != "for_each"} if isinstance(many, dict) else many
 
 
 def _place(value: object, original: object, into: Document, at: Where, where: Where) -> None:

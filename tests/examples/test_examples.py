@@ -32,6 +32,12 @@ PRINTED = {
         "given up: https://example.com does not answer",
         "in default.dead: retries.give_up, builtins.ConnectionError, 2 attempts",
     ],
+    "tenants": [f"2026-05 in {tenant}.reports" for tenant in ("acme", "globex", "initech")],
+    "from_celery": ["2 + 3 = 5", "attempt 2"],
+    "high_availability": [
+        *(f"order {number} placed" for number in (1, 2, 3)),
+        "3 nodes hold each queue, where there are so many",
+    ],
     "many": ["2000 published, each confirmed", f"sum of squares: {sum(number * number for number in range(2000))}"],
 }
 
@@ -56,6 +62,12 @@ def run(name: str, url: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_example_is_run() -> None:
     assert {file.stem for file in EXAMPLES.glob("*.py")} == PRINTED.keys()
+
+
+def test_every_ready_topology_is_used_by_an_example() -> None:
+    text = "".join(file.read_text() for file in EXAMPLES.glob("*.py"))
+    ready = {file.name for file in (REPOSITORY / "topology").glob("*.yaml")}
+    assert {name for name in ready if f'"{name}"' not in text} == set()
 
 
 @pytest.mark.parametrize("name", sorted(PRINTED.keys() - WORKERS.keys()))

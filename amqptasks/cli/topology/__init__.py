@@ -12,6 +12,7 @@ COMMANDS: dict[str, str] = {
     "route": "Say which queues a task goes to, by which rule, and why not elsewhere.",
     "validate": "Look a topology over without a broker: what is probably not meant.",
     "simulate": "Tell what becomes of a task, hop by hop: in no time, without a broker.",
+    "schema": "Print the JSON Schema of topology files, for editors.",
 }
 
 

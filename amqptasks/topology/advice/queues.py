@@ -54,9 +54,10 @@ def priorities_that_change_the_type(subject: Subject) -> Iterator[Advice]:
 
 
 def dead_letters_at_most_once(subject: Subject) -> Iterator[Advice]:
-    """https://www.rabbitmq.com/docs/quorum-queues#dead-lettering"""
+    """https://www.rabbitmq.com/docs/quorum-queues#dead-lettering. An exact queue has nothing of it on the broker: there
+    the worker alone dead-letters, with a confirm."""
     for queue in subject.topology.queues.values():
-        if queue.type == "classic" and queue.dead_letter is not None:
+        if queue.type == "classic" and queue.dead_letter is not None and not queue.exact:
             problem = "what the broker dead-letters from a classic queue can be lost on the way: at most once"
             fix = "Remove `type: classic`: quorum queues dead-letter at least once"
             yield Advice("warning", "dead-letters-at-most-once", ("queues", queue.name, "type"), problem, fix)

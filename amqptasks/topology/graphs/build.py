@@ -119,7 +119,8 @@ class _Builder:
         if settings is not None and settings.retry is not None:
             details.append(("retry", retry_words(settings.retry)))
         if settings is not None and settings.type != "stream":
-            details.append(("given up after", f"{settings.delivery_limit} deliveries"))
+            limit = settings.most_deliveries
+            details.append(("given up after", f"{limit} deliveries" if limit else "no number of deliveries"))
         self._add(node, details + list(_listed(queue.arguments)))
 
     def _badges(self, queue: Queue) -> Iterator[str]:

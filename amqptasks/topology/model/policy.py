@@ -48,28 +48,51 @@ class DefinitionPart(Part):
     """What a policy sets: the keys of queues and exchanges, and RabbitMQ's own for the rest under `arguments`."""
 
     alternate_exchange: Text | None = None
+    """The exchange that gets what finds no queue."""
     dead_letter_exchange: str | None = None
+    """The exchange that gets what cannot be delivered."""
     dead_letter_routing_key: str | None = None
+    """Its routing key there."""
     dead_letter_strategy: Literal["at-most-once", "at-least-once"] | None = None
+    """at-least-once also needs `overflow: reject-publish`, and quorum queues."""
     delivery_limit: Annotated[int, Field(ge=-1, le=LARGEST_NUMBER)] | None = None
+    """Deliveries of one message; -1: no limit."""
     expires: Lasting | None = None
+    """How long a queue lives without a consumer."""
     message_ttl: Lasting | None = None
+    """How long a message may wait."""
     max_length: Count | None = None
+    """How many messages a queue takes."""
     max_length_bytes: Count | None = None
+    """How many bytes a queue takes."""
     overflow: Literal["drop-head", "reject-publish", "reject-publish-dlx"] | None = None
+    """What a full queue does."""
     consumer_timeout: Lasting | None = None
+    """How long a consumer may hold a message; RabbitMQ 3.12 and newer."""
     consumer_disconnected_timeout: Lasting | None = None
+    """How long messages stay with a consumer that is cut off; RabbitMQ 4.3."""
     delayed_retry_type: Literal["all", "failed", "returned", "disabled"] | None = None
+    """Which returned messages a quorum queue holds back; RabbitMQ 4.3."""
     delayed_retry_min: Lasting | None = None
+    """The first delay, and its step."""
     delayed_retry_max: Lasting | None = None
+    """The longest delay."""
     target_group_size: Count | None = None
+    """How many nodes a quorum queue grows to; RabbitMQ 3.13."""
     leader_locator: Literal["client-local", "balanced"] | None = None
+    """Where leaders are put."""
     queue_mode: Literal["default", "lazy"] | None = None
+    """Classic queues, before RabbitMQ 3.12: lazy keeps messages on disk."""
     queue_version: Annotated[int, Field(ge=1, le=2)] | None = None
+    """Classic queues: the version of their storage."""
     max_age: Lasting | None = None
+    """Streams: how long messages are kept."""
     max_segment_size: Count | None = None
+    """Streams: bytes of one file on disk."""
     filter_size: Annotated[int, Field(ge=16, le=255)] | None = None
+    """Streams: bytes of the filter of a chunk; RabbitMQ 3.13."""
     arguments: dict[str, Any] = {}
+    """Other keys, in RabbitMQ's spelling."""
 
     @model_validator(mode="after")
     def _says_something(self) -> DefinitionPart:
@@ -116,10 +139,15 @@ def _value(key: str, value: Any) -> object:
 
 class PolicyPart(Part):
     pattern: Expression
+    """A regular expression over names; it fits anywhere in a name unless written with ^ and $."""
     definition: DefinitionPart
+    """What it sets."""
     apply_to: AppliesTo = "all"
+    """What it is for; by queue type from RabbitMQ 3.12 on."""
     priority: Annotated[int, Field(ge=-(2**31), lt=2**31)] = 0
+    """Of several policies that fit, only the highest counts."""
     for_each: list[Text] | None = None
+    """One policy for each of these, in place of `{each}`."""
 
     @model_validator(mode="after")
     def _fits(self) -> PolicyPart:
@@ -136,6 +164,7 @@ class PolicyPart(Part):
 
 class OperatorPolicyPart(PolicyPart):
     apply_to: Literal["queues", "classic_queues", "quorum_queues", "streams"] = "queues"
+    """Which queues it is for; by type from RabbitMQ 3.12 on."""
 
     @model_validator(mode="after")
     def _only_bounds(self) -> OperatorPolicyPart:

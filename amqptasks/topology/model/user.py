@@ -36,30 +36,44 @@ class PermissionsPart(Part):
     """Regular expressions over names; the empty text allows nothing."""
 
     configure: Expression = ""
+    """What the user may create and delete."""
     write: Expression = ""
+    """What the user may publish to, and bind."""
     read: Expression = ""
+    """What the user may consume, and bind from."""
 
 
 class TopicPermissionPart(Part):
     """Regular expressions over routing keys; the empty text allows nothing."""
 
     write: Expression = ""
+    """Routing keys that the user may publish with."""
     read: Expression = ""
+    """Routing keys that the user may bind with."""
 
 
 class UserLimitsPart(Part):
     max_connections: Bound | None = None
+    """Connections at a time; 0 is none."""
     max_channels: Bound | None = None
+    """Channels at a time; 0 is none."""
 
 
 class UserPart(Part):
     password_from: Annotated[str, BeforeValidator(_variable)] | None = None
+    """The environment variable that holds the password; it never stands in a file."""
     tags: list[Annotated[Text, BeforeValidator(_tag)]] = []
+    """monitoring, management, policymaker, administrator, or labels of your own."""
     role: Literal["publisher", "worker", "declarer", "observer"] | None = None
+    """What the user is there for, in place of permissions."""
     permissions: PermissionsPart | None = None
+    """Regular expressions over the names of queues and exchanges."""
     topic_permissions: dict[str, TopicPermissionPart] = {}
+    """For each topic exchange, regular expressions over routing keys."""
     limits: UserLimitsPart = UserLimitsPart()
+    """Bounds."""
     for_each: list[Text] | None = None
+    """One user for each of these, in place of `{each}`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from amqptasks.topology import durations
 from amqptasks.topology.model.part import Wrong
@@ -48,11 +48,16 @@ def _expression(value: object) -> object:
     return value
 
 
+def _written(pattern: str, example: str) -> dict[str, object]:
+    """For editors: as it is written, or with a variable in it."""
+    return {"type": "string", "pattern": rf"^\s*({pattern})\s*$|\$\{{", "examples": [example]}
+
+
 #: In seconds.
-Duration = Annotated[float, BeforeValidator(_duration)]
-Lasting = Annotated[float, BeforeValidator(_lasting)]
+Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(_written(durations.PATTERN, "5s"))]
+Lasting = Annotated[float, BeforeValidator(_lasting), WithJsonSchema(_written(durations.PATTERN, "14d"))]
 #: As a fraction.
-Percentage = Annotated[float, BeforeValidator(_percentage)]
+Percentage = Annotated[float, BeforeValidator(_percentage), WithJsonSchema(_written(durations.PERCENTAGE, "10%"))]
 Count = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
 #: A number that may be none at all.
 Bound = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]

@@ -11,15 +11,22 @@ from amqptasks.topology.model.values import Bound, Text
 
 class VhostLimitsPart(Part):
     max_connections: Bound | None = None
+    """Connections at a time; 0 is none."""
     max_queues: Bound | None = None
+    """Queues in all."""
 
 
 class VhostPart(Part):
     name: Text | None = None
+    """Its name; the broker's address may name the same one or none."""
     description: str | None = None
+    """What it is for."""
     tags: list[Text] | None = None
+    """Labels."""
     default_queue_type: Literal["quorum", "classic", "stream"] | None = None
+    """What a queue becomes that is declared without a type; RabbitMQ 3.11 and newer."""
     limits: VhostLimitsPart = VhostLimitsPart()
+    """Bounds."""
 
     def virtual_host(self) -> VirtualHost | None:
         """None where nothing is said but the name and limits: then it stays as it is."""
