@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from amqptasks.errors import TopologyError
+from amqptasks.topology.nodes import nodes
 
 #: Where a value stands: keys and list indices from the top.
 Where = tuple[str | int, ...]
@@ -127,7 +128,7 @@ def read(file: str | os.PathLike[str], environment: Mapping[str, str]) -> Docume
         line = content[: error.start].count(b"\n") + 1
         raise TopologyError("is not UTF-8 text", file=name, line=line, hint="Save it as UTF-8") from None
     try:
-        nodes = list(yaml.compose_all(text, yaml.SafeLoader))
+        found = nodes(text)
     except yaml.MarkedYAMLError as error:
         raise _syntax(error, name) from None
     except yaml.reader.ReaderError as error:
@@ -137,12 +138,12 @@ def read(file: str | os.PathLike[str], environment: Mapping[str, str]) -> Docume
         ) from None
     except RecursionError:
         raise TopologyError("is nested too deeply", file=name, hint="Is a bracket not closed?") from None
-    if not nodes or nodes[0] is None:
+    if not found or found[0] is None:
         raise TopologyError("is empty", file=name, hint="Begin with `version: 1`, then `queues:`")
-    if len(nodes) > 1:
-        line = nodes[1].start_mark.line + 1
+    if len(found) > 1:
+        line = found[1].start_mark.line + 1
         raise TopologyError("holds a second document", file=name, line=line, hint="Remove `---`, or make it two files")
-    return _Reader(name, environment).document(nodes[0])
+    return _Reader(name, environment).document(found[0])
 
 
 def substitute(text: str, environment: Mapping[str, str]) -> str:
