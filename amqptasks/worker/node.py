@@ -31,6 +31,7 @@ from amqptasks.worker.pools.choice import ASYNC, Pools, kind_named
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
 from amqptasks.worker.queues import ConsumedQueue
 from amqptasks.worker.settle import Settler
+from amqptasks.worker.stopping import Stages, StopPlan
 
 if TYPE_CHECKING:
     from amqptasks.app import App
@@ -87,6 +88,7 @@ class Node:
         prefetch: int | None = None,
         limits: TimeLimits | None = None,
         prefork: PreforkSettings | None = None,
+        stopping: StopPlan | None = None,
         name: str | None = None,
         events: bool | None = None,
     ) -> None:
@@ -116,6 +118,7 @@ class Node:
         self.limits = Limits(self.link, self.pools, self.end, limits or TimeLimits())
         #: Asked for each delivery, in the link's thread: an outcome ends it there, None lets it run.
         self.refusals: list[Callable[[Delivery], Outcome | None]] = []
+        self._stages = Stages(self.link, self.pools, stopping or StopPlan(), self._stop_cold)
         self._settler = Settler(self.link, self._declare_soon)
         self.control = ControlService(self)
         self._finished: deque[Job] = deque()
@@ -208,7 +211,8 @@ class Node:
             signals.worker_ready.send(self)
 
     def stop(self) -> None:
-        """Warm: take nothing more, give back what has not begun, settle what runs. Returns at once; see `wait`."""
+        """Take nothing more, give back what has not begun, and lead what runs through the stages of the plan (see
+        `StopPlan`). Returns at once; see `wait`."""
         signals.worker_shutting_down.send(self, how="warm")
         self.link.call_soon(self._stop_warm)
 
@@ -217,11 +221,13 @@ class Node:
         signals.worker_shutting_down.send(self, how="cold")
         self.link.call_soon(self._stop_cold)
 
-    def leave(self) -> None:
-        """Wait until the worker has stopped, and say goodbye to the broker; from any thread. For the cold stop of a
-        worker whose waiting thread a task holds."""
+    def leave(self) -> bool:
+        """Wait until the worker has stopped, and after a cold stop say goodbye to the broker; True then. From any
+        thread: a task of a `solo` pool may hold the one that waits."""
         self._stopped.wait()
-        self.app.close(GOODBYE)
+        if self.cold:
+            self.app.close(GOODBYE)
+        return self.cold
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the worker has stopped; False when it has not within `timeout` seconds. Runs the tasks of a
@@ -432,6 +438,7 @@ class Node:
                 self._hand_back(job)
         self._settler.stop()
         logger.info("stopping: %d tasks are running", self.pools.running, extra={"action": "worker_stopping"})
+        self._stages.begin()
         self._finish_when_settled()
 
     def _finish_when_settled(self) -> None:
@@ -456,13 +463,17 @@ class Node:
             self.link.call_later(STOP_POLL, lambda: self._finish_when_closed(deadline))
 
     def _stop_cold(self) -> None:
+        if self._stopped.is_set() or self.cold:
+            return
         self._stopping = self.cold = True
         self._ready.set()
         for queue in self.queues.values():
             if queue.subscription is not None:
                 queue.subscription.close()  # first: what we give back must not come to us again
-            for job in list(queue.held):
-                self._hand_back(job)
+        for pool in self.pools:
+            pool.abort()  # before anybody else begins what it ran
+        for job in self.held:
+            self._hand_back(job)
         self._finish_when_closed(time.monotonic() + COLD_GOODBYE)
 
     # The helper thread

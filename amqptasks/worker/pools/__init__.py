@@ -55,5 +55,8 @@ class Pool(Protocol):
     def restart(self) -> None:
         """Run what comes from now on in fresh processes, where the pool has any."""
 
+    def abort(self) -> None:
+        """End what runs by force, where that can be; nothing of it comes back. The worker ends."""
+
     def stop(self, timeout: float) -> None:
         """End the pool's threads once what runs has ended; give up waiting after `timeout` seconds."""

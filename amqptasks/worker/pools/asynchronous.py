@@ -103,6 +103,10 @@ class AsyncPool:
     def restart(self) -> None:
         """There is nothing to renew."""
 
+    def abort(self) -> None:
+        for job in self.current():
+            self.kill(job)
+
     def stop(self, timeout: float) -> None:
         self._watch.stop()
         if self._loop is not None and self._thread is not None and self._thread.is_alive():

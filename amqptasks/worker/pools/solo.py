@@ -81,6 +81,9 @@ class SoloPool:
     def restart(self) -> None:
         """There is nothing to renew."""
 
+    def abort(self) -> None:
+        """A thread cannot be ended: it ends with the process."""
+
     def stop(self, timeout: float) -> None: ...
 
     def work(self, timeout: float) -> None:

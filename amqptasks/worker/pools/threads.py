@@ -102,6 +102,9 @@ class ThreadPool:
     def restart(self) -> None:
         """Threads have nothing to renew."""
 
+    def abort(self) -> None:
+        """A thread cannot be ended: it ends with the process."""
+
     def stop(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         threads = list(self._threads)

@@ -141,7 +141,7 @@ def prepare_process() -> None:
     """What every process below the node needs: signals that it answers by going on, and a group of its own, so that a
     task is killed with what it started."""
     for number in NODE_SIGNALS:
-        signal.signal(number, _disregard)
+        signal.signal(number, disregard)
     os.setpgid(0, 0)
 
 
@@ -161,4 +161,5 @@ def memory_size() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def _disregard(_signum: int, _frame: FrameType | None) -> None: ...
+def disregard(_signum: int, _frame: FrameType | None) -> None:
+    """A signal that changes nothing."""

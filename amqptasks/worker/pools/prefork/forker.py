@@ -19,7 +19,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from amqptasks.worker.pools.prefork.child import Child, Upbringing, die_with, live, prepare_process
 from amqptasks.worker.pools.prefork.slots import Slots
@@ -32,13 +32,17 @@ LONGEST = 65536
 
 
 class Forker:
-    """`control` leads to the node. Orders: ("upbringing", Upbringing), ("start", child, slot) with two sockets,
-    ("signal", child, number). Notices: ("started", child, pid), ("ended", child, status), ("failed", text)."""
+    """`control` leads to the node. With a `place`, each child is a fresh interpreter that imports the app from there.
 
-    def __init__(self, app: App, control: socket.socket, slots: Slots) -> None:
+    Orders: ("upbringing", Upbringing), ("start", child, slot) with two sockets, ("signal", child, number).
+    Notices: ("started", child, pid), ("ended", child, how), ("failed", text).
+    """
+
+    def __init__(self, app: App, control: socket.socket, slots: Slots, place: tuple[str, str] | None = None) -> None:
         self._app = app
         self._control = control
         self._slots = slots
+        self._place = place
         self._upbringing = Upbringing("", None)
         self._children: dict[int, int] = {}  # pid to child's number
         self._pids: dict[int, int] = {}
@@ -93,6 +97,8 @@ class Forker:
                 prepare_process()
                 die_with(parent)
                 self._control.close()
+                if self._place is not None:
+                    spawn(self._place, self._upbringing, jobs, results, self._slots, slot)
                 child = Child(self._app, self._upbringing, jobs, results, self._slots, slot)
                 live(child)
             traceback.print_exc()
@@ -143,7 +149,34 @@ def describe(status: int) -> str:
     return f"ended by itself with status {code}" if code else ""
 
 
-def fork(app: App, control: socket.socket, others: Sequence[socket.socket], slots: Slots) -> int:
+def spawn(
+    place: tuple[str, str],
+    upbringing: Upbringing,
+    jobs: socket.socket,
+    results: socket.socket,
+    slots: Slots,
+    slot: int,
+) -> NoReturn:
+    """Become a fresh interpreter that is this child."""
+    descriptors = (jobs.fileno(), results.fileno(), slots.descriptor)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, True)
+    given = [*map(str, descriptors), str(slot), pickle.dumps(upbringing).hex(), *place, *search_path()]
+    os.execv(sys.executable, [sys.executable, "-m", "amqptasks.worker.pools.prefork.spawned", *given])  # noqa: S606
+
+
+def search_path() -> list[str]:
+    """Where this process imports from, for another in any folder."""
+    return [entry or os.getcwd() for entry in sys.path]
+
+
+def fork(
+    app: App,
+    control: socket.socket,
+    others: Sequence[socket.socket],
+    slots: Slots,
+    place: tuple[str, str] | None = None,
+) -> int:
     """Fork the forker from this process, which must have one thread; its process id. `others` are closed there."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -154,26 +187,33 @@ def fork(app: App, control: socket.socket, others: Sequence[socket.socket], slot
         for other in others:
             other.close()
         prepare_process()
-        Forker(app, control, slots).run()
+        Forker(app, control, slots, place).run()
     finally:
         os._exit(0)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """A fresh interpreter: descriptors of the control socket and of the slots, module and attribute of the app, and the
-    path to import from."""
-    control, slots, module, attribute, *path = arguments
-    sys.path[:] = path
+    """A fresh interpreter: descriptors of the control socket and of the slots, the start method, module and attribute
+    of the app, and the path to import from."""
+    control, slots, method, module, attribute, *path = arguments
     prepare_process()
     connection = socket.socket(fileno=int(control))
     try:
-        app: App = getattr(importlib.import_module(module), attribute)
-        for included in app.include:
-            importlib.import_module(included)
+        app = import_app(module, attribute, path)
     except BaseException:
         connection.send(pickle.dumps(("failed", traceback.format_exc(limit=-5))))
         raise
-    Forker(app, connection, Slots(int(slots))).run()
+    place = (module, attribute) if method == "spawn" else None
+    Forker(app, connection, Slots(int(slots)), place).run()
+
+
+def import_app(module: str, attribute: str, path: Sequence[str]) -> App:
+    """The app and the modules that it includes, imported from `path`."""
+    sys.path[:] = path
+    app: App = getattr(importlib.import_module(module), attribute)
+    for included in app.include:
+        importlib.import_module(included)
+    return app
 
 
 def _noted(_signum: int, _frame: FrameType | None) -> None:

@@ -26,8 +26,9 @@ END_WITHIN = 2.0
 
 
 class Forkers:
-    """Starts a forker, and another when it died. `fork` copies this process, and only while it has one thread; `fresh`
-    begins a new interpreter, which imports the app again."""
+    """Starts a forker, and another when it died.
+
+    `fork` copies this process, and only while it has one thread; else, and with `forkserver`, it is a new interpreter, which imports the app once; `spawn` makes every child one."""
 
     def __init__(self, app: App, slots: Slots, method: StartMethod) -> None:
         self._app = app
@@ -48,6 +49,8 @@ class Forkers:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if self._method == "fork" and threading.active_count() == 1:
             self._pid = forker.fork(self._app, its, [ours], self._slots)
+        elif self._method == "spawn" and threading.active_count() == 1:
+            self._pid = forker.fork(self._app, its, [ours], self._slots, place_of(self._app))
         else:
             self._fresh = self._start_fresh(its)
         its.close()
@@ -57,16 +60,16 @@ class Forkers:
     def _start_fresh(self, its: socket.socket) -> subprocess.Popen[bytes]:
         module, attribute = place_of(self._app)
         descriptors = (its.fileno(), self._slots.descriptor)
-        path = [entry or os.getcwd() for entry in sys.path]
         return subprocess.Popen(
             [
                 sys.executable,
                 "-m",
                 "amqptasks.worker.pools.prefork.forker",
                 *map(str, descriptors),
+                self._method,
                 module,
                 attribute,
-                *path,
+                *forker.search_path(),
             ],
             pass_fds=descriptors,
         )

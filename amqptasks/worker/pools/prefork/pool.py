@@ -186,6 +186,13 @@ class PreforkPool:
         self._most, self._least = most, least
         self.resize(min(max(self._size, least), most))
 
+    def abort(self) -> None:
+        self._stopping = True
+        for child in self._children.values():
+            child.outstanding.clear()
+            child.leaving = True
+            self._forkers.signal(child, KILL)
+
     def stop(self, timeout: float) -> None:
         self._link.call_soon(self._end)
         self._all_ended.wait(timeout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-StartMethod = Literal["fork", "fresh"]
+StartMethod = Literal["fork", "forkserver", "spawn"]
 
 
 @dataclass(frozen=True, slots=True)

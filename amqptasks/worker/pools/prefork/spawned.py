@@ -1,0 +1,29 @@
+"""A child that is a fresh interpreter (start method `spawn`): for libraries that no fork survives."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from amqptasks.worker.pools.prefork.child import INTERRUPT, NODE_SIGNALS, Child, disregard, live
+from amqptasks.worker.pools.prefork.forker import import_app
+from amqptasks.worker.pools.prefork.slots import Slots
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Descriptors of the jobs, the results and the slots, the slot, the upbringing, module and attribute of the app,
+    and the path to import from."""
+    for number in (*NODE_SIGNALS, INTERRUPT):
+        signal.signal(number, disregard)
+    jobs, results, slots, slot, upbringing, module, attribute, *path = arguments
+    app = import_app(module, attribute, path)
+    taught = pickle.loads(bytes.fromhex(upbringing))  # noqa: S301 - from our own forker
+    ours = socket.socket(fileno=int(jobs)), socket.socket(fileno=int(results))
+    live(Child(app, taught, ours[0], ours[1], Slots(int(slots)), int(slot)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
