@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 import sys
-import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from amqptasks import dial, logs
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
+from amqptasks.worker.stopping import FINISH_WITHIN, TIDY_WITHIN, Beginning, StopPlan
 
 if TYPE_CHECKING:
-    from amqptasks.worker.node import Node
+    from amqptasks.worker.pools.prefork.settings import StartMethod
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 EXAMPLES = """\b
 Examples:
   amqptasks -A shop worker                         every queue of the topology
-  amqptasks -A shop worker -Q emails,reports -c 8  two queues, eight threads
+  amqptasks -A shop worker -Q emails,reports -c 8  two queues, eight processes
+  amqptasks -A shop worker -P threads -c 20        tasks that wait for others
+  amqptasks -A shop worker --autoscale 8,2         two to eight processes, by demand
   amqptasks -A shop worker -Q emails:100,reports:2 with a prefetch for each
   amqptasks -A shop worker --processes 4           four processes, started again when they die
 
 \b
 Signals:
-  TERM, INT    warm stop: what runs is finished and settled, the rest goes back to its queue
+  TERM, INT    stop: what has not begun goes back to its queue, what runs may end (see --on-shutdown)
   again, QUIT  cold stop: what runs goes back too, at once; no attempt is counted
+  HUP          stop as TERM does, then begin anew: for new code
 """
 
 
@@ -43,15 +43,70 @@ Signals:
     "-c",
     "--concurrency",
     type=click.IntRange(1),
-    help="Plain functions that run at once.  [default: processors, at least 4]",
+    help="Plain functions that run at once.  [default: processors allowed; at least 4 threads]",
 )
 @click.option(
     "-P",
     "--pool",
     type=click.Choice(["prefork", "threads", "solo"]),
-    default="threads",
+    default="prefork",
     show_default=True,
-    help="Where they run.",
+    help="Where they run: processes, threads, or the main thread.",
+)
+@click.option(
+    "--pool-for", multiple=True, metavar="QUEUE=POOL", help="Another pool for the tasks of a queue; may be repeated."
+)
+@click.option(
+    "--async-concurrency",
+    type=click.IntRange(1),
+    help="`async def` tasks that run at once.  [default: what the prefetch allows]",
+)
+@click.option("--autoscale", metavar="MAX,MIN", help="Let the number of processes follow the demand.")
+@click.option("--max-tasks-per-child", type=click.IntRange(1), help="Renew a process after so many tasks.")
+@click.option(
+    "--max-memory-per-child", type=click.IntRange(1), metavar="KIB", help="Renew a process that is larger than this."
+)
+@click.option(
+    "--start-method",
+    type=click.Choice(["fork", "forkserver", "spawn"]),
+    default="fork",
+    show_default=True,
+    help="How processes begin: as copies of this one, of a fresh one, or each afresh.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="End a task by force after so long, where neither it nor its call says otherwise.",
+)
+@click.option(
+    "--soft-time-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Raise SoftTimeLimitExceeded in a task after so long, likewise.",
+)
+@click.option(
+    "--on-shutdown",
+    type=click.Choice(["finish", "interrupt", "hand-back"]),
+    default="finish",
+    show_default=True,
+    help="Running tasks may end, are told to stop, or go back to their queue at once.",
+)
+@click.option(
+    "--stop-timeout",
+    type=click.FloatRange(0),
+    default=FINISH_WITHIN,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long they may take to end, before they are told to stop.",
+)
+@click.option(
+    "--tidy-timeout",
+    type=click.FloatRange(0),
+    default=TIDY_WITHIN,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long they may take to stop, before they go back to their queue.",
 )
 @click.option(
     "--prefetch",
@@ -89,6 +144,17 @@ def command(
     queues: str | None,
     concurrency: int | None,
     pool: str,
+    pool_for: tuple[str, ...],
+    async_concurrency: int | None,
+    autoscale: str | None,
+    max_tasks_per_child: int | None,
+    max_memory_per_child: int | None,
+    start_method: StartMethod,
+    time_limit: float | None,
+    soft_time_limit: float | None,
+    on_shutdown: Beginning,
+    stop_timeout: float,
+    tidy_timeout: float,
     prefetch: int | None,
     name: str | None,
     processes: int,
@@ -110,37 +176,57 @@ def command(
             "memory:// lives within one process, and this would be another:"
             " use `with app.worker(): ...` in the program that publishes"
         )
+    from amqptasks.cli.signals import obey_signals, run
+    from amqptasks.worker.limits import TimeLimits
     from amqptasks.worker.node import Node
+    from amqptasks.worker.pools.prefork.settings import PreforkSettings
+    from amqptasks.worker.processors import available
 
+    bounds = _bounds(autoscale) if autoscale is not None else None
+    least = 4 if pool == "threads" else 1
     node = Node(
         app,
         _prefetches(queues) if queues is not None else None,
-        concurrency=concurrency or max(4, os.cpu_count() or 1),
+        concurrency=bounds[1] if bounds else concurrency or max(least, available()),
+        async_concurrency=async_concurrency,
         pool=pool,
-        prefetch=prefetch,
+        pools=_pools(pool_for),
+        prefetch=prefetch or (max(4, 2 * bounds[0]) if bounds else None),
+        limits=TimeLimits(time_limit, soft_time_limit),
+        prefork=PreforkSettings(
+            max_tasks_per_child, max_memory_per_child, start_method, *(bounds or (None, concurrency or 1))
+        ),
+        stopping=StopPlan(on_shutdown, stop_timeout, tidy_timeout),
         name=name,
         events=events or None,
     )
-    _obey_signals(node)
+    obey_signals(node)
+    node.prepare()  # before any thread: processes are forked from here
     if health_port is not None:
         from amqptasks.worker.health import HealthServer
 
         HealthServer(node, health_port).start()
     node.start()
-    node.wait()
-    if node.cold:
-        _abandon()
+    run(node)
 
 
-def _leave(node: Node) -> None:
-    node.leave()
-    _abandon()
+def _pools(given: tuple[str, ...]) -> Mapping[str, str]:
+    """`emails=threads` as {"emails": "threads"}."""
+    found: dict[str, str] = {}
+    for text in given:
+        queue, equals, kind = text.rpartition("=")
+        if not (equals and queue and kind):
+            raise click.BadParameter(f"{text!r} is not of the form QUEUE=POOL", param_hint="--pool-for")
+        found[queue] = kind
+    return found
 
 
-def _abandon() -> NoReturn:
-    """End at once: tasks may still be running in threads, and nobody waits for them."""
-    logging.shutdown()
-    os._exit(0)
+def _bounds(text: str) -> tuple[int, int]:
+    """`8,2`, in either order, as (8, 2)."""
+    numbers = [part.strip() for part in text.split(",")]
+    if len(numbers) != 2 or not all(part.isdecimal() and int(part) for part in numbers):
+        raise click.BadParameter(f"{text!r} is not of the form MAX,MIN", param_hint="--autoscale")
+    return max(map(int, numbers)), min(map(int, numbers))
 
 
 def _prefetches(text: str) -> Mapping[str, int | None]:
@@ -157,34 +243,6 @@ def _prefetches(text: str) -> Mapping[str, int | None]:
     if not found:
         raise click.BadParameter("name at least one queue", param_hint="-Q")
     return found
-
-
-def _obey_signals(node: Node) -> None:
-    asked = False
-
-    def warm(_signum: int, _frame: object) -> None:
-        nonlocal asked
-        if not node.started:
-            raise SystemExit(0)
-        if asked:
-            leave()
-        else:
-            asked = True
-            node.stop()
-
-    def cold(_signum: int, _frame: object) -> None:
-        if not node.started:
-            raise SystemExit(0)
-        leave()
-
-    def leave() -> None:
-        node.stop_now()
-        # In a thread: with `-P solo` a task has the main one.
-        threading.Thread(target=_leave, args=(node,), name="amqptasks-leave", daemon=True).start()
-
-    signal.signal(signal.SIGTERM, warm)
-    signal.signal(signal.SIGINT, warm)
-    signal.signal(signal.SIGQUIT, cold)
 
 
 def _supervise(processes: int) -> int:

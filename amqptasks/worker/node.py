@@ -191,12 +191,18 @@ class Node:
 
     # From other threads
 
+    def prepare(self) -> None:
+        """Import the tasks, and begin the processes that are forked from this one: before it has another thread, as a
+        copy of several threads may hang. `start` does it where nobody did."""
+        if not self.pools.prepared:
+            signals.worker_init.send(self)
+            self.app.import_tasks()
+            self.pools.prepare()
+
     def start(self) -> None:
         """Declare what is missing, connect and consume. Returns once every queue is consumed, or when it cannot be
         yet. Raises `BrokerUnreachable`, `AccessRefused`, `DeclarationConflict`."""
-        signals.worker_init.send(self)
-        self.app.import_tasks()
-        self.pools.prepare()
+        self.prepare()
         self.app.declare(timeout=START_TIMEOUT)
         self.started = True
         self.link.start()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from amqptasks import message
 from amqptasks.exception_info import exception_text
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import (
@@ -73,9 +72,8 @@ def log(report: Report) -> None:
 
 
 def _report(job: Job, level: int, action: str, sentence: str, traceback: str | None = None) -> Report:
-    request, properties = job.request, job.delivery.properties
-    name = request.task if request is not None else message.task_name(properties) or "?"
-    identity = request.id if request is not None else "?"
+    request = job.request
+    name, identity = job.task_name, job.task_id
     fields: dict[str, object] = {
         "action": action.lower(),
         "task_name": name,

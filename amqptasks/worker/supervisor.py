@@ -44,6 +44,7 @@ class Supervisor:
         """Keep the nodes running until a signal says otherwise; the exit status."""
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(signum, self._pass_on)
+        signal.signal(signal.SIGHUP, self._renew_all)
         for number in range(len(self._commands)):
             self._begin(number)
         while self._nodes or (self._again_at and not self._stopping):
@@ -80,6 +81,11 @@ class Supervisor:
 
     def _pass_on(self, signum: int, _frame: object) -> None:
         self._signal_all(signal.SIGTERM if signum == signal.SIGINT else signum)
+
+    def _renew_all(self, signum: int, _frame: object) -> None:
+        """Each node begins anew by itself, under the process id that it has."""
+        for node in list(self._nodes.values()):
+            node.send_signal(signum)
 
     def _signal_all(self, signum: int) -> None:
         self._stopping = True

@@ -172,11 +172,11 @@ def die(self):
 def live():
     os.write(1, b"lives\\n")
 """
-    worker_process(source, module="deadly").terminate()
+    worker_process(source, "-P", "threads", module="deadly").terminate()
     raw(vhost, b"[[], {}, {}]", task="die", id="deadly")
     died = []
     for _ in range(4):
-        worker = worker_process(None, "-c", "1", module="deadly", ready=False)
+        worker = worker_process(None, "-P", "threads", "-c", "1", module="deadly", ready=False)
         wait_for(lambda worker=worker: worker.status is not None or vhost.management.ready("default.dead") == 1, 20)
         died += [line for line in worker.output.splitlines() if line.startswith("dies ")]
         if worker.status is None:

@@ -38,7 +38,7 @@ class Pools:
         self._queues = queues
         self._pools: dict[str, Pool] = {}
         self._known: dict[tuple[str, str | None], Pool] = {}
-        self.started = False
+        self.prepared = self.started = False
 
     def __iter__(self) -> Iterator[Pool]:
         return iter(list(self._pools.values()))
@@ -73,6 +73,7 @@ class Pools:
     def prepare(self) -> None:
         """Make those that the tasks and queues known by now need. Before this process has another thread: a forker
         must not begin as a copy of several."""
+        self.prepared = True
         for kind in (self._kind, *self._queues.values(), ASYNC):
             self._pool(kind)
         for task in self._tasks.values():

@@ -28,7 +28,9 @@ END_WITHIN = 2.0
 class Forkers:
     """Starts a forker, and another when it died.
 
-    `fork` copies this process, and only while it has one thread; else, and with `forkserver`, it is a new interpreter, which imports the app once; `spawn` makes every child one."""
+    `fork` copies this process, and only while it has one thread; else, and with `forkserver`, it is a new interpreter,
+    which imports the app once; `spawn` makes every child one.
+    """
 
     def __init__(self, app: App, slots: Slots, method: StartMethod) -> None:
         self._app = app

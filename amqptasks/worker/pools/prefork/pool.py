@@ -235,15 +235,19 @@ class PreforkPool:
         for child in idle:
             if not self._give(child, now):
                 break
-        if not self._waiting:
-            return
-        for child in staying:
-            if now - child.since < SHORT:
-                while len(child.outstanding) < AHEAD and self._give(child, now):
-                    pass
-        if self._most is not None and self._waiting and not self._looking:
+        if self._waiting:
+            for child in staying:
+                if now - child.since < SHORT:
+                    while len(child.outstanding) < AHEAD and self._give(child, now):
+                        pass
+        if self._most is not None and not self._looking and self._backlog:
             self._looking = True
             self._link.call_later(GROW_EVERY, self._follow_demand)
+
+    @property
+    def _backlog(self) -> bool:
+        """Whether something waits, here or in the socket of a child that is busy."""
+        return bool(self._waiting) or any(len(child.outstanding) > 1 for child in self._children.values())
 
     def _give(self, child: ChildProcess, now: float) -> bool:
         """The next job that is still ours, to this child; False when none was given."""
@@ -340,8 +344,7 @@ class PreforkPool:
         child.close()
         self._free.append(child.slot)
         if self._stopping:
-            if not self._children:
-                self._all_ended.set()
+            self._end_if_empty()
             return
         if child.leaving:
             return
@@ -379,14 +382,14 @@ class PreforkPool:
             return
         staying = [child for child in self._children.values() if not child.leaving]
         now = time.monotonic()
-        if self._waiting or all(child.outstanding for child in staying):
+        if self._backlog or all(child.outstanding for child in staying):
             self._idle_since = now
-            if self._waiting and self._size < self._most:
+            if self._backlog and self._size < self._most:
                 self.resize(self._size + 1)
         elif now - self._idle_since > IDLE_FOR and self._size > self._least:
             self._idle_since = now
             self.resize(self._size - 1)
-        if self._size > self._least or self._waiting:
+        if self._size > self._least or self._backlog:
             self._looking = True
             self._link.call_later(GROW_EVERY, self._follow_demand)
 
@@ -395,5 +398,9 @@ class PreforkPool:
         for child in self._children.values():
             if not child.leaving:
                 child.dismiss()
-        if not self._children:
+        self._end_if_empty()
+
+    def _end_if_empty(self) -> None:
+        if not self._children and not self._all_ended.is_set():
+            self._link.unwatch(self._forkers.descriptor)
             self._all_ended.set()
