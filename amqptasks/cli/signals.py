@@ -28,13 +28,13 @@ def obey_signals(node: Node) -> None:
         nonlocal asked
         if not node.started:
             raise SystemExit(0)
-        if cold or asked:
+        first, asked = not asked, True  # at once: the next signal may come in the midst of this
+        if cold or not first:
             node.stop_now()
         else:
             node.stop()
-        if not asked:  # in a thread: with `-P solo` a task has the main one
+        if first:  # in a thread: with `-P solo` a task has the main one
             threading.Thread(target=_leave, args=(node,), name="amqptasks-leave", daemon=True).start()
-        asked = True
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
         _Wish.again = False
