@@ -177,7 +177,7 @@ def command(
             " use `with app.worker(): ...` in the program that publishes"
         )
     from amqptasks.cli.signals import obey_signals, run
-    from amqptasks.worker.limits import TimeLimits
+    from amqptasks.worker.limits.time_limits import TimeLimits
     from amqptasks.worker.node import Node
     from amqptasks.worker.pools.prefork.settings import PreforkSettings
     from amqptasks.worker.processors import available

@@ -24,7 +24,7 @@ from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
-from amqptasks.worker.limits import Limits, TimeLimits
+from amqptasks.worker.limits.time_limits import Limits, TimeLimits
 from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.pools import Pool
 from amqptasks.worker.pools.choice import ASYNC, Pools, kind_named

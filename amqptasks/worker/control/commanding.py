@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from amqptasks.control import revocation
 from amqptasks.errors import ConfigurationError, Terminated
 from amqptasks.worker.control.inspecting import Arguments, CarryOut
-from amqptasks.worker.limits import TimeLimits
+from amqptasks.worker.limits.time_limits import TimeLimits
 from amqptasks.worker.outcomes import Revoked
 
 if TYPE_CHECKING:
