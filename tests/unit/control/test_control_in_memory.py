@@ -1,0 +1,42 @@
+"""Control over `memory://`: the same answers, without streams."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from amqptasks import App
+from amqptasks.errors import TaskRevoked
+
+
+@pytest.fixture
+def app() -> Iterator[App]:
+    made = App("remembered", f"memory://{uuid.uuid4().hex}")
+    made.task(name="note")(lambda: "ran")
+    yield made
+    made.close()
+
+
+def test_a_worker_answers(app: App) -> None:
+    with app.worker() as node:
+        answers = app.control.ping(timeout=0.3)
+        assert answers[node.name].ready
+        assert not answers.complete, "there is no list of workers"
+        assert app.control.stats(timeout=0.3)[node.name].broker_version == "4.3.0"
+
+
+def test_what_is_revoked_does_not_run(app: App) -> None:
+    with app.worker() as node:
+        app.control.pause("default", timeout=0.3)
+        revoked, other = app.send_task("note", queue="default"), app.send_task("note", queue="default")
+        assert app.control.revoke(revoked.id, timeout=0.3)[node.name] == {"dropped": 0, "terminated": 0}
+        app.control.resume("default", timeout=0.3)
+        with pytest.raises(TaskRevoked):
+            revoked.get(10)
+        assert other.get(10) == "ran"
+
+
+def test_nobody_there_is_an_answer(app: App) -> None:
+    assert dict(app.control.ping(timeout=0.3)) == {}
