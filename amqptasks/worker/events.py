@@ -34,7 +34,7 @@ class WorkerEvents:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.emitter = node.app.emitter(node.name)
-        self._begun: set[Job] = set()
+        self._begun: set[int] = set()  # deliveries whose start was told, by identity: their jobs may be replaced
         self._looking = False
         self._over = False
 
@@ -74,9 +74,9 @@ class WorkerEvents:
         fields = planned.report.fields if planned.report is not None else {}
         given = fields.get("runtime", job.runtime)
         runtime = float(given) if isinstance(given, int | float) else 0.0
-        if runtime and job not in self._begun:
+        if runtime and id(job.delivery) not in self._begun:
             self._started(job, time.time() - runtime)
-        self._begun.discard(job)
+        self._begun.discard(id(job.delivery))
         about = {"uuid": job.task_id, "name": job.task_name, "queue": job.delivery.queue}
         match planned.kind:
             case "Success":
@@ -97,17 +97,17 @@ class WorkerEvents:
         """Which of the tasks held have begun since? A pool tells when asked."""
         held = self._node.held
         for job in held:
-            if job not in self._begun:
+            if id(job.delivery) not in self._begun:
                 began = self._node.pools.of(job).started(job)
                 if began:
                     self._started(job, time.time() - (time.monotonic() - began))
-        self._begun.intersection_update(held)
+        self._begun.intersection_update(id(job.delivery) for job in held)
         self._looking = bool(held) and not self._over
         if self._looking:
             self._node.link.call_later(GATHER, self._look)
 
     def _started(self, job: Job, moment: float) -> None:
-        self._begun.add(job)
+        self._begun.add(id(job.delivery))
         self.emitter.emit("task-started", uuid=job.task_id, name=job.task_name, timestamp=moment)
 
     def _heartbeat(self) -> None:
