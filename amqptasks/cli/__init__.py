@@ -22,6 +22,7 @@ COMMANDS = {
     "events": "Follow what happens to tasks and workers, live or from the past.",
     "dead": "List, show, replay and purge dead-lettered tasks.",
     "broker": "Find or start a RabbitMQ for those who have none.",
+    "dev": "A broker if there is none, and a worker that follows your changes.",
     "demo": "See tasks flow, fail, come back and be dead-lettered.",
     "doctor": "Say what the broker can do, what is wrong, and how to mend it.",
 }

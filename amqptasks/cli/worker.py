@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +27,7 @@ Examples:
   amqptasks -A shop worker --autoscale 8,2         two to eight processes, by demand
   amqptasks -A shop worker -Q emails:100,reports:2 with a prefetch for each
   amqptasks -A shop worker --processes 4           four processes, started again when they die
+  amqptasks -A shop worker --watch                 started again when a file changes
 
 \b
 Signals:
@@ -138,6 +140,11 @@ Signals:
     show_default=True,
     help="Lines for people, or a JSON object a line.",
 )
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="For development: start again when a file below the current folder changes (*.py, *.yaml).",
+)
 @pass_target
 def command(
     target: Target,
@@ -162,10 +169,14 @@ def command(
     health_port: int | None,
     log_level: str,
     log_format: logs.Form,
+    watch: bool,
 ) -> None:
     """Run the tasks of the app that -A names."""
     if processes > 1 and health_port:
         raise click.UsageError("--health-port is for one process: leave --processes out, or probe with `inspect ping`")
+    if watch:
+        logs.configure(log_level, log_format)
+        sys.exit(_watch())
     if processes > 1:
         logs.configure(log_level, log_format)
         sys.exit(_supervise(processes))
@@ -243,6 +254,14 @@ def _prefetches(text: str) -> Mapping[str, int | None]:
     if not found:
         raise click.BadParameter("name at least one queue", param_hint="-Q")
     return found
+
+
+def _watch() -> int:
+    """The same command line without `--watch`, again and again."""
+    from amqptasks.worker.watch import Watcher
+
+    arguments = [argument for argument in sys.argv[1:] if argument != "--watch"]
+    return Watcher([sys.executable, "-m", "amqptasks", *arguments], [Path.cwd()]).run()
 
 
 def _supervise(processes: int) -> int:

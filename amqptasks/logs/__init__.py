@@ -47,5 +47,7 @@ def configure(level: str, form: Form = "plain", stream: TextIO | None = None) ->
 
 
 def _wants_colours(stream: TextIO) -> bool:
-    """On a terminal, unless https://no-color.org says otherwise."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """On a terminal, unless https://no-color.org says otherwise, or where https://force-color.org asks for them."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")

@@ -1,0 +1,50 @@
+"""A process of ours that is ended politely, then firmly, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+
+#: Seconds for a worker to give back what runs once it was told QUIT, and to say goodbye to the broker.
+FIRM = 6.0
+
+#: Seconds between two looks at whether it has ended.
+LOOK_EVERY = 0.05
+
+
+class Child:
+    """Started when made, in a session of its own: Ctrl-C in the terminal reaches it through us, and once."""
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, *, piped: bool = False
+    ) -> None:
+        self.process = subprocess.Popen(
+            command,
+            env=None if environment is None else dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if piped else None,
+            stderr=subprocess.STDOUT if piped else None,
+            start_new_session=True,
+        )
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self.process.poll()
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)  # does nothing once it has ended
+
+    def end(self, patience: float) -> int:
+        """TERM, after `patience` seconds QUIT, and in the end KILL for it and all in its group; its exit status."""
+        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGQUIT, FIRM)):
+            self.signal(number)
+            deadline = time.monotonic() + seconds
+            while self.status is None and time.monotonic() < deadline:
+                time.sleep(LOOK_EVERY)
+        if self.status is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.process.wait()
