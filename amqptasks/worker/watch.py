@@ -15,8 +15,9 @@ logger = logging.getLogger(__name__)
 #: What is watched: programs, and the topology files that they load.
 MORE_SUFFIXES = (".yaml", ".yml")
 
-#: Milliseconds in which changes count as one: an editor saves in several steps, `git checkout` changes many files.
-TOGETHER = 300
+#: Milliseconds without a change after which those before count as one: an editor saves in several steps, `git checkout`
+#: changes many files. And how long such a series may last.
+QUIET, LONGEST_SERIES = 300, 3000
 
 #: Milliseconds between two looks at the worker and at signals, while no file changes.
 LOOK_EVERY = 100
@@ -62,7 +63,8 @@ class Watcher:
             for changes in watch(
                 *self._folders,
                 watch_filter=PythonFilter(extra_extensions=MORE_SUFFIXES),
-                debounce=TOGETHER,
+                step=QUIET,
+                debounce=LONGEST_SERIES,
                 rust_timeout=LOOK_EVERY,
                 yield_on_timeout=True,
                 stop_event=self,
