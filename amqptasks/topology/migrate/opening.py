@@ -42,18 +42,19 @@ def opened(
     """
     if dial.is_memory(urls):
         raise ConfigurationError("memory:// lives within one process: its queues are made anew with it")
-    link = Link(urls, tls=tls)
     session = dial.session(urls, tls, ANSWER_WITHIN)
     try:
-        capabilities = session.capabilities
-        objects = expand(topology, capabilities) + ladder_objects(topology, capabilities)
+        objects = expand(topology, session.capabilities) + ladder_objects(topology, session.capabilities)
         wanted = next((one for one in objects.queues if one.name == queue), None)
         if wanted is None:
             topology.queue(queue)  # knows which one was meant
             raise ConfigurationError(f"the topology has no queue {queue!r} on this broker")
+        link = Link(urls, tls=tls)
         link.start()
         declared = frozenset(topology.queues)
-        yield Migration(wanted, objects, session, management, link, declared, every, patience, tell)
+        try:
+            yield Migration(wanted, objects, session, management, link, declared, every, patience, tell)
+        finally:
+            link.stop(GOODBYE)
     finally:
-        link.stop(GOODBYE)
         session.close()
