@@ -73,11 +73,21 @@ def _refuse(plan: Plan, environment: Mapping[str, str]) -> None:
 
 def _before(plan: Plan) -> Iterator[Step]:
     """What must be there before queues are, so that none is without its policy for a moment."""
-    return (step for step in plan.changes if step.kind in ("vhost", "limit", "policy", "operator policy"))
+    return (
+        step
+        for step in plan.changes
+        if step.kind in ("vhost", "policy", "operator policy") or (step.kind == "limit" and not _of_user(step))
+    )
 
 
 def _after(plan: Plan) -> Iterator[Step]:
-    return (step for step in plan.changes if step.kind in ("user", "permission", "topic permission"))
+    """Users, then what is said of them."""
+    yield from (step for step in plan.changes if step.kind == "user")
+    yield from (step for step in plan.changes if step.kind in ("permission", "topic permission") or _of_user(step))
+
+
+def _of_user(step: Step) -> bool:
+    return isinstance(step.entity, Limit) and step.entity.user is not None
 
 
 def _change(step: Step) -> Change:

@@ -63,14 +63,20 @@ def _problems(topology: Topology, keys: Mapping[Where, Given]) -> Iterator[_Prob
         yield from _dead_letter(topology, queue)
         if queue.retry_queues and queue.name not in topology.reached_by_name:
             yield _not_by_name(queue.name, ("queues", queue.name, "retry"))
-        longest_delay = max(queue.retry.delays, default=0.0) if queue.retry else 0.0
-        longest_delay = max(longest_delay, (queue.retry.max or 0.0) if queue.retry else 0.0)
-        if longest_delay > topology.longest_delay:
-            yield "waits longer than `delays.max` allows", ("queues", queue.name, "retry"), "Raise `delays: {max: ...}`"
+        if _longest_delay(queue) > topology.longest_delay:
+            hint = "Raise `delays: {max: ...}`" if topology.longest_delay else "Remove `delays: false`"
+            yield "waits longer than `delays.max` allows", ("queues", queue.name, "retry"), hint
     default = topology.default_queue
     if default is not None:
         yield from _queue(topology, default, ("default_queue",))
     yield from _routes(topology)
+
+
+def _longest_delay(queue: QueueSettings) -> float:
+    """Of its own retries in the ladder, in seconds."""
+    if queue.retry is None or queue.retry.kind == "queues":
+        return 0.0
+    return max(*queue.retry.delays, queue.retry.max or 0.0, 0.0)
 
 
 def _name(name: str, where: Where, longest: str) -> Iterator[_Problem]:

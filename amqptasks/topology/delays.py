@@ -84,6 +84,10 @@ def enter(
     """
     if not math.isfinite(delay):
         raise ConfigurationError(f"a delay of {delay} seconds is no delay")
+    if not longest:
+        raise ConfigurationError(
+            "nothing can be delayed: the topology says `delays: false`. Remove that line, and run `amqptasks declare`"
+        )
     if delay > longest:
         raise ConfigurationError(
             f"a delay of {delay:.0f} s ({delay / 86400:.1f} days) is over the longest that the ladder has,"

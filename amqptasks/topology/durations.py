@@ -33,6 +33,11 @@ def written(duration: float) -> str:
     return " ".join(_parts(duration)[:2]) or "0s"
 
 
+def exact(duration: float) -> str:
+    """As people write it, to the millisecond, so that `seconds` gives the same again."""
+    return " ".join(_parts(duration)) or "0s"
+
+
 def named(duration: float) -> str:
     """To the millisecond and without spaces, for names: `5s`, `1h30m`, `1d2h3m`."""
     return "".join(_parts(duration)) or "0s"

@@ -18,6 +18,7 @@ from amqptasks.entities import (
     VirtualHost,
 )
 from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.topology.permissions import of_roles, users
 from amqptasks.topology.releases import refuse
 from amqptasks.topology.topology import (
     DeadLetter,
@@ -124,15 +125,16 @@ def expand(topology: Topology, capabilities: Capabilities) -> Objects:
             for source in queue.bindings
         ]
         older.update(_older_forms(queue, capabilities))
+    permissions, topic_permissions = of_roles(topology)
     return Objects(
         tuple(exchanges),
         tuple(queues),
         tuple(bindings),
         older,
         topology.policies,
-        topology.users,
-        topology.permissions,
-        topology.topic_permissions,
+        users(topology),
+        topology.permissions + permissions,
+        topology.topic_permissions + topic_permissions,
         topology.limits,
         topology.virtual_host,
     )

@@ -22,11 +22,14 @@ from amqptasks.topology.topology import Topology
 
 
 def ladder_objects(topology: Topology, capabilities: Capabilities) -> Objects:
-    """The rungs up to the topology's longest delay, the foot, and the twins of all exchanges it can lead to.
+    """The rungs up to the topology's longest delay, the foot, and the twins of all exchanges it can lead to; nothing
+    where the topology has no delays.
 
     From 4.0 to 4.2 there are two ladders: on a quorum queue of these releases, a message of priority 5 and up holds
     back the expiry of those below.
     """
+    if not topology.longest_delay:
+        return Objects()
     found = _foot(topology)
     for upper in (False, True) if capabilities.two_priority_classes else (False,):
         for number in range(rungs_for(topology.longest_delay)):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from amqptasks.errors import TopologyError
-from amqptasks.routing import Route
+from amqptasks.routing import QUEUES_EXCHANGE, Route
 from amqptasks.topology.check import Given, check
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.document import Document, Where, read, substitute
@@ -67,7 +67,7 @@ def _topology(documents: list[Document]) -> Topology:
         queues=queues,
         exchanges={name: exchange.settings(name) for name, exchange in part.exchanges.items()},
         routes=tuple(_routes(part)),
-        default_queue=DEFAULT_QUEUE if given is None and DEFAULT_QUEUE in queues else given,
+        default_queue=DEFAULT_QUEUE if given is None and _takes_the_rest(queues.get(DEFAULT_QUEUE)) else given,
         vhost=vhost.name if vhost else None,
         longest_delay=min(part.delays.max, LONGEST) if part.delays else LONGEST,
         virtual_host=vhost.virtual_host() if vhost else None,
@@ -100,6 +100,11 @@ def _queues(parts: Mapping[str, QueuePart]) -> dict[str, QueueSettings]:
         if "delivery_limit" not in part.model_fields_set:
             found[shared] = replace(found[shared], delivery_limit=0)
     return found
+
+
+def _takes_the_rest(queue: QueueSettings | None) -> bool:
+    """Whether a queue of that name is meant as the default queue: one that is exact belongs to somebody else."""
+    return queue is not None and (not queue.exact or any(one.exchange == QUEUES_EXCHANGE for one in queue.bindings))
 
 
 def _keys(part: FilePart) -> Iterable[tuple[Where, Given]]:

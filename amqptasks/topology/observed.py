@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from amqptasks.amqp.management import Management
+from amqptasks.amqp.management import Management, Unanswered
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.entities import (
     Binding,
@@ -104,7 +104,7 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
     """Read the virtual host of `management`. Raises `Unanswered` where the API cannot be had, or refuses this user."""
     vhost = management.vhost
     capabilities = capabilities_of(management)
-    settings = management.find("vhosts", vhost)
+    settings = _virtual_host(management)
     if settings is None:
         users = _users(management) if "users" in sections else {}
         return Observed(vhost, capabilities, users=users, sections=frozenset(sections), user=management.user)
@@ -144,6 +144,18 @@ def capabilities_of(management: Management) -> Capabilities:
     """What the broker can do. Raises `Unanswered`."""
     overview = management.request("GET", "overview", query={"columns": "rabbitmq_version"})
     return from_server_properties({"version": overview["rabbitmq_version"]})
+
+
+def _virtual_host(management: Management) -> Mapping[str, Any] | None:
+    """None where it does not exist. By its name only an administrator may ask; others list those they may enter."""
+    try:
+        found = management.find("vhosts", management.vhost)
+    except Unanswered as unanswered:
+        if unanswered.status not in (401, 403):
+            raise
+        found = next((row for row in management.request("GET", "vhosts") if row["name"] == management.vhost), None)
+    assert found is None or isinstance(found, dict)
+    return found
 
 
 def _settings(row: Mapping[str, Any]) -> VirtualHost:

@@ -178,7 +178,8 @@ class QueueSettings:
 @dataclass(frozen=True)
 class Topology:
     """What the files said. `routes` are in the order of the file; `vhost` None means: the one of the address.
-    `longest_delay` is in seconds. `roles` names what a user is there for, where the file leaves the rights to us."""
+    `longest_delay` is in seconds; 0: nothing can be delayed. `roles` names what a user is there for, where the file
+    leaves the rights to us."""
 
     queues: Mapping[str, QueueSettings]
     exchanges: Mapping[str, ExchangeSettings] = field(default_factory=dict)

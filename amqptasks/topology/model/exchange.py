@@ -16,7 +16,7 @@ from amqptasks.topology.topology import EXTENSIONS, ExchangeSettings, Source
 STANDARD = ("direct", "topic", "fanout", "headers")
 
 #: Keys of ours for the arguments of one exchange type.
-_ARGUMENTS = {
+ARGUMENTS = {
     "hash_header": ("hash-header", "x-consistent-hash"),
     "hash_property": ("hash-property", "x-consistent-hash"),
     "delayed_type": ("x-delayed-type", "x-delayed-message"),
@@ -89,7 +89,7 @@ class ExchangePart(Part):
     def _arguments_fit(self) -> ExchangePart:
         if "alternate-exchange" in self.arguments:
             raise Wrong("has a key of its own", "Write `alternate_exchange`", ("arguments", "alternate-exchange"))
-        for key, (argument, kind) in _ARGUMENTS.items():
+        for key, (argument, kind) in ARGUMENTS.items():
             if getattr(self, key) is not None and self.type != kind:
                 raise Wrong(f"only an exchange of type {kind} has it", f"Write `type: {kind}`, or remove it", (key,))
             if argument in self.arguments:
@@ -101,7 +101,7 @@ class ExchangePart(Part):
         return self
 
     def settings(self, name: str) -> ExchangeSettings:
-        typed = {argument: getattr(self, key) for key, (argument, _) in _ARGUMENTS.items()}
+        typed = {argument: getattr(self, key) for key, (argument, _) in ARGUMENTS.items()}
         return ExchangeSettings(
             name,
             self.type,

@@ -11,7 +11,7 @@ from amqptasks.topology.model.exchange import ExchangePart
 from amqptasks.topology.model.part import Part, nothing_means_defaults
 from amqptasks.topology.model.policy import OperatorPolicyPart, PolicyPart
 from amqptasks.topology.model.queue import QueuePart, TemplatePart
-from amqptasks.topology.model.route import DelaysPart, RoutePart
+from amqptasks.topology.model.route import DelaysPart, RoutePart, ladder_or_none
 from amqptasks.topology.model.user import UserPart
 from amqptasks.topology.model.vhost import VhostPart, named
 
@@ -40,8 +40,8 @@ class FilePart(Part):
     """Where tasks go, by name, glob, or /regular expression/."""
     default_queue: str | None = None
     """The queue for what no route takes; the queue `default`, where there is one."""
-    delays: DelaysPart | None = None
-    """The ladder of delay queues."""
+    delays: Annotated[DelaysPart | None, BeforeValidator(ladder_or_none)] = None
+    """The ladder of delay queues; `false`: none."""
     policies: dict[str, PolicyPart] = {}
     """Policies by name."""
     operator_policies: dict[str, OperatorPolicyPart] = {}

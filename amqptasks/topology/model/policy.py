@@ -13,7 +13,7 @@ from amqptasks.topology.model.part import Part, Wrong
 from amqptasks.topology.model.values import LARGEST_NUMBER, Count, Expression, Lasting, Text
 
 #: Keys whose value is sent in milliseconds.
-_TIMES = frozenset(
+TIMES = frozenset(
     {
         "expires",
         "message_ttl",
@@ -132,7 +132,7 @@ _KEYS = {rabbitmq_name(name): name for name in DefinitionPart.model_fields if na
 
 
 def _value(key: str, value: Any) -> object:
-    if key in _TIMES:
+    if key in TIMES:
         return round(value * 1000)
     return f"{max(1, round(value))}s" if key == "max_age" else value
 

@@ -33,11 +33,23 @@ class RoutePart(Part):
 
 
 class DelaysPart(Part):
+    """`false` in its place: no ladder, so that nothing can be delayed."""
+
     max: Lasting = LONGEST
     """The longest delay of a task, and so the height of the ladder."""
+
+    @classmethod
+    def none(cls) -> DelaysPart:
+        """No ladder at all."""
+        return cls.model_construct(max=0.0)
 
     @model_validator(mode="after")
     def _ladder_is_long_enough(self) -> DelaysPart:
         if self.max > LONGEST + 86400:  # `398d` is meant to work: LONGEST is a few hours less
             raise Wrong("is longer than the longest delay, 398 days", "Write `398d`, or remove it", ("max",))
         return self
+
+
+def ladder_or_none(value: object) -> object:
+    """`false` stands for no ladder, which no duration can say."""
+    return DelaysPart.none() if value is False else value

@@ -1,0 +1,76 @@
+"""`amqptasks topology export`: a live broker as a topology file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from amqptasks.cli.management import management_option, need
+from amqptasks.cli.target import Target, pass_target
+from amqptasks.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from amqptasks.amqp.management import Management
+    from amqptasks.topology.observed import Observed
+
+HELP = """\b
+`amqptasks plan` with the file finds nothing to do. What amqptasks generates (dead-letter queues, the ladder of delays,
+retry queues) is folded into what it comes of; a queue that its keys cannot say is written with `exact: true`. Comments
+say what is left out, and why. Nothing is changed, and no password is read.
+
+\b
+Examples:
+  amqptasks topology export --broker amqp://guest:guest@localhost/shop -o shop.yaml
+  amqptasks topology export --vhost shop | less
+  amqptasks plan shop.yaml --broker amqp://guest:guest@localhost/shop
+"""
+
+
+@click.command("export", epilog=HELP)
+@click.option("--vhost", metavar="NAME", help="The virtual host.  [default: the one of the broker's address]")
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write here, not to the terminal."
+)
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@management_option
+@pass_target
+def command(target: Target, vhost: str | None, output: str | None, force: bool, management_url: str | None) -> None:
+    """Write a topology file that says what is on a broker."""
+    from amqptasks import dial
+    from amqptasks.topology.export.export import export
+
+    urls = target.broker_urls()
+    if dial.is_memory(urls):
+        raise ConfigurationError("memory:// lives within one process: there is nothing to export")
+    management = need(management_url, urls[0])
+    if vhost is not None:
+        management.vhost = vhost
+    found = export(_observed(management))
+    for one in found.left_out:
+        click.secho(f"left out: {one}", fg="yellow", err=True)
+    if output is None:
+        click.echo(found.text, nl=False)
+        return
+    try:
+        with Path(output).open("w" if force else "x", encoding="utf-8") as file:
+            file.write(found.text)
+    except FileExistsError:
+        raise ConfigurationError(f"{output} exists: name another file, or --force") from None
+    click.echo(f"{output}: {len(found.topology.exchanges)} exchanges, {len(found.topology.queues)} queues", err=True)
+
+
+def _observed(management: Management) -> Observed:
+    """Everything; for who is no administrator without users, permissions and limits."""
+    from amqptasks.amqp.management import Unanswered
+    from amqptasks.topology.observed import Section, observe
+
+    policies: frozenset[Section] = frozenset({"policies"})
+
+    try:
+        return observe(management)
+    except Unanswered as unanswered:
+        if unanswered.status not in (401, 403):
+            raise
+        return observe(management, policies)

@@ -1,0 +1,66 @@
+"""A mapping as YAML for people: short things in one line, comments where they belong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from amqptasks.topology.merging import SECTIONS
+
+#: Columns of a line; what is longer is written below its key.
+WIDTH = 120
+
+Comments = Mapping[tuple[str, ...], Iterable[str]]
+
+
+def escaped(value: Any) -> Any:
+    """So that no `${` in it is taken for a variable."""
+    if isinstance(value, str):
+        return value.replace("${", "$${")
+    if isinstance(value, Mapping):
+        return {escaped(key): escaped(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [escaped(one) for one in value]
+    return value
+
+
+def text(mapping: Mapping[str, Any], head: Iterable[str], comments: Comments) -> str:
+    """The whole file; `head` are comments at its top, `comments` those before the value at a place."""
+    lines = [f"# {line}".rstrip() for line in head]
+    after_section = False
+    for key, value in mapping.items():
+        if lines and (after_section or key in SECTIONS):
+            lines.append("")
+        after_section = key in SECTIONS
+        lines += _entry(key, value, 0, (key,), comments)
+    return "\n".join(lines) + "\n"
+
+
+def _entry(key: str, value: Any, depth: int, where: tuple[str, ...], comments: Comments) -> Iterator[str]:
+    indent = "  " * depth
+    for comment in comments.get(where, ()):
+        yield f"{indent}# {comment}"
+    name = f"{indent}{_flow(escaped(key))}:"
+    if value == {} and depth == 1:  # a name with nothing behind it takes all defaults
+        yield name
+        return
+    line = f"{name} {_flow(escaped(value))}"
+    short = len(line) <= WIDTH and (depth or key not in SECTIONS)
+    if short or not isinstance(value, Mapping | list) or not value:
+        yield line
+        return
+    yield name
+    if isinstance(value, list):
+        for one in value:
+            yield f"{indent}  - {_flow(escaped(one))}"
+        return
+    for inner, one in value.items():
+        yield from _entry(inner, one, depth + 1, (*where, inner), comments)
+
+
+def _flow(value: Any) -> str:
+    """In one line, quoted where it must be."""
+    dumped = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False)
+    return dumped.removesuffix("\n").removesuffix("\n...").strip()

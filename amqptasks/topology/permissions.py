@@ -1,0 +1,156 @@
+"""What each kind of user must be allowed on the broker to do its work, and no more: from the topology itself.
+
+https://www.rabbitmq.com/docs/access-control: three expressions over the names of exchanges and queues alike, and for
+topic exchanges two more over routing keys. Tried on 3.10, 4.0 and 4.3 by logging in as each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from amqptasks.entities import Permission, TopicPermission, User
+from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.topology.topology import BUILT_IN, Role, Topology
+
+#: Expressions over names of our own that no topology names. Who enters the ladder chooses the rung.
+_RUNGS = r"amqptasks\.delay\.(high\.)?[0-9]{2}"
+_LADDER = r"amqptasks\.(delay|due)\..+"
+
+#: What workers keep for control and events, and make where it is missing; and the queue that each listens on.
+_BOOKS = r"amqptasks\.(control|events|nodes|revoked)"
+_LISTENER = r"amqptasks\.control\.[0-9a-f]{32}"
+
+#: What an observer reads; and the queue of one that listens.
+_LOGS = r"amqptasks\.(events|nodes)"
+_WATCHER = r"amqptasks\.events\.[0-9a-f]{32}"
+
+#: The default exchange, as permissions name it: a reply goes through it to the caller's reply address.
+_DEFAULT = r"amq\.default"
+
+#: Matches the empty text alone, and no name or key of anything.
+_NOTHING = "^$"
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Expressions over names; `topics` has, by topic exchange, those over routing keys (write, read). `tags` are what
+    the management API asks for."""
+
+    configure: str = _NOTHING
+    write: str = _NOTHING
+    read: str = _NOTHING
+    topics: tuple[tuple[str, str, str], ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def permission(self, user: str) -> Permission:
+        return Permission(user, self.configure, self.write, self.read)
+
+    def topic_permissions(self, user: str) -> tuple[TopicPermission, ...]:
+        return tuple(TopicPermission(user, exchange, write, read) for exchange, write, read in self.topics)
+
+
+def permissions_for(topology: Topology, role: Role) -> Rights:
+    """The rights of a `publisher` (sends tasks and waits for results), a `worker` (runs them, and sends more), a
+    `declarer` (`amqptasks declare`) or an `observer` (events, and the management API to look)."""
+    if role == "publisher":
+        return Rights(write=_any(_targets(topology)), topics=tuple(_keys(topology)))
+    if role == "worker":
+        return _worker(topology)
+    if role == "declarer":
+        return _declarer(topology)
+    return Rights(_any([_WATCHER]), _any([_WATCHER]), _any([_WATCHER, _LOGS]), tags=("monitoring",))
+
+
+def of_roles(topology: Topology) -> tuple[tuple[Permission, ...], tuple[TopicPermission, ...]]:
+    """The permissions of all users that the file gives a role."""
+    rights = {role: permissions_for(topology, role) for role in set(topology.roles.values())}
+    given = [(user, rights[role]) for user, role in topology.roles.items()]
+    return (
+        tuple(one.permission(user) for user, one in given),
+        tuple(permission for user, one in given for permission in one.topic_permissions(user)),
+    )
+
+
+def users(topology: Topology) -> tuple[User, ...]:
+    """The users; one with a role that names no tags gets those of the role."""
+    return tuple(_tagged(user, topology) for user in topology.users)
+
+
+def _tagged(user: User, topology: Topology) -> User:
+    role = topology.roles.get(user.name)
+    return user if user.tags or role is None else replace(user, tags=permissions_for(topology, role).tags)
+
+
+def _worker(topology: Topology) -> Rights:
+    """Tasks send tasks, so a worker may publish what a publisher may. It binds its own queue to the control exchange
+    and the logs to theirs: that takes write on the one end and read on the other."""
+    own = [_BOOKS, _LISTENER]
+    consumed = sorted(re.escape(queue.name) for queue in topology.queues.values() if queue.type != "stream")
+    by_name = [re.escape(QUEUES_EXCHANGE)]
+    return Rights(
+        _any(own),
+        _any([*_targets(topology), *by_name, _DEFAULT, *own]),
+        _any([*consumed, *by_name, *own]),
+        tuple(_keys(topology)),
+    )
+
+
+def _declarer(topology: Topology) -> Rights:
+    """Of its objects all three: it binds both ends, and a dead-letter or alternate exchange takes write on that, and
+    read on what leads there. Of the topic exchanges it may bind, but not publish to them."""
+    names = [*topology.exchanges, *topology.queues]
+    for queue in topology.queues.values():
+        names += queue.generated
+    own = [*map(re.escape, sorted(set(names))), *([re.escape(QUEUES_EXCHANGE)] if topology.reached_by_name else [])]
+    own += [_LADDER] if topology.longest_delay else []
+    exchanges = topology.exchanges.values()
+    alternates = {one.alternate_exchange for one in exchanges if one.alternate_exchange in BUILT_IN}
+    sources = topology.bound_from.keys() & BUILT_IN.keys()
+    topics = tuple((name, _NOTHING, ".*") for name, one in topology.exchanges.items() if one.type == "topic")
+    tags = ("policymaker",) if topology.policies else ("management",)
+    write = [*own, *(re.escape(name) for name in sorted(filter(None, alternates)))]
+    return Rights(_any(own), _any(write), _any([*own, *map(re.escape, sorted(sources))]), topics, tags)
+
+
+def _targets(topology: Topology) -> Iterator[str]:
+    """The exchanges that tasks are published to."""
+    named = [route.exchange for route in topology.routes if route.exchange]
+    declared = [exchange.name for exchange in topology.exchanges.values() if not exchange.internal]
+    yield from map(re.escape, sorted({*declared, *named}))
+    if topology.reached_by_name:
+        yield re.escape(QUEUES_EXCHANGE)
+    if topology.longest_delay:
+        yield _RUNGS
+
+
+def _keys(topology: Topology) -> Iterator[tuple[str, str, str]]:
+    """For the topic exchanges the keys that reach something: others would be returned, and are refused."""
+    for exchange in topology.exchanges.values():
+        if exchange.type != "topic" or exchange.internal or exchange.alternate_exchange is not None:
+            continue
+        patterns = [source.routing_key for _, _, source in topology.bound_from.get(exchange.name, ())]
+        if "#" not in patterns:
+            yield exchange.name, _any(map(_of_topic, sorted(set(patterns)))), _NOTHING
+
+
+def _of_topic(pattern: str) -> str:
+    """A binding's pattern as an expression: `*` is one word, `#` any number of them, also none."""
+    found = ""
+    given = pattern.split(".")
+    words = [word for index, word in enumerate(given) if word != "#" or given[index - 1 : index] != ["#"]]
+    for index, word in enumerate(words):
+        if word == "#":
+            found += (".*" if len(words) == 1 else r"(.*\.)?") if index == 0 else r"(\..*)?"
+        else:
+            dot = "" if index == 0 or (index == 1 and words[0] == "#") else r"\."
+            found += dot + ("[^.]*" if word == "*" else re.escape(word))
+    return found
+
+
+def _any(expressions: Iterable[str]) -> str:
+    found = list(expressions)
+    if not found:
+        return _NOTHING
+    return f"^{found[0]}$" if len(found) == 1 else f"^({'|'.join(found)})$"
