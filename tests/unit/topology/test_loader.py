@@ -158,7 +158,10 @@ def test_policies_users_and_limits_become_objects_of_the_management_api():
         Policy("ceiling", ".*", {"max-length": 9}, "queues", operator=True),
     )
     assert objects.users == (User("api", ("monitoring", "ours"), "API_PASSWORD"), User("night"))
-    assert objects.permissions == (Permission("api", write="^amqptasks"),)
+    assert objects.permissions[0] == Permission("api", write="^amqptasks")
+    assert [permission.user for permission in objects.permissions] == ["api", "night"], (
+        "the role gives permissions, too"
+    )
     assert objects.topic_permissions == (TopicPermission("api", "tasks", write="^email"),)
     assert objects.limits == (
         Limit("max-queues", 50),
