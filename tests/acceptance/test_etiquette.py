@@ -16,6 +16,10 @@ from tests.harness.wait import wait_for
 #: a machine like this one; a tenth of what we reach is left as room for machines that are busy with other things.
 RATE = 1000
 
+#: How a broker logs that whoever declares asks whether a queue is being migrated: AMQP has no question whose No is not
+#: an error to it.
+QUESTION = re.compile(r".*Channel error on connection.*\n.*no exchange 'amqptasks\.migrations' in vhost.*\n")
+
 
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
 def test_a_worker_limits_each_consumer_and_never_its_channels(
@@ -26,7 +30,8 @@ def test_a_worker_limits_each_consumer_and_never_its_channels(
     shop.worker("-Q", "first:7,second:3")
 
     def limits() -> dict[str, int]:
-        return {one["queue"]["name"]: one["prefetch_count"] for one in shop.management.consumers()}
+        consumers = [one for one in shop.management.consumers() if one["queue"]["name"] in ("first", "second")]
+        return {one["queue"]["name"]: one["prefetch_count"] for one in consumers}
 
     wait_for(lambda: limits() == {"first": 7, "second": 3}, message=lambda: f"prefetch by queue: {limits()}")
 
@@ -34,7 +39,7 @@ def test_a_worker_limits_each_consumer_and_never_its_channels(
         found = shop.management.request("GET", "vhosts", shop.management.vhost, "channels") or []
         return [one for one in found if one.get("consumer_count")]
 
-    wait_for(lambda: len(channels()) == 2, message="the channels have figures")
+    wait_for(lambda: len(channels()) >= 2, message="the channels have figures")
     assert not any(one.get("global_prefetch_count") for one in channels())  # RabbitMQ 4 leaves it out
 
 
@@ -46,10 +51,12 @@ def test_the_brokers_log_has_no_complaint_about_us(open_shop: Callable[[str], Sh
     shop = open_shop("queues: {default: {retry: {delays: [200ms]}}}\n")
 
     def about_us(begin: int = 0) -> list[str]:
-        lines = log.read_bytes()[begin:].decode(errors="replace").splitlines()
-        return [line for line in lines if shop.management.vhost in line]
+        text = QUESTION.sub("", log.read_bytes()[begin:].decode(errors="replace"))
+        return [line for line in text.splitlines() if shop.management.vhost in line]
 
-    shop.app.declare()  # asks for what is not there yet, which the broker logs as errors
+    # Both ask for what is not there yet, which the broker logs as errors.
+    shop.app.declare()
+    assert shop.worker().terminate() == 0
     wait_for(lambda: any("closing AMQP connection" in line for line in about_us()), message="that is in the log")
     before = log.stat().st_size
     worker = shop.worker()
