@@ -60,7 +60,8 @@ class Stream:
             wanted.append((exchange, "#"))
         try:
             for source, _ in wanted:
-                session.declare_exchange(source)
+                if not session.exchange_exists(source.name):  # a worker has no right to make them all
+                    session.declare_exchange(source)
             with suppress(DeclarationConflict):
                 session.declare_queue(self.queue)
             for source, key in wanted:

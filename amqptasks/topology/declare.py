@@ -20,8 +20,8 @@ class Change:
 
     `created` and `present` (it was there); `declared` where all that counts is that it is there now; `bound` is said
     of a binding, for AMQP cannot tell whether it was there; `older` of a queue that still is what an older release of
-    RabbitMQ made it; `unchecked` of a binding that this user may not make, and nobody can look up. Where a plan was
-    made also `changed`, and of what was pruned `deleted` or `kept`, with the `reason`.
+    RabbitMQ made it; `unchecked` of what this user may neither make nor look up. Where a plan was made also
+    `changed`, and of what was pruned `deleted` or `kept`, with the `reason`.
     """
 
     kind: Kind
@@ -44,8 +44,8 @@ def declare(objects: Objects, session: Session, progress: Progress | None = None
 
 def declare_or_check(objects: Objects, session: Session, progress: Progress | None = None) -> list[Change]:
     """As `declare`, in a third of the round trips, because it does not look what was there before; and where this user
-    lacks the right, an object that is there will do: for workers and publishers, also with few rights.
-    Raises `AccessRefused` for one that is neither there nor may be created."""
+    lacks the right, an object that is there will do, and so will one that it may not even look at: for workers and
+    publishers, also with few rights. Raises `AccessRefused` for one that is neither there nor may be created."""
     return _collect(_declared_or_checked(objects, session), progress)
 
 
@@ -59,12 +59,23 @@ def _declared(objects: Objects, session: Session) -> Iterator[Change]:
 
 
 def _declared_or_checked(objects: Objects, session: Session) -> Iterator[Change]:
+    """A refusal costs a channel. Once there was one, what is there is looked at first, and only what hangs on objects
+    that this user could make is bound."""
+    refused = False
+    made: set[str] = set()
     for exchange in objects.exchanges:
-        yield _exchange_or_check(exchange, session)
+        yield (change := _exchange_or_check(exchange, session, look_first=refused))
+        made |= {exchange.name} if change.state == "declared" else set()
+        refused |= change.state in ("present", "unchecked")
     for queue in objects.queues:
-        yield _queue_or_check(queue, session, objects.older.get(queue.name, ()))
+        yield (change := _queue_or_check(queue, session, objects.older.get(queue.name, ()), look_first=refused))
+        made |= {queue.name} if change.state in ("declared", "older") else set()
+        refused |= change.state in ("present", "unchecked")
     for binding in objects.bindings:
-        yield _bind_or_trust(binding, session)
+        if refused and binding.destination not in made:
+            yield Change("binding", binding_name(binding), "unchecked")
+        else:
+            yield _bind_or_trust(binding, session)
 
 
 def _collect(changes: Iterator[Change], progress: Progress | None) -> list[Change]:
@@ -106,17 +117,24 @@ def _bind(binding: Binding, session: Session) -> Change:
     return Change("binding", binding_name(binding), "bound")
 
 
-def _exchange_or_check(exchange: Exchange, session: Session) -> Change:
+def _exchange_or_check(exchange: Exchange, session: Session, *, look_first: bool) -> Change:
+    look = lambda: session.exchange_exists(exchange.name)  # noqa: E731
+    if look_first and (seen := _looked("exchange", exchange.name, look)) is not None:
+        return seen
     try:
         session.declare_exchange(exchange)
     except AccessRefused as refused:
-        if not session.exchange_exists(exchange.name):
+        found = None if look_first else _looked("exchange", exchange.name, look)
+        if found is None:
             raise _missing("exchange", exchange.name) from refused
-        return Change("exchange", exchange.name, "present")
+        return found
     return Change("exchange", exchange.name, "declared")
 
 
-def _queue_or_check(queue: Queue, session: Session, older: tuple[Queue, ...]) -> Change:
+def _queue_or_check(queue: Queue, session: Session, older: tuple[Queue, ...], *, look_first: bool) -> Change:
+    look = lambda: session.queue_state(queue.name) is not None  # noqa: E731
+    if look_first and (seen := _looked("queue", queue.name, look)) is not None:
+        return seen
     try:
         session.declare_queue(queue)
     except DeclarationConflict:
@@ -124,10 +142,20 @@ def _queue_or_check(queue: Queue, session: Session, older: tuple[Queue, ...]) ->
             raise
         return Change("queue", queue.name, "older")
     except AccessRefused as refused:
-        if session.queue_state(queue.name) is None:
+        found = None if look_first else _looked("queue", queue.name, look)
+        if found is None:
             raise _missing("queue", queue.name) from refused
-        return Change("queue", queue.name, "present")
+        return found
     return Change("queue", queue.name, "declared")
+
+
+def _looked(kind: Kind, name: str, is_there: Callable[[], bool]) -> Change | None:
+    """None where it is not there. Where this user may not even look, which from 4.3 on takes some right on the object
+    itself, it may not make it either: that it is there is believed."""
+    try:
+        return Change(kind, name, "present") if is_there() else None
+    except AccessRefused:
+        return Change(kind, name, "unchecked")
 
 
 def _bind_or_trust(binding: Binding, session: Session) -> Change:

@@ -13,6 +13,8 @@ COMMANDS: dict[str, str] = {
     "validate": "Look a topology over without a broker: what is probably not meant.",
     "simulate": "Tell what becomes of a task, hop by hop: in no time, without a broker.",
     "schema": "Print the JSON Schema of topology files, for editors.",
+    "definitions": "Write a topology as definitions of RabbitMQ, in JSON.",
+    "permissions": "Say what each kind of user must be allowed, and no more.",
     "export": "Write a topology file that says what is on a broker.",
 }
 
