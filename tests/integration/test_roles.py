@@ -92,10 +92,15 @@ def api(vhost: Vhost) -> str:
 
 def refused(url: str, *acts: Callable[[Session], object]) -> None:
     """All of them, by the broker."""
-    for act in acts:
-        with Session([url]) as session, pytest.raises((AccessRefused, PublishRejected)) as caught:
-            act(session)
-        assert "refused" in str(caught.value).lower(), str(caught.value)
+    for number, act in enumerate(acts, start=1):
+        try:
+            with Session([url]) as session:
+                act(session)
+        except (AccessRefused, PublishRejected) as refusal:
+            told = str(refusal)
+        else:
+            pytest.fail(f"the act number {number} was allowed")
+        assert "refused" in told.lower(), f"{number}: {told}"
 
 
 def consume(queue: str) -> Callable[[Session], object]:
@@ -117,7 +122,7 @@ def test_a_publisher_and_a_worker_do_all_that_tasks_need(url: Url, vhost: Vhost,
         app.send_task("shop.nowhere", ())
     wait_for(lambda: vhost.management.ready("orders.dead") == 1, 10, "a dead letter")
     with closing(App("other", broker=vhost.url, topology="shop.yaml")) as app:
-        assert len(app.control.ping().values) == 1, worker.output
+        assert len(app.control.ping()) == 1, worker.output
     assert "no remote control" not in worker.output
     assert "refused" not in worker.output.lower(), worker.output
     events = CliRunner().invoke(main, ["events", "--since", "1h", "--json", "--broker", url("observer")])
@@ -166,7 +171,6 @@ def test_a_declarer_declares_and_plans_and_touches_nothing_of_others(url: Url, v
     with Session([vhost.url]) as session:
         session.delete_queue("default")
         session.delete_queue("orders.dead")
-        session.delete_exchange("tasks")
     # The rights are those of the file as it is now.
     rights = CliRunner().invoke(main, ["topology", "permissions", str(file), "--role", "declarer", "--json"])
     found = json.loads(rights.stdout)["declarer"]
