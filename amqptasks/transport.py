@@ -285,6 +285,10 @@ class Session(Protocol):
     def delete_queue(self, name: str) -> int:
         """With whatever is in it; how many ready messages that were."""
 
+    def delete_empty_queue(self, name: str) -> bool:
+        """Only if nothing is ready in it, in one step with the look; whether it is gone. For classic queues: the broker
+        cannot do this for others, and raises `BrokerError`."""
+
     def purge_queue(self, name: str) -> int:
         """Drop the ready messages; how many they were."""
 

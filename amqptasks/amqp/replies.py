@@ -22,17 +22,17 @@ class NotFound(BrokerError):
 
 
 class Refused(BrokerError):
-    """The broker closed the channel over a publish; `text` is what it said."""
+    """The broker closed the channel with a code that the caller waits for; `text` is what it said."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         super().__init__(text)
 
 
-def explained(what: str, code: int, text: str, publish_codes: frozenset[int] = frozenset()) -> BrokerError:
+def explained(what: str, code: int, text: str, answers: frozenset[int] = frozenset()) -> BrokerError:
     """The error for a channel or connection that the broker closed with `code` and `text` when asked about `what`.
-    A code in `publish_codes` becomes `Refused`."""
-    if code in publish_codes:
+    A code in `answers` becomes `Refused`."""
+    if code in answers:
         return Refused(text)
     conflict = _INEQUIVALENT.search(text)
     if conflict:

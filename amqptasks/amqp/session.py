@@ -152,6 +152,14 @@ class Session:
         with self._asking(f"queue {name!r}") as channel:
             return channel.queue_delete(name).method.message_count or 0
 
+    def delete_empty_queue(self, name: str) -> bool:
+        try:
+            with self._asking(f"queue {name!r}", answers=_NOT_EMPTY) as channel:
+                channel.queue_delete(name, if_empty=True)
+        except Refused:
+            return False
+        return True
+
     def purge_queue(self, name: str) -> int:
         with self._asking(f"queue {name!r}") as channel:
             return channel.queue_purge(name).method.message_count or 0
@@ -358,6 +366,9 @@ class _Unanswered(BrokerUnreachable):
 
 #: Reply codes that a publish alone can bring about: no right, no exchange, a bad property.
 _REJECTED = frozenset({403, 404, 406})
+
+#: What the broker closes the channel with when it is asked to delete a queue if empty, and it is not.
+_NOT_EMPTY = frozenset({406})
 
 
 def _described(binding: Binding) -> str:

@@ -33,6 +33,7 @@ WORDS = {
     "unchecked": "not checked",
     "deleted": "deleted",
     "kept": "kept",
+    "migrating": "not touched",
 }
 
 #: As many objects of one state are printed one by one; more are counted.
@@ -128,15 +129,19 @@ def _planned(topology: Topology, api: Management, keep: Sequence[str], delays: b
 
 
 def _over_amqp(topology: Topology, session: Session, no_delays: bool, prune: bool, quiet: bool) -> list[Change]:
-    from amqptasks.topology.declare import declare
+    from amqptasks.topology.declare import Change, declare
+    from amqptasks.topology.migrate import marks
 
     try:
         objects = objects_of(topology, session.capabilities, not no_delays)
         if objects.needs_management or prune:
             asked = "--prune" if prune else "the file has policies, users, permissions, limits or a vhost, and this"
             raise ConfigurationError(f"{asked}: {NEEDED}")
+        moving = marks.under_way([queue.name for queue in objects.queues], session)
+        objects = marks.without(objects, moving)
         with _progress("declaring", len(objects), quiet) as advance:
-            return declare(objects, session, lambda _: advance())
+            changes = declare(objects, session, lambda _: advance())
+        return changes + [Change("queue", name, "migrating", marks.left_alone(name)) for name in sorted(moving)]
     finally:
         session.close()
 

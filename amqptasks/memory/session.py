@@ -59,6 +59,14 @@ class MemorySession:
             self._broker.delete_queue(name)
         return 0 if state is None else state.messages
 
+    def delete_empty_queue(self, name: str) -> bool:
+        with self._broker.lock:
+            state = self.queue_state(name)
+            if state is not None and state.messages:
+                return False
+            self._broker.delete_queue(name)
+        return True
+
     def purge_queue(self, name: str) -> int:
         with self._broker.lock:
             return self._broker.queue(name).purge()

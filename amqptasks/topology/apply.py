@@ -42,7 +42,7 @@ def apply(
             progress(change)
 
     for step in plan.left:
-        tell(Change(step.kind, step.name, "older" if step.reason == OLDER else "present"))
+        tell(_left(step))
     for step in _before(plan):
         _by_management(step, observed, management, environment)
         tell(_change(step))
@@ -57,6 +57,14 @@ def apply(
         _by_management(step, observed, management, environment)
         tell(_change(step))
     return done
+
+
+def _left(step: Step) -> Change:
+    if step.kind == "queue" and step.reason is not None:
+        if step.reason == OLDER:
+            return Change(step.kind, step.name, "older")
+        return Change(step.kind, step.name, "migrating", step.reason)
+    return Change(step.kind, step.name, "present")
 
 
 def _refuse(plan: Plan, environment: Mapping[str, str]) -> None:

@@ -14,6 +14,11 @@ from amqptasks.topology.steps import Kind
 from amqptasks.transport import Session
 
 
+State = Literal[
+    "created", "changed", "present", "declared", "bound", "older", "unchecked", "deleted", "kept", "migrating"
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What happened to one object.
@@ -21,12 +26,13 @@ class Change:
     `created` and `present` (it was there); `declared` where all that counts is that it is there now; `bound` is said
     of a binding, for AMQP cannot tell whether it was there; `older` of a queue that still is what an older release of
     RabbitMQ made it; `unchecked` of what this user may neither make nor look up. Where a plan was made also
-    `changed`, and of what was pruned `deleted` or `kept`, with the `reason`.
+    `changed`, and of what was pruned `deleted` or `kept`, with the `reason`. A queue is `migrating` while it is
+    replaced: it is left alone, with its bindings.
     """
 
     kind: Kind
     name: str
-    state: Literal["created", "changed", "present", "declared", "bound", "older", "unchecked", "deleted", "kept"]
+    state: State
     reason: str | None = None
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from amqptasks.entities import Exchange, Queue, User, VirtualHost
+from amqptasks.entities import Binding, Exchange, Queue, User, VirtualHost
 from amqptasks.topology import differences
 from amqptasks.topology.drift import ALL_IS_OURS, Kept, clients_own, drift
 from amqptasks.topology.expand import Objects
 from amqptasks.topology.identity import binding_key, binding_name, limit_name, topic_permission_name
+from amqptasks.topology.migrate import marks
 from amqptasks.topology.observed import Observed, Section
 from amqptasks.topology.policies import shadowed
 from amqptasks.topology.steps import Difference, Kind, Plan, Step, Warning
@@ -39,19 +40,20 @@ def plan(
     """The steps from `observed` to `wanted`, in the order in which they can be done.
 
     `environment` holds the passwords of users under the names that the topology gives; one that is missing is not
-    compared. `kept` tells which names belong to others, and are no drift.
+    compared. `kept` tells which names belong to others, and are no drift. Queues that are being migrated are left alone.
     """
     variables = environment or {}
+    moving = marks.seen(observed)
     steps = [
         *_vhost(wanted, observed),
         *_limits(wanted, observed),
         *_policies(wanted, observed),
         *(_exchange(exchange, observed) for exchange in wanted.exchanges),
-        *(_queue(queue, wanted.older.get(queue.name, ()), observed) for queue in wanted.queues),
-        *_bindings(wanted, observed),
+        *(_queue(queue, wanted.older.get(queue.name, ()), observed, moving) for queue in wanted.queues),
+        *_bindings(wanted, observed, moving),
         *(_user(user, observed, variables) for user in wanted.users),
         *_permissions(wanted, observed),
-        *drift(wanted, observed, kept),
+        *_unless_migrated(drift(wanted, observed, kept), moving),
     ]
     return Plan(tuple(steps), tuple(_warnings(wanted, observed)), clients_own(wanted, observed))
 
@@ -78,7 +80,9 @@ def _exchange(exchange: Exchange, observed: Observed) -> Step:
     return Step("exchange", exchange.name, "conflict", exchange, found, None, ways)
 
 
-def _queue(queue: Queue, older: Iterable[Queue], observed: Observed) -> Step:
+def _queue(queue: Queue, older: Iterable[Queue], observed: Observed, moving: Collection[str]) -> Step:
+    if queue.name in moving:
+        return Step("queue", queue.name, "leave", queue, reason=marks.left_alone(queue.name))
     there = observed.queues.get(queue.name)
     if there is None:
         return Step("queue", queue.name, "create", queue)
@@ -91,11 +95,22 @@ def _queue(queue: Queue, older: Iterable[Queue], observed: Observed) -> Step:
     return Step("queue", queue.name, "conflict", queue, found, held, differences.ways_out_of_queue(there, found))
 
 
-def _bindings(wanted: Objects, observed: Observed) -> Iterator[Step]:
+def _bindings(wanted: Objects, observed: Observed, moving: Collection[str]) -> Iterator[Step]:
     there = observed.binding_keys
     for binding in wanted.bindings:
-        action = "leave" if binding_key(binding) in there else "create"
+        led_around = binding.destination_type == "queue" and binding.destination in moving
+        action = "leave" if led_around or binding_key(binding) in there else "create"
         yield Step("binding", binding_name(binding), action, binding)  # type: ignore[arg-type]
+
+
+def _unless_migrated(steps: Iterable[Step], moving: Collection[str]) -> Iterator[Step]:
+    """What a migration has made for itself, and what it has bound otherwise, is no drift: pruned, it would be lost."""
+    names = frozenset[str]().union(*map(marks.names, moving))
+    for step in steps:
+        entity = step.entity
+        found = {entity.source, entity.destination} if isinstance(entity, Binding) else {step.name}
+        if step.kind not in ("queue", "exchange", "binding") or not found & names:
+            yield step
 
 
 def _policies(wanted: Objects, observed: Observed) -> Iterator[Step]:

@@ -144,6 +144,15 @@ def test_a_deleted_queue_takes_its_messages_along(transport: Transport) -> None:
     assert transport.bodies(queue) == []
 
 
+def test_a_classic_queue_is_deleted_only_if_empty_where_that_is_asked_for(transport: Transport) -> None:
+    transport.session.declare_queue(Queue("q", arguments={"x-queue-type": "classic"}))
+    transport.send("q", "1")
+    assert not transport.session.delete_empty_queue("q")
+    assert transport.bodies("q") == ["1"]
+    assert transport.session.delete_empty_queue("q")
+    assert transport.session.queue_state("q") is None
+
+
 def test_purging_tells_how_many_went(transport: Transport) -> None:
     queue = transport.queue()
     inbox = transport.subscribe(queue, prefetch=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pika
 import pytest
+from click.testing import CliRunner
 
+from amqptasks.cli import main
 from amqptasks.errors import BrokerError, ConfigurationError, TopologyError
 from amqptasks.topology.migrate.migration import Event
-from amqptasks.topology.migrate.run import WAY_BACK, WAY_OUT, remaining
+from amqptasks.topology.migrate.run import WAY_BACK, WAY_OUT, migrate, remaining
 from tests.harness.migrating import KILLED, label, migrate_until
 from tests.harness.vhost import Broker, Vhost
 from tests.harness.wait import wait_for
@@ -185,14 +188,29 @@ def test_patience_has_an_end_and_the_way_back_is_the_topology_as_it_was(vhost: V
             wait_for(lambda: here.ran.keys() == {1, 2})
 
 
-def test_a_worker_that_starts_meanwhile_leaves_the_queue_alone(vhost: Vhost, broker: Broker, tmp_path: Path):
-    """Its old file would bring the old form back, and the old bindings."""
+def test_who_declares_plans_or_prunes_meanwhile_leaves_the_queue_alone_and_says_so(
+    vhost: Vhost, broker: Broker, tmp_path: Path
+):
+    """An old file would bring the old form back, and the old bindings; to prune would be to lose what waits."""
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(main, [*arguments, "--broker", vhost.url])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
     with place(vhost, broker, tmp_path, "type: classic") as here:
         here.send(1)
 
         def heard(event: Event) -> None:
             if event.detail == "begins" and event.stage in ("take_over", "remake", "restore"):
                 here.worker_app.declare()
+                api = ("--management", broker.management_url)
+                assert "emails  (it is being migrated: left alone" in run("plan", str(here.old), "--prune", *api)
+                pruned = json.loads(run("declare", str(here.old), "--prune", "--yes", "--json", *api))
+                declared = json.loads(run("declare", str(here.old), "--json"))
+                for changes in (pruned, declared):
+                    assert [row["name"] for row in changes if row["state"] == "migrating"] == ["emails"]
+                    assert not [row for row in changes if row["state"] in ("created", "deleted", "kept")]
                 assert (vhost.management.queue("emails") is None) == (event.stage == "remake")
                 assert ("tasks", "email.#") not in here.bound()
 
@@ -212,15 +230,26 @@ def test_who_binds_or_declares_the_queue_without_looking_is_put_up_with(
             if event.detail == "begins" and event.stage == "drain" and not done:
                 done.append("bound")
                 channel.queue_bind("emails", "tasks", "email.#")
-            if event.detail == "begins" and event.stage == "remake" and len(done) == 1:
+            if event.detail == "begins" and event.stage == "remake" and len(done) == 2:
                 done.append("declared")
                 channel.queue_declare("emails", durable=True, arguments={"x-queue-type": "classic"})
                 channel.basic_publish("", "emails", b"straight", mandatory=True)
 
-        here.migrate(here.write("new", "type: quorum"), heard)
-        assert done == ["bound", "declared"]
+        with here.open(here.write("new", "type: quorum"), heard) as migration:
+            deleting = migration.session.delete_empty_queue
+
+            def published_straight(queue: str) -> bool:
+                if len(done) == 1:
+                    done.append("published")
+                    channel.basic_publish("", "emails", b"between the last look and the deletion", mandatory=True)
+                return deleting(queue)
+
+            migration.session.delete_empty_queue = published_straight
+            counts = migrate(migration)
+        assert done == ["bound", "published", "declared"]
+        assert counts.lost == 0
         assert here.type() == "quorum"
-        assert vhost.management.ready("emails") == 2
+        assert vhost.management.ready("emails") == 3
         here.check_clean()
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import AccessRefused
 from amqptasks.topology.expand import Objects, unlimited_queue
+from amqptasks.topology.observed import Observed
 from amqptasks.transport import Session
 
 #: A fanout exchange that is there while any migration is under way; each binds its gate to it. One question to the
@@ -68,6 +69,23 @@ def under_way(queues: Iterable[str], session: Session) -> frozenset[str]:
     if not _exists(MIGRATIONS, session):
         return frozenset()
     return frozenset(queue for queue in queues if _exists(aside(queue), session))
+
+
+def seen(observed: Observed) -> frozenset[str]:
+    """As `under_way`, of all queues of a virtual host that has been read. Pure."""
+    if MIGRATIONS not in observed.exchanges:
+        return frozenset()
+    return frozenset(name.removesuffix(aside("")) for name in observed.exchanges if name.endswith(aside("")))
+
+
+def names(queue: str) -> frozenset[str]:
+    """Of all that a migration makes for itself, and the queue's own: nobody else's business meanwhile."""
+    return frozenset({queue, shadow(queue), gate(queue), aside(queue), back(queue), lock(queue)})
+
+
+def left_alone(queue: str) -> str:
+    """Said by whoever finds the queue in a migration, and leaves it alone."""
+    return f"it is being migrated: left alone, with its bindings, until `amqptasks migrate {queue}` has finished"
 
 
 def without(objects: Objects, queues: Collection[str]) -> Objects:
