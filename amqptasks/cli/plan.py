@@ -58,7 +58,7 @@ class PlanCommand(click.Command):
 @click.command("plan", cls=PlanCommand, epilog=HELP)
 @click.argument("files", nargs=-1, metavar="FILE...", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--all", "everything", is_flag=True, help="Also what is as it should be, each delay queue, clients' own.")
+@click.option("--all", "everything", is_flag=True, help="Also what is as it should be, and why so; clients' own.")
 @click.option("--prune", is_flag=True, help="What is on the broker but not in the file counts as something to do.")
 @click.option("--keep", multiple=True, metavar="GLOB", help="Names that belong to others; may be given many times.")
 @click.option("--no-delays", is_flag=True, help="Leave out the ladder of delay queues.")

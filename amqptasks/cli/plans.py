@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amqptasks.cli import decisions
 from amqptasks.entities import Exchange, Queue
 from amqptasks.topology.drift import DELAYS
 
@@ -47,6 +48,12 @@ def show(planned: Planned, where: str, everything: bool = False) -> None:
     console.print(f"{planned.heading} at {where}\n", markup=False)
     show_steps(planned.plan, console, everything)
     show_warnings(planned.plan, console)
+    told = planned.decisions if everything else planned.news
+    if told:
+        _line(console, "What the file's words become on this broker:")
+        decisions.show(told, console)
+    elif planned.decisions:
+        _line(console, "What the file's words became on this broker, and why: see --all", "dim")
     if everything and planned.plan.clients_own:
         _line(console, f"Clients' own, left alone: {', '.join(planned.plan.clients_own)}", "dim")
     _line(console, summary(planned.plan))
@@ -86,6 +93,7 @@ def as_json(planned: Planned, where: str, everything: bool = False) -> str:
         "warnings": [
             {"subject": warning.subject, "problem": warning.problem, "mend": warning.mend} for warning in plan.warnings
         ],
+        "decisions": decisions.as_rows(planned.decisions),
         "clients_own": list(plan.clients_own),
     }
     return orjson.dumps(found, option=orjson.OPT_INDENT_2, default=str).decode()

@@ -15,6 +15,7 @@ from amqptasks.errors import ConfigurationError
 if TYPE_CHECKING:
     from amqptasks.amqp.management import Management
     from amqptasks.capabilities import Capabilities
+    from amqptasks.topology.decisions import Decision
     from amqptasks.topology.expand import Objects
     from amqptasks.topology.observed import Observed
     from amqptasks.topology.steps import Plan
@@ -44,11 +45,18 @@ def objects_of(topology: Topology, capabilities: Capabilities, delays: bool = Tr
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, and what it was made of."""
+    """A plan, and what it was made of; `decisions` say what the words of the file became on this broker."""
 
     plan: Plan
     wanted: Objects
     observed: Observed
+    decisions: tuple[Decision, ...]
+
+    @property
+    def news(self) -> Sequence[Decision]:
+        """The decisions about what is to be created, or stands in the way."""
+        touched = {step.name for step in self.plan.steps if step.kind == "queue" and step.action != "leave"}
+        return [one for one in self.decisions if one.queue is None or one.queue in touched]
 
     @property
     def heading(self) -> str:
@@ -59,15 +67,18 @@ class Planned:
 def planned(topology: Topology, management: Management, keep: Sequence[str] = (), delays: bool = True) -> Planned:
     """The plan for the broker of `management`; passwords of users come from the environment, names that fit a glob of
     `keep` belong to others. Raises `Unanswered` where the API refuses."""
+    from amqptasks.topology.decisions import decisions
     from amqptasks.topology.drift import keeping
     from amqptasks.topology.observed import capabilities_of, observe
     from amqptasks.topology.plan import plan, sections_for
 
-    wanted = objects_of(topology, capabilities_of(management), delays)
+    capabilities = capabilities_of(management)
+    wanted = objects_of(topology, capabilities, delays)
     observed = observe(management, sections_for(wanted))
     if not observed.exists and topology.vhost is None:  # a slip of the pen in the address must not make one
         raise ConfigurationError(
             f"the virtual host {observed.vhost!r} does not exist: correct the broker's address, or name it in the file"
             f" (`vhost: {observed.vhost}`), then `amqptasks declare` makes it"
         )
-    return Planned(plan(wanted, observed, os.environ, keeping(keep)), wanted, observed)
+    made = plan(wanted, observed, os.environ, keeping(keep))
+    return Planned(made, wanted, observed, decisions(topology, capabilities))

@@ -13,7 +13,6 @@ from amqptasks.topology.identity import binding_name
 from amqptasks.topology.steps import Kind
 from amqptasks.transport import Session
 
-
 State = Literal[
     "created", "changed", "present", "declared", "bound", "older", "unchecked", "deleted", "kept", "migrating"
 ]

@@ -40,7 +40,7 @@ def plan(
     """The steps from `observed` to `wanted`, in the order in which they can be done.
 
     `environment` holds the passwords of users under the names that the topology gives; one that is missing is not
-    compared. `kept` tells which names belong to others, and are no drift. Queues that are being migrated are left alone.
+    compared. `kept` tells which names belong to others, and are no drift. A queue that is being migrated is left alone.
     """
     variables = environment or {}
     moving = marks.seen(observed)

@@ -243,6 +243,26 @@ def test_prune_asks_and_deletes_what_is_idle_and_keeps_what_holds_messages(file:
     assert run("plan", file, vhost, "--prune")[0] == 0
 
 
+def test_what_a_retry_and_a_priority_become_is_told_with_the_reason(vhost: Vhost, tmp_path: Path):
+    written = tmp_path / "topology.yaml"
+    written.write_text(
+        "version: 1\nqueues:\n  a: {max_priority: 10, retry: {delays: [5s], queues: true}}\n  b: {max_priority: 10}\n"
+    )
+    quorum = "a, b: max_priority: 10 -> no argument" in run("plan", written, vhost)[1]
+    assert quorum or "a, b: max_priority: 10 -> a classic queue with x-max-priority" in run("plan", written, vhost)[1]
+    assert "a: retry: 5s, queues -> a.retry.5s" in run("plan", written, vhost)[1]
+    found = json.loads(run("plan", written, vhost, "--json")[1])["decisions"]
+    assert found[0]["queue"] == "a"
+    assert found[0]["what"] == "max_priority: 10"
+    assert ("4.3" if quorum else "do not order by priority") in found[0]["why"]
+    assert run("declare", written, vhost)[0] == 0
+    declared = {queue["name"]: queue["arguments"] for queue in vhost.management.queues()}
+    assert ("x-max-priority" not in declared["a"]) == quorum
+    assert "a.retry.5s" in declared
+    assert "see --all" in run("plan", written, vhost)[1]
+    assert "retry: 5s, queues -> a.retry.5s" in run("plan", written, vhost, "--all")[1]
+
+
 def test_names_that_belong_to_others_are_kept(file: Path, vhost: Vhost, session: Session):
     session.declare_queue(Queue("legacy.a"))
     session.bind(Binding("events", "legacy.a", "a"))
