@@ -161,7 +161,7 @@ def _explained(detail: ErrorDetails, document: Document) -> TopologyError:
         allowed = re.findall(r"'([^']*)'|\b(\d+)\b", str(context.get("expected")))
         names = [text or number for text, number in allowed]
         close = get_close_matches(written or "", names, 1)
-        hint = f"did you mean `{close[0]}`?" if close else f"Write `{names[0]}`" if len(names) == 1 else None
+        hint = f"did you mean `{close[0]}`?" if close else f"Write `{names[0]}`{' or another' if names[1:] else ''}"
         return document.error(f"must be {'one of ' if len(names) > 1 else ''}{', '.join(names)}", where, hint)
     if kind in ("greater_than_equal", "less_than_equal"):
         least = "ge" in context

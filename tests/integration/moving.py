@@ -30,6 +30,7 @@ exchanges:
 queues:
   emails: {{bindings: [{{exchange: tasks, routing_key: "email.#"}}], {settings}}}
   others:
+delays: {{max: 5s}}  # few rungs: each is a quorum queue to make and to delete
 routes:
   "note": {{exchange: tasks, routing_key: email.send}}
 """
