@@ -1,7 +1,7 @@
 """Topologies that nobody would write: mappings of a file's shape, for tests of what must hold for every one of them.
 
 Names come from a small alphabet, so that patterns of policies and topics fit something now and then. What is generated
-is right by the rules of the file, on every release of RabbitMQ.
+is right by the rules of the file, on every release of RabbitMQ. `files.py` makes such as need not be right.
 """
 
 from __future__ import annotations

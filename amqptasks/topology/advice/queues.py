@@ -61,11 +61,17 @@ def dead_letters_at_most_once(subject: Subject) -> Iterator[Advice]:
             problem = "what the broker dead-letters from a classic queue can be lost on the way: at most once"
             fix = "Remove `type: classic`: quorum queues dead-letter at least once"
             yield Advice("warning", "dead-letters-at-most-once", ("queues", queue.name, "type"), problem, fix)
+        elif queue.overflow == "drop-head" and queue.dead_letter is not None and not queue.exact:
+            problem = "with `drop-head` the broker dead-letters at most once: what is under way can be lost"
+            fix = "Remove `overflow: drop-head`: a full queue refuses then, and the publisher knows"
+            yield Advice("warning", "dead-letters-at-most-once", ("queues", queue.name, "overflow"), problem, fix)
 
 
 def queues_that_drop(subject: Subject) -> Iterator[Advice]:
+    """But not a queue of dead letters, which is the end of the way."""
+    ends = {queue.dead_letter for queue in subject.topology.queues.values()}
     for queue in subject.topology.queues.values():
-        if queue.dead_letters is None and queue.type != "stream":
+        if queue.dead_letters is None and queue.type != "stream" and queue.name not in ends:
             problem = "what cannot run is dropped, with its arguments"
             where = ("queues", queue.name, "dead_letter")
             yield Advice("note", "drops-what-fails", where, problem, "Remove `dead_letter: false`, if a loss matters")
