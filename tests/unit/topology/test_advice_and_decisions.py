@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.errors import TopologyError
@@ -26,6 +26,9 @@ GENERATED = settings(
 @pytest.mark.parametrize("release", [(3, 10, 8), (4, 0, 5), (4, 3, 6)])
 @GENERATED
 @given(file=FILES)
+@example({"version": 1, "queues": {"a": {"max_length": 5, "overflow": "drop-head"}}})
+@example({"version": 1, "queues": {"a": {"dead_letter": {"queue": "b"}}, "b": {"dead_letter": False}}})
+@example({"version": 1, "queues": {"a": {"max_priority": 9, "consumer_timeout": "2h"}, "b": {"type": "classic"}}})
 def test_advice_and_decisions_agree(release: tuple[int, int, int], file: dict[str, Any]) -> None:
     capabilities = Capabilities(version=release)
     try:
