@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from amqptasks.brokers import probe
 from tests.harness import wait
@@ -21,6 +22,10 @@ from tests.harness.nodes import GivenBroker, NoBroker, StartedBroker, new_node
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.worker_process import WorkerFactory
+
+#: How fast examples are made says something of the machine's load, nothing of the tests.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 #: Fixtures that need a RabbitMQ, and the one among them whose tests stop or kill it.
 BROKER_FIXTURES = {"broker", "vhost", "proxy", "management", "own_broker", "worker_process"}
