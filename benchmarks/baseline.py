@@ -26,6 +26,7 @@ PAIRS = (
     ("publishing", "amqptasks adelay(), 500 in flight", "pika SelectConnection, 500 in flight"),
     ("publishing", "amqptasks publish_many()", "pika SelectConnection, 500 in flight"),
     ("consuming", "amqptasks, 8 threads", "pika, one thread, coalesced acks"),
+    ("consuming", "amqptasks, prefork -c 2", "pika, one thread, coalesced acks"),
     ("consuming", "amqptasks, async tasks", "pika, one thread, coalesced acks"),
 )
 

@@ -15,7 +15,8 @@ from benchmarks.place import Place
 
 
 def main(peer: str, name: str, count: int) -> dict[str, float | None]:
-    """Seconds of wall time, of our CPU and of the broker's (None: unknown); messages sent in all, warm-up included."""
+    """Seconds of wall time, and when they began and ended by the monotonic clock, which all processes share; seconds of
+    our CPU and of the broker's (None: unknown); messages sent in all, warm-up included."""
     place = Place.here()
     client = peers.find(peer).CLIENTS[name](place)
     with Gauge(place.url, place.queue) as gauge:
@@ -23,16 +24,18 @@ def main(peer: str, name: str, count: int) -> dict[str, float | None]:
         if not client.confirmed:
             gauge.wait_for_messages(client.warm_up)
         broker = _broker(place)
-        cpu, start = _own(), time.perf_counter()
+        cpu, start = _own(), time.monotonic()
         client.run(count)
         cpu = _own() - cpu  # without the waiting that follows
         if not client.confirmed:
             gauge.wait_for_messages(client.warm_up + count)
-        took = time.perf_counter() - start
+        took = time.monotonic() - start
         after = _broker(place)
     client.close()
     return {
         "seconds": took,
+        "began": start,
+        "ended": start + took,
         "client": cpu,
         "broker": None if broker is None or after is None else after - broker,
         "messages": client.warm_up + count,

@@ -25,9 +25,21 @@ class Figures:
     """Samples by subject and by the contestant's label, one a round."""
 
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
+    #: Why a contestant could not be measured, by subject and label.
+    failures: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: Where and with what each subject was measured.
+    surroundings: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def add(self, subject: str, label: str, sample: Sample) -> None:
         self.samples.setdefault(subject, {}).setdefault(label, []).append(sample)
+
+    def fail(self, subject: str, label: str, reason: str) -> None:
+        self.samples.setdefault(subject, {}).setdefault(label, [])
+        self.failures.setdefault(subject, {})[label] = reason
+
+    def failed(self, subject: str, label: str) -> str | None:
+        """Why; None where nothing failed."""
+        return self.failures.get(subject, {}).get(label)
 
     def spread(self, subject: str, label: str, column: str) -> Spread | None:
         """None where that was not measured."""
@@ -38,6 +50,20 @@ class Figures:
         ]
         return Spread(min(values), median(values), max(values)) if values else None
 
-    def save(self, file: Path, surroundings: Mapping[str, str]) -> None:
+    def save(self, file: Path) -> None:
         """As JSON, every sample."""
-        file.write_text(json.dumps({"surroundings": surroundings, "samples": self.samples}, indent=2) + "\n")
+        content = {"surroundings": self.surroundings, "failures": self.failures, "samples": self.samples}
+        file.write_text(json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, file: Path) -> Figures:
+        """What `save` wrote; nothing measured where there is no such file."""
+        content = json.loads(file.read_text()) if file.exists() else {}
+        return cls(content.get("samples", {}), content.get("failures", {}), content.get("surroundings", {}))
+
+    def take_over(self, later: Figures) -> None:
+        """Replace whole subjects by those of another run."""
+        for subject in later.samples:
+            self.samples[subject] = later.samples[subject]
+            self.failures[subject] = later.failures.get(subject, {})
+            self.surroundings[subject] = later.surroundings.get(subject, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -36,19 +37,34 @@ class Gauge:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._connection.close()
+
+    def ready(self, queues: Iterable[str]) -> int:
+        """Ready messages of several queues."""
+        return sum(self._look(queue)[0] for queue in queues)
 
     def look(self) -> tuple[int, int]:
         """Ready messages and consumers; none of both where there is no such queue."""
         return self._look(self.queue)
 
-    def wait_for_messages(self, count: int) -> None:
-        """Until so many are ready. Raises `Stuck`."""
+    def wait_for_messages(self, count: int, queues: Sequence[str] = ()) -> None:
+        """Until so many are ready, in this queue or in all of `queues`. Raises `Stuck`."""
         deadline = time.monotonic() + PATIENCE
-        while (ready := self.look()[0]) != count:
+        while (ready := self.ready(queues or [self.queue])) != count:
             if time.monotonic() > deadline:
                 raise Stuck(f"{self.queue} has {ready} messages, not {count}")
             time.sleep(LOOK_EVERY / 4)
+
+    def wait_for_fewer(self, count: int) -> None:
+        """Until somebody has taken one of so many. Raises `Stuck`."""
+        deadline = time.monotonic() + PATIENCE
+        while self.look()[0] >= count:
+            if time.monotonic() > deadline:
+                raise Stuck(f"nobody consumes {self.queue}")
+            time.sleep(LOOK_EVERY)
 
     def wait_for_consumer(self) -> None:
         """Until somebody consumes. Raises `Stuck`."""
@@ -62,9 +78,10 @@ class Gauge:
         """Messages that a worker of amqptasks or Dramatiq put aside: they were not run."""
         return sum(self._look(self.queue + suffix)[0] for suffix in DEAD)
 
-    def delete(self) -> None:
-        for suffix in ("", *DEAD):
-            self._channel.queue_delete(self.queue + suffix)
+    def delete(self, queues: Iterable[str]) -> None:
+        for queue in queues:
+            for suffix in ("", *DEAD):
+                self._channel.queue_delete(queue + suffix)
 
     def _look(self, queue: str) -> tuple[int, int]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import resource
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -13,7 +13,10 @@ import psutil
 from benchmarks.broker import Broker
 from benchmarks.clocks import cpu_time
 
-PACKAGES = ("amqptasks", "pika", "celery", "kombu", "dramatiq")
+PACKAGES = (
+    *("amqptasks", "pika", "celery", "kombu", "dramatiq", "taskiq", "taskiq-aio-pika", "aio-pika", "aiormq", "uvloop"),
+    "orjson",
+)
 
 
 def surroundings(broker: Broker, date: str) -> dict[str, str]:
@@ -22,9 +25,16 @@ def surroundings(broker: Broker, date: str) -> dict[str, str]:
         "date": date,
         "machine": f"{psutil.cpu_count()} processors ({_processor()}), {psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{_system()}, Python {platform.python_version()}",
-        "broker": f"RabbitMQ {broker.version} ({broker.kind}) {where}, loopback TCP without TLS, quorum queues",
-        "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "broker": f"RabbitMQ {broker.version} ({broker.kind}) {where}, loopback TCP without TLS",
+        "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
 
 
 class Others:

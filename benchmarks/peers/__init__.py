@@ -15,6 +15,19 @@ from benchmarks.place import Place
 #: Seconds between two calls whose latency is measured: longer than any peer takes for one, so that none waits in line.
 PAUSE = 0.005
 
+#: Callers at once, and calls in flight of one asyncio program or connection: for every peer alike.
+THREADS, IN_FLIGHT = 16, 500
+
+#: Every peer, in the order of the report, with the name it has there.
+NAMES = {
+    "ours": "amqptasks",
+    "celery": "Celery",
+    "dramatiq": "Dramatiq",
+    "taskiq": "Taskiq",
+    "pika": "pika",
+    "aiopika": "aio-pika",
+}
+
 
 class Client:
     """Does its work `count` times in `run`. Made with the connection open and everything declared."""
@@ -35,7 +48,8 @@ class Client:
 @dataclass(frozen=True, slots=True)
 class Worker:
     """`command` starts it (after the interpreter's name), in the surroundings that `Place` gives and `environment`
-    adds. `preload` is the client that fills its queue."""
+    adds. `preload` is the client that fills its queue. In `command` and `environment`, QUEUE stands for the queue and
+    PREFETCH for the number of messages that the worker holds."""
 
     command: tuple[str, ...]
     preload: str

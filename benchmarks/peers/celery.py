@@ -1,4 +1,4 @@
-"""Celery: `delay()`; `celery worker` with three of its pools."""
+"""Celery: `delay()`; `celery worker` with its pools."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ from benchmarks.place import Place
 
 CONFIGURATION = (
     "`acks_late`, `-O fair`, no gossip, mingle, heartbeat, remote control or events; `worker_prefetch_multiplier` such"
-    " that all pools hold 250; a quorum queue with `worker_detect_quorum_queues`; no result backend, and"
-    " `ignore_result`, but for the results themselves (`rpc://`). Confirmed means `confirm_publish` in"
-    " `broker_transport_options`."
+    " that all pools hold as many messages as the other workers, but at least one a process or thread;"
+    " `worker_detect_quorum_queues`; no result backend, and `ignore_result`, but for the results themselves (`rpc://`)."
+    " Confirmed means `confirm_publish` in `broker_transport_options`."
 )
-
-#: Messages that a worker holds, whatever its pool: Celery counts for each process or thread.
-PREFETCH = 250
 
 #: Seconds that a caller waits for a result.
 RESULT_WITHIN = 60.0
@@ -33,9 +30,10 @@ def _app(*, confirm: bool = False, backend: str | None = None) -> Any:
     app = Celery("benchmark", broker=_place.url, backend=backend)
     app.conf.update(
         task_default_queue=_place.queue,
-        task_queues=[Queue(_place.queue, routing_key=_place.queue, queue_arguments={"x-queue-type": "quorum"})],
+        task_queues=[Queue(_place.queue, routing_key=_place.queue, queue_arguments=_place.queue_arguments)],
         task_acks_late=True,
-        worker_prefetch_multiplier=int(os.environ.get("BENCHMARK_MULTIPLIER", "1")),
+        # Celery counts for each process or thread, and takes 0 for no limit
+        worker_prefetch_multiplier=max(1, _place.conditions.prefetch // int(os.environ.get("BENCHMARK_SLOTS", "1"))),
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_detect_quorum_queues=True,
@@ -53,8 +51,8 @@ def _task(app: Any, function: Any, *, ignore_result: bool = True) -> Any:
     return app.task(name=f"benchmarks.tasks.{function.__name__}", ignore_result=ignore_result)(function)
 
 
-for _function in (tasks.noop, tasks.stamp):
-    _task(app, _function)
+for _name in ("noop", "burn", "nap", "stamp"):
+    _task(app, tasks.FUNCTIONS[_name])
 _task(app, tasks.add, ignore_result=False)
 
 
@@ -67,13 +65,13 @@ class _CeleryClient(Client):
 
     def __init__(self, place: Place) -> None:
         self._app = _app(confirm=self.publishes_confirmed, backend=self.backend)
-        self._noop = _task(self._app, tasks.noop)
+        self._usual = _task(self._app, tasks.FUNCTIONS[place.conditions.task])
         self._stamp = _task(self._app, tasks.stamp)
         self._add = _task(self._app, tasks.add, ignore_result=False)
 
     def run(self, count: int) -> None:
         for number in range(count):
-            self._noop.delay(*tasks.arguments(number))
+            self._usual.delay(*tasks.arguments(number))
 
     def close(self) -> None:
         self._app.close()
@@ -130,7 +128,7 @@ CLIENTS = {
 def _worker(pool: str, concurrency: int, backend: str = "") -> Worker:
     command = f"-m celery -A benchmarks.peers.celery:app worker -P {pool} -c {concurrency} -O fair -l WARNING"
     command += " --without-gossip --without-mingle --without-heartbeat -Q QUEUE"
-    environment = {"BENCHMARK_MULTIPLIER": str(PREFETCH // concurrency)}
+    environment = {"BENCHMARK_SLOTS": str(concurrency)}
     if backend:
         environment["BENCHMARK_BACKEND"] = backend
     return Worker(tuple(command.split()), "unconfirmed", environment)
@@ -138,6 +136,7 @@ def _worker(pool: str, concurrency: int, backend: str = "") -> Worker:
 
 WORKERS = {
     "prefork": _worker("prefork", 2),
+    "prefork 8": _worker("prefork", 8),
     "prefork with results": _worker("prefork", 2, "rpc://"),
     "solo": _worker("solo", 1),
     "threads": _worker("threads", 8),

@@ -13,23 +13,23 @@ from benchmarks.peers import PAUSE, Client, Worker
 from benchmarks.place import Place
 
 CONFIGURATION = (
-    "Its default middleware, `dramatiq_queue_prefetch=250`, one process with 8 threads, and a quorum queue (by a"
-    " subclass of its broker, which has no option for it). Confirmed means `confirm_delivery=True`."
+    "Its default middleware, `dramatiq_queue_prefetch` as the others, one process with 8 threads, quorum queues by a"
+    " subclass of its broker, which has no option for them. Confirmed means `confirm_delivery=True`."
 )
 
 _place = Place.here()
 
 
-class QuorumBroker(RabbitmqBroker):  # type: ignore[misc]  # dramatiq is absent where types are checked
-    """Declares quorum queues."""
+class TypedBroker(RabbitmqBroker):  # type: ignore[misc]  # dramatiq is absent where types are checked
+    """Declares queues of the type that the conditions ask for."""
 
     def _build_queue_arguments(self, queue_name: str) -> dict[str, Any]:
         arguments: dict[str, Any] = super()._build_queue_arguments(queue_name)
-        return {**arguments, "x-queue-type": "quorum"}
+        return {**arguments, **_place.queue_arguments}
 
 
-def _broker(*, confirm: bool = False) -> QuorumBroker:
-    return QuorumBroker(url=_place.url, confirm_delivery=confirm)
+def _broker(*, confirm: bool = False) -> TypedBroker:
+    return TypedBroker(url=_place.url, confirm_delivery=confirm)
 
 
 def _actor(broker: Any, function: Any) -> Any:
@@ -39,8 +39,8 @@ def _actor(broker: Any, function: Any) -> Any:
 #: The worker's.
 broker = _broker()
 dramatiq.set_broker(broker)
-for _function in (tasks.noop, tasks.stamp):
-    _actor(broker, _function)
+for _name in ("noop", "burn", "nap", "stamp"):
+    _actor(broker, tasks.FUNCTIONS[_name])
 
 
 class Unconfirmed(Client):
@@ -50,12 +50,12 @@ class Unconfirmed(Client):
 
     def __init__(self, place: Place) -> None:
         self._broker = _broker(confirm=self.confirmed)
-        self._noop = _actor(self._broker, tasks.noop)
+        self._usual = _actor(self._broker, tasks.FUNCTIONS[place.conditions.task])
         self._stamp = _actor(self._broker, tasks.stamp)
 
     def run(self, count: int) -> None:
         for number in range(count):
-            self._noop.send(*tasks.arguments(number))
+            self._usual.send(*tasks.arguments(number))
 
     def close(self) -> None:
         self._broker.close()
@@ -80,6 +80,6 @@ WORKERS = {
     "threads": Worker(
         ("-m", "dramatiq", "benchmarks.peers.dramatiq", "--processes", "1", "--threads", "8", "--queues", "QUEUE"),
         "unconfirmed",
-        {"dramatiq_queue_prefetch": "250"},
+        {"dramatiq_queue_prefetch": "PREFETCH"},
     )
 }

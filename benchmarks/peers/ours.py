@@ -7,20 +7,18 @@ import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 
 from amqptasks import App
 from benchmarks import tasks
-from benchmarks.peers import PAUSE, Client, Worker
+from benchmarks.peers import IN_FLIGHT, PAUSE, THREADS, Client, Worker
 from benchmarks.place import Place
 
 CONFIGURATION = (
-    "As it comes: every publish is confirmed and mandatory, acks are late, queues are quorum queues with a dead-letter"
-    " queue. Replies only where results are measured (`ignore_result=True` elsewhere)."
+    "As it comes: every publish is confirmed and mandatory, acks are late, queues have a dead-letter queue. Replies"
+    " only where results are measured (`ignore_result=True` elsewhere)."
 )
-
-#: Callers at once, and calls in flight of one asyncio program.
-THREADS = 16
-IN_FLIGHT = 500
 
 #: Seconds that a caller waits for a result: long against all that is measured.
 RESULT_WITHIN = 60.0
@@ -28,12 +26,30 @@ RESULT_WITHIN = 60.0
 #: The shortest and the longest delay in seconds, of delays drawn evenly between them.
 SHORTEST, LONGEST = 0.2, 60.0
 
+#: Calls that one `publish_many()` of delayed tasks has: all are due at the same moment.
+DUE_TOGETHER = 250
+
 _place = Place.here()
 
-app = App("benchmark", broker=_place.url)
-noop = app.task(queue=_place.queue, ignore_result=True)(tasks.noop)
-noop_async = app.task(queue=_place.queue, ignore_result=True)(tasks.noop_async)
-stamp = app.task(queue=_place.queue, ignore_result=True)(tasks.stamp)
+
+def _topology() -> Path | None:
+    """A file where the queue is not of the usual type; without one, queues are declared as tasks and workers name
+    them."""
+    kind = _place.conditions.queue_type
+    if kind == "quorum":
+        return None
+    file = _place.samples.with_suffix(".yaml")
+    file.write_text(f"version: 1\nqueues:\n  {_place.queue}: {{type: {kind}}}\n")
+    return file
+
+
+app = App("benchmark", broker=_place.url, topology=_topology())
+app.add_queues(_place.queues)
+TASKS = {
+    name: app.task(queue=_place.queue, ignore_result=True, headers=_place.conditions.more_headers())(function)
+    for name, function in tasks.FUNCTIONS.items()
+}
+usual, stamp = TASKS[_place.conditions.task], TASKS["stamp"]
 late = app.task(queue=_place.queue, ignore_result=True)(tasks.late)
 add = app.task(queue=_place.queue)(tasks.add)
 
@@ -51,7 +67,7 @@ class OneCaller(_OurClient):
 
     def run(self, count: int) -> None:
         for number in range(count):
-            noop.delay(*tasks.arguments(number))
+            usual.delay(*tasks.arguments(number))
 
 
 class Threads(_OurClient):
@@ -63,21 +79,22 @@ class Threads(_OurClient):
 
     def _call(self, numbers: Iterator[int]) -> None:
         for number in numbers:
-            noop.delay(*tasks.arguments(number))
+            usual.delay(*tasks.arguments(number))
 
 
 class Many(_OurClient):
     """`publish_many()`."""
 
     def run(self, count: int) -> None:
-        noop.publish_many(tasks.arguments(number) for number in range(count))
+        for queue, numbers in _shares(count):
+            usual.publish_many((tasks.arguments(number) for number in numbers), queue=queue)
 
 
-class ManyAsync(_OurClient):
-    """`publish_many()` of an `async def` task."""
-
-    def run(self, count: int) -> None:
-        noop_async.publish_many(tasks.arguments(number) for number in range(count))
+def _shares(count: int) -> Iterator[tuple[str, range]]:
+    """Which calls go to which of the queues to fill: as many to each."""
+    queues = _place.filled
+    for place, queue in enumerate(queues):
+        yield queue, range(place, count, len(queues))
 
 
 class Asyncio(_OurClient):
@@ -92,7 +109,7 @@ class Asyncio(_OurClient):
 
     async def _call(self, numbers: Iterator[int]) -> None:
         for number in numbers:
-            await noop.adelay(*tasks.arguments(number))
+            await usual.adelay(*tasks.arguments(number))
 
 
 class Stamp(_OurClient):
@@ -132,18 +149,43 @@ class Delayed(_OurClient):
             late.apply_async((time.time() + delay,), countdown=delay)
 
 
+class ManyDelayed(_OurClient):
+    """`publish_many()` of calls that are due together, again and again; the task measures how late it is."""
+
+    warm_up = 0
+
+    def run(self, count: int) -> None:
+        draw = random.Random(5)
+        shortest = _place.conditions.delay
+        for first in range(0, count, DUE_TOGETHER):
+            due = time.time() + draw.uniform(shortest, 2 * shortest)
+            calls = [(due,)] * min(DUE_TOGETHER, count - first)
+            late.publish_many(calls, eta=datetime.fromtimestamp(due, UTC))
+
+
 CLIENTS = {
     "one caller": OneCaller,
     "threads": Threads,
     "many": Many,
-    "many async": ManyAsync,
     "asyncio": Asyncio,
     "stamp": Stamp,
     "result one by one": ResultOneByOne,
     "results outstanding": ResultsOutstanding,
     "delayed": Delayed,
+    "many delayed": ManyDelayed,
 }
 
-_COMMAND = ("-m", "amqptasks", "-A", "benchmarks.peers.ours", "worker", "-Q", "QUEUE:250", "-c", "8", "-l", "warning")
 
-WORKERS = {"threads": Worker(_COMMAND, "many"), "async": Worker(_COMMAND, "many async")}
+def _worker(pool: str, concurrency: int) -> Worker:
+    command = f"-m amqptasks -A benchmarks.peers.ours worker -Q QUEUES -P {pool} -c {concurrency} -l warning"
+    return Worker(tuple(command.split()), "many")
+
+
+#: `async def` tasks run in a pool of their own beside the one that is named.
+WORKERS = {
+    "threads": _worker("threads", 8),
+    "prefork": _worker("prefork", 2),
+    "prefork 8": _worker("prefork", 8),
+    "solo": _worker("solo", 1),
+    "async": _worker("threads", 1),
+}

@@ -34,6 +34,8 @@ SUBJECT = Subject(
         Contestant("import amqptasks", "ours", "amqptasks"),
         Contestant("import pika", "pika", "pika"),
         Contestant("import celery", "celery", "celery.app"),
+        Contestant("import taskiq_aio_pika", "taskiq", "taskiq_aio_pika"),
+        Contestant("import aio_pika", "aiopika", "aio_pika"),
         Contestant("import dramatiq and its RabbitMQ broker", "dramatiq", "dramatiq.brokers.rabbitmq"),
     ),
     measure,

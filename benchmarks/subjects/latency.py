@@ -9,7 +9,7 @@ from benchmarks.bench import Bench
 from benchmarks.gauge import PATIENCE, Stuck
 from benchmarks.place import Place
 from benchmarks.subjects import Column, Contestant, Sample, Subject
-from benchmarks.tasks import read_samples
+from benchmarks.tasks import count_samples, read_samples
 
 
 def measure(bench: Bench, contestant: Contestant) -> Sample:
@@ -25,11 +25,11 @@ def measure(bench: Bench, contestant: Contestant) -> Sample:
 def wait_for_samples(place: Place, count: int, timeout: float) -> list[float]:
     """What the tasks measured, once `count` of them ran. Raises `Stuck` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    while len(samples := read_samples(place)) < count:
+    while (ran := count_samples(place)) < count:
         if time.monotonic() > deadline:
-            raise Stuck(f"only {len(samples)} of {count} tasks ran")
+            raise Stuck(f"only {ran} of {count} tasks ran")
         time.sleep(0.1)
-    return samples
+    return read_samples(place)
 
 
 SUBJECT = Subject(
@@ -41,6 +41,9 @@ SUBJECT = Subject(
         Contestant("Celery prefork -c 2, unconfirmed", "celery", "stamp", "prefork", count=1000),
         Contestant("Celery prefork -c 2, confirmed", "celery", "stamp confirmed", "prefork", count=1000),
         Contestant("Dramatiq, 8 threads, confirmed", "dramatiq", "stamp", "threads", count=1000),
+        Contestant("amqptasks, prefork -c 2", "ours", "stamp", "prefork", count=1000),
+        Contestant("Taskiq, async tasks", "taskiq", "stamp", "async", count=1000),
+        Contestant("aio-pika, callback, confirmed", "aiopika", "stamp", "callback", count=1000),
         Contestant("pika, one thread, confirmed", "pika", "stamp", "coalesced", count=1000),
     ),
     measure,
