@@ -12,7 +12,7 @@ export AMQPTASKS_TEST_RELEASE AMQPTASKS_TEST_URL AMQPTASKS_TEST_MANAGEMENT_URL
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-releases test-long check format bench bench-quick docs clean
+.PHONY: help demo test test-releases test-long check format bench bench-growth bench-quick docs clean
 .DELETE_ON_ERROR:
 
 help: ## show this help
@@ -44,10 +44,13 @@ format: .venv/installed-check ## mend what can be mended of the style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/installed-bench test-broker ## measure, beside Celery, Dramatiq and pika on the same broker (ARGS=--write for the report)
+bench: .venv/installed-bench test-broker ## 40 minutes (ARGS=--full: 70): measure, beside others on the same broker (--write: the report)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: .venv/installed-bench test-broker ## two minutes: fails when a message costs more CPU than benchmarks/baseline.json says
+bench-growth: .venv/installed-bench test-broker ## 40 minutes: a million waiting tasks, a hundred queues, a million delayed tasks
+	$(BIN)/python -m benchmarks --growth $(ARGS)
+
+bench-quick: .venv/installed-bench test-broker ## 3 minutes: fails when a message costs more CPU than benchmarks/baseline.json says
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 docs: .venv/installed-docs ## build the documentation into site/

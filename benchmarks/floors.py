@@ -27,7 +27,7 @@ BROKER_LIMIT = 1.2
 @dataclass(frozen=True, slots=True)
 class Floor:
     """The median of `ours`, divided by the best (least, with `at_most`) of `theirs` where there are some, is at least
-    (or at most) `limit`. `subjects` beyond the first are where `theirs` were measured under other settings, too."""
+    (or below) `limit`. `subjects` beyond the first are where `theirs` were measured under other settings, too."""
 
     promise: str
     subjects: tuple[str, ...]
@@ -173,7 +173,7 @@ def verdicts(figures: Figures) -> list[Verdict]:
         compared = [value for value in theirs if value is not None]
         against = (min if floor.at_most else max)(compared) if compared else 1.0
         reached = ours.middle / against
-        found.append(Verdict(floor, reached, reached <= floor.limit if floor.at_most else reached >= floor.limit))
+        found.append(Verdict(floor, reached, reached < floor.limit if floor.at_most else reached >= floor.limit))
     return found
 
 

@@ -14,7 +14,7 @@ class Conditions:
 
     `task` is what is called (a name in `tasks.FUNCTIONS`), with `body` more bytes in its arguments and `headers` more
     beside those that every message has. A worker holds `prefetch` messages of each queue, of `queue_type`. A feeder
-    keeps `depth` messages waiting. `queues`: so many are consumed, and where `spread`, filled in turn; else the first
+    keeps `depth` messages waiting. `queues`: so many are consumed, and where `spread`, filled in turn; else the last
     alone. Delayed tasks are due from `delay` to twice as many seconds after their call.
     """
 
@@ -77,8 +77,9 @@ class Place:
 
     @property
     def filled(self) -> list[str]:
-        """Those that messages are published to, in turn."""
-        return self.queues if self.conditions.spread else [self.queue]
+        """Those that messages are published to, in turn; of many, the last one, for it is consumed when all others
+        are."""
+        return self.queues if self.conditions.spread else self.queues[-1:]
 
     @property
     def queue_arguments(self) -> dict[str, str]:

@@ -35,7 +35,7 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
     found = []
     for one in verdicts:
         unit = " times" if one.floor.theirs else " ms"
-        bound = "at most" if one.floor.at_most else "at least"
+        bound = "below" if one.floor.at_most else "at least"
         word = "kept" if one.kept else "MISSED"
         found.append(f"{word}: {one.floor.promise} ({bound} {one.floor.limit:.3g}{unit}; it is {one.reached:.3g})")
     return found

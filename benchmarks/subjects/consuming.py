@@ -34,11 +34,11 @@ def measure(bench: Bench, contestant: Contestant) -> Sample:
     with bench.place(conditions) as (place, gauge):
         count = max(bench.scaled(contestant.count), FILLS * held)
         count = int(bench.client(place, contestant.peer, worker.preload, count)["messages"])
-        gauge.wait_for_messages(count, place.queues)
+        gauge.wait_for_messages(count, place.filled)
         with bench.worker(place, contestant) as process:
-            stretch = watch(gauge, place.queues, count, [process], place.broker)
+            stretch = watch(gauge, place.filled, count, [process], place.broker)
             time.sleep(SETTLES_WITHIN + 2 * held / stretch.rate)
-        left, dead = gauge.ready(place.queues), gauge.dead()
+        left, dead = gauge.ready(place.filled), gauge.dead()
         if left or dead:
             raise Stuck(f"{contestant.label} left {left} of {count} messages unsettled, and {dead} as dead letters")
     return {
