@@ -12,6 +12,9 @@ from benchmarks.gauge import LOOK_EVERY, PATIENCE, Gauge, Stuck
 #: The part of the messages that is consumed before the measuring begins: imports, first calls, the prefetch.
 WARM_UP = 0.1
 
+#: Seconds that a stretch lasts at least: CPU time is counted in hundredths.
+SHORTEST = 0.05
+
 #: Queues above which looks are rarer, for each look at a queue costs the broker 0.2 ms.
 FEW_QUEUES = 5
 
@@ -70,6 +73,6 @@ def watch(gauge: Gauge, queues: Sequence[str], count: int, workers: Sequence[int
         if time.monotonic() > deadline:
             raise Stuck(f"{gauge.queue} still has {ready} of {count} messages, and has had them for {PATIENCE:g} s")
         time.sleep(LOOK_EVERY if len(queues) < FEW_QUEUES else 5 * LOOK_EVERY)
-    if first is None or last is None or first.ready == last.ready:
+    if first is None or last is None or last.moment - first.moment < SHORTEST or first.ready == last.ready:
         raise Stuck(f"{gauge.queue} was empty before it could be watched: use more messages")
     return Stretch(first, last)
