@@ -30,7 +30,7 @@ ROUNDS, QUICK_ROUNDS = 3, 5
 QUICK_SUBJECTS, QUICK_SCALE = ("publishing", "consuming"), 0.25
 
 #: How long it takes, for the help.
-TAKES = "Estimated for two quiet processors: --quick 3 minutes, nothing 40 minutes, --full 70 minutes, --growth 40 minutes."
+TAKES = "Estimated, on two quiet processors: --quick 3 minutes, none 40 minutes, --full 70, --growth 40."
 
 #: What a contestant's run may end in: its process, its queue, the broker's answer, or that it is not installed.
 FAILURES = (Failed, Stuck, AMQPError, ImportError)
