@@ -114,4 +114,4 @@ def reason(error: BaseException | None, delay: float) -> BaseException:
 
 
 #: The states after which `after_return` is called: Celery leaves out those that a task asks for itself.
-_RETURNED = frozenset({"SUCCESS", "FAILURE", "RETRY"})
+_RETURNED = frozenset({"SUCCESS", "FAILURE", "RETRY", "REVOKED"})

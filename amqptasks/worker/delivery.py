@@ -67,21 +67,32 @@ class Steps:
         self.admissions: list[Admission] = [refusal, self._can_be_followed]
 
     def execute(self, job: Job) -> None:
-        """All steps of a plain function's job. Never raises."""
+        """All steps of a plain function's job, or for one that was ended from outside, the telling. Never raises."""
+        if job.settled:  # there is nothing to do but to tell, if that: see `news.telling`
+            if self._know_again(job):
+                self.tell(job)
+            return
         if self.prepare(job):
             self.run(job)
         self.plan(job)
-        self.tell(job)
+        if not job.settled:  # else it was given up while it ran, and has been told of
+            self.tell(job)
 
     async def execute_async(self, job: Job) -> None:
-        """All steps of an `async def` task's job. Never raises."""
+        """As `execute`, of an `async def` task's job."""
+        if job.settled:  # there is nothing to do but to tell, if that: see `news.telling`
+            if self._know_again(job):
+                await self.tell_async(job)
+            return
         if self.prepare(job):
             await self.run_async(job)
         self.plan(job)
-        await self.tell_async(job)
+        if not job.settled:
+            await self.tell_async(job)
 
     def conclude(self, job: Job, outcome: Outcome) -> None:
-        """Plan what was decided elsewhere than in the task: it was revoked, or ended by force."""
+        """Plan what was decided elsewhere than in the task: it was revoked, or ended by force. Runs no hooks: it may be
+        called where they must not run; see `news.telling`."""
         if job.request is None and not self.decode(job) and job.outcome is not LOST:
             self.plan(job)
             return
@@ -227,6 +238,14 @@ class Steps:
             return None
         problem = "it asks for what follows on it" if self._followers is None else self._followers.check(request)
         return None if problem is None else Reject("unsupported", problem)
+
+    def _know_again(self, job: Job) -> bool:
+        """Find out once more what a job is that was ended elsewhere, maybe in another process."""
+        if not self.decode(job):
+            return False
+        assert job.request is not None
+        job.task = self._tasks.get(job.request.task)
+        return True
 
     def tell(self, job: Job) -> None:
         """The task's hooks, then the signals: on the pool's thread, before it is settled. Never raises."""

@@ -6,8 +6,11 @@ from typing import Any
 
 from amqptasks import errors, hooks, signals
 from amqptasks.task import Task
+from amqptasks.topology.topology import QueueSettings
+from amqptasks.transport import Delivery
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Expired, Failure, Ignore, Reject, Retry, Success
+from amqptasks.worker.outcomes import Expired, Failure, Ignore, Outcome, Reject, Retry, Revoked, Success
+from amqptasks.worker.settlement import Settlement
 
 #: States of outcomes that have no value and no exception: they are ours, as Celery has no word for them.
 _STATES = {"Ignore": "IGNORED", "Reject": "REJECTED", "Requeue": "REQUEUED", "Snooze": "SNOOZED"}
@@ -22,7 +25,25 @@ def is_heard(task: Task[..., Any]) -> bool:
         or signals.task_failure
         or signals.task_retry
         or signals.task_rejected
+        or signals.task_revoked
     )
+
+
+def is_wanted(job: Job) -> bool:
+    """True where somebody may want to know of a job that was ended from outside: of one that runs again, nobody."""
+    if job.task is None:
+        return False
+    if isinstance(job.outcome, Expired | Revoked) and signals.task_revoked:
+        return True
+    return bool(job.started) and isinstance(job.outcome, Failure | Revoked) and is_heard(job.task)
+
+
+def telling(delivery: Delivery, queue: QueueSettings, outcome: Outcome, started: float, runtime: float) -> Job:
+    """A job for a pool whose delivery is settled already: with it, hooks and signals hear how another one ended."""
+    job = Job(delivery, queue)
+    job.outcome, job.started, job.runtime = outcome, started, runtime
+    job.planned, job.settled = Settlement("nothing"), True
+    return job
 
 
 def news(job: Job) -> hooks.Steps:
@@ -38,6 +59,10 @@ def news(job: Job) -> hooks.Steps:
         case Retry(delay, cause):
             why = cause if cause is not None else errors.Retry(delay)
             return hooks.told(task, "RETRY", request, why, job.info(why), job.runtime)
+        case Revoked(detail):
+            refused(job)
+            ended = errors.TaskRevoked(detail)
+            return hooks.told(task, "REVOKED", request, ended, job.info(ended), job.runtime)
         case Reject() | Ignore():
             if isinstance(outcome, Reject):
                 refused(job)
@@ -46,7 +71,7 @@ def news(job: Job) -> hooks.Steps:
 
 
 def refused(job: Job) -> None:
-    """Tell of a job that did not run, or that the task itself refused."""
+    """Tell of a job that did not run, that was revoked, or that the task itself refused."""
     outcome, request = job.outcome, job.request
     if isinstance(outcome, Reject):
         if request is not None and outcome.reason == "unknown-task":
@@ -62,5 +87,6 @@ def refused(job: Job) -> None:
             sender = request.hostname if request is not None else None
             error = errors.TaskRejected(f"{outcome.reason}: {outcome.detail}")
             signals.task_rejected.send(sender, message=job.delivery, exc=error)
-    elif isinstance(outcome, Expired) and signals.task_revoked:
-        signals.task_revoked.send(job.task, request=request, terminated=False, signum=None, expired=True)
+    elif isinstance(outcome, Expired | Revoked) and signals.task_revoked:
+        terminated, expired = bool(job.started), isinstance(outcome, Expired)
+        signals.task_revoked.send(job.task, request=request, terminated=terminated, signum=None, expired=expired)

@@ -25,6 +25,7 @@ from amqptasks.worker.delivery import Steps
 from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import Limits, TimeLimits
+from amqptasks.worker.news import is_wanted, telling
 from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.pools import Pool
 from amqptasks.worker.pools.choice import ASYNC, Pools, kind_named
@@ -122,6 +123,7 @@ class Node:
         self._settler = Settler(self.link, self._declare_soon)
         self.control = ControlService(self)
         self._finished: deque[Job] = deque()
+        self._telling: set[Job] = set()  # settled jobs, whose hooks are still to run
         self._settling = False
         self._stopping = False
         self._stopped = threading.Event()
@@ -161,7 +163,16 @@ class Node:
             return Upbringing(self.name, self.app.capabilities, self._settings.max_memory is not None)
 
         link = cast("Watching", self.link)
-        return PreforkPool(self.app, self.steps, link, self._on_finished, upbringing, self.concurrency, self._settings)
+        return PreforkPool(
+            self.app,
+            link,
+            self._conclude,
+            self._settler.ack_early,
+            self._on_finished,
+            upbringing,
+            self.concurrency,
+            self._settings,
+        )
 
     def send_events(self) -> None:
         """Send events from now on. Link thread only, once that runs."""
@@ -342,6 +353,9 @@ class Node:
         finished = self._finished
         for _ in range(len(finished)):
             job = finished.popleft()
+            if job.settled:
+                self._told(job)
+                continue
             queue = self.queues[job.delivery.queue]
             queue.held.discard(job)
             self.limits.forget(job)
@@ -353,9 +367,26 @@ class Node:
         self._settler.hand_back(job)
 
     def _conclude(self, job: Job, outcome: Outcome) -> None:
-        """End a job that no pool has."""
-        self.steps.conclude(job, outcome)
+        """End a job that no pool has. Who wants to know of it is told in a pool, where the user's code may run."""
+        if not job.settled:
+            self.steps.conclude(job, outcome)
+            if is_wanted(job):
+                self._tell(job, outcome)
         self._on_finished(job)
+
+    def _tell(self, job: Job, outcome: Outcome) -> None:
+        about = telling(job.delivery, job.queue, outcome, job.started, job.runtime)
+        self._telling.add(about)
+        assert job.task is not None
+        limits = self.limits.of(about, job.delivery.properties.headers, job.task.options)
+        if limits is not None:
+            self.limits.watch(about, TimeLimits(hard=limits.hard))
+        self.pools.of(about).submit([about])
+
+    def _told(self, job: Job) -> None:
+        """Its hooks have run, or were ended; or it was handed back while it ran."""
+        self._telling.discard(job)
+        self.limits.forget(job)
 
     # The link's thread: what control and limits ask for
 
@@ -379,6 +410,10 @@ class Node:
         started = pool.started(job)
         if not force or not pool.kill(job):
             return False
+        if job.settled:  # these were the hooks of one that was ended before
+            self._told(job)
+            return True
+        job.settled = True
         # Whatever still runs may write to the old job: settle another for the same delivery.
         queue = self.queues[job.delivery.queue]
         queue.held.discard(job)
@@ -441,7 +476,10 @@ class Node:
                 queue.subscription.close()
         for pool in self.pools:
             for job in pool.take_back():
-                self._hand_back(job)
+                if job.settled:
+                    pool.submit([job])
+                else:
+                    self._hand_back(job)
         self._settler.stop()
         logger.info("stopping: %d tasks are running", self.pools.running, extra={"action": "worker_stopping"})
         self._stages.begin()
@@ -451,7 +489,7 @@ class Node:
         if self._stopped.is_set():
             return
         held = sum(len(queue.held) for queue in self.queues.values())
-        if held or self._finished or self._settler.pending:
+        if held or self._telling or self._finished or self._settler.pending:
             self.link.call_later(STOP_POLL, self._finish_when_settled)
         else:
             self._finish_when_closed(time.monotonic() + GOODBYE)

@@ -21,6 +21,7 @@ from amqptasks.worker import process
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
+from amqptasks.worker.news import telling
 from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.slots import Slots
 
@@ -72,7 +73,9 @@ class Child:
             app.codec,
             lambda: app.capabilities,
             followers=Followers(app),
+            began=self._on_begun,
         )
+        self._number = 0
 
     def run(self) -> None:
         """Until the node says so, or is gone."""
@@ -83,9 +86,11 @@ class Child:
             data = self._receive()
             if not data or data == wire.END:
                 return
-            number, delivery, acked = wire.decode_job(data)
-            job = Job(delivery, self._queue(delivery.queue))
+            number, delivery, acked, ended = wire.decode_job(data)
+            queue = self._queue(delivery.queue)
+            job = Job(delivery, queue) if ended is None else telling(delivery, queue, *ended)
             job.acked = acked
+            self._number = number
             slots.begin(slot, number, time.monotonic())
             execute(job)
             slots.end(slot)
@@ -93,6 +98,9 @@ class Child:
                 send(wire.encode_result(number, job, memory_size() if measured else 0))
             except (BrokenPipeError, ConnectionResetError):  # the node is gone
                 return
+
+    def _on_begun(self, _job: Job) -> None:
+        self._results.sendall(wire.encode_begun(self._number))
 
     def _receive(self) -> bytes:
         data, ancillary, _, _ = self._jobs.recvmsg(DATAGRAM, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)

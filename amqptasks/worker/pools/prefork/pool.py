@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from amqptasks.errors import WorkerLostError
 from amqptasks.transport import Watching
 from amqptasks.worker.admission import failed_deliveries
-from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import LOST, Crashed, Failure, Outcome
 from amqptasks.worker.pools import Finished
@@ -48,21 +47,25 @@ GROW_EVERY, IDLE_FOR = 0.5, 30.0
 
 
 class PreforkPool:
-    """See `Pool`. Making it starts the forker, which must be before the process has another thread."""
+    """See `Pool`. Making it starts the forker, which must be before the process has another thread.
+
+    `conclude` ends a job whose child cannot, `begun` hears of one that is to be acknowledged before it runs."""
 
     def __init__(
         self,
         app: App,
-        steps: Steps,
         link: Watching,
+        conclude: Callable[[Job, Outcome], None],
+        begun: Callable[[Job], None],
         finished: Finished,
         upbringing: Callable[[], Upbringing],
         size: int,
         settings: PreforkSettings,
     ) -> None:
         self._app = app
-        self._steps = steps
         self._link = link
+        self._conclude = conclude
+        self._begun = begun
         self._finished = finished
         self._upbringing = upbringing
         self._settings = settings
@@ -254,7 +257,7 @@ class PreforkPool:
         limit = self._settings.max_tasks
         while self._waiting:
             number, job, data = self._waiting[0]
-            if not job.ours:
+            if not (job.ours or job.settled):
                 self._waiting.popleft()
                 self._conclude(job, LOST)
                 continue
@@ -278,6 +281,10 @@ class PreforkPool:
     def _take_results(self, child: ChildProcess) -> None:
         memory = 0
         for number, planned, runtime, measured in child.results():
+            if planned.kind == wire.BEGUN:
+                if number in child.outstanding:
+                    self._begun(child.outstanding[number])
+                continue
             memory = measured
             child.done += 1
             job = child.outstanding.pop(number, None)
@@ -370,10 +377,6 @@ class PreforkPool:
             return Crashed(how)
         count = f", in run {times} of {limit}" if again and not job.acked else ""
         return Failure(WorkerLostError(f"its process was {how}{count}"))
-
-    def _conclude(self, job: Job, outcome: Outcome) -> None:
-        self._steps.conclude(job, outcome)
-        self._finished(job)
 
     def _follow_demand(self) -> None:
         """One more child for each look that finds work waiting; one less after a while without."""

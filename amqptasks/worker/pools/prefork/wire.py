@@ -1,4 +1,5 @@
-"""Jobs and results between the node and its children, as bytes. Only built-in types travel, never a user's object.
+"""Jobs and results between the node and its children, as bytes. Only built-in types travel, and outcomes
+that the node itself decided: never a user's object.
 
 Pickle, because header tables hold dates and decimals, and nothing in the standard library is faster. Both ends are the
 same program on the same machine, over sockets that nobody else has.
@@ -13,6 +14,7 @@ from typing import Any
 
 from amqptasks.transport import Delivery, Lease, Outgoing, Properties
 from amqptasks.worker.job import Job
+from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.report import Report
 from amqptasks.worker.settlement import Settlement
 
@@ -22,6 +24,12 @@ LENGTH = struct.Struct("<I")
 
 #: What a child takes as: leave now.
 END = b"end"
+
+#: In place of a settlement's kind: the job is to be acknowledged now, and is being run.
+BEGUN = "begun"
+
+#: How a job was ended from outside: outcome, when it began (seconds, monotonic), runtime in seconds.
+Ended = tuple[Outcome, float, float]
 
 _properties = attrgetter(*Properties.__slots__)
 
@@ -42,7 +50,7 @@ HELD: Lease = _Held()
 
 
 def encode_job(number: int, job: Job) -> bytes:
-    """`number`, and the delivery without its lease."""
+    """`number`, and the delivery without its lease; of one that was ended from outside, also how."""
     given = job.delivery
     return NUMBER.pack(number) + pickle.dumps(
         (
@@ -53,16 +61,26 @@ def encode_job(number: int, job: Job) -> bytes:
             _properties(given.properties),
             given.body,
             job.acked,
+            None if job.outcome is None else (job.outcome, job.started, job.runtime),
         ),
         pickle.HIGHEST_PROTOCOL,
     )
 
 
-def decode_job(data: bytes) -> tuple[int, Delivery, bool]:
-    """Number, delivery, and whether it is acknowledged already."""
+def decode_job(data: bytes) -> tuple[int, Delivery, bool, Ended | None]:
+    """Number, delivery, whether it is acknowledged already, and how it ended where that is only to be told."""
     (number,) = NUMBER.unpack_from(data)
-    queue, exchange, routing_key, redelivered, properties, body, acked = pickle.loads(memoryview(data)[NUMBER.size :])  # noqa: S301
-    return number, Delivery(queue, 0, exchange, routing_key, redelivered, Properties(*properties), body, HELD), acked
+    queue, exchange, routing_key, redelivered, properties, body, acked, ended = pickle.loads(  # noqa: S301
+        memoryview(data)[NUMBER.size :]
+    )
+    delivery = Delivery(queue, 0, exchange, routing_key, redelivered, Properties(*properties), body, HELD)
+    return number, delivery, acked, ended
+
+
+def encode_begun(number: int) -> bytes:
+    """Job `number` begins, and is to be acknowledged before."""
+    data = pickle.dumps((number, BEGUN, 0.0, 0, None, None), pickle.HIGHEST_PROTOCOL)
+    return LENGTH.pack(len(data)) + data
 
 
 def encode_result(number: int, job: Job, memory: int) -> bytes:
