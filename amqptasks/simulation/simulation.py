@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from amqptasks.app import App
 from amqptasks.entities import Queue
 from amqptasks.errors import ConfigurationError, PublishError
 from amqptasks.memory.broker import CAPABILITIES, Broker, Transfer
@@ -65,7 +64,7 @@ class _Simulation:
         def simulated(*args: Any, **kwargs: Any) -> None:
             scripted(*args, **kwargs)
 
-        self._task: Task[..., None] = Task(App("simulation"), simulated, name, options)
+        self._task: Task[..., None] = Task(None, simulated, name, options)
         self._steps = Steps({name: self._task}, "simulation", self._delayed)
         self._clock: VirtualClock
         self._broker = Broker(self._make_clock, self._watch)
