@@ -7,16 +7,19 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import click
 import pytest
 
 import amqptasks
 from amqptasks import App, Request, Task, errors, signals
+from amqptasks.cli import main
+from amqptasks.control.client import Control
 from amqptasks.options import ELSEWHERE, CallOptions, TaskOptions
 from tests.harness.worker_process import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "celery.md").read_text()
 
-ROW = re.compile(r"^\| `?@?([\w. ]+?)`? \| (.*?) \| (.*?) ?\|$", re.MULTILINE)
+ROW = re.compile(r"^\| `?@?([\w. -]+?)`? \| (.*?) \| (.*?) ?\|$", re.MULTILINE)
 
 Row = tuple[str, str, str]
 
@@ -37,6 +40,10 @@ def _task(name: str) -> bool:
     return hasattr({"app": app, "Task": app.task(lambda: None)}[owner], attribute)
 
 
+COMMANDS: click.Group = main
+CONTEXT = click.Context(COMMANDS)
+WORKER: Any = COMMANDS.get_command(CONTEXT, "worker")
+
 #: How a name of each section is looked up.
 LOOK_UP: dict[str, Callable[[str], bool]] = {
     "Tasks": _task,
@@ -45,6 +52,9 @@ LOOK_UP: dict[str, Callable[[str], bool]] = {
     "The request": lambda name: hasattr(Request("shop.add", "id"), name),
     "Errors": lambda name: hasattr(errors, name),
     "Signals": lambda name: isinstance(getattr(signals, name, None), signals.Signal),
+    "Options of the worker": lambda name: name in {opt for given in WORKER.params for opt in given.opts},
+    "Inspect and control": lambda name: name in vars(Control),
+    "Commands": lambda name: COMMANDS.get_command(CONTEXT, name) is not None,
 }
 
 ALL = [(section, *row) for section in LOOK_UP for row in rows(section)]
@@ -62,7 +72,7 @@ def test_a_row_of_the_page_is_true(section: str, name: str, ours: str, said: str
     if ours == "no":
         assert said, "why not, and what instead?"
     elif section != "Tasks":
-        (instead,) = re.findall(r"`(\w+)`", ours)
+        (instead,) = re.findall(r"`([\w-]+)`", ours)
         assert LOOK_UP[section](instead), f"{instead} is not there"
 
 
@@ -85,6 +95,16 @@ def test_every_signal_is_listed() -> None:
     assert ours <= {name for name, here in listed.items() if here == "same"}
     theirs: Any = pytest.importorskip("celery.signals")
     assert set(theirs.__all__) - {"Signal"} <= listed.keys()
+
+
+def test_every_command_of_celerys_and_every_option_of_its_worker_is_listed() -> None:
+    celery: Any = pytest.importorskip("celery.bin.celery").celery
+    listed = {row[0] for row in rows("Options of the worker")}
+    unlisted = [given.opts for given in celery.commands["worker"].params if listed.isdisjoint(given.opts)]
+    assert unlisted == []
+    assert celery.commands.keys() - {row[0] for row in rows("Commands")} == set()
+    panel: Any = pytest.importorskip("celery.worker.control").Panel
+    assert panel.meta.keys() - {row[0] for row in rows("Inspect and control")} <= {"rate_limit"}
 
 
 def test_every_hook_and_method_of_celerys_task_is_listed() -> None:

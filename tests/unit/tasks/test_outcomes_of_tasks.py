@@ -11,6 +11,7 @@ import pytest
 
 from amqptasks import App, Ignore, Reject, ResultTimeout, Retry, Snooze, shared_task
 from amqptasks.errors import ConfigurationError, MaxRetriesExceeded, TaskRejected
+from amqptasks.simulation.simulation import simulate
 from tests.harness.wait import wait_for
 from tests.unit.tasks.test_followers import letters
 
@@ -179,6 +180,11 @@ def test_a_shared_task_belongs_to_every_app_and_goes_through_the_last_one(app: A
         later: Any = shared_task(name="library.later")(lambda: "later")
         assert later.delay().get(timeout=5) == "later"
     assert App("other", "memory://unused").tasks["library.double"] is double
+
+
+def test_a_simulation_leaves_shared_tasks_where_they_are(app: App) -> None:
+    simulate(app.topology, "library.double", (4,))
+    assert double.app is app
 
 
 def test_the_running_task_is_known(app: App) -> None:
