@@ -4,27 +4,26 @@ main thread. The link's thread keeps the heartbeats going all the same."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from queue import Empty, SimpleQueue
+from queue import Empty
 
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Failure
 from amqptasks.worker.pools import Finished
 from amqptasks.worker.pools.interruption import INTERRUPTIONS, clear, raise_in_thread
+from amqptasks.worker.pools.waiting import Waiting
 
 
-class SoloPool:
+class SoloPool(Waiting):
     """See `Pool`. Tasks run in whichever thread calls `work`. It can be interrupted, but neither killed nor given up:
     there is no other thread to go on with."""
 
     size = 1
 
     def __init__(self, steps: Steps, finished: Finished) -> None:
+        super().__init__()
         self._steps = steps
         self._finished = finished
-        self._waiting: SimpleQueue[Job] = SimpleQueue()
-        self._unclaimed: set[Job] = set()
         self._busy: Job | None = None
         self._identity = 0
         self._lock = threading.Lock()
@@ -41,28 +40,6 @@ class SoloPool:
         return job.started
 
     def start(self) -> None: ...
-
-    def submit(self, jobs: Sequence[Job]) -> None:
-        self._unclaimed.update(jobs)
-        for job in jobs:
-            self._waiting.put(job)
-
-    def take_back(self) -> list[Job]:
-        taken: list[Job] = []
-        while True:
-            try:
-                job = self._waiting.get_nowait()
-            except Empty:
-                return taken
-            if self.withdraw(job):
-                taken.append(job)
-
-    def withdraw(self, job: Job) -> bool:
-        try:
-            self._unclaimed.remove(job)
-        except KeyError:
-            return False
-        return True
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         with self._lock:
@@ -92,7 +69,7 @@ class SoloPool:
             job = self._waiting.get(timeout=timeout)
         except Empty:
             return
-        if not self.withdraw(job):
+        if job is None or not self.withdraw(job):
             return
         self._identity = threading.get_ident()
         try:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Sequence
-from queue import Empty, SimpleQueue
 
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Failure
 from amqptasks.worker.pools import Finished
 from amqptasks.worker.pools.interruption import INTERRUPTIONS, clear, raise_in_thread
+from amqptasks.worker.pools.waiting import Waiting
 
 
-class ThreadPool:
+class ThreadPool(Waiting):
     """See `Pool`. `concurrency` threads, started at once. A thread cannot be killed: one that is given up goes on
     beside its replacement, and what its task returns is dropped; it ends with the process."""
 
     def __init__(self, steps: Steps, finished: Finished, concurrency: int) -> None:
+        super().__init__()
         self._steps = steps
         self._finished = finished
-        self._waiting: SimpleQueue[Job | None] = SimpleQueue()
-        self._unclaimed: set[Job] = set()  # whoever removes a job from it has it
         self._numbers = itertools.count()
         self._threads: set[threading.Thread] = set()
         self._size = concurrency
@@ -48,29 +46,6 @@ class ThreadPool:
     def start(self) -> None:
         for _ in range(self._size):
             self._start_one()
-
-    def submit(self, jobs: Sequence[Job]) -> None:
-        self._unclaimed.update(jobs)
-        put = self._waiting.put
-        for job in jobs:
-            put(job)
-
-    def take_back(self) -> list[Job]:
-        taken: list[Job] = []
-        while True:
-            try:
-                job = self._waiting.get_nowait()
-            except Empty:
-                return taken
-            if job is not None and self.withdraw(job):
-                taken.append(job)
-
-    def withdraw(self, job: Job) -> bool:
-        try:
-            self._unclaimed.remove(job)
-        except KeyError:
-            return False
-        return True
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         with self._lock:
