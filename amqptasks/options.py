@@ -55,9 +55,12 @@ class UnboundTaskOptions(MessageOptions, total=False):
     function's signature (default True). `validate`: turn them into what the type hints say where the task runs, with
     pydantic; what cannot be is a dead letter. `throws`: exceptions that are expected, logged without a traceback.
     `acks_late` False: acknowledge before the run, so that a worker that dies loses the task. `track_started`: tell the
-    caller's result when it starts. `rate_limit`: runs that a worker starts, as 10, "100/m", "1/h". `pool`: where a
+    caller's result when it starts. `pool`: where a
     worker runs it, in place of its `-P` (prefork, threads, solo). `reject_on_worker_lost`: run it again when its
     process died, until its queue's delivery limit (default True; False: that is its failure).
+
+    Limits: `rate_limit`: runs that each worker starts, as 10 (a second), "100/m", "2/h". `throttle_for`: seconds that
+    limits may put a call off before it is a dead letter (default a week; `expires` of a call counts too).
     """
 
     name: str
@@ -75,7 +78,8 @@ class UnboundTaskOptions(MessageOptions, total=False):
     typing: bool
     validate: bool
     track_started: bool
-    rate_limit: str | float
+    rate_limit: str | float | None
+    throttle_for: float
     pool: str
     reject_on_worker_lost: bool
 

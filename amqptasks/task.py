@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Un
 
 from amqptasks import arguments, call, errors, hooks
 from amqptasks.errors import ConfigurationError
+from amqptasks.limits import TaskLimits
 from amqptasks.options import CallOptions, MessageOptions, TaskOptions
 from amqptasks.request import Request, current_request
 from amqptasks.retry import RETRY_OPTIONS, RetryPolicy
@@ -67,6 +68,8 @@ class Task(Generic[P, R]):
         self.max_retries = self.retry_policy.max_retries
         self.throws = tuple(options.get("throws", ()))
         self.rate_limit = options.get("rate_limit")
+        #: None for a task that nothing limits.
+        self.limits = TaskLimits.from_options(options)
         #: False: acknowledged when it begins, so lost if its worker dies.
         self.acks_late = options.get("acks_late", True)
         self.track_started = bool(options.get("track_started"))

@@ -22,6 +22,7 @@ Examples:
   amqptasks control revoke --task 'shop.email.*'  all that were sent before now
   amqptasks control pause emails                  take nothing more from it
   amqptasks control pool_grow 4 -d 'web1:*'
+  amqptasks control rate_limit shop.send 100/m
   amqptasks control shutdown -d web1:4711
 
 \b
@@ -128,6 +129,16 @@ def time_limit(
 ) -> None:
     """Other time limits in seconds for a task, until the worker stops."""
     _tell(target, lambda control: control.time_limit(task, hard, soft, asking.names(destination), timeout), as_json)
+
+
+@command.command("rate_limit")
+@click.argument("task")
+@click.argument("rate")
+@asking.asking_options
+@pass_target
+def rate_limit(target: Target, task: str, rate: str, destination: str | None, timeout: float, as_json: bool) -> None:
+    """How often each worker starts a task: 10/s, 100/m, 2/h; 0 for as often as it can. Until the worker stops."""
+    _tell(target, lambda control: control.rate_limit(task, rate, asking.names(destination), timeout), as_json)
 
 
 def _add_queue_command(name: str, words: str) -> None:

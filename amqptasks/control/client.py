@@ -155,6 +155,17 @@ class Control:
         """Other time limits (seconds; None: none) for a task, for what begins from now on, until the worker stops."""
         return self.ask("time_limit", {"task": task, "hard": hard, "soft": soft}, destination, timeout)
 
+    def rate_limit(
+        self,
+        task: str,
+        rate: str | float | None,
+        destination: str | Iterable[str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Answers[str]:
+        """Another `rate_limit` for a task ("10/s", "100/m", "2/h", a number a second; 0 or None: none), until the
+        worker stops. What the old one put off comes back when that said, within a quarter of an hour."""
+        return self.ask("rate_limit", {"task": task, "rate": rate}, destination, timeout)
+
     def pool_grow(
         self, number: int = 1, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
     ) -> Answers[int]:

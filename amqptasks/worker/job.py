@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 DELIVERIES = "x-amqptasks-deliveries"
 
 
+#: Header with when its limits first put a message off, in seconds since 1970.
+THROTTLED = "x-amqptasks-throttled"
+
+
 class Job:
     """One delivery on its way. `queue` is where it came from, `policy` how its task is retried there, `planned` what
     is to be written because of `outcome`; each step fills in its part. `started` and `runtime` are in seconds, the

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import dial, message, signals
 from amqptasks.errors import AmqptasksError, ConfigurationError
@@ -24,6 +24,7 @@ from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
+from amqptasks.worker.limits.throttle import Throttle
 from amqptasks.worker.limits.time_limits import Limits, TimeLimits
 from amqptasks.worker.news import is_wanted, telling
 from amqptasks.worker.outcomes import Outcome
@@ -36,6 +37,7 @@ from amqptasks.worker.stopping import Stages, StopPlan
 
 if TYPE_CHECKING:
     from amqptasks.app import App
+    from amqptasks.task import Task
     from amqptasks.transport import Watching
     from amqptasks.worker.events import WorkerEvents
     from amqptasks.worker.pools.solo import SoloPool
@@ -119,6 +121,7 @@ class Node:
         self.limits = Limits(self.link, self.pools, self.end, limits or TimeLimits())
         #: Asked for each delivery, in the link's thread: an outcome ends it there, None lets it run.
         self.refusals: list[Callable[[Delivery], Outcome | None]] = []
+        self.throttle = Throttle(self.link, self.steps, app.topology.longest_delay, self._begin, self._conclude)
         self._stages = Stages(self.link, self.pools, stopping or StopPlan(), self._stop_cold)
         self._settler = Settler(self.link, self._declare_soon)
         self.control = ControlService(self)
@@ -292,7 +295,7 @@ class Node:
             self.link.call_later(STOP_POLL, lambda: self.deliveries(batch))
             return
         held, settings, tasks = queue.held, queue.settings, self.app.tasks
-        of, limits = self.pools.of, self.limits
+        of, throttle = self.pools.of, self.throttle
         shares: dict[Pool, list[Job]] = {}
         for delivery in batch:
             job = Job(delivery, settings)
@@ -305,14 +308,31 @@ class Node:
             if self.refusals and (refused := self._refused(delivery)) is not None:
                 self._conclude(job, refused)
                 continue
-            headers = delivery.properties.headers
             task = tasks.get(message.task_name(delivery.properties) or "")
-            limited = limits.of(job, headers, None if task is None else task.options)
-            if limited is not None:
-                limits.watch(job, limited)
+            if task is not None and (task.limits or throttle.rates) and not throttle.admits(job, task):
+                continue
+            self._watch(job, task)
             shares.setdefault(of(job), []).append(job)
         for pool, jobs in shares.items():
             pool.submit(jobs)
+
+    def _watch(self, job: Job, task: Task[..., Any] | None) -> None:
+        limited = self.limits.of(job, job.delivery.properties.headers, None if task is None else task.options)
+        if limited is not None:
+            self.limits.watch(job, limited)
+
+    def _begin(self, job: Job) -> None:
+        """Its limits let a job run that they held for a moment."""
+        queue = self.queues[job.delivery.queue]
+        if job not in queue.held:  # given back, or its channel is gone
+            return
+        if self._stopping or queue.cancelled:
+            self._hand_back(job)
+        elif (refused := self._refused(job.delivery)) is not None:
+            self._conclude(job, refused)
+        else:
+            self._watch(job, self.app.tasks.get(job.task_name))
+            self.pools.of(job).submit([job])
 
     def _refused(self, delivery: Delivery) -> Outcome | None:
         for refuse in self.refusals:

@@ -23,6 +23,7 @@ DeadReason = Literal[
     "unsupported",
     "revoked",
     "invalid-arguments",
+    "throttled",
 ]
 
 
@@ -100,6 +101,16 @@ class Postpone:
 
 
 @dataclass(frozen=True, slots=True)
+class Throttled:
+    """Its limits let it not run now: it comes back in `delay` seconds, no attempt counted. `since` is when that began,
+    in seconds since 1970, `detail` which limit it was."""
+
+    delay: float
+    since: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recount:
     """A classic queue counts no deliveries: it goes back with our own count, `deliveries`."""
 
@@ -134,6 +145,7 @@ Outcome = (
     | Expired
     | Revoked
     | Postpone
+    | Throttled
     | Recount
     | HandBack
     | Crashed

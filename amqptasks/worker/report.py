@@ -25,6 +25,7 @@ from amqptasks.worker.outcomes import (
     Revoked,
     Snooze,
     Success,
+    Throttled,
 )
 
 logger = logging.getLogger("amqptasks.task")
@@ -103,6 +104,8 @@ def _sentence(job: Job, outcome: Outcome) -> tuple[int, str]:  # noqa: PLR0912 -
             return logging.WARNING, f"{ended}: {detail}{_whereabouts(job)}"
         case Postpone(delay):
             return logging.DEBUG, f"is not due for {delay:.1f} s"
+        case Throttled(delay, _, detail):
+            return logging.DEBUG, f"comes back in {delay:.1f} s: {detail}"
         case Recount(deliveries):
             return logging.DEBUG, f"was delivered {deliveries} times before"
         case HandBack():

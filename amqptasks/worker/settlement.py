@@ -15,7 +15,7 @@ from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.transport import PERSISTENT, Outgoing, Properties
 from amqptasks.worker.dead_letters import dead_letter, first_time
-from amqptasks.worker.job import DELIVERIES, Job
+from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
 from amqptasks.worker.outcomes import (
     SNOOZES,
     Crashed,
@@ -33,6 +33,7 @@ from amqptasks.worker.outcomes import (
     Revoked,
     Snooze,
     Success,
+    Throttled,
 )
 from amqptasks.worker.report import Report, describe
 
@@ -69,7 +70,9 @@ def settlement(job: Job, outcome: Outcome, worker: str, codec: Codec = PLAIN) ->
     return planned
 
 
-def _meaning(job: Job, outcome: Outcome, worker: str, codec: Codec) -> Settlement:
+def _meaning(  # noqa: PLR0912 - one case an outcome
+    job: Job, outcome: Outcome, worker: str, codec: Codec
+) -> Settlement:
     match outcome:
         case Success(value):
             answer = _answer(job, codec)
@@ -90,6 +93,8 @@ def _meaning(job: Job, outcome: Outcome, worker: str, codec: Codec) -> Settlemen
             return Settlement("ack", onward=(_later(job, delay, {SNOOZES: times}, codec),), delay=delay)
         case Postpone(delay):
             return Settlement("ack", onward=(_same(job),), delay=delay)
+        case Throttled(delay, since):
+            return Settlement("ack", onward=(_same(job, {THROTTLED: since}),), delay=delay)
         case Recount(deliveries):
             return Settlement("ack", onward=(_same(job, {DELIVERIES: deliveries}),))
         case HandBack():
@@ -117,6 +122,7 @@ def _later(job: Job, delay: float, more: dict[str, object], codec: Codec) -> Out
     assert outgoing.properties.headers is not None
     outgoing.properties.headers["eta"] = (datetime.now(UTC) + timedelta(seconds=delay)).isoformat()
     outgoing.properties.headers.pop(DELIVERIES, None)
+    outgoing.properties.headers.pop(THROTTLED, None)
     codec.sign_again(outgoing.properties, outgoing.body)
     return outgoing
 

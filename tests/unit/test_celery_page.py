@@ -14,6 +14,7 @@ import amqptasks
 from amqptasks import App, Request, Task, errors, signals
 from amqptasks.cli import main
 from amqptasks.control.client import Control
+from amqptasks.limits import LIMIT_OPTIONS
 from amqptasks.options import ELSEWHERE, CallOptions, TaskOptions
 from tests.harness.worker_process import REPOSITORY
 
@@ -84,6 +85,7 @@ def test_options_that_are_not_there_are_answered_in_the_program_too() -> None:
 
 def test_no_option_of_ours_that_celery_has_is_missing() -> None:
     ours = {"max_snoozes", "validate", "pool", "headers", "shadow", "link", "link_error", "retry", "retry_policy"}
+    ours |= LIMIT_OPTIONS - {"rate_limit"}
     listed = {name for name, _, _ in rows("Options of a task")}
     assert TaskOptions.__annotations__.keys() - ours <= listed
     assert CallOptions.__annotations__.keys() <= {name for name, _, _ in rows("Options of a call")}

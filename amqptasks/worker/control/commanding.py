@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from amqptasks import rate
 from amqptasks.control import revocation
 from amqptasks.errors import ConfigurationError, Terminated
 from amqptasks.worker.control.inspecting import Arguments, CarryOut
@@ -45,6 +46,15 @@ def time_limit(service: ControlService, arguments: Arguments) -> str:
 
     service.on_link(change)
     return f"{task}: hard {_shown(hard)}, soft {_shown(soft)}"
+
+
+def rate_limit(service: ControlService, arguments: Arguments) -> str:
+    task = str(arguments.get("task"))
+    if task not in service.node.app.tasks:
+        raise ConfigurationError(f"this worker has no task {task!r}")
+    wanted = rate.parse(arguments.get("rate"))
+    service.on_link(lambda: service.node.throttle.set_rate(task, wanted))
+    return f"{task}: {wanted.written if wanted is not None else 'no rate limit'}"
 
 
 def pool_grow(service: ControlService, arguments: Arguments) -> int:
@@ -122,6 +132,7 @@ def log_level(service: ControlService, arguments: Arguments) -> str:  # noqa: AR
 CONTROL: dict[str, CarryOut] = {
     "revoke": revoke,
     "time_limit": time_limit,
+    "rate_limit": rate_limit,
     "pool_grow": pool_grow,
     "pool_shrink": pool_shrink,
     "pool_restart": pool_restart,

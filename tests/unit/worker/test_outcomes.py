@@ -26,6 +26,7 @@ from amqptasks.worker.outcomes import (
     Reject,
     Retry,
     Success,
+    Throttled,
     classify,
 )
 from amqptasks.worker.settlement import settlement
@@ -113,6 +114,7 @@ MEANINGS: list[tuple[Outcome, str, str | None, float, str | None]] = [
     (Expired("at noon"), "ack", "emails.dead", 0, "REVOKED"),
     (IGNORE, "ack", None, 0, None),
     (Postpone(60.0), "ack", "emails", 60.0, None),
+    (Throttled(2.5, 1000.0, "its rate"), "ack", "emails", 2.5, None),
     (Recount(4), "ack", "emails", 0, None),
     (HAND_BACK, "nack", None, 0, None),
     (LOST, "nothing", None, 0, None),

@@ -1,0 +1,89 @@
+"""What a task's options say about how often it may run, and how many of it at once."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from amqptasks import rate
+from amqptasks.errors import ConfigurationError
+from amqptasks.rate import Rate
+
+#: Seconds that a task may be put off by its limits before it is given up: a week. Long enough for a backlog over a
+#: holiday, and an end for one that its rate can never work off.
+THROTTLE_FOR = 7 * 86400.0
+
+#: The options of a task that limit it.
+LIMIT_OPTIONS = frozenset(
+    {"rate_limit", "cluster_rate_limit", "max_concurrency", "concurrency_key", "lock", "throttle_for"}
+)
+
+#: At most so many of a task at once by `max_concurrency`: each is a message on the broker. More is no limit.
+MOST_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLimits:
+    """`rate` is for each worker, `cluster_rate` for all together; `at_once` for all together, of the task or, with a
+    `key` (a format string over the arguments' names), of what the key comes to. `throttle_for` in seconds."""
+
+    rate: Rate | None = None
+    cluster_rate: Rate | None = None
+    at_once: int | None = None
+    key: str | None = None
+    throttle_for: float = THROTTLE_FOR
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> TaskLimits | None:
+        """None for a task without limits. Raises `ConfigurationError`."""
+        at_once, key = options.get("max_concurrency"), options.get("concurrency_key")
+        lock = options.get("lock")
+        if lock:
+            if at_once is not None or key is not None:
+                raise ConfigurationError("lock= is max_concurrency=1 with a concurrency_key=: give one of them")
+            at_once, key = 1, None if lock is True else lock
+        if at_once is not None and (type(at_once) is not int or not 1 <= at_once <= MOST_AT_ONCE):
+            raise ConfigurationError(f"max_concurrency is {at_once!r}: give a whole number from 1 to {MOST_AT_ONCE}")
+        if key is not None and at_once is None:
+            raise ConfigurationError("concurrency_key= says of what, and max_concurrency= how many: give both")
+        limits = cls(
+            rate.parse(options.get("rate_limit")),
+            rate.parse(options.get("cluster_rate_limit"), "cluster_rate_limit"),
+            at_once,
+            None if key is None else _checked(key),
+            _seconds(options.get("throttle_for", THROTTLE_FOR)),
+        )
+        return limits if limits.rate or limits.cluster_rate or limits.at_once else None
+
+    def key_of(self, arguments: Mapping[str, Any]) -> str | None:
+        """What the key comes to for these arguments; None without a key. Raises `ConfigurationError` where it names
+        what is not there."""
+        if self.key is None:
+            return None
+        try:
+            return self.key.format_map(arguments)
+        except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"the key {self.key!r} does not fit the arguments {', '.join(arguments) or '(none)'}: {error!r}"
+            ) from None
+
+
+def _checked(key: object) -> str:
+    """A function would be your code in the thread that keeps the connections, so it is text."""
+    if not isinstance(key, str):
+        raise ConfigurationError(f'a key is text with names of arguments, as "account-{{account}}", not {key!r}')
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(key) if name is not None]
+    except ValueError as error:
+        raise ConfigurationError(f"the key {key!r} cannot be read: {error}") from None
+    if not fields or any(not name or name[0].isdigit() for name in fields):
+        raise ConfigurationError(f'the key {key!r} names no argument: write it as "account-{{account}}"')
+    return key
+
+
+def _seconds(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not given > 0:
+        raise ConfigurationError(f"throttle_for is {given!r}: give seconds above 0")
+    return float(given)
