@@ -40,6 +40,15 @@ class Arguments:
         except TypeError as error:
             raise TypeError(f"{name}(): {error}") from None
 
+    def by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Each argument under its parameter's name, with defaults; what does not fit is left to whoever calls."""
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError:
+            return dict(kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
     def validated(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Both as the type hints want them: a dict becomes the model, a text the date. Raises `InvalidArguments`."""
         from pydantic import ValidationError

@@ -20,6 +20,10 @@ LIMIT_OPTIONS = frozenset(
     {"rate_limit", "cluster_rate_limit", "max_concurrency", "concurrency_key", "lock", "throttle_for"}
 )
 
+#: Seconds between two runs by `cluster_rate_limit`, at most. A token is held unacknowledged as long, and RabbitMQ takes
+#: back what is not acknowledged for 30 minutes (`consumer_timeout`): half of that is safe.
+LONGEST_INTERVAL = 900.0
+
 #: At most so many of a task at once by `max_concurrency`: each is a message on the broker. More is no limit.
 MOST_AT_ONCE = 10_000
 
@@ -50,7 +54,7 @@ class TaskLimits:
             raise ConfigurationError("concurrency_key= says of what, and max_concurrency= how many: give both")
         limits = cls(
             rate.parse(options.get("rate_limit")),
-            rate.parse(options.get("cluster_rate_limit"), "cluster_rate_limit"),
+            _of_all(rate.parse(options.get("cluster_rate_limit"), "cluster_rate_limit")),
             at_once,
             None if key is None else _checked(key),
             _seconds(options.get("throttle_for", THROTTLE_FOR)),
@@ -68,6 +72,14 @@ class TaskLimits:
             raise ConfigurationError(
                 f"the key {self.key!r} does not fit the arguments {', '.join(arguments) or '(none)'}: {error!r}"
             ) from None
+
+
+def _of_all(given: Rate | None) -> Rate | None:
+    if given is not None and given.interval > LONGEST_INTERVAL:
+        raise ConfigurationError(
+            f"cluster_rate_limit is {given.written}: the slowest that a token on the broker can keep is 4/h"
+        )
+    return given
 
 
 def _checked(key: object) -> str:

@@ -59,8 +59,12 @@ class UnboundTaskOptions(MessageOptions, total=False):
     worker runs it, in place of its `-P` (prefork, threads, solo). `reject_on_worker_lost`: run it again when its
     process died, until its queue's delivery limit (default True; False: that is its failure).
 
-    Limits: `rate_limit`: runs that each worker starts, as 10 (a second), "100/m", "2/h". `throttle_for`: seconds that
-    limits may put a call off before it is a dead letter (default a week; `expires` of a call counts too).
+    Limits (docs/limits.md): `rate_limit`: runs that each worker starts, as 10 (a second), "100/m", "2/h": ten workers
+    start ten times as many. `cluster_rate_limit`: the same for all workers together. `max_concurrency`: how many run at
+    once on all workers; with `concurrency_key`, text with the names of arguments ("account-{account}"), how many of
+    that key. `lock`: one at once of such a key, or True for one of the task; it is as good as the connection to the
+    broker, so what must never overlap needs a check of its own where it writes. `throttle_for`: seconds that limits may
+    put a call off before it is a dead letter (default a week; `expires` of a call counts too).
     """
 
     name: str
@@ -79,6 +83,10 @@ class UnboundTaskOptions(MessageOptions, total=False):
     validate: bool
     track_started: bool
     rate_limit: str | float | None
+    cluster_rate_limit: str | float | None
+    max_concurrency: int | None
+    concurrency_key: str
+    lock: str | bool
     throttle_for: float
     pool: str
     reject_on_worker_lost: bool

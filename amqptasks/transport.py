@@ -201,6 +201,9 @@ class Timer(Protocol):
 
 Done = Callable[[BaseException | None], None]
 
+#: What `Link.get` answers: a delivery, or none and no error where there is none ready, or an error.
+Got = Callable[["Delivery | None", "BaseException | None"], None]
+
 
 class Link(Protocol):
     """A thread that owns the connections. Nothing of the user's runs in it."""
@@ -224,6 +227,10 @@ class Link(Protocol):
 
     def subscribe(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
         """Consume `queue` with at most `prefetch` unsettled deliveries. Link thread only."""
+
+    def get(self, queue: str, done: Got) -> None:
+        """Take one message, if one is ready now. Link thread only; `done` is called there, exactly once, later. The
+        lease is that of the connection, for as long as that lives: settle with `nack` to give it back, or `ack`."""
 
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> Subscription:
         """Consume a queue of our own that lives as long as its connection, bound to each (exchange, routing key); it

@@ -17,6 +17,7 @@ from pika.adapters.select_connection import IOLoop
 
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.first import FirstSubscription
+from amqptasks.amqp.getting import Getting
 from amqptasks.amqp.outbox import Outbox
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.stream import StreamSubscription
@@ -24,7 +25,7 @@ from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.temporary import TemporarySubscription
 from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError, BrokerUnreachable
-from amqptasks.transport import Delivery, Done, Listener, Outgoing, StreamOffset
+from amqptasks.transport import Delivery, Done, Got, Listener, Outgoing, StreamOffset
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Link:
             self._loop, urls, role="consume", tls=tls, opened=self._consuming_opened, closed=self._consuming_closed
         )
         self._outbox = Outbox(self._loop, self._publishing)
+        self._getting: dict[str, Getting] = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -88,6 +90,13 @@ class Link:
     def subscribe_first(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
         """As `subscribe`, and the broker gives to us what it can before it gives anything to others."""
         return self._consume(FirstSubscription(self._loop, self._consuming, queue, prefetch, listener))
+
+    def get(self, queue: str, done: Got) -> None:
+        self._consuming.open()
+        getting = self._getting.get(queue)
+        if getting is None:
+            getting = self._getting[queue] = Getting(self._loop, self._consuming, queue)
+        getting.get(done)
 
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> Subscription:
         return self._consume(TemporarySubscription(self._loop, self._consuming, prefix, bindings, listener))
@@ -164,6 +173,8 @@ class Link:
     def _consuming_closed(self, error: BrokerError) -> None:
         for subscription in self._subscriptions:
             subscription.connection_closed()
+        for getting in self._getting.values():
+            getting.connection_closed(error)
         logger.debug("consuming connection: %s", error)
 
     def _drain(self, deadline: float) -> None:

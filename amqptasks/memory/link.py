@@ -13,11 +13,12 @@ from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.clock import Alarm, Alarms
+from amqptasks.memory.consumers import Consumer
 from amqptasks.memory.listening import MemoryListening
 from amqptasks.memory.messages import Message, copied
 from amqptasks.memory.registry import broker_of
 from amqptasks.memory.subscription import MemorySubscription
-from amqptasks.transport import REPLY_TO, SETTLED, Delivery, Done, Listener, Outgoing, StreamOffset
+from amqptasks.transport import REPLY_TO, SETTLED, Delivery, Done, Got, Listener, Outgoing, StreamOffset
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class MemoryLink:
         self._alarms = Alarms()
         self._stopped = False
         self._subscriptions: list[MemorySubscription] = []
+        self._getting: list[Consumer] = []  # one a message that was got
         self._reply: Callable[[Delivery], None] | None = None
         self._replies_lost: Callable[[str], None] | None = None
         self._reply_address: str | None = None
@@ -73,6 +75,21 @@ class MemoryLink:
 
     def subscribe(self, queue: str, prefetch: int, listener: Listener) -> MemorySubscription:
         return self._consume(MemorySubscription(self._broker, self.call_soon, queue, prefetch, listener))
+
+    def get(self, queue: str, done: Got) -> None:
+        """A consumer that takes one message and stops."""
+        got: list[Delivery] = []
+        with self._broker.lock:
+            found = self._broker.find_queue(queue)
+            if found is None:
+                self.call_soon(partial(done, None, BrokerError(f"404 no queue {queue!r}")))
+                return
+            consumer = Consumer(found, self._broker.lock, 1, got.append, lambda _reason: None)
+            consumer.attach()
+            consumer.detach()
+        self._getting = [one for one in self._getting if one.alive and not one.is_empty]
+        self._getting.append(consumer)
+        self.call_soon(partial(done, got[0] if got else None, None))
 
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> MemorySubscription:
         return self._consume(MemoryListening(self._broker, self.call_soon, prefix, bindings, listener))
@@ -121,6 +138,7 @@ class MemoryLink:
     def _broken(self, reason: str) -> None:
         for subscription in self._subscriptions:
             subscription.break_off(reason)
+        self._give_back_got(reason)
         self._lose_replies(reason)
         if self._reply is not None:
             self._reply_address = self._broker.open_replies(self._on_reply)
@@ -130,8 +148,16 @@ class MemoryLink:
         self._broker.disconnect(self._break)
         for subscription in self._subscriptions:
             subscription.end(reason)
+        self._give_back_got(reason)
         self._lose_replies(reason)
         self._stopped = True
+
+    def _give_back_got(self, reason: str) -> None:
+        with self._broker.lock:
+            for consumer in self._getting:
+                if consumer.alive:
+                    consumer.cancel(reason)
+        self._getting = []
 
     def _lose_replies(self, reason: str) -> None:
         address, self._reply_address = self._reply_address, None

@@ -27,6 +27,7 @@ from amqptasks.worker.job import Job
 from amqptasks.worker.limits.throttle import Throttle
 from amqptasks.worker.limits.time_limits import Limits, TimeLimits
 from amqptasks.worker.news import is_wanted, telling
+from amqptasks.worker.limits.tokens import Tokens
 from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.pools import Pool
 from amqptasks.worker.pools.choice import ASYNC, Pools, kind_named
@@ -121,7 +122,9 @@ class Node:
         self.limits = Limits(self.link, self.pools, self.end, limits or TimeLimits())
         #: Asked for each delivery, in the link's thread: an outcome ends it there, None lets it run.
         self.refusals: list[Callable[[Delivery], Outcome | None]] = []
-        self.throttle = Throttle(self.link, self.steps, app.topology.longest_delay, self._begin, self._conclude)
+        self.throttle = Throttle(
+            self.link, self.steps, Tokens(app, self.link), app.topology.longest_delay, self._begin, self._conclude
+        )
         self._stages = Stages(self.link, self.pools, stopping or StopPlan(), self._stop_cold)
         self._settler = Settler(self.link, self._declare_soon)
         self.control = ControlService(self)
@@ -325,6 +328,7 @@ class Node:
         """Its limits let a job run that they held for a moment."""
         queue = self.queues[job.delivery.queue]
         if job not in queue.held:  # given back, or its channel is gone
+            self.throttle.forget(job)
             return
         if self._stopping or queue.cancelled:
             self._hand_back(job)
@@ -378,12 +382,19 @@ class Node:
                 continue
             queue = self.queues[job.delivery.queue]
             queue.held.discard(job)
-            self.limits.forget(job)
+            self._forget(job)
             self._settler.settle(job, queue)
+
+    def _forget(self, job: Job) -> None:
+        """It does not run any more."""
+        self.limits.forget(job)
+        self.throttle.forget(job)
 
     def _hand_back(self, job: Job) -> None:
         self.queues[job.delivery.queue].held.discard(job)
         self.limits.forget(job)
+        if not self.cold:  # then it may still run: its place goes back with the connection, once the process ends
+            self.throttle.forget(job)
         self._settler.hand_back(job)
 
     def _conclude(self, job: Job, outcome: Outcome) -> None:
@@ -437,7 +448,7 @@ class Node:
         # Whatever still runs may write to the old job: settle another for the same delivery.
         queue = self.queues[job.delivery.queue]
         queue.held.discard(job)
-        self.limits.forget(job)
+        self._forget(job)
         ended = Job(job.delivery, job.queue)
         ended.started, ended.runtime = started, time.monotonic() - started
         queue.held.add(ended)
