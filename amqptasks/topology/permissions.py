@@ -22,6 +22,9 @@ _LADDER = r"amqptasks\.(delay|due)\..+"
 _BOOKS = r"amqptasks\.(control|events|nodes|revoked)"
 _LISTENER = r"amqptasks\.control\.[0-9a-f]{32}"
 
+#: The sets of tokens that hold the tasks of all workers to their limits: made by the worker that needs one first.
+_TOKENS = r"amqptasks\.tokens\..+"
+
 #: What an observer reads; and the queue of one that listens.
 _LOGS = r"amqptasks\.(events|nodes)"
 _WATCHER = r"amqptasks\.events\.[0-9a-f]{32}"
@@ -86,7 +89,7 @@ def _tagged(user: User, topology: Topology) -> User:
 def _worker(topology: Topology) -> Rights:
     """Tasks send tasks, so a worker may publish what a publisher may. It binds its own queue to the control exchange
     and the logs to theirs: that takes write on the one end and read on the other."""
-    own = [_BOOKS, _LISTENER]
+    own = [_BOOKS, _LISTENER, _TOKENS]
     consumed = sorted(re.escape(queue.name) for queue in topology.queues.values() if queue.type != "stream")
     by_name = [re.escape(QUEUES_EXCHANGE)]
     return Rights(

@@ -200,6 +200,10 @@ class Throttle:
     def _put_off(self, job: Job, delay: float, detail: str) -> None:
         since = _since(job)
         delay = min(delay, self._longest)
+        if not delay:  # it would be back at once, and go round and round
+            detail = f"{detail}, and the topology has no delay ladder to wait in: see `delays:`"
+            self._conclude(job, Reject("unsupported", detail))
+            return
         self._conclude(job, Throttled(delay, time.time() if since is None else since, detail))
 
 
