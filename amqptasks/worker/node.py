@@ -417,7 +417,7 @@ class Node:
     def _told(self, job: Job) -> None:
         """Its hooks have run, or were ended; or it was handed back while it ran."""
         self._telling.discard(job)
-        self.limits.forget(job)
+        self._forget(job)
 
     # The link's thread: what control and limits ask for
 
