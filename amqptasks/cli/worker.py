@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -145,6 +146,7 @@ Signals:
     is_flag=True,
     help="For development: start again when a file below the current folder changes (*.py, *.yaml).",
 )
+@click.option("--supervisor", type=int, hidden=True)  # what `--processes` adds: the process that answers for this one
 @pass_target
 def command(
     target: Target,
@@ -170,6 +172,7 @@ def command(
     log_level: str,
     log_format: logs.Form,
     watch: bool,
+    supervisor: int | None,
 ) -> None:
     """Run the tasks of the app that -A names."""
     if processes > 1 and health_port:
@@ -212,6 +215,10 @@ def command(
         events=events or None,
     )
     obey_signals(node)
+    if supervisor is not None:
+        from amqptasks.worker.supervisor import stop_with
+
+        stop_with(supervisor)
     node.prepare()  # before any thread: processes are forked from here
     if health_port is not None:
         from amqptasks.worker.health import HealthServer
@@ -277,4 +284,5 @@ def _supervise(processes: int) -> int:
             skip = True
         elif not argument.startswith("--processes="):
             arguments.append(argument)
-    return Supervisor([[sys.executable, "-m", "amqptasks", *arguments]] * processes).run()
+    command = [sys.executable, "-m", "amqptasks", *arguments, "--supervisor", str(os.getpid())]
+    return Supervisor([command] * processes).run()

@@ -20,6 +20,7 @@ from amqptasks import dial, message, signals
 from amqptasks.errors import AmqptasksError, ConfigurationError
 from amqptasks.transport import Delivery, Lease
 from amqptasks.worker import process
+from amqptasks.worker.awaiting import ONE_WAIT, awaited
 from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.followers import Followers
@@ -228,7 +229,7 @@ class Node:
         self.pools.start()
         self.control.start()
         self.link.call_soon(self._subscribe)
-        ready = self._ready.wait(START_TIMEOUT)
+        ready = awaited(self._ready, START_TIMEOUT)
         self.control.wait()
         if ready and not self._stopping:
             signals.worker_ready.send(self)
@@ -260,11 +261,10 @@ class Node:
         while not self._stopped.is_set():
             if deadline is not None and time.monotonic() >= deadline:
                 return False
-            # Short waits: a signal's handler runs only between them.
             if solo is not None and not self._stopping:
                 cast("SoloPool", solo).work(0.1)
             else:
-                self._stopped.wait(0.2)
+                self._stopped.wait(ONE_WAIT)  # see there why so short
         if not self.cold:
             remaining = GOODBYE if deadline is None else max(0.0, deadline - time.monotonic())
             self.pools.stop(remaining)

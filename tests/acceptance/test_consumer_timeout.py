@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from amqptasks.capabilities import from_server_properties
 from tests.acceptance.shop import Shop, new_shop, said
 from tests.conftest import StartedBroker, start_node
 from tests.harness.vhost import new_vhost
@@ -74,3 +75,19 @@ def test_a_worker_survives_a_task_that_runs_longer_than_the_consumer_timeout(
     said(worker, "ran", "afterwards")
     assert worker.status is None
     wait_for(lambda: shop.management.consumer_count("default") == 1, message="exactly one consumer is left")
+
+
+def test_a_queue_for_long_tasks_has_a_consumer_timeout_of_its_own(
+    open_shop: Callable[[str], Shop], impatient_broker: StartedBroker
+) -> None:
+    """It counts instead of the broker's, from 3.12 on; before that only rabbitmq.conf can help."""
+    shop = open_shop("queues: {default: {consumer_timeout: 1h}}\n")
+    worker = shop.worker("-c", "2")
+    sent = shop.send("slow_at_first", "endless", TIMEOUT * 2)
+    own = from_server_properties({"version": impatient_broker.version}).version >= (3, 12, 0)
+    runs = 1 if own else 2
+    ended = said(worker, "ended", "endless", count=runs, timeout=TIMEOUT * 2 + 20)
+    wait_for(lambda: shop.unacked() == 0, message="it is settled")
+    assert [one.id for one in said(worker, "began", "endless", count=runs)] == [sent] * runs
+    assert [one.deliveries > 0 for one in ended] == ([False] if own else [False, True])
+    assert ("lost" in worker.output) is not own

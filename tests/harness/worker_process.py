@@ -136,8 +136,9 @@ class WorkerFactory:
         broker_url: str | None = None,
         environment: dict[str, str] | None = None,
         ready: bool = False,
+        program: str = "amqptasks",
     ) -> WorkerProcess:
-        """Start any `amqptasks ARGUMENTS`, in the same surroundings."""
+        """Start any `amqptasks ARGUMENTS` (or another program), in the same surroundings."""
         surroundings = {
             **os.environ,
             "PYTHONPATH": str(REPOSITORY),
@@ -146,7 +147,7 @@ class WorkerFactory:
             **(environment or {}),
         }
         log = self.folder / f"process-{len(self.started)}.log"
-        process = WorkerProcess(list(arguments), self.folder, surroundings, log)
+        process = WorkerProcess(list(arguments), self.folder, surroundings, log, program)
         self.started.append(process)
         return process.wait_until_ready() if ready else process
 

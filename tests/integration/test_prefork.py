@@ -253,6 +253,25 @@ def test_a_child_that_grew_is_renewed(app: App, worker_process: WorkerFactory) -
     assert "is renewed" in worker.output
 
 
+def test_processes_are_renewed_on_request_and_what_runs_is_finished_in_the_old_one(
+    app: App, worker_process: WorkerFactory
+) -> None:
+    worker = worker_process(SOURCE, "-c", "1", module="prefork")
+    old = call(app, "pid").get(timeout=10)
+    running = call(app, "work", "beside", 1.0)
+    worker.wait_for_line("began beside 0")
+    assert list(app.control.pool_restart(timeout=5.0).errors) == []
+    assert call(app, "pid").get(timeout=10) != old
+    assert running.get(timeout=10) == 0
+    wait_for(lambda: not alive(old), 5, "the old one has ended")
+
+
+def test_a_queue_has_the_pool_that_it_was_given(app: App, worker_process: WorkerFactory) -> None:
+    worker = worker_process(SOURCE, "-Q", "default,waits", "--pool-for", "waits=threads", module="prefork")
+    assert call(app, "pid", queue="waits").get(timeout=10) == worker.pid
+    assert call(app, "pid", queue="default").get(timeout=10) != worker.pid
+
+
 def test_the_number_of_processes_follows_the_demand(app: App, worker_process: WorkerFactory) -> None:
     worker = worker_process(SOURCE, "--autoscale", "4,1", "--prefetch", "10", module="prefork")
     (forker,) = psutil.Process(worker.pid).children()

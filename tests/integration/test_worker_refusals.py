@@ -85,7 +85,7 @@ def test_every_reason_is_told_and_good_tasks_run_between_them(vhost: Vhost, tmp_
         raw(vhost, b"{", task="note", id="malformed")
         raw(vhost, task="note", id="late", expires=past)
         raw(vhost, task="note", id="many", **{"x-amqptasks-deliveries": 20})
-        raw(vhost, b'[[1], {}, {"chain": [{"task": "next"}]}]', task="note", id="workflow")
+        raw(vhost, b'[[1], {}, {"chord": {"task": "next"}}]', task="note", id="workflow")
         raw(vhost, b'[["failed"], {}, {}]', task="fail", id="failed")
         raw(vhost, b'[["good"], {}, {}]', task="note", id="good")
         wait_for(lambda: here.ran["good"])

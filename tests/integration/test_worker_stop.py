@@ -269,6 +269,7 @@ def test_async_tasks_run_at_once_and_a_blocked_loop_stops_no_heartbeat(
     worker.wait_for_line(r"(?m)^began blocked")
     send(sender, "work", "beside", 0)
     worker.wait_for_line(r"(?m)^ended beside", timeout=3)
+    worker.wait_for_line(r"the event loop has been blocked for 1 s by ablock\[", timeout=4)
     worker.wait_for_line(r"(?m)^ended blocked", timeout=10)
     wait_for(lambda: (depth := management.depth("default")) and depth.total == 0)
     assert "lost" not in worker.output

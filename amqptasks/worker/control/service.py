@@ -25,6 +25,7 @@ from amqptasks.control.roster import Announcement
 from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
 from amqptasks.streams import Reader
 from amqptasks.transport import Delivery, Lease, Outgoing, Subscription
+from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT
 from amqptasks.worker.control.revocations import Revocations
@@ -83,7 +84,7 @@ class ControlService:
         if not self._has_streams:
             return
         self.node.link.call_soon(self._read_revocations)
-        if not self.revocations_read.wait(REVOCATIONS_WITHIN):
+        if not awaited(self.revocations_read, REVOCATIONS_WITHIN):
             logger.warning(
                 "the revocations are not all read yet: starting without the rest", extra={"action": "revocations_late"}
             )

@@ -24,6 +24,7 @@ class SoloPool(Waiting):
         super().__init__()
         self._steps = steps
         self._finished = finished
+        self._arrived = threading.Event()
         self._busy: Job | None = None
         self._identity = 0
         self._lock = threading.Lock()
@@ -40,6 +41,11 @@ class SoloPool(Waiting):
         return job.started
 
     def start(self) -> None: ...
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        super().submit(jobs)
+        if not self._arrived.is_set():
+            self._arrived.set()
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         with self._lock:
@@ -64,10 +70,13 @@ class SoloPool(Waiting):
     def stop(self, timeout: float) -> None: ...
 
     def work(self, timeout: float) -> None:
-        """Run the next job here; return after `timeout` seconds without one."""
+        """Run the next job here, or wait `timeout` seconds at most until there is one."""
+        self._arrived.clear()
         try:
-            job = self._waiting.get(timeout=timeout)
+            job = self._waiting.get_nowait()
         except Empty:
+            # Not by the queue's own timeout: where a signal's handler outlasts it, Python 3.11's waits for ever.
+            self._arrived.wait(timeout)
             return
         if job is None or not self.withdraw(job):
             return

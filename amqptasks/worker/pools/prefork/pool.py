@@ -155,12 +155,13 @@ class PreforkPool:
         child = self._holder(job)
         if child is None:
             return False
+        self._waiting.extendleft(reversed(child.retract()))  # first: then it can begin nothing else while we look
         number, _ = self._slots.runs(child.slot)
         if child.outstanding.get(number) is not job:
+            self._hand_out()
             return False
         del child.outstanding[number]
         child.leaving = True
-        self._waiting.extendleft(reversed(child.retract()))
         self._forkers.signal(child, KILL)
         self._fill()
         self._hand_out()

@@ -1,0 +1,112 @@
+"""Fault points: the steps of a delivery at which a process of a worker kills itself, or one that answers for it.
+
+`install()` in an app's module wraps the steps. Each asks in a folder (environment: FAULTS) for a ticket `STEP.WHO`; who
+finds one takes it away, notes what it is about to do, and sends SIGKILL to WHO: child, node or supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+#: The steps in a child, in their order. Between `sent` and the next `decode` it runs nothing.
+IN_CHILD = ("decode", "resolve", "admit", "run", "plan", "tell", "encoded", "sent")
+
+#: Those in the node: what came from the broker, what a child sent back, what is published, what is acked.
+IN_NODE = ("received", "submitted", "results", "settle", "published", "ack", "acked")
+
+PLACE = "FAULTS"
+
+#: The node: it imports the app, and its children are copies of it.
+_node = os.getpid()
+
+
+def install() -> None:
+    """Wrap the steps; once, in the app's module."""
+    from amqptasks.worker.delivery import Steps
+    from amqptasks.worker.node import Node
+    from amqptasks.worker.pools.prefork import wire
+    from amqptasks.worker.pools.prefork.child import Child
+    from amqptasks.worker.pools.prefork.pool import PreforkPool
+    from amqptasks.worker.settle import Settler
+
+    for name in ("decode", "resolve", "admit", "run", "plan", "tell"):
+        _before(Steps, name, name, in_child=True)
+    _before(wire, "encode_result", "encoded", in_child=True)
+    _before(Child, "_receive", "sent", in_child=True)
+    _before(Node, "deliveries", "received")
+    _before(PreforkPool, "submit", "submitted")
+    _before(PreforkPool, "_take_results", "results")
+    _before(Settler, "settle", "settle")
+    _before(Settler, "published", "published")
+    _before(Settler, "finish", "ack")
+    _after(Settler, "finish", "acked")
+
+
+def place(folder: Path, step: str, who: str) -> Path:
+    """Put a ticket there: it is gone once somebody has taken it."""
+    ticket = folder / f"{step}.{who}"
+    ticket.touch()
+    return ticket
+
+
+def _before(owner: Any, name: str, step: str, *, in_child: bool = False) -> None:
+    wrapped: Callable[..., Any] = getattr(owner, name)
+
+    @wraps(wrapped)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        _fault(step, args, in_child=in_child)
+        return wrapped(*args, **kwargs)
+
+    setattr(owner, name, call)
+
+
+def _after(owner: Any, name: str, step: str) -> None:
+    wrapped: Callable[..., Any] = getattr(owner, name)
+
+    @wraps(wrapped)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        _fault(step, args, in_child=False)
+        return result
+
+    setattr(owner, name, call)
+
+
+def _fault(step: str, args: tuple[Any, ...], *, in_child: bool) -> None:
+    folder = os.environ.get(PLACE)
+    if folder is None or in_child == (os.getpid() == _node):
+        return
+    for who in ("child", "node", "supervisor"):
+        try:
+            os.unlink(f"{folder}/{step}.{who}")
+        except FileNotFoundError:
+            continue
+        _note(folder, f"{step} {who} {_task(args)}")
+        victim = {"child": os.getpid(), "node": _node, "supervisor": _supervisor()}[who]
+        os.kill(victim, signal.SIGKILL)
+
+
+def _task(args: tuple[Any, ...]) -> str:
+    """The id of the task whose step it is, as far as it is known there."""
+    for value in args:
+        delivery = getattr(value, "delivery", None)
+        if delivery is not None:
+            return str((delivery.properties.headers or {}).get("id", "-"))
+    return "-"
+
+
+def _supervisor() -> int:
+    """The node's parent."""
+    with open(f"/proc/{_node}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def _note(folder: str, line: str) -> None:
+    descriptor = os.open(f"{folder}/taken.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    os.write(descriptor, f"{line}\n".encode())
+    os.close(descriptor)
