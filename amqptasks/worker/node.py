@@ -27,8 +27,8 @@ from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.throttle import Throttle
 from amqptasks.worker.limits.time_limits import Limits, TimeLimits
-from amqptasks.worker.news import is_wanted, telling
 from amqptasks.worker.limits.tokens import Tokens
+from amqptasks.worker.news import is_wanted, telling
 from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.pools import Pool
 from amqptasks.worker.pools.choice import ASYNC, Pools, kind_named

@@ -4,6 +4,7 @@ main thread. The link's thread keeps the heartbeats going all the same."""
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from queue import Empty
 
 from amqptasks.worker.delivery import Steps
