@@ -101,7 +101,7 @@ class Sent(threading.Thread):
     def __init__(self, vhost: Vhost) -> None:
         super().__init__(daemon=True)
         self.app = App("sender", vhost.url, ignore_result=True)
-        self._management = vhost.management
+        self.management = vhost.management
         self.tasks = {name: self.app.task(name=name)(lambda word: None) for name in ("plain", "again", "fails")}
         self.over = threading.Event()
         self.ids: dict[str, str] = {}
@@ -110,7 +110,7 @@ class Sent(threading.Thread):
     def run(self) -> None:
         number = 0
         while not self.over.is_set():
-            if self._management.ready("default") > BACKLOG:
+            if self.management.ready("default") > BACKLOG:
                 self.over.wait(0.05)
                 continue
             for _ in range(20):
@@ -249,7 +249,8 @@ def wanted(sent: Sent) -> set[str]:
 
 def missing(sent: Sent, folder: Path) -> str:
     left = wanted(sent) - {run.word for run in runs(folder)}
-    return f"all but {len(left)} of {len(wanted(sent))} (such as {sorted(left)[:3]})"
+    depths = {name: sent.management.depth(name) for name in ("default", "default.dead")}
+    return f"all but {len(left)} of {len(wanted(sent))} (such as {sorted(left)[:3]}; on the broker: {depths})"
 
 
 def settled(management: Any) -> bool:
