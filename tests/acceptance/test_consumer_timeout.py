@@ -89,5 +89,6 @@ def test_a_queue_for_long_tasks_has_a_consumer_timeout_of_its_own(
     ended = said(worker, "ended", "endless", count=runs, timeout=TIMEOUT * 2 + 20)
     wait_for(lambda: shop.unacked() == 0, message="it is settled")
     assert [one.id for one in said(worker, "began", "endless", count=runs)] == [sent] * runs
-    assert [one.deliveries > 0 for one in ended] == ([False] if own else [False, True])
+    # Two runs go on side by side here, and the second, which does not sleep as long, ends first.
+    assert sorted(one.deliveries > 0 for one in ended) == ([False] if own else [False, True])
     assert ("lost" in worker.output) is not own
