@@ -7,6 +7,8 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 RELEASES := 3.10 4.0 4.3
+# Tests wait for brokers most of the time: three files run side by side, each process with a broker of its own.
+PARALLEL := -n 3 --dist loadfile
 
 export AMQPTASKS_TEST_RELEASE AMQPTASKS_TEST_URL AMQPTASKS_TEST_MANAGEMENT_URL
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -22,13 +24,13 @@ demo: .venv/installed-base ## see tasks flow, fail, come back and be dead-letter
 	$(BIN)/amqptasks demo --install $(ARGS)
 
 test: .venv/installed-test test-broker ## run the tests on one RabbitMQ (the machine's own, or one installed now)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-releases: .venv/installed-test ## run the tests on RabbitMQ 3.10, 4.0 and 4.3
 	$(BIN)/python tests/releases.py install $(RELEASES)
 	@failed=; for release in $(RELEASES); do \
 	    echo "RabbitMQ $$release"; \
-	    AMQPTASKS_TEST_RELEASE=$$release $(BIN)/pytest $(ARGS) || failed="$$failed $$release"; \
+	    AMQPTASKS_TEST_RELEASE=$$release $(BIN)/pytest $(PARALLEL) $(ARGS) || failed="$$failed $$release"; \
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
 
 test-long: .venv/installed-test test-broker ## run the tests that take minutes: kills, cuts, long delays

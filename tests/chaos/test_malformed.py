@@ -94,7 +94,7 @@ def malformed(count: int) -> Iterator[tuple[str, Properties, bytes]]:
         return {"task": "note", "id": task_id(), **more}
 
     past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
-    link = {"callbacks": [{"task": "note", "args": [], "kwargs": {}, "options": {}}]}
+    chord = {"chord": {"task": "note", "args": [], "kwargs": {}, "options": {}}}
     kinds: list[tuple[str, Properties, bytes]] = [
         ("malformed", Properties("application/json", "utf-8", headers()), b"not json at all"),
         ("malformed", Properties("application/json", "utf-8", headers()), b"null"),
@@ -123,7 +123,7 @@ def malformed(count: int) -> Iterator[tuple[str, Properties, bytes]]:
         ("malformed", Properties("application/json", "utf-8", headers(id="x" * 5000)), well),
         ("unknown-task", Properties("application/json", "utf-8", headers(task="nobody.knows")), well),
         ("unknown-task", Properties("application/json", "utf-8", headers(task="note ")), well),
-        ("unsupported", Properties("application/json", "utf-8", headers()), orjson.dumps([[1], {}, link])),
+        ("unsupported", Properties("application/json", "utf-8", headers()), orjson.dumps([[1], {}, chord])),
         ("expired", Properties("application/json", "utf-8", headers(expires=past)), well),
         ("malformed", Properties("application/json", "utf-8", {"junk": "x" * 100_000, "weight": 2.5}), well),
     ]
