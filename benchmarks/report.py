@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks import charts, floors, peers, subjects
 from benchmarks.figures import Figures, Spread
 from benchmarks.floors import Verdict
+from benchmarks.peers.configurations import CONFIGURATIONS
 from benchmarks.subjects import Column, Subject
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
@@ -95,7 +96,7 @@ def _configurations(figures: Figures) -> Iterator[str]:
     present = {contestant.peer for name in figures.samples for contestant in subjects.find(name).contestants}
     for name, shown in peers.NAMES.items():
         if name in present:
-            yield f"- **{shown}**: {peers.find(name).CONFIGURATION}"
+            yield f"- **{shown}**: {CONFIGURATIONS[name]}"
 
 
 def _leading(subject: Subject) -> tuple[str, Column]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,10 @@ STOP_WITHIN = 15.0
 LOOK_EVERY = 0.05
 
 
+#: A queue, the process that works on it, and what that prints.
+Started = tuple[str, "subprocess.Popen[bytes]", Path]
+
+
 class WorkerFailed(AmqptasksError):
     """A worker of the demo did not start; the message has its output."""
 
@@ -33,20 +38,13 @@ class WorkerFailed(AmqptasksError):
 @contextmanager
 def processes(queues: Mapping[str, int], environment: Mapping[str, str], folder: Path, url: str) -> Iterator[None]:
     """One worker process for each queue, with that many threads; ended when the block ends. Raises `WorkerFailed`."""
-    started = []
+    started: list[Started] = []
     try:
-        for queue, concurrency in queues.items():
-            arguments = ["-A", "amqptasks.demo.shop", "worker", "-Q", queue, "-c", str(concurrency), "-P", "threads"]
-            log = folder / f"{queue}.log"
-            with log.open("wb") as output:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "amqptasks", *arguments],
-                    env=dict(environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                )
-            started.append((queue, process, log))
+        # In a thread, which no signal interrupts: one that came between a process's birth and its place in the list
+        # would leave it behind. Leaving the block waits for the thread.
+        with ThreadPoolExecutor(1) as starter:
+            for queue, concurrency in queues.items():
+                starter.submit(_start, queue, concurrency, environment, folder, started).result()
         _wait_until_consuming(started, url)
         yield
     finally:
@@ -60,6 +58,20 @@ def processes(queues: Mapping[str, int], environment: Mapping[str, str], folder:
                 process.wait()
 
 
+def _start(queue: str, concurrency: int, environment: Mapping[str, str], folder: Path, started: list[Started]) -> None:
+    arguments = ["-A", "amqptasks.demo.shop", "worker", "-Q", queue, "-c", str(concurrency), "-P", "threads"]
+    log = folder / f"{queue}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "amqptasks", *arguments],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    started.append((queue, process, log))
+
+
 @contextmanager
 def in_this_process(app: App, queues: Mapping[str, int]) -> Iterator[None]:
     """One thread for all: priorities show only where tasks have to wait for each other."""
@@ -67,7 +79,7 @@ def in_this_process(app: App, queues: Mapping[str, int]) -> Iterator[None]:
         yield
 
 
-def _wait_until_consuming(started: list[tuple[str, subprocess.Popen[bytes], Path]], url: str) -> None:
+def _wait_until_consuming(started: list[Started], url: str) -> None:
     deadline = time.monotonic() + READY_WITHIN
     session = dial.session([url])
     try:

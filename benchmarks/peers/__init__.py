@@ -1,4 +1,4 @@
-"""Who is measured: one file a peer, with `CLIENTS` and `WORKERS` by name, and in `CONFIGURATION` how it is set up.
+"""Who is measured: one file a peer, with `CLIENTS` and `WORKERS` by name; `configurations.py` says how each is set up.
 
 A client runs in a process of its own (`benchmarks.client`), a worker by the command that its users give.
 """
@@ -57,7 +57,6 @@ class Worker:
 
 
 class Peer(Protocol):
-    CONFIGURATION: str
     CLIENTS: Mapping[str, Callable[[Place], Client]]
     WORKERS: Mapping[str, Worker]
 

@@ -21,12 +21,6 @@ from benchmarks import messages, tasks
 from benchmarks.peers import IN_FLIGHT, PAUSE, Client, Worker
 from benchmarks.place import Place
 
-CONFIGURATION = (
-    "By hand on uvloop, with the same message as amqptasks on a plain queue; `connect()`, not the robust connection,"
-    " which costs more. 500 confirmed publishes are in flight on one channel. The consumer is a callback, not an"
-    " iterator, and acknowledges each message after its function."
-)
-
 
 class InFlight(Client):
     """`await exchange.publish()`, with so many under way."""

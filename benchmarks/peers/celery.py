@@ -13,13 +13,6 @@ from benchmarks import tasks
 from benchmarks.peers import PAUSE, Client, Worker
 from benchmarks.place import Place
 
-CONFIGURATION = (
-    "`acks_late`, `-O fair`, no gossip, mingle, heartbeat, remote control or events; `worker_prefetch_multiplier` such"
-    " that all pools hold as many messages as the other workers, but at least one a process or thread;"
-    " `worker_detect_quorum_queues`; no result backend, and `ignore_result`, but for the results themselves (`rpc://`)."
-    " Confirmed means `confirm_publish` in `broker_transport_options`."
-)
-
 #: Seconds that a caller waits for a result.
 RESULT_WITHIN = 60.0
 

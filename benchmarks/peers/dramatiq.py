@@ -12,11 +12,6 @@ from benchmarks import tasks
 from benchmarks.peers import PAUSE, Client, Worker
 from benchmarks.place import Place
 
-CONFIGURATION = (
-    "Its default middleware, `dramatiq_queue_prefetch` as the others, one process with 8 threads, quorum queues by a"
-    " subclass of its broker, which has no option for them. Confirmed means `confirm_delivery=True`."
-)
-
 _place = Place.here()
 
 

@@ -15,11 +15,6 @@ from benchmarks import tasks
 from benchmarks.peers import IN_FLIGHT, PAUSE, THREADS, Client, Worker
 from benchmarks.place import Place
 
-CONFIGURATION = (
-    "As it comes: every publish is confirmed and mandatory, acks are late, queues have a dead-letter queue. Replies"
-    " only where results are measured (`ignore_result=True` elsewhere)."
-)
-
 #: Seconds that a caller waits for a result: long against all that is measured.
 RESULT_WITHIN = 60.0
 

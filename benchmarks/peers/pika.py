@@ -23,13 +23,6 @@ from benchmarks.gauge import Gauge
 from benchmarks.peers import IN_FLIGHT, PAUSE, THREADS, Client, Worker
 from benchmarks.place import Place
 
-CONFIGURATION = (
-    "By hand, with the same message as amqptasks (body, headers `task` and `id`, persistent) on a plain queue."
-    " BlockingConnection publishes one at a time, also one connection for each of 16 threads; SelectConnection keeps"
-    " 500 confirms outstanding. The consumer is a SelectConnection that JSON-decodes the body, calls the function, and"
-    " acknowledges once a loop turn with `multiple=True`."
-)
-
 #: Seconds between two looks of a feeder that has nothing to add.
 FEEDS_EVERY = 0.002
 

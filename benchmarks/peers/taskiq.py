@@ -15,12 +15,6 @@ from benchmarks import tasks
 from benchmarks.peers import IN_FLIGHT, PAUSE, Client, Worker
 from benchmarks.place import Place
 
-CONFIGURATION = (
-    "taskiq-aio-pika on uvloop, `ORJSONSerializer`, one worker process with up to 100 `async def` tasks at once,"
-    " `--ack-type when_executed`, and for both `qos` and `--max-prefetch` what the other workers hold; no result"
-    " backend. Its publishes are confirmed."
-)
-
 _place = Place.here()
 
 

@@ -106,7 +106,8 @@ def test_every_kind_of_queue_that_a_file_can_ask_for_is_taken_by_the_broker(sess
                     "consumer_timeout": "2h",
                     "delivery_limit": 1_000_000_000,
                     "dead_letter": {"ttl": "1ms", "max_length": 1, "max_length_bytes": 1},
-                    "arguments": {"x-expires": 600_000, "x-quorum-initial-group-size": 1},
+                    "expires": "10m",
+                    "initial_group_size": 1,
                 },
                 "classic": {
                     "type": "classic",
@@ -114,10 +115,10 @@ def test_every_kind_of_queue_that_a_file_can_ask_for_is_taken_by_the_broker(sess
                     "max_length": 5,
                     "message_ttl": "1s",
                     "single_active_consumer": True,
-                    "arguments": {"x-queue-mode": "lazy"},
+                    "queue_mode": "lazy",
                 },
                 "important": {"max_priority": 31, "consumer_timeout": "1h", "max_length": 3, "message_ttl": "1d"},
-                "log": {"type": "stream", "max_length_bytes": 1_000_000, "arguments": {"x-max-age": "7D"}},
+                "log": {"type": "stream", "max_length_bytes": 1_000_000, "max_age": "7d"},
                 "careless": {"dead_letter": False},
             },
         }

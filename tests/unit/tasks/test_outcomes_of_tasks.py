@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from amqptasks import App, Ignore, Reject, ResultTimeout, Retry, Snooze, shared_task
+from amqptasks import App, Ignore, Reject, ResultTimeout, Retry, Snooze, registry, shared_task
 from amqptasks.errors import ConfigurationError, MaxRetriesExceeded, TaskRejected
 from amqptasks.simulation.simulation import simulate
 from tests.harness.wait import wait_for
@@ -166,12 +166,19 @@ def test_an_early_ack_still_retries_and_dead_letters(app: App) -> None:
     assert letters(app)[0]["x-amqptasks-attempts"] == 3
 
 
-@shared_task(name="library.double")
-def double(x: int) -> int:
-    return 2 * x
+@pytest.fixture
+def double(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A shared task. Shared means for good: without the patch, every later app of this process would have it."""
+    monkeypatch.setattr(registry, "_shared", {})
+
+    @shared_task(name="library.double")
+    def function(x: int) -> int:
+        return 2 * x
+
+    return function
 
 
-def test_a_shared_task_belongs_to_every_app_and_goes_through_the_last_one(app: App) -> None:
+def test_a_shared_task_belongs_to_every_app_and_goes_through_the_last_one(double: Any, app: App) -> None:
     assert app.tasks["library.double"] is double
     assert double.app is app
     assert double(4) == 8
@@ -182,7 +189,7 @@ def test_a_shared_task_belongs_to_every_app_and_goes_through_the_last_one(app: A
     assert App("other", "memory://unused").tasks["library.double"] is double
 
 
-def test_a_simulation_leaves_shared_tasks_where_they_are(app: App) -> None:
+def test_a_simulation_leaves_shared_tasks_where_they_are(double: Any, app: App) -> None:
     simulate(app.topology, "library.double", (4,))
     assert double.app is app
 
