@@ -6,39 +6,34 @@ import contextlib
 import os
 import socket
 import ssl
-import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from amqptasks import call, dial, registry, signals
 from amqptasks.codec import Codec
 from amqptasks.compression import MIN_SIZE
-from amqptasks.errors import (
-    ConfigurationError,
-    PublishRejected,
-    Unroutable,
-)
+from amqptasks.connections import Connections
+from amqptasks.declaration import Declaration
 from amqptasks.options import CallOptions, TaskOptions, UnboundTaskOptions, check
 from amqptasks.publisher import Publisher
-from amqptasks.routing import QUEUES_EXCHANGE, Router
+from amqptasks.routing import Router
 from amqptasks.signature import Signature
 from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task, current_task
-from amqptasks.topology import delays
-from amqptasks.transport import Link, Outgoing, Session
-from amqptasks.uuid7 import made_at
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities
     from amqptasks.control.client import Control
+    from amqptasks.errors import PublishRejected, Unroutable
     from amqptasks.events.emitter import Emitter
     from amqptasks.results.replies import Replies
     from amqptasks.results.result import AsyncResult
     from amqptasks.topology.declare import Change
     from amqptasks.topology.topology import Topology
+    from amqptasks.transport import Link, Outgoing, Session
     from amqptasks.worker.node import Node
 
 P = ParamSpec("P")
@@ -47,12 +42,6 @@ R = TypeVar("R")
 #: Seconds that a caller waits for the broker's confirm. Long enough for a broker to restart, short enough for a
 #: request handler to give a sensible answer.
 PUBLISH_TIMEOUT = 30.0
-
-#: Seconds that closing waits for the last events: nobody's work depends on them.
-DRAIN_EVENTS = 1.0
-
-#: Seconds before a missing exchange or queue makes us declare the topology again: once mends it, more does not.
-DECLARE_AGAIN_AFTER = 5.0
 
 
 class App:
@@ -126,28 +115,26 @@ class App:
 
     def _reset(self) -> None:
         """No connection yet; also what a forked child begins with, for its parent's are not its own."""
-        self._lock = threading.RLock()
-        self._link: Link | None = None
-        self._earlier_links: list[Link] = []
-        self._publisher: Publisher | None = None
-        self._replies: Replies | None = None
-        self._event_link: Link | None = None
-        self._emitters: dict[str, Emitter] = {}
-        self._declared_at: float | None = None
-        self._ladder_declared = False
-        self._capabilities: Capabilities | None = None
+        self._connections = Connections(self._addresses, self.tls, self.codec, self._declare_first)
+        self._declaration = Declaration(lambda: self.topology, self.session)
+
+    def _addresses(self) -> list[str]:
+        return dial.within(self.broker, self.topology.vhost)
+
+    def _declare_first(self) -> None:
+        """With topology files, declaring is their owner's business, before anything runs."""
+        if not self._files:
+            self._declaration.once(self.publish_timeout)
 
     def inherit(self, capabilities: Capabilities) -> None:
         """A process of a worker's pool: what its worker learnt from the broker, and declared there, needs no second
         look."""
-        self._capabilities = capabilities
-        self._declared_at = time.monotonic()
-        self._ladder_declared = True
+        self._declaration.inherit(capabilities)
 
     @property
     def capabilities(self) -> Capabilities | None:
         """What the broker can do; None before this process first declared anything."""
-        return self._capabilities
+        return self._declaration.capabilities
 
     # Tasks
 
@@ -251,21 +238,10 @@ class App:
     def router(self) -> Router:
         return Router(self.topology.routes, self.topology.default_queue)
 
-    def declare(self, *, timeout: float = 10.0) -> list[Change]:
+    def declare(self, *, timeout: float = dial.TIMEOUT) -> list[Change]:
         """Create on the broker what the topology has and the broker lacks, and the delay ladder; checks only, where
         this user may not create. A queue that is being migrated is left alone. Raises `BrokerError`."""
-        from amqptasks.topology.declare import declare_or_check
-        from amqptasks.topology.expand import expand
-        from amqptasks.topology.ladder import ladder_objects
-        from amqptasks.topology.migrate.marks import settled
-
-        with self.session(timeout) as session:
-            self._capabilities = capabilities = session.capabilities
-            objects = expand(self.topology, capabilities) + ladder_objects(self.topology, capabilities)
-            changes = declare_or_check(settled(objects, session), session)
-        self._declared_at = time.monotonic()
-        self._ladder_declared = True
-        return changes
+        return self._declaration.declare(timeout)
 
     # Workers
 
@@ -277,112 +253,46 @@ class App:
         return Control(self)
 
     def emitter(self, hostname: str) -> Emitter:
-        """What sends events in the name of `hostname`, over a connection of its own: a broker that refuses an event
-        closes the channel that it came by, and the replies that others wait for on that channel would be lost."""
-        from amqptasks.events import places
-        from amqptasks.events.emitter import Emitter
-
-        known = self._emitters.get(hostname)
-        if known is not None:
-            return known
-
-        def prepare() -> None:
-            with self.session() as session:
-                places.prepare(session, has_streams=not dial.is_memory(self.broker))
-
-        with self._lock:
-            if self._event_link is None:
-                self._event_link = self.new_link()
-                self._event_link.start()
-            return self._emitters.setdefault(hostname, Emitter(self._event_link, hostname, prepare))
+        """What sends events in the name of `hostname`, over a connection of its own."""
+        return self._connections.emitter(hostname)
 
     def tell_sent(self, name: str | None, identity: str, outgoing: Outgoing) -> None:
         """Send the event of a call that was published, where this app sends events."""
-        if not self.events:
-            return
-        headers = outgoing.properties.headers or {}
-        self.emitter(f"{self.name}@{socket.gethostname()}:{os.getpid()}").emit(
-            "task-sent",
-            timestamp=made_at(identity) or time.time(),  # a worker may have it before we know that the broker has
-            uuid=identity,
-            name=name,
-            args=headers.get("argsrepr", ""),
-            kwargs=headers.get("kwargsrepr", ""),
-            root_id=headers.get("root_id", identity),
-            parent_id=headers.get("parent_id"),
-            retries=headers.get("retries", 0),
-            eta=headers.get("eta"),
-            expires=headers.get("expires"),
-            exchange=outgoing.exchange,
-            routing_key=outgoing.routing_key,
-            queue=outgoing.routing_key if outgoing.exchange == QUEUES_EXCHANGE else None,
-        )
+        if self.events:
+            from amqptasks.events.sent import emit_sent
+
+            emit_sent(self.emitter(f"{self.name}@{socket.gethostname()}:{os.getpid()}"), name, identity, outgoing)
 
     # Doors to the broker
 
-    @contextlib.contextmanager
-    def session(self, timeout: float = 10.0) -> Iterator[Session]:
+    def session(self, timeout: float = dial.TIMEOUT) -> AbstractContextManager[Session]:
         """A blocking connection of its own, for rare things. Raises `BrokerUnreachable`, `AccessRefused`."""
-        session = dial.session(dial.within(self.broker, self.topology.vhost), self.tls, timeout)
-        try:
-            yield session
-        finally:
-            session.close()
+        return self._connections.session(timeout)
 
     @property
     def link(self) -> Link:
         """The connections of this process, opened when first used."""
-        if self._link is None:
-            with self._lock:
-                if self._link is None:
-                    if not self._files and self._declared_at is None:
-                        self.declare(timeout=self.publish_timeout)
-                    link = self.new_link()
-                    link.start()
-                    self.use(link)
-        assert self._link is not None
-        return self._link
+        return self._connections.link
 
     def new_link(self) -> Link:
         """Connections of one's own, not started yet."""
-        return dial.link(dial.within(self.broker, self.topology.vhost), self.tls)
+        return self._connections.new_link()
 
     def use(self, link: Link) -> None:
-        """Publish through this link from now on: a worker's tasks share the worker's. An earlier one stays open until
-        `close`, for the replies that are still to come through it."""
-        from amqptasks.results.replies import Replies
-
-        if self._link is not None:
-            self._earlier_links.append(self._link)
-        self._replies = replies = Replies(self.codec.reader)
-        self._publisher = Publisher(link)
-        self._link = link
-        link.receive_replies(replies.reply, replies.lost)
+        """Publish through this link from now on: a worker's tasks share the worker's."""
+        self._connections.use(link)
 
     @property
     def publisher(self) -> Publisher:
-        _ = self.link
-        assert self._publisher is not None
-        return self._publisher
+        return self._connections.publisher
 
     @property
     def replies(self) -> Replies:
-        _ = self.link
-        assert self._replies is not None
-        return self._replies
+        return self._connections.replies
 
     def close(self, timeout: float = 5.0) -> None:
         """Publish what is under way and close the connections, within `timeout` seconds. The app can be used again."""
-        with self._lock:
-            links, emitters = [*self._earlier_links, self._link, self._event_link], self._emitters
-            self._earlier_links = []
-            self._link = self._publisher = self._replies = self._event_link = None
-            self._emitters = {}
-        for emitter in emitters.values():
-            emitter.drain(min(timeout, DRAIN_EVENTS))
-        for link in links:
-            if link is not None:
-                link.stop(timeout)
+        self._connections.close(timeout)
 
     @contextlib.contextmanager
     def worker(
@@ -422,39 +332,20 @@ class App:
 
     def is_ready_for(self, *, delayed: bool) -> bool:
         """True when a call can be made without connecting or declaring first, which would block."""
-        return self._link is not None and (self._ladder_declared or not delayed)
+        return self._connections.is_open and (self._declaration.is_done or not delayed)
 
     def into_ladder(self, outgoing: Outgoing, delay: float) -> Outgoing:
         """Into the ladder, which is made sure to be there."""
-        if not self._ladder_declared:
-            with self._lock:
-                if not self._ladder_declared:
-                    self.declare(timeout=self.publish_timeout)
+        self._declaration.once(self.publish_timeout)
         return self.delayed(outgoing, delay)
 
     def delayed(self, outgoing: Outgoing, delay: float) -> Outgoing:
         """The same message, to arrive in `delay` seconds at the exchange it was meant for."""
-        assert self._capabilities is not None  # declaring the ladder learnt them
-        if outgoing.exchange not in self.topology.delay_targets:
-            raise ConfigurationError(
-                f"a delayed task cannot be for exchange {outgoing.exchange!r}: the topology does not have it, so the"
-                f" delay ladder leads nowhere near it. Add it under `exchanges:`, or call with queue="
-            )
-        exchange, headers = delays.enter(
-            delay, outgoing.exchange, self._capabilities, outgoing.properties.priority, self.topology.longest_delay
-        )
-        outgoing.properties.headers = {**(outgoing.properties.headers or {}), **headers}
-        return Outgoing(exchange, outgoing.routing_key, outgoing.body, outgoing.properties)
+        return self._declaration.delayed(outgoing, delay)
 
     def declare_again(self, error: Unroutable | PublishRejected) -> bool:
         """Something that a message needs is gone. Declare it again, unless that was just done; True when done."""
-        if isinstance(error, PublishRejected) and not error.reason.startswith("404"):
-            return False
-        with self._lock:
-            if self._declared_at is not None and time.monotonic() - self._declared_at < DECLARE_AGAIN_AFTER:
-                return False
-            self.declare(timeout=self.publish_timeout)
-            return True
+        return self._declaration.again(error, self.publish_timeout)
 
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()

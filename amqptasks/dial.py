@@ -17,6 +17,9 @@ ENVIRONMENT = "AMQPTASKS_BROKER_URL"
 
 MEMORY = "memory://"
 
+#: Seconds for a connection: a broker across the network answers in one, a busy one that has just begun in several.
+TIMEOUT = 10.0
+
 
 def addresses(given: str | Sequence[str] | None) -> list[str]:
     """The broker's addresses: the environment's, else those given, else localhost. `;` separates several."""
@@ -55,7 +58,7 @@ def link(urls: Sequence[str], tls: ssl.SSLContext | None = None) -> Link:
     return AmqpLink(urls, tls=tls)
 
 
-def session(urls: Sequence[str], tls: ssl.SSLContext | None = None, timeout: float = 10.0) -> Session:
+def session(urls: Sequence[str], tls: ssl.SSLContext | None = None, timeout: float = TIMEOUT) -> Session:
     """A session, connected. Raises `BrokerUnreachable` after `timeout` seconds, `AccessRefused` at once."""
     if is_memory(urls):
         from amqptasks.memory.session import MemorySession

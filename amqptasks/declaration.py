@@ -1,0 +1,92 @@
+"""What one process declared of its app's topology, and what it learnt of the broker by that."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from amqptasks.errors import ConfigurationError, PublishRejected, Unroutable
+from amqptasks.topology import delays
+from amqptasks.transport import Outgoing, Session
+
+if TYPE_CHECKING:
+    from amqptasks.capabilities import Capabilities
+    from amqptasks.topology.declare import Change
+    from amqptasks.topology.topology import Topology
+
+#: Seconds before a missing exchange or queue makes us declare the topology again: once mends it, more does not.
+DECLARE_AGAIN_AFTER = 5.0
+
+
+class Declaration:
+    """`topology` says what is to be there, `session` opens a connection for so many seconds."""
+
+    def __init__(
+        self, topology: Callable[[], Topology], session: Callable[[float], AbstractContextManager[Session]]
+    ) -> None:
+        self._topology = topology
+        self._session = session
+        self._lock = threading.RLock()
+        self._declared_at: float | None = None
+        #: None before anything was declared here.
+        self.capabilities: Capabilities | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """True once this process has declared the topology, and with it the delay ladder."""
+        return self._declared_at is not None
+
+    def inherit(self, capabilities: Capabilities) -> None:
+        """Take it for done: this process's parent did it, and learnt these."""
+        self.capabilities = capabilities
+        self._declared_at = time.monotonic()
+
+    def declare(self, timeout: float) -> list[Change]:
+        """See `App.declare`."""
+        from amqptasks.topology.declare import declare_or_check
+        from amqptasks.topology.expand import expand
+        from amqptasks.topology.ladder import ladder_objects
+        from amqptasks.topology.migrate.marks import settled
+
+        topology = self._topology()
+        with self._session(timeout) as session:
+            self.capabilities = capabilities = session.capabilities
+            objects = expand(topology, capabilities) + ladder_objects(topology, capabilities)
+            changes = declare_or_check(settled(objects, session), session)
+        self._declared_at = time.monotonic()
+        return changes
+
+    def again(self, error: Unroutable | PublishRejected, timeout: float) -> bool:
+        """Something that a message needs is gone. Declare it again, unless that was just done; True when done."""
+        if isinstance(error, PublishRejected) and not error.reason.startswith("404"):
+            return False
+        with self._lock:
+            if self._declared_at is not None and time.monotonic() - self._declared_at < DECLARE_AGAIN_AFTER:
+                return False
+            self.declare(timeout)
+            return True
+
+    def once(self, timeout: float) -> None:
+        """Declare, unless that was ever done here."""
+        if not self.is_done:
+            with self._lock:
+                if not self.is_done:
+                    self.declare(timeout)
+
+    def delayed(self, outgoing: Outgoing, delay: float) -> Outgoing:
+        """The same message, to arrive in `delay` seconds at the exchange it was meant for. After a declaration."""
+        assert self.capabilities is not None
+        topology = self._topology()
+        if outgoing.exchange not in topology.delay_targets:
+            raise ConfigurationError(
+                f"a delayed task cannot be for exchange {outgoing.exchange!r}: the topology does not have it, so the"
+                f" delay ladder leads nowhere near it. Add it under `exchanges:`, or call with queue="
+            )
+        exchange, headers = delays.enter(
+            delay, outgoing.exchange, self.capabilities, outgoing.properties.priority, topology.longest_delay
+        )
+        outgoing.properties.headers = {**(outgoing.properties.headers or {}), **headers}
+        return Outgoing(exchange, outgoing.routing_key, outgoing.body, outgoing.properties)

@@ -1,0 +1,33 @@
+"""The event of a call that its caller published."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.uuid7 import made_at
+
+if TYPE_CHECKING:
+    from amqptasks.events.emitter import Emitter
+    from amqptasks.transport import Outgoing
+
+
+def emit_sent(emitter: Emitter, name: str | None, identity: str, outgoing: Outgoing) -> None:
+    headers = outgoing.properties.headers or {}
+    emitter.emit(
+        "task-sent",
+        timestamp=made_at(identity) or time.time(),  # a worker may have it before we know that the broker has
+        uuid=identity,
+        name=name,
+        args=headers.get("argsrepr", ""),
+        kwargs=headers.get("kwargsrepr", ""),
+        root_id=headers.get("root_id", identity),
+        parent_id=headers.get("parent_id"),
+        retries=headers.get("retries", 0),
+        eta=headers.get("eta"),
+        expires=headers.get("expires"),
+        exchange=outgoing.exchange,
+        routing_key=outgoing.routing_key,
+        queue=outgoing.routing_key if outgoing.exchange == QUEUES_EXCHANGE else None,
+    )
