@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,9 +19,10 @@ from amqptasks.dead.selection import Selection
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.transport import Delivery, Outgoing, Properties, Session
 from tests.harness.command import run_command
+from tests.harness.letters import publish_letters
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
-from tests.harness.worker_process import REPOSITORY, WorkerFactory
+from tests.harness.worker_process import WorkerFactory
 
 SHOP = """
 from amqptasks import App, Reject
@@ -73,31 +73,6 @@ def listed(dead: Dead, *options: str) -> list[dict]:
     ended = dead("list", "default", "--json", *options)
     assert ended.returncode == 0, ended.stderr
     return [json.loads(line) for line in ended.stdout.splitlines()]
-
-
-def publish_letters(app: App, count: int, body: bytes = b'[["x"], {}, null]', queue: str = "default.dead") -> list[str]:
-    """Letters as a worker leaves them; their ids."""
-    ids = [f"task-{number}" for number in range(count)]
-    outgoings = (
-        Outgoing(
-            QUEUES_EXCHANGE,
-            queue,
-            body,
-            Properties(
-                content_type="application/json",
-                headers={
-                    "task": "shop.ship" if number % 2 else "shop.refund",
-                    "id": task_id,
-                    "x-amqptasks-reason": "failed",
-                    "x-amqptasks-queue": "default",
-                    "x-amqptasks-attempts": 1,
-                },
-            ),
-        )
-        for number, task_id in enumerate(ids)
-    )
-    assert app.publisher.publish_many(outgoings, 30.0) == []
-    return ids
 
 
 def ids_in(session: Session, queue: str) -> Counter[str]:
@@ -374,38 +349,6 @@ def test_wrong_use_is_refused_with_the_mend(dead: Dead, tmp_path: Path) -> None:
         assert ended.returncode == status, (arguments, ended.stderr)
         assert words in ended.stderr, arguments
         assert "Traceback" not in ended.stderr, arguments
-
-
-MEASURED = """
-import resource, sys
-from amqptasks.cli import main
-try:
-    main(sys.argv[1:], standalone_mode=False)
-finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
-"""
-
-
-def test_ten_thousand_letters_take_no_more_memory_than_a_few(app: App, vhost: Vhost, session: Session) -> None:
-    def megabytes(*arguments: str) -> int:
-        ended = subprocess.run(
-            [sys.executable, "-c", MEASURED, "dead", *arguments, "--broker", vhost.url],
-            env={"PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=True,
-        )
-        return int(ended.stderr.splitlines()[-1])
-
-    body = b'[["' + b"x" * 8000 + b'"], {}, null]'  # 80 MB in all
-    publish_letters(app, 10, body)
-    few = megabytes("list", "default", "--task", "other.*")
-    publish_letters(app, 9990, body)
-    assert megabytes("list", "default", "--task", "other.*") < few + 20
-    assert megabytes("purge", "default", "--all", "--task", "shop.ship", "--yes") < few + 20
-    assert megabytes("replay", "default", "--all", "--exception", "none.*") < few + 20
-    wait_for(lambda: dead_letters.count(session, "default.dead") == 5000, message="half is left")
 
 
 def test_programs_have_the_same_functions(app: App, session: Session) -> None:

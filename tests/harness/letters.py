@@ -1,0 +1,32 @@
+"""Dead letters as a worker leaves them."""
+
+from __future__ import annotations
+
+from amqptasks import App
+from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.transport import Outgoing, Properties
+
+
+def publish_letters(app: App, count: int, body: bytes = b'[["x"], {}, null]', queue: str = "default.dead") -> list[str]:
+    """Publish so many; their ids."""
+    ids = [f"task-{number}" for number in range(count)]
+    outgoings = (
+        Outgoing(
+            QUEUES_EXCHANGE,
+            queue,
+            body,
+            Properties(
+                content_type="application/json",
+                headers={
+                    "task": "shop.ship" if number % 2 else "shop.refund",
+                    "id": task_id,
+                    "x-amqptasks-reason": "failed",
+                    "x-amqptasks-queue": "default",
+                    "x-amqptasks-attempts": 1,
+                },
+            ),
+        )
+        for number, task_id in enumerate(ids)
+    )
+    assert app.publisher.publish_many(outgoings, 30.0) == []
+    return ids
