@@ -21,6 +21,11 @@ class NotFound(BrokerError):
     """404: there is no such queue or exchange."""
 
 
+class InternalFault(BrokerError):
+    """541: the broker failed inside, as a busy one does that cannot start a quorum queue in its own time. What was
+    asked for may work the next time."""
+
+
 class Refused(BrokerError):
     """The broker closed the channel with a code that the caller waits for; `text` is what it said."""
 
@@ -48,6 +53,8 @@ def explained(what: str, code: int, text: str, answers: frozenset[int] = frozens
         return NotFound(f"{what}: {text}")
     if code == 403:
         return AccessRefused(f"{what}: {text}")
+    if code == 541:
+        return InternalFault(f"{what}: the broker failed: {text}. Its log says why")
     return BrokerError(f"{what}: the broker refused: {code} {text}")
 
 

@@ -18,7 +18,7 @@ from amqptasks.amqp.failures import CONNECTING_FAILED, explain
 from amqptasks.amqp.pipeline import Declared, declare_all
 from amqptasks.amqp.properties import EncodedProperties
 from amqptasks.amqp.quiet import quietly
-from amqptasks.amqp.replies import NotFound, Refused, explained
+from amqptasks.amqp.replies import InternalFault, NotFound, Refused, explained
 from amqptasks.amqp.taken import Taken, collector
 from amqptasks.amqp.wire_frames import publish_method
 from amqptasks.capabilities import Capabilities, from_server_properties
@@ -113,6 +113,11 @@ class Session:
             )
 
     def declare_queue(self, queue: Queue) -> None:
+        """Tried again while the broker fails inside: a declaration may be repeated, and a queue that was half made is
+        gone by then."""
+        self._until_in_time(InternalFault)(self._declare_queue_once, queue)
+
+    def _declare_queue_once(self, queue: Queue) -> None:
         with self._asking(f"queue {queue.name!r}") as channel:
             channel.queue_declare(
                 queue.name,
@@ -266,18 +271,20 @@ class Session:
         if self._connection is not None and self._connection.is_open:
             return self._connection
         self._drop()
-        attempts = Retrying(
-            stop=stop_after_delay(self._timeout),
-            wait=wait_random_exponential(multiplier=0.1, max=2.0),
-            retry=retry_if_exception_type(BrokerUnreachable),
-            reraise=True,
-        )
-        connection: BoundedConnection = attempts(self._connect_once)
+        connection: BoundedConnection = self._until_in_time(BrokerUnreachable)(self._connect_once)
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         self._capabilities = from_server_properties(connection.server_properties)
         self._connection = connection
         return connection
+
+    def _until_in_time(self, error: type[BrokerError]) -> Retrying:
+        return Retrying(
+            stop=stop_after_delay(self._timeout),
+            wait=wait_random_exponential(multiplier=0.1, max=2.0),
+            retry=retry_if_exception_type(error),
+            reraise=True,
+        )
 
     def _connect_once(self) -> BoundedConnection:
         """One round over all addresses; the last one's error where none answers, a refusal before a silence."""

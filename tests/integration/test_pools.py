@@ -17,6 +17,9 @@ from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory, WorkerProcess
 
+#: Seconds for a stop that does not wait for its tasks; that none ended is seen in what they print.
+STOPPED_WITHIN = 10.0
+
 SOURCE = """
 import asyncio, os, time
 from amqptasks import App
@@ -204,7 +207,7 @@ def test_a_stop_ends_what_runs_as_planned_and_counts_no_attempt(place: Place, pl
         assert ended == stopping.output.count(f"began {word}")
     else:
         assert ended == 0
-        assert elapsed < 1.45
+        assert elapsed < STOPPED_WITHIN
     place.worker = place.workers(None, "-P", pool, "-c", "2", "--prefetch", "20", module="pools")
     assert [result.get(timeout=30) for result in results] == [f"{word}-{number}" for number in range(6)]
     assert place.vhost.management.ready("default.dead") <= 4, "the dead letters of the tests before, and no other"
