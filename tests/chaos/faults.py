@@ -28,7 +28,7 @@ _node = os.getpid()
 def install() -> None:
     """Wrap the steps; once, in the app's module."""
     from amqptasks.worker.delivery import Steps
-    from amqptasks.worker.node import Node
+    from amqptasks.worker.intake import Intake
     from amqptasks.worker.pools.prefork import wire
     from amqptasks.worker.pools.prefork.child import Child
     from amqptasks.worker.pools.prefork.pool import PreforkPool
@@ -38,7 +38,7 @@ def install() -> None:
         _before(Steps, name, name, in_child=True)
     _before(wire, "encode_result", "encoded", in_child=True)
     _before(Child, "_receive", "sent", in_child=True)
-    _before(Node, "deliveries", "received")
+    _before(Intake, "deliveries", "received")
     _before(PreforkPool, "submit", "submitted")
     _before(PreforkPool, "_take_results", "results")
     _before(Settler, "settle", "settle")

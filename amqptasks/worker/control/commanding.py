@@ -53,7 +53,7 @@ def rate_limit(service: ControlService, arguments: Arguments) -> str:
     if task not in service.node.app.tasks:
         raise ConfigurationError(f"this worker has no task {task!r}")
     wanted = rate.parse(arguments.get("rate"))
-    service.on_link(lambda: service.node.throttle.set_rate(task, wanted))
+    service.on_link(lambda: service.node.intake.throttle.set_rate(task, wanted))
     return f"{task}: {wanted.written if wanted is not None else 'no rate limit'}"
 
 
@@ -74,25 +74,25 @@ def add_consumer(service: ControlService, arguments: Arguments) -> str:
     queue, prefetch = _queue(arguments), arguments.get("prefetch")
     if prefetch is not None and not (isinstance(prefetch, int) and 1 <= prefetch <= 65535):
         raise ConfigurationError(f"a prefetch is from 1 to 65535, not {prefetch!r}")
-    service.on_link(lambda: service.node.consume(queue, prefetch))
+    service.on_link(lambda: service.node.consumption.add(queue, prefetch))
     return f"consumes {queue}"
 
 
 def cancel_consumer(service: ControlService, arguments: Arguments) -> str:
     queue = _consumed(service, arguments)
-    service.on_link(lambda: service.node.cancel(queue))
+    service.on_link(lambda: service.node.consumption.cancel(queue))
     return f"no longer consumes {queue}"
 
 
 def pause(service: ControlService, arguments: Arguments) -> str:
     queue = _consumed(service, arguments)
-    service.on_link(lambda: service.node.pause(queue))
+    service.on_link(lambda: service.node.consumption.pause(queue))
     return f"paused {queue}"
 
 
 def resume(service: ControlService, arguments: Arguments) -> str:
     queue = _consumed(service, arguments)
-    service.on_link(lambda: service.node.resume(queue))
+    service.on_link(lambda: service.node.consumption.resume(queue))
     return f"resumed {queue}"
 
 
@@ -157,11 +157,11 @@ def _revoke(service: ControlService, wanted: revocation.Revocation, *, terminate
         reason = revocations.reason(job.task_name, job.task_id, job.delivery.properties.headers or {})
         if reason is None:
             continue
-        if node.end(job, Revoked(reason), force=False):
+        if node.endings.end(job, Revoked(reason), force=False):
             dropped += 1
         elif terminate and (
-            (force and node.end(job, Revoked(f"{reason} while it ran"), force=True))
-            or node.interrupt(job, Terminated(f"{reason} while it ran"))
+            (force and node.endings.end(job, Revoked(f"{reason} while it ran"), force=True))
+            or node.pools.of(job).interrupt(job, Terminated(f"{reason} while it ran"))
         ):
             terminated += 1
     return {"dropped": dropped, "terminated": terminated}

@@ -78,7 +78,7 @@ class ControlService:
 
     def start(self) -> None:
         """Read the revocations, so that nothing revoked runs, and begin to answer. The link is running."""
-        self.node.refusals.append(self._refusal)
+        self.node.intake.refusals.append(self._refusal)
         self._thread.start()
         self._jobs.put(self._begin)
         if not self._has_streams:

@@ -15,12 +15,14 @@ from amqptasks.errors import WorkerLostError
 from amqptasks.transport import Watching
 from amqptasks.worker.admission import failed_deliveries
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import LOST, Crashed, Failure, Outcome
+from amqptasks.worker.outcomes import Crashed, Failure, Outcome
 from amqptasks.worker.pools import Finished
 from amqptasks.worker.pools.prefork import slots as slots_module
 from amqptasks.worker.pools.prefork import wire
+from amqptasks.worker.pools.prefork.backlog import Backlog
 from amqptasks.worker.pools.prefork.child import INTERRUPT, Upbringing
 from amqptasks.worker.pools.prefork.child_process import ChildProcess
+from amqptasks.worker.pools.prefork.demand import Demand
 from amqptasks.worker.pools.prefork.forkers import Forkers
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
 from amqptasks.worker.pools.prefork.slots import Slots
@@ -33,17 +35,8 @@ logger = logging.getLogger(__name__)
 #: SIGKILL, by its number: the module `signal` names it on no other platform.
 KILL = 9
 
-#: Jobs that are sent ahead to a child that is busy with short tasks: enough that it never waits for the node.
-AHEAD = 8
-
-#: Seconds that its task may have run for a child to get more ahead: then it is long, and others will be faster.
-SHORT = 0.01
-
 #: Seconds before a child is started in place of one that died before it did anything, doubled up to the second figure.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-
-#: Seconds between two looks at the demand, and without any of it, before a child leaves.
-GROW_EVERY, IDLE_FOR = 0.5, 30.0
 
 
 class PreforkPool:
@@ -72,16 +65,13 @@ class PreforkPool:
         self._size = size
         self._slots = Slots()
         self._free = deque(range(slots_module.COUNT))
-        self._numbers = itertools.count(1)
         self._names = itertools.count(1)
-        self._waiting: deque[tuple[int, Job, bytes]] = deque()
         self._children: dict[int, ChildProcess] = {}
+        self._backlog = Backlog(self._children, settings.max_tasks, conclude)
+        self._demand = Demand(self, link, settings.most, settings.least)
         self._stillborn = 0
         self._stopping = False
         self._all_ended = threading.Event()
-        self._looking = False
-        self._idle_since = time.monotonic()
-        self._most, self._least = settings.most, settings.least
         self._forkers = Forkers(app, self._slots, settings.start_method)
         self._forkers.start()
 
@@ -92,6 +82,20 @@ class PreforkPool:
     @property
     def running(self) -> int:
         return sum(1 for child in self._children.values() if child.outstanding)
+
+    @property
+    def is_busy(self) -> bool:
+        """True when every child has something to run."""
+        return all(child.outstanding for child in self._children.values() if not child.leaving)
+
+    @property
+    def has_backlog(self) -> bool:
+        """True when something waits that no child has begun."""
+        return bool(self._backlog)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
 
     @property
     def pids(self) -> list[int]:
@@ -117,28 +121,19 @@ class PreforkPool:
         self._link.call_soon(self._begin)
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            number = next(self._numbers)
-            self._waiting.append((number, job, wire.encode_job(number, job)))
+        self._backlog.add(jobs)
         self._hand_out()
 
     def take_back(self) -> list[Job]:
-        taken = [entry for child in self._children.values() for entry in child.retract()]
-        taken.extend(self._waiting)
-        self._waiting.clear()
-        return [job for _, job, _ in sorted(taken, key=lambda entry: entry[0])]
+        return self._backlog.take_all()
 
     def withdraw(self, job: Job) -> bool:
         child = self._holder(job)
         if child is not None:
-            self._waiting.extendleft(reversed(child.retract()))
-        for entry in self._waiting:
-            if entry[1] is job:
-                self._waiting.remove(entry)
-                self._hand_out()
-                return True
+            self._backlog.retract(child)
+        withdrawn = self._backlog.remove(job)
         self._hand_out()
-        return False
+        return withdrawn
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         child = self._holder(job)
@@ -155,7 +150,7 @@ class PreforkPool:
         child = self._holder(job)
         if child is None:
             return False
-        self._waiting.extendleft(reversed(child.retract()))  # first: then it can begin nothing else while we look
+        self._backlog.retract(child)  # first: then it can begin nothing else while we look
         number, _ = self._slots.runs(child.slot)
         if child.outstanding.get(number) is not job:
             self._hand_out()
@@ -187,8 +182,7 @@ class PreforkPool:
 
     def autoscale(self, most: int, least: int) -> None:
         """Follow the demand between these bounds from now on."""
-        self._most, self._least = most, least
-        self.resize(min(max(self._size, least), most))
+        self._demand.bound(most, least)
 
     def abort(self) -> None:
         self._stopping = True
@@ -225,50 +219,9 @@ class PreforkPool:
         return None
 
     def _hand_out(self) -> None:
-        """Give each job that waits to a child that is idle, or ahead to one whose tasks are short; what was sent ahead
-        to a busy child goes to an idle one when nothing else waits."""
-        if self._stopping:
-            return
-        staying = [child for child in self._children.values() if not child.leaving]
-        idle = [child for child in staying if not child.outstanding]
-        if idle and len(self._waiting) < len(idle):
-            for busy in staying:
-                if len(busy.outstanding) > 1:
-                    self._waiting.extendleft(reversed(busy.retract()))
-        now = time.monotonic()
-        for child in idle:
-            if not self._give(child, now):
-                break
-        if self._waiting:
-            for child in staying:
-                if now - child.since < SHORT:
-                    while len(child.outstanding) < AHEAD and self._give(child, now):
-                        pass
-        if self._most is not None and not self._looking and self._backlog:
-            self._looking = True
-            self._link.call_later(GROW_EVERY, self._follow_demand)
-
-    @property
-    def _backlog(self) -> bool:
-        """Whether something waits, here or in the socket of a child that is busy."""
-        return bool(self._waiting) or any(len(child.outstanding) > 1 for child in self._children.values())
-
-    def _give(self, child: ChildProcess, now: float) -> bool:
-        """The next job that is still ours, to this child; False when none was given."""
-        limit = self._settings.max_tasks
-        while self._waiting:
-            number, job, data = self._waiting[0]
-            if not (job.ours or job.settled):
-                self._waiting.popleft()
-                self._conclude(job, LOST)
-                continue
-            if (limit is not None and child.given >= limit) or not child.give(number, job, data):
-                return False
-            self._waiting.popleft()
-            if len(child.outstanding) == 1:
-                child.since = now
-            return True
-        return False
+        if not self._stopping:
+            self._backlog.hand_out()
+            self._demand.look()
 
     def _read(self, child: ChildProcess) -> None:
         self._take_results(child)
@@ -307,7 +260,7 @@ class PreforkPool:
             self._fill()
 
     def _dismiss(self, child: ChildProcess) -> None:
-        self._waiting.extendleft(reversed(child.retract()))
+        self._backlog.retract(child)
         child.dismiss()
 
     def _hear(self) -> None:
@@ -342,7 +295,7 @@ class PreforkPool:
     def _ended(self, child: ChildProcess, how: str) -> None:
         """A child is dead: what it sent counts, what it had not begun goes to others, what it ran is lost."""
         self._take_results(child)
-        self._waiting.extendleft(reversed(child.retract()))
+        self._backlog.retract(child)
         _, since = self._slots.runs(child.slot)
         for job in child.outstanding.values():
             job.started = since
@@ -378,24 +331,6 @@ class PreforkPool:
             return Crashed(how)
         count = f", in run {times} of {limit}" if again and not job.acked else ""
         return Failure(WorkerLostError(f"its process was {how}{count}"))
-
-    def _follow_demand(self) -> None:
-        """One more child for each look that finds work waiting; one less after a while without."""
-        self._looking = False
-        if self._stopping or self._most is None:
-            return
-        staying = [child for child in self._children.values() if not child.leaving]
-        now = time.monotonic()
-        if self._backlog or all(child.outstanding for child in staying):
-            self._idle_since = now
-            if self._backlog and self._size < self._most:
-                self.resize(self._size + 1)
-        elif now - self._idle_since > IDLE_FOR and self._size > self._least:
-            self._idle_since = now
-            self.resize(self._size - 1)
-        if self._size > self._least or self._backlog:
-            self._looking = True
-            self._link.call_later(GROW_EVERY, self._follow_demand)
 
     def _end(self) -> None:
         self._stopping = True

@@ -1,0 +1,88 @@
+"""The queues that a node consumes, and how they become more and fewer while it runs. Link thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from amqptasks.worker.queues import ConsumedQueue
+
+if TYPE_CHECKING:
+    from amqptasks.worker.node import Node
+
+#: Prefetch for each task that can run at once: one to run and one that waits, so that no thread idles for a round
+#: trip. More only takes work from other workers.
+PREFETCH_FACTOR = 2
+
+#: With little concurrency the round trip counts for more: at least so many.
+LEAST_PREFETCH = 4
+
+
+def usual_prefetch(concurrency: int) -> int:
+    """For a worker that runs so many tasks at once."""
+    return max(LEAST_PREFETCH, PREFETCH_FACTOR * concurrency)
+
+
+class Consumption:
+    """`wanted` are the queues by name, with a prefetch of their own where they have one; `prefetch` is the others'."""
+
+    def __init__(self, node: Node, wanted: Mapping[str, int | None], prefetch: int) -> None:
+        self._node = node
+        self._prefetch = prefetch
+        self.queues = {name: self._consumed(name, own) for name, own in wanted.items()}
+
+    @property
+    def ready(self) -> bool:
+        """True while the broker has confirmed our consumer on every queue, but for those that somebody paused."""
+        wanted = [queue for queue in self.queues.values() if not (queue.cancelled or queue.paused)]
+        return all(queue.consuming for queue in wanted)
+
+    @property
+    def is_closed(self) -> bool:
+        """Nothing is consumed any more, and the broker has said so."""
+        return all(queue.is_closed for queue in self.queues.values())
+
+    def begin(self) -> None:
+        """Consume all of them."""
+        for queue in self.queues.values():
+            self._subscribe(queue)
+
+    def close(self) -> None:
+        """Take nothing more; what is held is still to be settled."""
+        for queue in self.queues.values():
+            if queue.subscription is not None:
+                queue.subscription.close()
+
+    def pause(self, name: str) -> None:
+        """Take nothing more from a queue until `resume`. Raises `KeyError` for one that is not consumed here."""
+        self.queues[name].pause()
+
+    def resume(self, name: str) -> None:
+        """Undo `pause`."""
+        self.queues[name].resume()
+
+    def add(self, name: str, prefetch: int | None = None) -> None:
+        """Consume one more queue. Raises `TopologyError` for a name that the topology does not have."""
+        known = self.queues.get(name)
+        if known is not None and not known.cancelled:
+            return
+        self._node.app.add_queues([name])
+        queue = self._consumed(name, prefetch)
+        if known is not None:
+            queue.held = known.held  # what came before is still to be settled
+        self.queues[name] = queue
+        self._subscribe(queue)
+
+    def cancel(self, name: str) -> None:
+        """Consume a queue no more: what has not begun goes back to it, what runs is finished. Raises `KeyError`."""
+        queue = self.queues[name]
+        queue.cancel()
+        for job in list(queue.held):
+            if self._node.pools.of(job).withdraw(job):
+                self._node.endings.hand_back(job)
+
+    def _consumed(self, name: str, prefetch: int | None) -> ConsumedQueue:
+        return ConsumedQueue(self._node.app.topology.queue(name), prefetch or self._prefetch)
+
+    def _subscribe(self, queue: ConsumedQueue) -> None:
+        queue.subscription = self._node.link.subscribe(queue.name, queue.prefetch, self._node.intake)

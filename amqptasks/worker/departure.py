@@ -1,0 +1,92 @@
+"""How a node leaves: what it holds is settled or handed back, then its consumers are closed. Link thread only."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from amqptasks.worker.settle import Settler
+from amqptasks.worker.stopping import Stages, StopPlan
+
+if TYPE_CHECKING:
+    from amqptasks.worker.node import Node
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at what still runs, while stopping.
+STOP_POLL = 0.02
+
+#: Seconds to write what is buffered and to say goodbye to the broker.
+GOODBYE = 5.0
+
+#: Seconds that a cold stop waits for the broker's answer.
+COLD_GOODBYE = 0.5
+
+
+class Departure:
+    """`begun` once the node takes nothing more, `cold` once it gives back what runs, too."""
+
+    def __init__(self, node: Node, settler: Settler, plan: StopPlan) -> None:
+        self._node = node
+        self._settler = settler
+        self._stages = Stages(node.link, node.pools, plan, self.leave_cold)
+        self.begun = False
+        self.cold = False
+        #: Set once all is settled and the consumers are closed; waited for in other threads.
+        self.over = threading.Event()
+
+    def leave_warm(self) -> None:
+        """Take nothing more, give back what has not begun, and lead what runs through the stages of the plan."""
+        if self.begun:
+            return
+        self._begin()
+        node = self._node
+        for pool in node.pools:
+            for job in pool.take_back():
+                if job.settled:
+                    pool.submit([job])
+                else:
+                    node.endings.hand_back(job)
+        self._settler.stop()
+        logger.info("stopping: %d tasks are running", node.pools.running, extra={"action": "worker_stopping"})
+        self._stages.begin()
+        self._finish_when_settled()
+
+    def leave_cold(self) -> None:
+        """Everything goes back to its queue, also what runs."""
+        if self.over.is_set() or self.cold:
+            return
+        self.cold = True
+        self._begin()  # first: what we give back must not come to us again
+        for pool in self._node.pools:
+            pool.abort()  # before anybody else begins what it ran
+        for job in self._node.held:
+            self._node.endings.abandon(job)
+        self._finish_when_closed(time.monotonic() + COLD_GOODBYE)
+
+    def _begin(self) -> None:
+        self.begun = True
+        self._node.give_up_starting()
+        self._node.consumption.close()
+
+    def _finish_when_settled(self) -> None:
+        if self.over.is_set():
+            return
+        if any(queue.held for queue in self._node.queues.values()) or self._node.endings.pending:
+            self._node.link.call_later(STOP_POLL, self._finish_when_settled)
+        else:
+            self._finish_when_closed(time.monotonic() + GOODBYE)
+
+    def _finish_when_closed(self, deadline: float) -> None:
+        """What is on its way until the broker has answered the cancels goes back too; a connection that is closed
+        before that would make the broker count it as failed."""
+        node = self._node
+        node.control.stop()
+        if node.events is not None:
+            node.events.offline()
+        if node.consumption.is_closed or time.monotonic() > deadline:
+            self.over.set()
+        else:
+            node.link.call_later(STOP_POLL, lambda: self._finish_when_closed(deadline))

@@ -1,0 +1,124 @@
+"""How the jobs of a node end: finished in a pool, ended from outside, or handed back. Link thread only, but for what
+says otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from amqptasks.worker.job import Job
+from amqptasks.worker.limits.time_limits import TimeLimits
+from amqptasks.worker.news import is_wanted, telling
+from amqptasks.worker.outcomes import Outcome
+from amqptasks.worker.settle import Settler
+
+if TYPE_CHECKING:
+    from amqptasks.worker.node import Node
+
+
+class Endings:
+    """Brings jobs from where they end to the settler."""
+
+    def __init__(self, node: Node, settler: Settler) -> None:
+        self._node = node
+        self._settler = settler
+        self._finished: deque[Job] = deque()
+        self._telling: set[Job] = set()  # settled jobs, whose hooks are still to run
+        self._settling = False
+
+    # From any thread
+
+    def finished(self, job: Job) -> None:
+        """A pool's thread is done with a job: one wake-up of the link for as many as come in the meantime."""
+        self._finished.append(job)
+        if not self._settling:
+            self._settling = True
+            self._node.link.call_soon(self._settle_finished)
+
+    def begun(self, job: Job) -> None:
+        """A pool's thread is about to run a task that is to be acknowledged before."""
+        self._node.link.call_soon(lambda: self._settler.ack_early(job))
+
+    # The link's thread
+
+    @property
+    def pending(self) -> bool:
+        """True while something that has ended is still to be settled, or told of."""
+        return bool(self._telling or self._finished or self._settler.pending)
+
+    def conclude(self, job: Job, outcome: Outcome) -> None:
+        """End a job that no pool has. Who wants to know of it is told in a pool, where the user's code may run."""
+        if not job.settled:
+            self._node.steps.conclude(job, outcome)
+            if is_wanted(job):
+                self._tell(job, outcome)
+        self.finished(job)
+
+    def end(self, job: Job, outcome: Outcome, *, force: bool) -> bool:
+        """End `job` with this outcome. One that has begun is ended only with `force`; False when it has begun, or
+        has ended, or cannot be ended by force."""
+        pool = self._node.pools.of(job)
+        if pool.withdraw(job):
+            self.conclude(job, outcome)
+            return True
+        started = pool.started(job)
+        if not force or not pool.kill(job):
+            return False
+        if job.settled:  # these were the hooks of one that was ended before
+            self._told(job)
+            return True
+        job.settled = True
+        # Whatever still runs may write to the old job: settle another for the same delivery.
+        queue = self._node.queues[job.delivery.queue]
+        queue.held.discard(job)
+        self._forget(job)
+        ended = Job(job.delivery, job.queue)
+        ended.started, ended.runtime = started, time.monotonic() - started
+        queue.held.add(ended)
+        self.conclude(ended, outcome)
+        return True
+
+    def hand_back(self, job: Job) -> None:
+        """It has not begun, and goes back to its queue."""
+        self._node.intake.throttle.forget(job)
+        self.abandon(job)
+
+    def abandon(self, job: Job) -> None:
+        """It goes back to its queue, and may still run: its place goes back with the connection, once the process
+        ends."""
+        self._node.queues[job.delivery.queue].held.discard(job)
+        self._node.limits.forget(job)
+        self._settler.hand_back(job)
+
+    def _settle_finished(self) -> None:
+        self._settling = False
+        finished, queues = self._finished, self._node.queues
+        for _ in range(len(finished)):
+            job = finished.popleft()
+            if job.settled:
+                self._told(job)
+                continue
+            queue = queues[job.delivery.queue]
+            queue.held.discard(job)
+            self._forget(job)
+            self._settler.settle(job, queue)
+
+    def _forget(self, job: Job) -> None:
+        """It does not run any more."""
+        self._node.limits.forget(job)
+        self._node.intake.throttle.forget(job)
+
+    def _tell(self, job: Job, outcome: Outcome) -> None:
+        about = telling(job.delivery, job.queue, outcome, job.started, job.runtime)
+        self._telling.add(about)
+        assert job.task is not None
+        limits = self._node.limits.of(about, job.delivery.properties.headers, job.task.options)
+        if limits is not None:
+            self._node.limits.watch(about, TimeLimits(hard=limits.hard))
+        self._node.pools.of(about).submit([about])
+
+    def _told(self, job: Job) -> None:
+        """Its hooks have run, or were ended; or it was handed back while it ran."""
+        self._telling.discard(job)
+        self._forget(job)

@@ -1,0 +1,112 @@
+"""The way of deliveries from the broker to the pools. Link thread only.
+
+Each is refused, held by its limits, or given to its task's pool; those of one turn of the loop go there together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from amqptasks import message
+from amqptasks.transport import Delivery, Lease
+from amqptasks.worker.job import Job
+from amqptasks.worker.limits.throttle import Throttle
+from amqptasks.worker.limits.tokens import Tokens
+from amqptasks.worker.outcomes import Outcome
+from amqptasks.worker.pools import Pool
+
+if TYPE_CHECKING:
+    from amqptasks.task import Task
+    from amqptasks.worker.node import Node
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at whether a message that went round to be counted is acked.
+RECOUNT_POLL = 0.02
+
+
+class Intake:
+    """Listens to the subscriptions of a node's queues; see `transport.Listener`."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        #: Asked for each delivery: an outcome ends it here, None lets it run.
+        self.refusals: list[Callable[[Delivery], Outcome | None]] = []
+        app, link, conclude = node.app, node.link, node.endings.conclude
+        self.throttle = Throttle(link, node.steps, Tokens(app, link), app.topology.longest_delay, self._begin, conclude)
+
+    def deliveries(self, batch: list[Delivery]) -> None:
+        node = self._node
+        queue = node.queues[batch[0].queue]
+        if queue.recounting and not node.is_stopping:
+            # It may be the counted copy of a message that kills us, and that we have not acked yet: run now, there
+            # would be two of it.
+            node.link.call_later(RECOUNT_POLL, lambda: self.deliveries(batch))
+            return
+        held, settings, tasks = queue.held, queue.settings, node.app.tasks
+        of, throttle = node.pools.of, self.throttle
+        shares: dict[Pool, list[Job]] = {}
+        for delivery in batch:
+            job = Job(delivery, settings)
+            held.add(job)
+            if node.is_stopping or queue.cancelled:
+                node.endings.hand_back(job)
+                continue
+            if node.events is not None:
+                node.events.received(job)
+            if self.refusals and (refused := self._refused(delivery)) is not None:
+                node.endings.conclude(job, refused)
+                continue
+            task = tasks.get(message.task_name(delivery.properties) or "")
+            if task is not None and (task.limits or throttle.rates) and not throttle.admits(job, task):
+                continue
+            self._watch(job, task)
+            shares.setdefault(of(job), []).append(job)
+        for pool, jobs in shares.items():
+            pool.submit(jobs)
+
+    def lost(self, lease: Lease, reason: str) -> None:  # noqa: ARG002 - a listener's signature
+        for queue in self._node.queues.values():
+            queue.forget_lost()
+        if not self._node.is_stopping:
+            logger.warning("deliveries are lost, others will get them: %s", reason, extra={"action": "lease_lost"})
+
+    def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
+        if self._node.ready:
+            self._node.consuming()
+
+    def unavailable(self, queue: str, reason: str) -> None:
+        logger.warning(
+            "queue %s cannot be consumed now: %s", queue, reason, extra={"action": "queue_unavailable", "queue": queue}
+        )
+        self._node.declare_soon()
+
+    def _watch(self, job: Job, task: Task[..., Any] | None) -> None:
+        limits = self._node.limits
+        limited = limits.of(job, job.delivery.properties.headers, None if task is None else task.options)
+        if limited is not None:
+            limits.watch(job, limited)
+
+    def _begin(self, job: Job) -> None:
+        """Its limits let a job run that they held for a moment."""
+        node = self._node
+        queue = node.queues[job.delivery.queue]
+        if job not in queue.held:  # given back, or its channel is gone
+            self.throttle.forget(job)
+            return
+        if node.is_stopping or queue.cancelled:
+            node.endings.hand_back(job)
+        elif (refused := self._refused(job.delivery)) is not None:
+            node.endings.conclude(job, refused)
+        else:
+            self._watch(job, node.app.tasks.get(job.task_name))
+            node.pools.of(job).submit([job])
+
+    def _refused(self, delivery: Delivery) -> Outcome | None:
+        for refuse in self.refusals:
+            outcome = refuse(delivery)
+            if outcome is not None:
+                return outcome
+        return None
