@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from pika.adapters.select_connection import IOLoop
 
+from amqptasks.amqp.bell import Bell
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.first import FirstSubscription
 from amqptasks.amqp.getting import Getting
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks whether everything is closed while stopping.
 STOP_POLL = 0.02
+
+RING = Bell.RING
 
 
 class LoopTimer:
@@ -51,8 +54,9 @@ class Link:
         self._loop = IOLoop()
         self._thread = threading.Thread(target=self._run, name="amqptasks-link", daemon=True)
         self._calls: deque[Callable[[], None]] = deque()
+        self._bell = Bell()
+        self._ring = self._bell.ring
         self._awake = False
-        self._crash: BaseException | None = None
         self._subscriptions: list[Subscription] = []
         self._publishing = Connection(
             self._loop, urls, role="publish", tls=tls, opened=self._publishing_opened, closed=self._publishing_closed
@@ -75,8 +79,13 @@ class Link:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._calls.append(callback)
         if not self._awake:
-            self._awake = True
-            self._loop.add_callback_threadsafe(self._run_calls)
+            # Two steps of which the second follows for certain: between them no Python function begins, where the
+            # handler of a signal could run, and raise.
+            try:
+                self._awake = True
+                self._ring(RING)
+            except OSError:  # it rings already, or the link was stopped
+                return
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> LoopTimer:
         return LoopTimer(self._loop, delay, callback)
@@ -140,6 +149,7 @@ class Link:
         return subscription
 
     def _run(self) -> None:
+        self._loop.add_handler(self._bell.descriptor, self._rung, IOLoop.READ)
         while True:
             try:
                 with quietly():
@@ -149,6 +159,11 @@ class Link:
                 logger.exception("a callback of the link failed; going on")
         self._outbox.fail(BrokerUnreachable("the link was stopped"))
         self._loop.close()
+        self._bell.close()
+
+    def _rung(self, _descriptor: int, _events: int) -> None:
+        self._bell.hear()
+        self._run_calls()
 
     def _run_calls(self) -> None:
         self._awake = False

@@ -1,7 +1,8 @@
 """Fault points: the steps of a delivery at which a process of a worker kills itself, or one that answers for it.
 
 `install()` in an app's module wraps the steps. Each asks in a folder (environment: FAULTS) for a ticket `STEP.WHO`; who
-finds one takes it away, notes what it is about to do, and sends SIGKILL to WHO: child, node or supervisor.
+finds one takes it away, notes what it is about to do, and sends SIGKILL to WHO: child, node or supervisor. Processes
+that have it installed also show what they are doing (`tests.harness.whereabouts`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
+
+from tests.harness.whereabouts import shows_itself
 
 #: The steps in a child, in their order. Between `sent` and the next `decode` it runs nothing.
 IN_CHILD = ("decode", "resolve", "admit", "run", "plan", "tell", "encoded", "sent")
@@ -24,6 +27,9 @@ PLACE = "FAULTS"
 #: The node: it imports the app, and its children are copies of it.
 _node = os.getpid()
 
+#: What runs in it, once it is prepared.
+_nodes: list[Any] = []
+
 
 def install() -> None:
     """Wrap the steps; once, in the app's module."""
@@ -34,6 +40,8 @@ def install() -> None:
     from amqptasks.worker.pools.prefork.pool import PreforkPool
     from amqptasks.worker.settle import Settler
 
+    shows_itself(lambda: "\n".join(map(_view, _nodes)) or "a node that is not prepared yet")
+    _noting(Node, "prepare")
     for name in ("decode", "resolve", "admit", "run", "plan", "tell"):
         _before(Steps, name, name, in_child=True)
     _before(wire, "encode_result", "encoded", in_child=True)
@@ -75,6 +83,44 @@ def _after(owner: Any, name: str, step: str) -> None:
         return result
 
     setattr(owner, name, call)
+
+
+def _noting(owner: Any, name: str) -> None:
+    wrapped: Callable[..., Any] = getattr(owner, name)
+
+    @wraps(wrapped)
+    def call(self: Any) -> Any:
+        _nodes.append(self)
+        return wrapped(self)
+
+    setattr(owner, name, call)
+
+
+def _view(node: Any) -> str:
+    """What a node holds, read from its main thread while the link's thread goes on: good enough to find what hangs."""
+    settler = node._settler
+    lines = [
+        f"node {node.name}: started {node.started}, ready {node.ready}, stopping {node.is_stopping}, trouble"
+        f" {node.link.trouble}, {len(node._finished)} finished ({'being' if node._settling else 'not'} settled),"
+        f" {settler.pending} publishing, {len(settler._blocked)} of them blocked, {dict(settler.counts)}"
+    ]
+    for queue in node.queues.values():
+        subscription = queue.subscription
+        lease = getattr(subscription, "_lease", None)
+        lines.append(
+            f"  {queue.name}: {len(queue.held)} held, paused {queue.paused}, {len(queue._blocking)} in the way,"
+            f" {queue.recounting} being recounted, consuming {queue.consuming}, opening"
+            f" {getattr(subscription, '_opening', None)}, {getattr(lease, 'unsettled', None)} unsettled"
+        )
+    for pool in node.pools:
+        lines.append(f"  {type(pool).__name__}: {len(pool._waiting)} waiting, stillborn {pool._stillborn}")
+        lines += [
+            f"    child {child.number}, process {child.pid}: {list(child.outstanding)} outstanding, runs"
+            f" {pool._slots.runs(child.slot)}, {child.given} given, {child.done} done, leaving {child.leaving}, gone"
+            f" {child.gone}"
+            for child in list(pool._children.values())
+        ]
+    return "\n".join(lines)
 
 
 def _fault(step: str, args: tuple[Any, ...], *, in_child: bool) -> None:

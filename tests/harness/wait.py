@@ -39,3 +39,29 @@ def wait_for(
                 f"not within {timeout:g} s: {words or predicate}; last: {refused or value!r}"
             ) from refused
         time.sleep(every)
+
+
+def wait_while_moving(
+    predicate: Callable[[], Value],
+    moving: Callable[[], object],
+    still: float,
+    message: str | Callable[[], str] = "",
+    every: float = LOOK_EVERY,
+    moving_every: float = 1.0,
+) -> Value:
+    """As `wait_for`, however long it takes, while `moving` gives another value at least once in `still` seconds: how
+    fast things move says something of the machine, that they stand still says something of us."""
+    last, looked = moving(), time.monotonic()
+    moved = looked
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() - looked > moving_every:
+            now, looked = moving(), time.monotonic()
+            if now != last:
+                last, moved = now, looked
+        if looked - moved > still:
+            words = message() if callable(message) else message
+            raise AssertionError(f"nothing moved for {still:g} s at {last!r}: {words or predicate}; last: {value!r}")
+        time.sleep(every)
