@@ -35,6 +35,7 @@ def install() -> None:
     """Wrap the steps; once, in the app's module."""
     from amqptasks.worker.delivery import Steps
     from amqptasks.worker.intake import Intake
+    from amqptasks.worker.node import Node
     from amqptasks.worker.pools.prefork import wire
     from amqptasks.worker.pools.prefork.child import Child
     from amqptasks.worker.pools.prefork.pool import PreforkPool
@@ -98,10 +99,10 @@ def _noting(owner: Any, name: str) -> None:
 
 def _view(node: Any) -> str:
     """What a node holds, read from its main thread while the link's thread goes on: good enough to find what hangs."""
-    settler = node._settler
+    settler, endings = node._settler, node.endings
     lines = [
         f"node {node.name}: started {node.started}, ready {node.ready}, stopping {node.is_stopping}, trouble"
-        f" {node.link.trouble}, {len(node._finished)} finished ({'being' if node._settling else 'not'} settled),"
+        f" {node.link.trouble}, {len(endings._finished)} finished ({'being' if endings._settling else 'not'} settled),"
         f" {settler.pending} publishing, {len(settler._blocked)} of them blocked, {dict(settler.counts)}"
     ]
     for queue in node.queues.values():
@@ -113,7 +114,7 @@ def _view(node: Any) -> str:
             f" {getattr(subscription, '_opening', None)}, {getattr(lease, 'unsettled', None)} unsettled"
         )
     for pool in node.pools:
-        lines.append(f"  {type(pool).__name__}: {len(pool._waiting)} waiting, stillborn {pool._stillborn}")
+        lines.append(f"  {type(pool).__name__}: {len(pool._backlog._waiting)} waiting, stillborn {pool._stillborn}")
         lines += [
             f"    child {child.number}, process {child.pid}: {list(child.outstanding)} outstanding, runs"
             f" {pool._slots.runs(child.slot)}, {child.given} given, {child.done} done, leaving {child.leaving}, gone"
