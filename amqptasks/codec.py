@@ -14,7 +14,7 @@ from amqptasks.payload import JSON_ONLY, Reader, reader
 from amqptasks.request import Request
 from amqptasks.serializers import Serializer, json
 from amqptasks.signing import Keys, Signing
-from amqptasks.transport import Properties
+from amqptasks.transport import Alike, Delivery, Properties
 
 
 class Codec:
@@ -78,6 +78,12 @@ class Codec:
             except Wrong as wrong:
                 return Malformed(wrong.reason, wrong.detail)
         return message.decode(properties, body, self.reader)
+
+    def decode_delivery(self, delivery: Delivery) -> Request | Malformed:
+        """As `decode`; quicker where many like it came before."""
+        if type(delivery) is Alike and self.signing is None:
+            return message.decode_alike(delivery, self.reader)
+        return self.decode(delivery.properties, delivery.body)
 
     def decode_unverified(self, properties: Properties, body: bytes) -> Request | Malformed:
         """As `decode`, for looking only: a signature is not asked for."""

@@ -7,7 +7,7 @@ We send the headers `task` and `id` and those that differ from their default: ea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.headers import Reason, Wrong
 from amqptasks.payload import JSON_ONLY, Reader
 from amqptasks.request import Request
-from amqptasks.serializers import Serializer, json
-from amqptasks.transport import Headers, Properties
+from amqptasks.serializers import Serializer, Undecodable, json
+from amqptasks.transport import Alike, Headers, Likeness, Properties
 
 CONTENT_TYPE = json.SERIALIZER.content_type
 CONTENT_ENCODING = json.SERIALIZER.content_encoding
@@ -25,6 +25,8 @@ CONTENT_ENCODING = json.SERIALIZER.content_encoding
 #: The third part of a plain body (Celery wants all four keys), and how such a body ends: written once, not each time.
 _EMPTY_WORKFLOW = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 _PLAIN_END = b"," + json.encode(_EMPTY_WORKFLOW) + b"]"
+_PLAIN_SIZE = -len(_PLAIN_END)
+_new = object.__new__
 
 
 #: JSON, MessagePack and YAML give lists, a pickle may give tuples.
@@ -114,9 +116,9 @@ def encode_properties(request: Request) -> Properties:
     )
 
 
-def task_name(properties: Properties) -> str | None:
-    """The task's name, without a look at the body; None where the header is missing or no text."""
-    name = properties.headers.get("task") if properties.headers else None
+def task_name(given: Headers | None) -> str | None:
+    """The task's name in these headers; None where it is missing or no text."""
+    name = given.get("task") if given else None
     return name if isinstance(name, str) and name else None
 
 
@@ -129,6 +131,60 @@ def decode(properties: Properties, body: bytes, reader: Reader = JSON_ONLY) -> R
         return _decode(properties, body, reader)
     except Wrong as wrong:
         return Malformed(wrong.reason, wrong.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the headers of messages alike say, read once: `fields` and `headers` of their requests. `reader` is who read
+    them, `decode` reads their bodies."""
+
+    reader: Reader
+    decode: Callable[[bytes], Any]
+    fields: dict[str, Any]
+    headers: Headers
+
+
+def decode_alike(delivery: Alike, reader: Reader = JSON_ONLY) -> Request | Malformed:
+    """As `decode`, of a message that is like an earlier one."""
+    likeness, identity, body = delivery.likeness, delivery.identity, delivery.body
+    known: _Known | None = likeness.read
+    if known is None or known.reader is not reader:
+        known = likeness.read = _learn(likeness, reader)
+    if known is None or not body.endswith(_PLAIN_END):
+        return decode(delivery.properties, body, reader)
+    try:
+        # The third part says nothing: what was not read need not be compared.
+        args, kwargs = known.decode(body[:_PLAIN_SIZE] + b"]")
+    except (Undecodable, ValueError, TypeError):
+        return decode(delivery.properties, body, reader)  # which says what is wrong
+    if type(args) is not list or type(kwargs) is not dict:
+        return decode(delivery.properties, body, reader)
+    request = _new(Request)
+    fields = request.__dict__
+    fields.update(known.fields)
+    fields["id"] = fields["correlation_id"] = identity
+    fields["args"] = tuple(args)
+    fields["kwargs"] = kwargs
+    fields["headers"] = dict(known.headers)
+    if request.root_id is None:
+        fields["root_id"] = identity
+    return request
+
+
+def _learn(likeness: Likeness, reader: Reader) -> _Known | None:
+    """None where each message is to be read by itself: it is not JSON, it is compressed, or it is wrong."""
+    properties = likeness.properties
+    given = properties.headers or {}
+    plain = properties.content_type == CONTENT_TYPE and properties.content_encoding == CONTENT_ENCODING
+    if not plain or CONTENT_TYPE not in reader.accept or given.get("compression") or "task" not in given:
+        return None
+    try:
+        fields, others = headers.read(given)
+    except Wrong:
+        return None
+    fields["reply_to"] = properties.reply_to or None
+    fields["priority"] = properties.priority
+    return _Known(reader, json.decode, fields, others)
 
 
 def _decode(properties: Properties, body: bytes, reader: Reader) -> Request:

@@ -15,8 +15,8 @@ from amqptasks.uuid7 import made_at
 FIRST_TIME = "x-amqptasks-first-time"
 
 
-@dataclass(slots=True)
-class Request:
+@dataclass
+class Request:  # without slots: what has its default is not stored, and a worker makes many of them
     """One call of a task, as it travels.
 
     `time_limit` and `soft_time_limit` are in seconds, `eta` and `expires` in UTC. `ignore_result` None leaves it to

@@ -22,17 +22,34 @@ Receiver = Callable[..., Any]
 F = TypeVar("F", bound=Receiver)
 
 
+class Audience:
+    """Whoever is connected to one of several signals; `present` is true while there is somebody. A sender that has many
+    signals asks once for all."""
+
+    __slots__ = ("_sizes", "present")
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+        self.present = False
+
+    def count(self, signal: str, size: int) -> None:
+        """So many hear this signal from now on."""
+        self._sizes[signal] = size
+        self.present = any(self._sizes.values())
+
+
 class Signal:
     """One kind of happening. True while anybody is connected, so that a sender need not gather what nobody hears.
 
-    `arguments` are those that a receiver gets beside `sender`.
+    `arguments` are those that a receiver gets beside `sender`; who connects counts in its `audience`.
     """
 
-    __slots__ = ("__weakref__", "_connections", "arguments", "name")
+    __slots__ = ("__weakref__", "_audience", "_connections", "arguments", "name")
 
-    def __init__(self, name: str, *arguments: str) -> None:
+    def __init__(self, name: str, *arguments: str, audience: Audience | None = None) -> None:
         self.name = name
         self.arguments = arguments
+        self._audience = audience or Audience()
         #: Replaced as a whole, never changed: whoever sends meanwhile goes on with what it has.
         self._connections: tuple[_Connection, ...] = ()
 
@@ -66,7 +83,7 @@ class Signal:
             key = dispatch_uid if dispatch_uid is not None else _identity(given)
             connection = _Connection(given, sender, key, weak)
             if not any(known.is_same(connection) for known in self._connections):
-                self._connections = (*self._connections, connection)
+                self._replace((*self._connections, connection))
             return given
 
         return add if receiver is None else add(receiver)
@@ -79,7 +96,8 @@ class Signal:
             for connection in self._connections
             if connection.key != key or not _is(connection.sender, sender)
         )
-        found, self._connections = len(kept) < len(self._connections), kept
+        found = len(kept) < len(self._connections)
+        self._replace(kept)
         return found
 
     def send(self, sender: object, **named: Any) -> None:
@@ -97,7 +115,11 @@ class Signal:
                         "a receiver of %s raised: %r", self.name, receiver, extra={"action": "receiver_failed"}
                     )
         if gone:
-            self._connections = tuple(known for known in self._connections if known.receiver() is not None)
+            self._replace(tuple(known for known in self._connections if known.receiver() is not None))
+
+    def _replace(self, connections: tuple[_Connection, ...]) -> None:
+        self._connections = connections
+        self._audience.count(self.name, len(connections))
 
 
 class _Connection:
@@ -134,16 +156,21 @@ before_task_publish = Signal(
 )
 after_task_publish = Signal("after_task_publish", "body", "exchange", "routing_key", "headers", "properties")
 
+#: Of what is told before a task runs, and after it.
+BEFORE_RUN, AFTER_RUN = Audience(), Audience()
+
 # Where a task runs. `sender` is the task; for the first three the worker's name.
-task_received = Signal("task_received", "request")
+task_received = Signal("task_received", "request", audience=BEFORE_RUN)
 task_unknown = Signal("task_unknown", "name", "id", "message", "exc")
-task_rejected = Signal("task_rejected", "message", "exc")
-task_prerun = Signal("task_prerun", "task_id", "task", "args", "kwargs")
-task_postrun = Signal("task_postrun", "task_id", "task", "args", "kwargs", "retval", "state")
-task_success = Signal("task_success", "result", "runtime")
-task_retry = Signal("task_retry", "request", "reason", "einfo")
-task_failure = Signal("task_failure", "task_id", "exception", "args", "kwargs", "traceback", "einfo")
-task_revoked = Signal("task_revoked", "request", "terminated", "signum", "expired")
+task_rejected = Signal("task_rejected", "message", "exc", audience=AFTER_RUN)
+task_prerun = Signal("task_prerun", "task_id", "task", "args", "kwargs", audience=BEFORE_RUN)
+task_postrun = Signal("task_postrun", "task_id", "task", "args", "kwargs", "retval", "state", audience=AFTER_RUN)
+task_success = Signal("task_success", "result", "runtime", audience=AFTER_RUN)
+task_retry = Signal("task_retry", "request", "reason", "einfo", audience=AFTER_RUN)
+task_failure = Signal(
+    "task_failure", "task_id", "exception", "args", "kwargs", "traceback", "einfo", audience=AFTER_RUN
+)
+task_revoked = Signal("task_revoked", "request", "terminated", "signum", "expired", audience=AFTER_RUN)
 task_internal_error = Signal("task_internal_error", "task_id", "args", "kwargs", "request", "exception", "einfo")
 
 # In a worker. `sender` is the worker (of the last three: the app).

@@ -78,6 +78,10 @@ class Task(Generic[P, R]):
         self.hooks = frozenset(name for name in hooks.AFTER if getattr(type(self), name) is not getattr(Task, name))
         self.has_before_start = type(self).before_start is not Task.before_start
         self.bound = bool(options.get("bind"))
+        kind = type(self)
+        overridden = kind.__call__ is not Task.__call__ or kind.run is not Task.run
+        #: True where a run is a call of the function, and nothing else.
+        self._is_plain = not (self.bound or self.validates or self.has_before_start or overridden)
         self.arguments = arguments.of(self.function, bound=self.bound)
         self._checks = options.get("typing", True)
         if not self.acks_late:
@@ -108,6 +112,9 @@ class Task(Generic[P, R]):
     def attempt(self, request: Request) -> Any:
         """One run of it, for a worker: validation, `before_start`, the function. What asks for another end
         (`Snooze`, `Reject`, `Retry`, `Ignore`) is raised, also where it was returned."""
+        if self._is_plain:
+            request.instance = self
+            return self._value(self.function(*request.args, **request.kwargs))
         args, kwargs = self._prepared(request)
         if self.has_before_start:
             self.before_start(request.id, args, kwargs)

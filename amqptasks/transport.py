@@ -10,9 +10,9 @@ conformance suite, so everything above this file knows neither.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities
@@ -57,6 +57,24 @@ class Properties:
     user_id: str | None = None
     app_id: str | None = None
 
+    def identified(self, identity: str) -> Properties:
+        """The same, with headers of their own, for a message with another id: header `id` and correlation id."""
+        return Properties(
+            self.content_type,
+            self.content_encoding,
+            {**(self.headers or {}), "id": identity},
+            self.delivery_mode,
+            self.priority,
+            identity,
+            self.reply_to,
+            self.expiration,
+            self.message_id,
+            self.timestamp,
+            self.type,
+            self.user_id,
+            self.app_id,
+        )
+
 
 @dataclass(slots=True)
 class Outgoing:
@@ -79,10 +97,6 @@ class Template:
     properties: Properties
     mandatory: bool = True
 
-    def properties_of(self, identity: str) -> Properties:
-        headers = {**(self.properties.headers or {}), "id": identity}
-        return replace(self.properties, headers=headers, correlation_id=identity)
-
 
 class Templated(Outgoing):
     """A message of a template. `identity` is a UUID in its usual 36 characters. Its `properties` are made when somebody
@@ -101,7 +115,7 @@ class Templated(Outgoing):
     def __getattr__(self, name: str) -> Properties:
         if name != "properties":
             raise AttributeError(name)
-        self.properties = self.template.properties_of(self.identity)
+        self.properties = self.template.properties.identified(self.identity)
         return self.properties
 
 
@@ -121,6 +135,58 @@ class Delivery:
     properties: Properties
     body: bytes
     lease: Lease
+
+    @property
+    def shared_headers(self) -> Headers:
+        """Its headers, to look at; the `id` may be another message's. Quicker than those of its properties."""
+        return self.properties.headers or {}
+
+
+@dataclass(eq=False, slots=True)
+class Likeness:
+    """What received messages have in common that differ in nothing but their body and their id. `properties` are those
+    of one of them, to look at; `read` is for whoever reads such messages: what it learnt from the first."""
+
+    properties: Properties
+    read: Any = None
+
+
+class Alike(Delivery):
+    """One of many alike. Its `properties` are made when somebody asks for them: a task that succeeds needs none."""
+
+    __slots__ = ("identity", "likeness")
+
+    def __init__(
+        self,
+        queue: str,
+        tag: int,
+        exchange: str,
+        routing_key: str,
+        redelivered: bool,
+        likeness: Likeness,
+        identity: str,
+        body: bytes,
+        lease: Lease,
+    ) -> None:
+        self.queue = queue
+        self.tag = tag
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.redelivered = redelivered
+        self.likeness = likeness
+        self.identity = identity
+        self.body = body
+        self.lease = lease
+
+    def __getattr__(self, name: str) -> Properties:
+        if name != "properties":
+            raise AttributeError(name)
+        self.properties = self.likeness.properties.identified(self.identity)
+        return self.properties
+
+    @property
+    def shared_headers(self) -> Headers:
+        return self.likeness.properties.headers or {}
 
 
 class Lease(Protocol):

@@ -45,6 +45,11 @@ class Acks:
         return self._written(self._returned) if self._returned else []
 
     def _written(self, tags: list[int]) -> list[Ack]:
+        top = max(tags)
+        if not self._settled and top - self._prefix == len(tags):  # all that was delivered, up to one of them
+            tags.clear()
+            self._prefix = top
+            return [(top, True)]
         finished = set(tags)
         tags.clear()
         settled = self._settled

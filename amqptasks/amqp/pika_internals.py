@@ -30,11 +30,24 @@ from amqptasks.amqp.content_header import decode_properties
 from amqptasks.amqp.familiar_headers import FamiliarHeaders
 from amqptasks.amqp.properties import ReceivedProperties
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.amqp.wire_frames import ACK, DELIVER, FRAME_OVERHEAD, FRAME_START, HEADER_START, Stamp
-from amqptasks.transport import Outgoing, Properties, Template, Templated
+from amqptasks.amqp.wire_frames import (
+    ACK,
+    BODY_AHEAD,
+    DELIVER,
+    FRAME_OVERHEAD,
+    FRAME_START,
+    HEADER_AHEAD,
+    HEADER_START,
+    Deliveries,
+    Stamp,
+)
+from amqptasks.transport import Likeness, Outgoing, Properties, Template, Templated
 
 #: Delivery tag, redelivered, exchange, routing key, properties, body.
 OnDelivery = Callable[[int, bool, str, str, Properties, bytes], None]
+
+#: As `OnDelivery`, with what the properties are like, and the id, in their place.
+OnAlike = Callable[[int, bool, str, str, Likeness, str, bytes], None]
 
 #: Delivery tag, multiple.
 OnConfirm = Callable[[int, bool], None]
@@ -47,15 +60,20 @@ INITIAL_FRAME = 4096
 KEPT_FRAMES = 1000
 
 
+#: Frames of a message whose body fits into one: method, header, body.
+MESSAGE_FRAMES = 3
+
+
 class FrameTooLarge(ValueError):
     """A frame is larger than what client and broker agreed on; nothing was written."""
 
 
 class WireChannel(Channel):
-    """One consumer at most, whose deliveries all go to `on_delivery`, also after its cancel; confirms go to
-    `on_confirm`."""
+    """One consumer at most, whose deliveries all go to `on_delivery`, also after its cancel, but those that are like an
+    earlier one to `on_alike`, where that is wanted. Confirms go to `on_confirm`."""
 
     on_delivery: OnDelivery | None = None
+    on_alike: OnAlike | None = None
     on_confirm: OnConfirm | None = None
 
     def __init__(self, connection: Wire, number: int, opened: Callable[[Channel], Any] | None) -> None:
@@ -64,6 +82,7 @@ class WireChannel(Channel):
         self._methods: dict[tuple[str, str, bool], bytes] = {}
         self._stamps: dict[Template, Stamp] = {}
         self._headers = FamiliarHeaders()
+        self._deliveries = Deliveries()
         self._delivered: tuple[int, bool, str, str] | None = None
         self._properties: Properties | None = None
         self._missing = 0
@@ -107,7 +126,7 @@ class WireChannel(Channel):
         if kind == FRAME_METHOD:
             method = buffer[start : start + 4]
             if method == DELIVER:
-                self._delivered = wire_frames.read_deliver(buffer, start + 4)
+                self._delivered = self._deliveries.read(buffer, start + 4, end)
                 return True
             if method == ACK and self.on_confirm is not None:
                 self.on_confirm(*wire_frames.read_confirm(buffer, start + 4))
@@ -124,6 +143,35 @@ class WireChannel(Channel):
         if self._missing == 0:
             self._hand_over()
         return True
+
+    def take_whole(self, buffer: bytes, start: int, end: int) -> int:
+        """A message like an earlier one, in three frames, all here; the first is a `basic.deliver` from `start` to its
+        end octet at `end`. Where the message ends; 0 when it is to be taken frame by frame."""
+        if self.on_alike is None or len(buffer) < end + HEADER_AHEAD.size:
+            return 0
+        number, header = self.channel_number, end + HEADER_AHEAD.size
+        size: int
+        length: int
+        end_octet, kind, channel, size, _, _, length = HEADER_AHEAD.unpack_from(buffer, end)
+        header_end = header + size - HEADER_START.size
+        if kind != FRAME_HEADER or channel != number or len(buffer) < header_end + BODY_AHEAD.size + length + 1:
+            return 0
+        header_octet, kind, channel, size = BODY_AHEAD.unpack_from(buffer, header_end)
+        body_end = header_end + BODY_AHEAD.size + size
+        if (
+            kind != FRAME_BODY
+            or channel != number
+            or size != length
+            or not end_octet == header_octet == buffer[body_end] == FRAME_END
+        ):
+            return 0
+        recognised = self._headers.recognise(buffer[header:header_end])
+        if recognised is None:
+            return 0
+        if self.is_open:
+            delivered = self._deliveries.read(buffer, start + 4, end)
+            self.on_alike(*delivered, *recognised, buffer[body_end - size : body_end])
+        return body_end + 1
 
     def _hand_over(self) -> None:
         assert self._delivered is not None
@@ -210,19 +258,21 @@ class Wire(TolerantConnection):
         buffer = self._received + data_in if self._received else data_in
         self.bytes_received += len(data_in)
         position, available = 0, len(buffer)
-        channels = self._channels
+        channels = cast("dict[int, WireChannel]", self._channels)
         while available - position >= FRAME_OVERHEAD:
             kind, number, size = FRAME_START.unpack_from(buffer, position)
             start = position + FRAME_START.size
             end = start + size
             if end >= available:
                 break
-            channel = channels.get(number)
-            if (
-                channel is not None
-                and buffer[end] == FRAME_END
-                and cast("WireChannel", channel).take(kind, buffer, start, end)
-            ):
+            channel = channels.get(number) if buffer[end] == FRAME_END else None
+            if channel is not None and kind == FRAME_METHOD and buffer[start : start + 4] == DELIVER:
+                after = channel.take_whole(buffer, start, end)
+                if after:
+                    self.frames_received += MESSAGE_FRAMES
+                    position = after
+                    continue
+            if channel is not None and channel.take(kind, buffer, start, end):
                 self.frames_received += 1
             else:
                 self._process_frame(

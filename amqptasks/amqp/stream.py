@@ -9,8 +9,8 @@ from __future__ import annotations
 from pika.adapters.select_connection import IOLoop
 
 from amqptasks.amqp.connection import Connection
-from amqptasks.amqp.subscription import Subscription
-from amqptasks.transport import STREAM_OFFSET, Listener, Properties, StreamOffset
+from amqptasks.amqp.subscription import ChannelLease, Subscription
+from amqptasks.transport import STREAM_OFFSET, Delivery, Listener, StreamOffset
 
 
 class StreamSubscription(Subscription):
@@ -31,13 +31,11 @@ class StreamSubscription(Subscription):
     def _consume(self, *, auto_ack: bool = False, arguments: dict[str, object] | None = None) -> None:
         super()._consume(auto_ack=auto_ack, arguments={**(arguments or {}), STREAM_OFFSET: self._offset})
 
-    def _on_delivery(
-        self, tag: int, redelivered: bool, exchange: str, routing_key: str, properties: Properties, body: bytes
-    ) -> None:
-        number = (properties.headers or {}).get(STREAM_OFFSET)
+    def _add(self, delivery: Delivery, lease: ChannelLease) -> None:
+        number = delivery.shared_headers.get(STREAM_OFFSET)
         if isinstance(number, int):
             self._offset = number + 1
-        super()._on_delivery(tag, redelivered, exchange, routing_key, properties, body)
+        super()._add(delivery, lease)
 
     def _watch(self) -> None:
         """A passive declare tells no consumers of a stream: it always counts none."""

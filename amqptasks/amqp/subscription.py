@@ -24,7 +24,7 @@ from pika.channel import Channel
 from amqptasks.amqp.acks import Acks
 from amqptasks.amqp.connection import Connection, pause_before
 from amqptasks.amqp.pika_internals import WireChannel
-from amqptasks.transport import Delivery, Listener, Properties
+from amqptasks.transport import Alike, Delivery, Likeness, Listener, Properties
 
 #: Seconds between two questions to the broker whether our consumer is still there. Every known way to lose it tells
 #: us at once; this is for the unknown ones, and one passive declare costs the broker next to nothing.
@@ -162,6 +162,7 @@ class Subscription:
         self._channel = channel
         self._lease = ChannelLease(channel, self._loop, self._close_when_done)
         channel.on_delivery = self._on_delivery
+        channel.on_alike = self._on_alike
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_cancel_callback(self._on_cancelled_by_broker)
         channel.basic_qos(prefetch_count=self._prefetch)
@@ -194,12 +195,30 @@ class Subscription:
         self, tag: int, redelivered: bool, exchange: str, routing_key: str, properties: Properties, body: bytes
     ) -> None:
         lease = self._lease
-        if lease is None:
-            return
+        if lease is not None:
+            self._add(Delivery(self.queue, tag, exchange, routing_key, redelivered, properties, body, lease), lease)
+
+    def _on_alike(
+        self,
+        tag: int,
+        redelivered: bool,
+        exchange: str,
+        routing_key: str,
+        likeness: Likeness,
+        identity: str,
+        body: bytes,
+    ) -> None:
+        lease = self._lease
+        if lease is not None:
+            self._add(
+                Alike(self.queue, tag, exchange, routing_key, redelivered, likeness, identity, body, lease), lease
+            )
+
+    def _add(self, delivery: Delivery, lease: ChannelLease) -> None:
         lease.unsettled += 1
         if not self._batch:
             self._loop.call_later(0, self._hand_over)
-        self._batch.append(Delivery(self.queue, tag, exchange, routing_key, redelivered, properties, body, lease))
+        self._batch.append(delivery)
 
     def _hand_over(self) -> None:
         batch, self._batch = self._batch, []

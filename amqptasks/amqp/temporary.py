@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pika.adapters.select_connection import IOLoop
 
 from amqptasks.amqp.connection import Connection
-from amqptasks.amqp.subscription import Subscription
-from amqptasks.transport import SETTLED, Delivery, Listener, Properties
+from amqptasks.amqp.subscription import ChannelLease, Subscription
+from amqptasks.transport import SETTLED, Delivery, Listener
 
 #: Messages that the broker keeps for a listener that does not read; the oldest go first. A listener that hangs must not
 #: fill the broker's memory.
@@ -43,9 +43,8 @@ class TemporarySubscription(Subscription):
             self._channel.queue_bind(self.queue, exchange, routing_key)
         super()._consume(auto_ack=auto_ack, arguments=arguments)
 
-    def _on_delivery(
-        self, tag: int, redelivered: bool, exchange: str, routing_key: str, properties: Properties, body: bytes
-    ) -> None:
+    def _add(self, delivery: Delivery, lease: ChannelLease) -> None:  # noqa: ARG002 - nobody settles these
         if not self._batch:
             self._loop.call_later(0, self._hand_over)
-        self._batch.append(Delivery(self.queue, tag, exchange, routing_key, redelivered, properties, body, SETTLED))
+        delivery.lease = SETTLED
+        self._batch.append(delivery)

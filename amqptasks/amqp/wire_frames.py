@@ -25,6 +25,12 @@ HEADER_START = struct.Struct(">HHQ")
 DELIVER = b"\x00\x3c\x00\x3c"
 ACK = b"\x00\x3c\x00\x50"
 
+#: From the end octet of a method frame on: that, then the header frame's start (4.2.3) and its payload's (4.2.6.1).
+HEADER_AHEAD = struct.Struct(">BBHIHHQ")
+
+#: From the end octet of a header frame on: that, and the body frame's start.
+BODY_AHEAD = struct.Struct(">BBHI")
+
 _BASIC = 60
 _END = bytes((FRAME_END,))
 _PUBLISH = b"\x00\x3c\x00\x28\x00\x00"  # class, method, a reserved short
@@ -64,7 +70,7 @@ class Stamp:
     _IDENTITY = "\x00\x01" * 18
 
     def __init__(self, channel: int, template: Template) -> None:
-        properties = encode_properties(template.properties_of(self._IDENTITY))
+        properties = encode_properties(template.properties.identified(self._IDENTITY))
         before, between, behind = properties.split(self._IDENTITY.encode())
         method = publish_method(channel, template.exchange, template.routing_key, mandatory=template.mandatory)
         self.size = len(properties)
@@ -101,6 +107,29 @@ def ack(channel: int, tag: int, *, multiple: bool) -> bytes:
 def read_confirm(buffer: bytes, offset: int) -> tuple[int, bool]:
     """Delivery tag and `multiple` of a `basic.ack` whose arguments begin at `offset`."""
     return _LONG_LONG.unpack_from(buffer, offset)[0], bool(buffer[offset + 8] & 1)
+
+
+class Deliveries:
+    """Reads the arguments of `basic.deliver`, and remembers those before: in a row they differ in the delivery tag."""
+
+    __slots__ = ("_after", "_before", "_rest", "_tag")
+
+    def __init__(self) -> None:
+        self._before = self._after = b""
+        self._tag = 0  # where it stands, behind `_before`
+        self._rest = False, "", ""
+
+    def read(self, buffer: bytes, start: int, end: int) -> tuple[int, bool, str, str]:
+        """As `read_deliver`, for arguments from `start` to `end`."""
+        place = start + self._tag
+        if buffer[start:place] == self._before and buffer[place + 8 : end] == self._after:
+            return (_LONG_LONG.unpack_from(buffer, place)[0], *self._rest)
+        tag, redelivered, exchange, routing_key = read_deliver(buffer, start)
+        self._rest = redelivered, exchange, routing_key
+        self._tag = 1 + buffer[start]
+        self._before = buffer[start : start + self._tag]
+        self._after = buffer[start + self._tag + 8 : end]
+        return tag, redelivered, exchange, routing_key
 
 
 def read_deliver(buffer: bytes, offset: int) -> tuple[int, bool, str, str]:

@@ -61,7 +61,7 @@ def read(delivery: Delivery, codec: Codec = PLAIN) -> Letter:
     by_worker = given is not None
     return Letter(
         id=_identity(delivery, headers),
-        task=message.task_name(properties),
+        task=message.task_name(properties.headers),
         reason=given or _text(death, "reason") or PUBLISHED,
         detail=_text(headers, "x-amqptasks-detail"),
         exception=_text(headers, "x-amqptasks-exception"),

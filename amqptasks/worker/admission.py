@@ -18,6 +18,9 @@ Admission = Callable[[Job], Outcome | None]
 #: Seconds by which a task may be early: below one tick of the delay ladder, waiting costs more than it gives.
 EARLY = 0.032
 
+#: Headers that count deliveries, the best first.
+_COUNTS = ("x-acquired-count", "x-delivery-count", DELIVERIES)
+
 
 def refusal(job: Job) -> Outcome | None:
     """Why this request is not run now; None when it is. Pure but for the clock."""
@@ -35,7 +38,7 @@ def refusal(job: Job) -> Outcome | None:
     now = datetime.now(UTC)
     if request.expires is not None and request.expires <= now:
         return Expired(f"it expired at {request.expires.isoformat()}")
-    if request.eta is not None and not arrived_by_ladder(delivery.properties.headers or {}):
+    if request.eta is not None and not arrived_by_ladder(delivery.shared_headers):
         delay = (request.eta - now).total_seconds()
         if delay > EARLY:
             return Postpone(delay)
@@ -45,10 +48,10 @@ def refusal(job: Job) -> Outcome | None:
 def deliveries_before(delivery: Delivery) -> int:
     """How often this message was delivered before: as the broker acquired it (4.3), else as it counts deliveries
     (quorum queues), else as we count (classic queues), else whether it is redelivered."""
-    headers = delivery.properties.headers
-    if headers:
-        for name in ("x-acquired-count", "x-delivery-count", DELIVERIES):
-            count = headers.get(name)
+    headers = delivery.shared_headers
+    for name in _COUNTS:
+        if name in headers:
+            count = headers[name]
             if isinstance(count, int) and count > 0:
                 return count
     return 1 if delivery.redelivered else 0
@@ -56,7 +59,7 @@ def deliveries_before(delivery: Delivery) -> int:
 
 def failed_deliveries(delivery: Delivery) -> int:
     """As `deliveries_before`, without those that only handed the message back (4.3 counts them apart)."""
-    headers = delivery.properties.headers or {}
+    headers = delivery.shared_headers
     for name in ("x-delivery-count", DELIVERIES):
         count = headers.get(name)
         if isinstance(count, int):
@@ -65,5 +68,5 @@ def failed_deliveries(delivery: Delivery) -> int:
 
 
 def _is_counted(delivery: Delivery) -> bool:
-    headers = delivery.properties.headers or {}
+    headers = delivery.shared_headers
     return "x-delivery-count" in headers or "x-acquired-count" in headers

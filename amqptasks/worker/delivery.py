@@ -31,7 +31,7 @@ from amqptasks.worker.job import Job
 from amqptasks.worker.news import is_heard, news, refused
 from amqptasks.worker.outcomes import LOST, Failure, Outcome, Reject, Retry, Success, classify
 from amqptasks.worker.policies import RetryPolicies
-from amqptasks.worker.settlement import Settlement, settlement
+from amqptasks.worker.settlement import QUIET, Settlement, is_quiet, settlement
 from amqptasks.worker.waiting import count_native_retries, waiting
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class Steps:
         if not delivery.lease.alive:
             job.outcome = LOST
             return False
-        decoded = self._codec.decode(delivery.properties, delivery.body)
+        decoded = self._codec.decode_delivery(delivery)
         if isinstance(decoded, Malformed):
             job.outcome = (
                 Reject(decoded.reason, decoded.detail)
@@ -123,7 +123,8 @@ class Steps:
         decoded.routing_key = delivery.routing_key
         decoded.redelivered = delivery.redelivered
         decoded.delivery_count = deliveries_before(delivery)
-        count_native_retries(decoded, delivery, job.queue)
+        if job.queue.retry is not None:
+            count_native_retries(decoded, delivery, job.queue)
         decoded.hostname = self._worker
         job.request = decoded
         return True
@@ -136,12 +137,12 @@ class Steps:
             return False
         job.task = task
         job.policy = self._policies.of(task, job.queue)
-        request = job.request
-        if request.time_limit is None:
-            request.time_limit = task.options.get("time_limit")
-        if request.soft_time_limit is None:
-            request.soft_time_limit = task.options.get("soft_time_limit")
-        if signals.task_received:
+        request, options = job.request, task.options
+        if "time_limit" in options and request.time_limit is None:
+            request.time_limit = options["time_limit"]
+        if "soft_time_limit" in options and request.soft_time_limit is None:
+            request.soft_time_limit = options["soft_time_limit"]
+        if signals.BEFORE_RUN.present:
             signals.task_received.send(self._worker, request=request)
         return True
 
@@ -194,7 +195,7 @@ class Steps:
                 task.update_state(state="STARTED", meta={"hostname": self._worker, "pid": os.getpid()}, request=request)
             except Exception:  # no connection for it: the task runs all the same
                 logger.exception("the start of task %s could not be told", request.id)
-        if signals.task_prerun:
+        if signals.BEFORE_RUN.present:
             signals.task_prerun.send(task, task_id=request.id, task=task, args=request.args, kwargs=request.kwargs)
         request.started = job.started = time.monotonic()
 
@@ -203,6 +204,9 @@ class Steps:
         link's thread. A retry whose new arguments or delay are impossible, or a result whose `__json__` raises, is a
         failure that says so: whatever a user's code does here, the job gets its settlement."""
         assert job.outcome is not None
+        if is_quiet(job):
+            job.planned = QUIET
+            return
         try:
             job.planned = self._planned(job, job.outcome)
         except Exception as error:

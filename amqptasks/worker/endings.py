@@ -93,7 +93,7 @@ class Endings:
 
     def _settle_finished(self) -> None:
         self._settling = False
-        finished, queues = self._finished, self._node.queues
+        finished, queues, settle, forget = self._finished, self._node.queues, self._settler.settle, self._forget
         for _ in range(len(finished)):
             job = finished.popleft()
             if job.settled:
@@ -101,19 +101,20 @@ class Endings:
                 continue
             queue = queues[job.delivery.queue]
             queue.held.discard(job)
-            self._forget(job)
-            self._settler.settle(job, queue)
+            forget(job)
+            settle(job, queue)
 
     def _forget(self, job: Job) -> None:
         """It does not run any more."""
-        self._node.limits.forget(job)
-        self._node.intake.throttle.forget(job)
+        node = self._node
+        node.limits.forget(job)
+        node.intake.throttle.forget(job)
 
     def _tell(self, job: Job, outcome: Outcome) -> None:
         about = telling(job.delivery, job.queue, outcome, job.started, job.runtime)
         self._telling.add(about)
         assert job.task is not None
-        limits = self._node.limits.of(about, job.delivery.properties.headers, job.task.options)
+        limits = self._node.limits.of(about, job.delivery.shared_headers, job.task.options)
         if limits is not None:
             self._node.limits.watch(about, TimeLimits(hard=limits.hard))
         self._node.pools.of(about).submit([about])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import message
@@ -20,11 +21,23 @@ from amqptasks.worker.pools import Pool
 if TYPE_CHECKING:
     from amqptasks.task import Task
     from amqptasks.worker.node import Node
+    from amqptasks.worker.queues import ConsumedQueue
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether a message that went round to be counted is acked.
 RECOUNT_POLL = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Where the messages of one batch for one task go: `limited` where the task's limits are to be asked first,
+    `watched` where each run has a limit of time, whatever its message says."""
+
+    task: Task[..., Any] | None
+    pool: Pool
+    limited: bool
+    watched: bool
 
 
 class Intake:
@@ -45,27 +58,37 @@ class Intake:
             # would be two of it.
             node.link.call_later(RECOUNT_POLL, lambda: self.deliveries(batch))
             return
-        held, settings, tasks = queue.held, queue.settings, node.app.tasks
-        of, throttle = node.pools.of, self.throttle
+        if node.is_stopping or queue.cancelled:
+            for delivery in batch:
+                node.endings.hand_back(queue.hold(delivery))
+            return
         shares: dict[Pool, list[Job]] = {}
+        name, way = None, self._way(queue, None)
         for delivery in batch:
-            job = Job(delivery, settings)
-            held.add(job)
-            if node.is_stopping or queue.cancelled:
-                node.endings.hand_back(job)
-                continue
+            job = queue.hold(delivery)
             if node.events is not None:
                 node.events.received(job)
             if self.refusals and (refused := self._refused(delivery)) is not None:
                 node.endings.conclude(job, refused)
                 continue
-            task = tasks.get(message.task_name(delivery.properties) or "")
-            if task is not None and (task.limits or throttle.rates) and not throttle.admits(job, task):
+            headers = delivery.shared_headers
+            if headers.get("task") != name:
+                name = message.task_name(headers)
+                way = self._way(queue, name)
+            if way.limited and way.task is not None and not self.throttle.admits(job, way.task):
                 continue
-            self._watch(job, task)
-            shares.setdefault(of(job), []).append(job)
+            if way.watched or "timelimit" in headers:
+                self._watch(job, way.task)
+            shares.setdefault(way.pool, []).append(job)
         for pool, jobs in shares.items():
             pool.submit(jobs)
+
+    def _way(self, queue: ConsumedQueue, name: str | None) -> _Way:
+        node = self._node
+        task = None if name is None else node.app.tasks.get(name)
+        limited = task is not None and bool(task.limits or self.throttle.rates)
+        watched = node.limits.concern(name, None if task is None else task.options)
+        return _Way(task, node.pools.for_task(queue.name, name), limited, watched)
 
     def lost(self, lease: Lease, reason: str) -> None:  # noqa: ARG002 - a listener's signature
         for queue in self._node.queues.values():
@@ -85,7 +108,7 @@ class Intake:
 
     def _watch(self, job: Job, task: Task[..., Any] | None) -> None:
         limits = self._node.limits
-        limited = limits.of(job, job.delivery.properties.headers, None if task is None else task.options)
+        limited = limits.of(job, job.delivery.shared_headers, None if task is None else task.options)
         if limited is not None:
             limits.watch(job, limited)
 

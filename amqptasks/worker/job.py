@@ -10,7 +10,7 @@ from amqptasks.request import Request
 from amqptasks.retry import RetryPolicy
 from amqptasks.task import Task
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Delivery
+from amqptasks.transport import Alike, Delivery
 from amqptasks.worker.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -78,12 +78,14 @@ class Job:
     @property
     def task_name(self) -> str:
         """As the message says; "?" where it does not."""
-        return self.request.task if self.request is not None else message.task_name(self.delivery.properties) or "?"
+        return self.request.task if self.request is not None else message.task_name(self.delivery.shared_headers) or "?"
 
     @property
     def task_id(self) -> str:
         """As `task_name`."""
         if self.request is not None:
             return self.request.id
-        found = (self.delivery.properties.headers or {}).get("id")
+        if type(self.delivery) is Alike:
+            return self.delivery.identity
+        found = self.delivery.shared_headers.get("id")
         return found if isinstance(found, str) else "?"

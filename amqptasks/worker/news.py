@@ -18,15 +18,7 @@ _STATES = {"Ignore": "IGNORED", "Reject": "REJECTED", "Requeue": "REQUEUED", "Sn
 
 def is_heard(task: Task[..., Any]) -> bool:
     """True where somebody may want to know."""
-    return bool(
-        task.hooks
-        or signals.task_success
-        or signals.task_postrun
-        or signals.task_failure
-        or signals.task_retry
-        or signals.task_rejected
-        or signals.task_revoked
-    )
+    return signals.AFTER_RUN.present or bool(task.hooks)
 
 
 def is_wanted(job: Job) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Subscription
+from amqptasks.transport import Delivery, Subscription
 from amqptasks.worker.job import Job
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,12 @@ class ConsumedQueue:
         self.cancelled = True
         if self.subscription is not None:
             self.subscription.close()
+
+    def hold(self, delivery: Delivery) -> Job:
+        """The job for a delivery of this queue; held until it is settled."""
+        job = Job(delivery, self.settings)
+        self.held.add(job)
+        return job
 
     def _go_on(self) -> None:
         if not self._blocking and not self.paused and self.subscription is not None:

@@ -16,6 +16,7 @@ from amqptasks.worker.outcomes import (
     Failure,
     HandBack,
     Ignore,
+    Lost,
     Outcome,
     Postpone,
     Recount,
@@ -30,6 +31,25 @@ from amqptasks.worker.outcomes import (
 
 logger = logging.getLogger("amqptasks.task")
 
+#: How loud each outcome is told.
+_LEVELS: dict[type, int] = {
+    Success: logging.INFO,
+    Retry: logging.INFO,
+    Failure: logging.ERROR,
+    Reject: logging.ERROR,
+    Expired: logging.WARNING,
+    Revoked: logging.WARNING,
+    Postpone: logging.DEBUG,
+    Throttled: logging.DEBUG,
+    Recount: logging.DEBUG,
+    HandBack: logging.INFO,
+    Crashed: logging.ERROR,
+    Requeue: logging.INFO,
+    Snooze: logging.INFO,
+    Ignore: logging.INFO,
+    Lost: logging.DEBUG,
+}
+
 
 @dataclass(slots=True)
 class Report:
@@ -41,12 +61,17 @@ class Report:
     traceback: str | None = None
 
 
+def is_logged(outcome: Outcome) -> bool:
+    """False where nobody would read the line for this outcome."""
+    return logger.isEnabledFor(_LEVELS[type(outcome)])
+
+
 def describe(job: Job, outcome: Outcome) -> Report | None:
     """The line for a job that ended so; None where nobody would read it. A traceback appears once: with the failure,
     not with each retry, and not for an exception that the task `throws`."""
-    level, sentence = _sentence(job, outcome)
-    if not logger.isEnabledFor(level):
+    if not is_logged(outcome):
         return None
+    level, sentence = _LEVELS[type(outcome)], _sentence(job, outcome)
     traceback = None
     if isinstance(outcome, Failure) and not (job.task is not None and isinstance(outcome.cause, job.task.throws)):
         traceback = job.info(outcome.cause).traceback
@@ -86,39 +111,39 @@ def _report(job: Job, level: int, action: str, sentence: str, traceback: str | N
     return Report(level, f"{name}[{identity}] {sentence}", fields, traceback)
 
 
-def _sentence(job: Job, outcome: Outcome) -> tuple[int, str]:  # noqa: PLR0912 - one case an outcome
+def _sentence(job: Job, outcome: Outcome) -> str:  # noqa: PLR0912 - one case an outcome
     match outcome:
         case Success():
-            return logging.INFO, f"succeeded in {job.runtime:.3f} s"
+            return f"succeeded in {job.runtime:.3f} s"
         case Retry(delay, cause):
             why = f": {type(cause).__name__}: {exception_text(cause)}" if cause is not None else ""
-            return logging.INFO, f"runs again in {delay:.1f} s{why}"
+            return f"runs again in {delay:.1f} s{why}"
         case Failure():
-            return logging.ERROR, f"failed in {job.runtime:.3f} s{_whereabouts(job)}"
+            return f"failed in {job.runtime:.3f} s{_whereabouts(job)}"
         case Reject(reason, detail):
-            return logging.ERROR, f"cannot run ({reason}): {detail}{_whereabouts(job)}"
+            return f"cannot run ({reason}): {detail}{_whereabouts(job)}"
         case Expired(detail):
-            return logging.WARNING, f"was not run: {detail}{_whereabouts(job)}"
+            return f"was not run: {detail}{_whereabouts(job)}"
         case Revoked(detail):
             ended = f"was ended after {job.runtime:.3f} s" if job.started else "was not run"
-            return logging.WARNING, f"{ended}: {detail}{_whereabouts(job)}"
+            return f"{ended}: {detail}{_whereabouts(job)}"
         case Postpone(delay):
-            return logging.DEBUG, f"is not due for {delay:.1f} s"
+            return f"is not due for {delay:.1f} s"
         case Throttled(delay, _, detail):
-            return logging.DEBUG, f"comes back in {delay:.1f} s: {detail}"
+            return f"comes back in {delay:.1f} s: {detail}"
         case Recount(deliveries):
-            return logging.DEBUG, f"was delivered {deliveries} times before"
+            return f"was delivered {deliveries} times before"
         case HandBack():
-            return logging.INFO, "goes back to its queue, because the worker stops"
+            return "goes back to its queue, because the worker stops"
         case Crashed(detail):
-            return logging.ERROR, f"lost its process, and runs again: {detail}"
+            return f"lost its process, and runs again: {detail}"
         case Requeue(reason):
-            return logging.INFO, f"goes back to its queue: {reason}"
+            return f"goes back to its queue: {reason}"
         case Snooze(delay, times):
-            return logging.INFO, f"snoozes for {delay:.1f} s, for the {times}. time"
+            return f"snoozes for {delay:.1f} s, for the {times}. time"
         case Ignore():
-            return logging.INFO, "asked to be ignored"
-    return logging.DEBUG, "was not settled here"
+            return "asked to be ignored"
+    return "was not settled here"
 
 
 def _whereabouts(job: Job) -> str:

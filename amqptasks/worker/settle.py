@@ -240,7 +240,7 @@ class _Publishing:
 
     def _give_up_follower(self, onward: _Onward, error: BaseException) -> None:
         """A call that should follow cannot be published. If this one succeeded, it is a dead letter that says so."""
-        name = message.task_name(onward.message.properties)
+        name = message.task_name(onward.message.properties.headers)
         detail = f"{name}, which should follow on it, could not be published: {error}"
         logger.error("task %s: %s", _id(self._job), detail, extra={"action": "follower_failed"})
         letter, self._planned.otherwise = self._planned.otherwise, None

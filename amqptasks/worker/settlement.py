@@ -35,7 +35,7 @@ from amqptasks.worker.outcomes import (
     Success,
     Throttled,
 )
-from amqptasks.worker.report import Report, describe
+from amqptasks.worker.report import Report, describe, is_logged
 
 #: `reject` is "back to its queue, and count it as failed", `nack` is "back to its queue, not its fault".
 Verdict = Literal["ack", "nack", "reject", "nothing"]
@@ -60,6 +60,22 @@ class Settlement:
     otherwise: Outgoing | None = None
     kind: str = ""
     report: Report | None = None
+
+
+#: The settlement of a task that succeeded where nobody waits for its value, nothing follows, and no line is logged: one
+#: for all of them, which nobody changes.
+QUIET = Settlement("ack", kind="Success")
+
+
+def is_quiet(job: Job) -> bool:
+    """True where `QUIET` is all there is to do: for most tasks of a busy worker."""
+    request = job.request
+    return (
+        type(job.outcome) is Success
+        and request is not None
+        and not (request.reply_to or request.callbacks or request.chain)
+        and not is_logged(job.outcome)
+    )
 
 
 def settlement(job: Job, outcome: Outcome, worker: str, codec: Codec = PLAIN) -> Settlement:

@@ -38,7 +38,7 @@ def count_native_retries(request: Request, delivery: Delivery, queue: QueueSetti
     """A message that waited in its own queue carries the number of its attempts as RabbitMQ counts them."""
     if queue.retry is None or queue.retry.kind != "native":
         return
-    headers = delivery.properties.headers or {}
+    headers = delivery.shared_headers
     failed = headers.get("x-delivery-count")
     if "x-acquired-count" in headers and isinstance(failed, int):  # both: a quorum queue of 4.3
         request.retries += failed

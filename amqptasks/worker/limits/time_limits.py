@@ -58,6 +58,15 @@ class Limits:
         hard, soft = hard or self.default.hard, soft or self.default.soft
         return TimeLimits(hard, soft) if hard or soft else None
 
+    def concern(self, task: str | None, options: TaskOptions | None) -> bool:
+        """Whether all jobs of this task, whose options these are, have limits; else some, whose messages say so."""
+        default = self.default
+        return (
+            bool(default.hard or default.soft)
+            or task in self.own
+            or (options is not None and ("time_limit" in options or "soft_time_limit" in options))
+        )
+
     def watch(self, job: Job, limits: TimeLimits) -> None:
         """Hold `job` to its limits from when it begins."""
         self._timers[job] = {}
@@ -68,6 +77,8 @@ class Limits:
 
     def forget(self, job: Job) -> None:
         """It has ended."""
+        if not self._timers:  # asked for each job, most of which have none
+            return
         timers = self._timers.pop(job, None)
         if timers:
             for timer in timers.values():

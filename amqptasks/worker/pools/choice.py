@@ -62,7 +62,11 @@ class Pools:
 
     def of(self, job: Job) -> Pool:
         """The pool for this job; the same each time."""
-        key = (job.delivery.queue, message.task_name(job.delivery.properties))
+        return self.for_task(job.delivery.queue, message.task_name(job.delivery.shared_headers))
+
+    def for_task(self, queue: str, name: str | None) -> Pool:
+        """The pool for jobs of this task that come from this queue; `name` None for messages that name no task."""
+        key = (queue, name)
         pool = self._known.get(key)
         if pool is None:
             pool = self._chosen(*key)

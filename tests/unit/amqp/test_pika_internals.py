@@ -256,7 +256,7 @@ def test_a_message_of_a_template_is_written_as_any_other(
     template = Template("tasks", "email.send", properties, mandatory)
     for identity in IDENTITIES:
         wire.first.publish(Templated(template, identity, body))
-        wire.first.publish(Outgoing("tasks", "email.send", body, template.properties_of(identity), mandatory))
+        wire.first.publish(Outgoing("tasks", "email.send", body, template.properties.identified(identity), mandatory))
     turn(loop)
     written = [marshalled(frame) for frame in frames(wire.sink.writes[0])]
     half = len(written) // 4
