@@ -122,6 +122,10 @@ class Task(Generic[P, R]):
 
     async def attempt_async(self, request: Request) -> Any:
         """`attempt`, of an `async def` task."""
+        if self._is_plain:
+            request.instance = self
+            begun: Any = self.function(*request.args, **request.kwargs)
+            return self._value(await begun)
         args, kwargs = self._prepared(request)
         if self.has_before_start:
             left = self.before_start(request.id, args, kwargs)

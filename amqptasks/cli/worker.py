@@ -191,6 +191,7 @@ def command(
             " use `with app.worker(): ...` in the program that publishes"
         )
     from amqptasks.cli.signals import obey_signals, run
+    from amqptasks.worker import garbage
     from amqptasks.worker.limits.time_limits import TimeLimits
     from amqptasks.worker.node import Node
     from amqptasks.worker.pools.prefork.settings import PreforkSettings
@@ -224,6 +225,7 @@ def command(
         from amqptasks.worker.health import HealthServer
 
         HealthServer(node, health_port).start()
+    garbage.leave_alone()
     node.start()
     run(node)
 

@@ -7,10 +7,10 @@ tasks of this worker, never its heartbeats or acks; the watch says which task it
 from __future__ import annotations
 
 import asyncio
-import functools
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from amqptasks.errors import WorkerStopping
 from amqptasks.worker.delivery import Steps
@@ -31,10 +31,10 @@ class AsyncPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._arrived: deque[Job] = deque()
-        self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._jobs: dict[asyncio.Task[None], Job] = {}
         self._given_up: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
-        self._watch = Watch(lambda: len(self._tasks) > 0)
+        self._watch = Watch(lambda: len(self._jobs) > 0, self._name)
 
     @property
     def size(self) -> int:
@@ -42,10 +42,10 @@ class AsyncPool:
 
     @property
     def running(self) -> int:
-        return len(self._tasks)
+        return len(self._jobs)
 
     def current(self) -> list[Job]:
-        return list(self._tasks)
+        return list(self._jobs.values())
 
     def started(self, job: Job) -> float:
         return job.started
@@ -79,7 +79,7 @@ class AsyncPool:
         return True
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
-        task = self._tasks.get(job)
+        task = self._task_of(job)
         if task is None or self._loop is None:
             return False
         job.interruption = error
@@ -87,8 +87,8 @@ class AsyncPool:
         return True
 
     def kill(self, job: Job) -> bool:
-        task = self._tasks.pop(job, None)
-        if task is None or self._loop is None:
+        task = self._task_of(job)
+        if task is None or self._loop is None or self._jobs.pop(task, None) is None:
             return False
         self._given_up.add(task)
         self._loop.call_soon_threadsafe(task.cancel)
@@ -113,6 +113,14 @@ class AsyncPool:
             self._loop.call_soon_threadsafe(self._cancel_all)
             self._thread.join(timeout)
 
+    def _task_of(self, job: Job) -> asyncio.Task[None] | None:
+        """Asked now and then: what is asked for each task is the job of one."""
+        return next((task for task, one in list(self._jobs.items()) if one is job), None)
+
+    def _name(self, task: asyncio.Task[Any]) -> str:
+        job = self._jobs.get(task)
+        return task.get_name() if job is None else f"{job.task_name}[{job.task_id}]"
+
     def _run(self) -> None:
         assert self._loop is not None
         asyncio.set_event_loop(self._loop)
@@ -123,21 +131,19 @@ class AsyncPool:
     # The loop's thread
 
     def _begin(self) -> None:
-        assert self._loop is not None
-        while self._arrived and len(self._tasks) < self._size:
+        loop, arrived, jobs, execute = self._loop, self._arrived, self._jobs, self._steps.execute_async
+        while arrived and len(jobs) < self._size:
             try:
-                job = self._arrived.popleft()
+                job = arrived.popleft()
             except IndexError:
                 return
-            task = self._loop.create_task(self._execute(job), name=f"{job.task_name}[{job.task_id}]")
-            self._tasks[job] = task
-            task.add_done_callback(functools.partial(self._ended, job))
+            task = asyncio.Task(execute(job), loop=loop, name=job.task_name)
+            jobs[task] = job
+            task.add_done_callback(self._ended)
 
-    async def _execute(self, job: Job) -> None:
-        await self._steps.execute_async(job)
-
-    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
-        if self._tasks.pop(job, None) is None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        job = self._jobs.pop(task, None)
+        if job is None:
             self._given_up.discard(task)
             return
         if job.planned is None:  # it was cancelled before its first line
@@ -150,11 +156,11 @@ class AsyncPool:
     def _cancel_all(self) -> None:
         assert self._loop is not None
         self._ending = self._loop.create_task(self._end())
-        for job, task in list(self._tasks.items()):
+        for task, job in list(self._jobs.items()):
             job.interruption = WorkerStopping()
             task.cancel()
 
     async def _end(self) -> None:
-        while self._tasks:
-            await asyncio.wait(set(self._tasks.values()))
+        while self._jobs:
+            await asyncio.wait(set(self._jobs))
         asyncio.get_running_loop().stop()

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +24,12 @@ SHOWN = 12
 
 
 class Watch:
-    """Asks the loop for a sign of life while `busy()`; the thread sleeps while nothing runs."""
+    """Asks the loop for a sign of life while `busy()`; the thread sleeps while nothing runs. `name` says what a task of
+    the loop is doing."""
 
-    def __init__(self, busy: Callable[[], bool]) -> None:
+    def __init__(self, busy: Callable[[], bool], name: Callable[[asyncio.Task[Any]], str]) -> None:
         self._busy = busy
+        self._name = name
         self._wanted = threading.Event()
         self._alive = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -73,7 +76,7 @@ class Watch:
         task = asyncio.current_task(self._loop)
         frame = sys._current_frames().get(self._watched.ident or 0)
         stack = "".join(traceback.format_stack(frame)[-SHOWN:]) if frame is not None else ""
-        name = task.get_name() if task is not None else "a callback"
+        name = self._name(task) if task is not None else "a callback"
         logger.warning(
             "the event loop has been blocked for %.0f s by %s: the other async tasks wait for it\n%s",
             seconds,

@@ -8,7 +8,6 @@ it goes, and the kernel ends its children with it.
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib
 import os
 import pickle
@@ -21,6 +20,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from amqptasks.worker import garbage
 from amqptasks.worker.pools.prefork.child import Child, Upbringing, die_with, live, prepare_process
 from amqptasks.worker.pools.prefork.slots import Slots
 
@@ -49,8 +49,7 @@ class Forker:
 
     def run(self) -> None:
         """Until the node goes."""
-        gc.collect()
-        gc.freeze()  # children share these pages as long as no collection writes to them
+        garbage.leave_alone()  # children share these pages as long as no collection writes to them
         readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _noted)

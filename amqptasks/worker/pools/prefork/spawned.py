@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from amqptasks.worker import garbage
 from amqptasks.worker.pools.prefork.child import INTERRUPT, NODE_SIGNALS, Child, disregard, live
 from amqptasks.worker.pools.prefork.forker import import_app
 from amqptasks.worker.pools.prefork.slots import Slots
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     app = import_app(module, attribute, path)
     taught = pickle.loads(bytes.fromhex(upbringing))  # noqa: S301 - from our own forker
     ours = socket.socket(fileno=int(jobs)), socket.socket(fileno=int(results))
+    garbage.leave_alone()
     live(Child(app, taught, ours[0], ours[1], Slots(int(slots)), int(slot)))
 
 
