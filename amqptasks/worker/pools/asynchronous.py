@@ -32,6 +32,7 @@ class AsyncPool:
         self._thread: threading.Thread | None = None
         self._arrived: deque[Job] = deque()
         self._jobs: dict[asyncio.Task[None], Job] = {}
+        self._done: list[Job] = []  # to be handed back at the end of this turn
         self._given_up: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
         self._watch = Watch(lambda: len(self._jobs) > 0, self._name)
@@ -149,9 +150,17 @@ class AsyncPool:
         if job.planned is None:  # it was cancelled before its first line
             stopping = job.interruption is None or isinstance(job.interruption, WorkerStopping)
             self._steps.conclude(job, HAND_BACK if stopping else Failure(job.interruption or WorkerStopping()))
-        self._finished(job)
+        if not self._done:
+            task.get_loop().call_soon(self._hand_back)
+        self._done.append(job)
         if self._arrived:
             self._begin()
+
+    def _hand_back(self) -> None:
+        """All that ended in one turn of the loop together: one by one, they would wake the link for each."""
+        done, self._done = self._done, []
+        for job in done:
+            self._finished(job)
 
     def _cancel_all(self) -> None:
         assert self._loop is not None
@@ -163,4 +172,5 @@ class AsyncPool:
     async def _end(self) -> None:
         while self._jobs:
             await asyncio.wait(set(self._jobs))
+        self._hand_back()
         asyncio.get_running_loop().stop()
