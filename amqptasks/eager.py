@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import call, hooks, signals
-from amqptasks.errors import Ignore, MaxRetriesExceeded, Reject, Snooze, TaskError, TaskRejected
+from amqptasks.errors import Ignore, MaxRetriesExceeded, Reject, Replace, Snooze, TaskError, TaskRejected
 from amqptasks.exception_info import ExceptionInfo
 from amqptasks.options import CallOptions, check
 from amqptasks.request import Request, current_request
@@ -90,6 +90,9 @@ def _attempt(task: Task[..., Any], request: Request) -> tuple[str, Any]:
         return "SUCCESS", value
     if isinstance(value, Ignore):
         return "IGNORED", None
+    if isinstance(value, Replace):
+        result = task.app.signature(value.signature).apply(task_id=request.id, root_id=request.root_id or request.id)
+        return result.state, result.result
     if isinstance(value, Reject):
         return "REJECTED", value
     if isinstance(value, Snooze):

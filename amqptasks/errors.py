@@ -29,6 +29,7 @@ AmqptasksError
     |-- Reject                    to the dead-letter queue, no further attempt
     |-- Ignore                    done, store no result
     |-- Snooze                    later, and this attempt does not count
+    |-- Replace                   another call takes its place
     |-- InvalidArguments          the arguments are not what the type hints say (`validate=True`)
     |-- MaxRetriesExceeded        `retry()` was called once too often
     |-- SoftTimeLimitExceeded     raised in a task that runs too long: time to tidy up
@@ -40,6 +41,7 @@ AmqptasksError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 
@@ -261,6 +263,15 @@ class Snooze(TaskError):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         super().__init__(f"snooze for {seconds:g} s")
+
+
+class Replace(TaskError):
+    """Let another call take this one's place: what `self.replace(signature)` raises. The other runs under this one's
+    id, its value is this one's result, and what was to follow on this one follows on it."""
+
+    def __init__(self, signature: Mapping[str, object]) -> None:
+        self.signature = signature
+        super().__init__(f"replaced by {signature.get('task')}")
 
 
 class InvalidArguments(TaskError):

@@ -285,6 +285,14 @@ class Task(Generic[P, R]):
             raise cause
         raise retry from cause
 
+    def replace(self, signature: Signature[Any]) -> NoReturn:
+        """End this run and let `signature` take its place: `raise self.replace(other.s(1))`. That runs under this
+        call's id, so whoever waits for the result gets its value; links, error callbacks and the rest of a chain follow
+        on it, on the last step where it has a chain of its own. It is published and confirmed before this one is
+        acknowledged.
+        """
+        raise errors.Replace(signature)
+
     def update_state(
         self, task_id: str | None = None, state: str = "PROGRESS", meta: Any = None, *, request: Request | None = None
     ) -> None:

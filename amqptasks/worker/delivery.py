@@ -18,7 +18,7 @@ from typing import Any
 from amqptasks import hooks, signals
 from amqptasks.capabilities import Capabilities
 from amqptasks.codec import PLAIN, Codec
-from amqptasks.errors import PublishError, TaskRejected
+from amqptasks.errors import ConfigurationError, PublishError, TaskRejected
 from amqptasks.exception_info import exception_text
 from amqptasks.message import Malformed
 from amqptasks.request import Request, current_request
@@ -29,7 +29,7 @@ from amqptasks.worker.dead_letters import dead_letter
 from amqptasks.worker.followers import ERRBACK, Followers, errback_arguments
 from amqptasks.worker.job import Job
 from amqptasks.worker.news import is_heard, news, refused
-from amqptasks.worker.outcomes import LOST, Failure, Outcome, Reject, Retry, Success, classify
+from amqptasks.worker.outcomes import LOST, Failure, Outcome, Reject, Replaced, Retry, Success, classify
 from amqptasks.worker.policies import RetryPolicies
 from amqptasks.worker.settlement import QUIET, Settlement, is_quiet, settlement
 from amqptasks.worker.waiting import count_native_retries, waiting
@@ -221,11 +221,17 @@ class Steps:
             planned.onward = tuple(self._delayed(outgoing, planned.delay) for outgoing in planned.onward)
         if self._followers is not None and job.request is not None:
             self._follow(job, outcome, planned, job.request, self._followers)
+        elif isinstance(outcome, Replaced):
+            raise ConfigurationError("no other call can be made here, so none can take its place")
         return planned
 
     def _follow(self, job: Job, outcome: Outcome, planned: Settlement, request: Request, followers: Followers) -> None:
-        if isinstance(outcome, Success) and (request.callbacks or request.chain):
-            planned.followers = followers.after_success(request, outcome.value)
+        if isinstance(outcome, Replaced) or (isinstance(outcome, Success) and (request.callbacks or request.chain)):
+            planned.followers = (
+                followers.in_place_of(request, outcome.signature)
+                if isinstance(outcome, Replaced)
+                else followers.after_success(request, outcome.value)
+            )
             if job.queue.dead_letter is not None:
                 unsent = Failure(PublishError("what follows on it could not be published", request.id))
                 planned.otherwise = dead_letter(job, unsent, self._worker)

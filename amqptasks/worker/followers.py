@@ -1,4 +1,5 @@
-"""What follows on a task: the calls of its `link`, of its `link_error`, and the next step of its chain.
+"""What follows on a task: the calls of its `link`, of its `link_error`, the next step of its chain, or what takes its
+place.
 
 They are published before it is acknowledged, under ids that derive from its own: run again after a crash, it publishes
 the same ids, and a duplicate is known as one.
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import call
+from amqptasks.call import listed
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import CallOptions
 from amqptasks.request import Request
@@ -63,6 +65,21 @@ class Followers:
             made.append(self._call(request, signature, (value,), "chain"))
         return tuple(made)
 
+    def in_place_of(self, request: Request, given: Mapping[str, Any]) -> tuple[Outgoing, ...]:
+        """The call that takes the place of this one. Whoever waits hears of the last of its steps, under the id that
+        they know. Raises as `after_success`."""
+        replacement = Signature.read(given, self._app)
+        steps = [Signature.read(step, self._app) for step in listed(replacement["options"].get("chain"))]
+        last = steps[0] if steps else replacement
+        for step in (*steps, replacement):
+            step["options"]["link_error"] = [*listed(step["options"].get("link_error")), *(request.errbacks or ())]
+        last["options"]["link"] = [*listed(last["options"].get("link")), *(request.callbacks or ())]
+        last["options"]["task_id"] = request.id
+        if request.reply_to and not request.ignore_result:
+            last["options"]["reply_to"] = request.reply_to
+        replacement["options"]["chain"] = [*(request.chain or ()), *steps]
+        return (self._call(request, replacement, (), "replacement"),)
+
     def after_failure(self, request: Request, info: ExceptionInfo) -> tuple[Outgoing, ...]:
         """Its error callbacks. One that cannot be sent is left out, and logged: the failure is told all the same."""
         made: list[Outgoing] = []
@@ -102,7 +119,7 @@ class Followers:
         own: Mapping[str, Any] = signature["options"]
         options: dict[str, Any] = {"ignore_result": "reply_to" not in own, **own}
         options.setdefault("task_id", derived(request.id, name))
-        options["parent_id"] = request.id
+        options["parent_id"] = request.parent_id if options["task_id"] == request.id else request.id
         options["root_id"] = request.root_id or request.id
         merged = signature.merged(args)
         return call.make(self._app, signature.type or signature["task"], *merged, cast(CallOptions, options)).outgoing

@@ -13,7 +13,13 @@ from amqptasks.worker.outcomes import Expired, Failure, Ignore, Outcome, Reject,
 from amqptasks.worker.settlement import Settlement
 
 #: States of outcomes that have no value and no exception: they are ours, as Celery has no word for them.
-_STATES = {"Ignore": "IGNORED", "Reject": "REJECTED", "Requeue": "REQUEUED", "Snooze": "SNOOZED"}
+_STATES = {
+    "Ignore": "IGNORED",
+    "Replaced": "REPLACED",
+    "Reject": "REJECTED",
+    "Requeue": "REQUEUED",
+    "Snooze": "SNOOZED",
+}
 
 
 def is_heard(task: Task[..., Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,6 +81,13 @@ class Ignore:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """The task gave its place to another call."""
+
+    signature: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Expired:
     """Its time ran out before it could start."""
 
@@ -142,6 +150,7 @@ Outcome = (
     | Requeue
     | Snooze
     | Ignore
+    | Replaced
     | Expired
     | Revoked
     | Postpone
@@ -175,6 +184,8 @@ def classify(error: BaseException, policy: RetryPolicy, request: Request, option
         return Reject("rejected", str(error.reason))  # Celery's `Reject(exc)` passes an exception
     if isinstance(error, errors.Snooze):
         return _snoozed(error, request, options.get("max_snoozes", MOST_SNOOZES))
+    if isinstance(error, errors.Replace):
+        return Replaced(error.signature)
     if isinstance(error, errors.InvalidArguments):
         return Reject("invalid-arguments", str(error))
     if _led_to(error, errors.WorkerStopping):

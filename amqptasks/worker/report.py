@@ -21,6 +21,7 @@ from amqptasks.worker.outcomes import (
     Postpone,
     Recount,
     Reject,
+    Replaced,
     Requeue,
     Retry,
     Revoked,
@@ -47,6 +48,7 @@ _LEVELS: dict[type, int] = {
     Requeue: logging.INFO,
     Snooze: logging.INFO,
     Ignore: logging.INFO,
+    Replaced: logging.INFO,
     Lost: logging.DEBUG,
 }
 
@@ -143,6 +145,8 @@ def _sentence(job: Job, outcome: Outcome) -> str:  # noqa: PLR0912 - one case an
             return f"snoozes for {delay:.1f} s, for the {times}. time"
         case Ignore():
             return "asked to be ignored"
+        case Replaced(signature):
+            return f"gave its place to {signature.get('task')}"
     return "was not settled here"
 
 

@@ -28,6 +28,7 @@ from amqptasks.worker.outcomes import (
     Postpone,
     Recount,
     Reject,
+    Replaced,
     Requeue,
     Retry,
     Revoked,
@@ -101,7 +102,7 @@ def _meaning(  # noqa: PLR0912 - one case an outcome
         case Failure() | Reject() | Expired() | Revoked():
             letters = (dead_letter(job, outcome, worker),) if job.queue.dead_letter is not None else ()
             return Settlement("ack", onward=letters, answer=_bad_news(job, outcome, codec))
-        case Ignore():
+        case Ignore() | Replaced():
             return Settlement("ack")
         case Requeue():
             return Settlement("reject")

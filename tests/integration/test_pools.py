@@ -58,6 +58,14 @@ async def aflaky(self):
         self.retry()
     return self.request.retries
 
+@app.task(name="plain.choose", bind=True)
+def choose(self, x):
+    raise self.replace(add.s(x, 10))
+
+@app.task(name="async.choose", bind=True)
+async def achoose(self, x):
+    raise self.replace(aadd.s(x, 10))
+
 @app.task(name="plain.tidy")
 def tidy():
     try:
@@ -184,6 +192,10 @@ def test_short_tasks_pass_a_long_one(place: Place) -> None:
     assert [result.get(timeout=20) for result in results] == list(range(1, 61))
     assert "ended long" not in place.worker.output
     assert long.get(timeout=10) == "long"
+
+
+def test_another_call_takes_the_place_of_a_task(place: Place) -> None:
+    assert place.call("choose", 1).get(timeout=10) == 11
 
 
 @pytest.mark.parametrize("plan", ["finish", "interrupt", "too long"])

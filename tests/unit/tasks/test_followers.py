@@ -256,3 +256,64 @@ def test_links_are_collected(shop: Shop, call: Callable[[Any], Any]) -> None:
     (found,) = signature["options"].values()
     assert [one["args"] for one in found] == [[], ["two"]]
     assert isinstance(signature, Signature)
+
+
+# A call that takes the place of another
+
+
+def test_a_task_that_is_replaced_gives_the_value_of_the_other_under_its_own_id(app: App, shop: Shop) -> None:
+    @app.task(name="shop.choose", bind=True)
+    def choose(task: Any, x: int) -> int:
+        raise task.replace(shop.add.s(x, 10))
+
+    with app.worker():
+        result = choose.apply_async((1,), link=shop.tell.s(), root_id="root", parent_id="parent")
+        assert result.get(timeout=5) == 11
+        shop.wait(2)
+    assert shop.ran == [("shop.add", 11), ("shop.tell", (11,))]
+    request = shop.requests[result.id]
+    assert (request.task, request.root_id, request.parent_id) == ("shop.add", "root", "parent")
+
+
+def test_the_rest_of_a_chain_and_what_waits_follow_on_the_last_step_of_a_replacement(app: App, shop: Shop) -> None:
+    @app.task(name="shop.choose", bind=True)
+    def choose(task: Any) -> int:
+        raise task.replace(shop.add.signature((1, 2), chain=[shop.add.s(100), shop.add.s(10)]))
+
+    with app.worker():
+        result = choose.apply_async(chain=[shop.tell.si("the end")])
+        assert result.get(timeout=5) == 113
+        shop.wait(4)
+    assert shop.ran == [("shop.add", 3), ("shop.add", 13), ("shop.add", 113), ("shop.tell", ("the end",))]
+
+
+def test_a_replacement_that_fails_is_the_failure_of_the_call(app: App, shop: Shop) -> None:
+    @app.task(name="shop.choose", bind=True)
+    def choose(task: Any) -> None:
+        raise task.replace(shop.fail.s())
+
+    with app.worker():
+        result = choose.apply_async(link_error=shop.tell.s())
+        with pytest.raises(OSError, match="no line"):
+            result.get(timeout=5)
+        shop.wait(2)
+    assert shop.ran[-1] == ("shop.tell", (result.id,))
+
+
+def test_a_replacement_that_cannot_be_sent_is_a_failure_that_says_so(app: App, shop: Shop) -> None:
+    @app.task(name="shop.choose", bind=True)
+    def choose(task: Any) -> None:
+        raise task.replace(shop.add.s(1, 2, 3))
+
+    with app.worker():
+        with pytest.raises(TypeError, match="argument"):
+            choose.delay().get(timeout=5)
+        assert [letter["x-amqptasks-reason"] for letter in letters(app)] == ["failed"]
+
+
+def test_here_and_now_the_replacement_runs_in_its_place(app: App, shop: Shop) -> None:
+    @app.task(name="shop.choose", bind=True)
+    def choose(task: Any, x: int) -> int:
+        raise task.replace(shop.add.s(x, 10))
+
+    assert choose.apply((1,)).get() == 11
