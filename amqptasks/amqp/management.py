@@ -5,13 +5,14 @@ https://www.rabbitmq.com/docs/http-api-reference
 
 from __future__ import annotations
 
-import json
 import ssl
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from typing import Any
 from urllib.parse import quote, urlencode
+
+import orjson
 
 from amqptasks.amqp.address import parameters
 from amqptasks.errors import BrokerError
@@ -79,7 +80,7 @@ class Management:
         request = urllib.request.Request(  # noqa: S310 - the scheme is the user's choice
             f"{address}?{urlencode(query)}" if query else address,
             method=method,
-            data=None if body is None else json.dumps(body).encode(),
+            data=None if body is None else orjson.dumps(body),
             headers={"Authorization": f"Basic {self._authorization}", "Content-Type": "application/json"},
         )
         try:
@@ -93,14 +94,14 @@ class Management:
         except OSError as error:
             raise Unanswered(f"{self.base}: {getattr(error, 'reason', None) or error}") from None
         try:
-            return json.loads(text) if text else None
+            return orjson.loads(text) if text else None
         except ValueError:
             raise Unanswered(f"{self.base} answers, but not in JSON: is it RabbitMQ's management API?") from None
 
     def _reason(self, error: urllib.error.HTTPError, text: bytes) -> str:
         """The broker's own words, and for a refusal what the user lacks."""
         try:
-            said = str(json.loads(text)["reason"])
+            said = str(orjson.loads(text)["reason"])
         except (ValueError, KeyError, TypeError):
             said = error.reason
         if error.code in (401, 403):

@@ -34,6 +34,9 @@ _HASHES = {
 }
 _SALT = 4
 
+#: Of these, two of one type differ where Python says so.
+_PLAIN = (str, int, type(None))
+
 
 def of_exchange(wanted: Exchange, current: Exchange) -> tuple[Difference, ...]:
     properties = (
@@ -163,7 +166,8 @@ def _of_arguments(wanted: Mapping[str, object], current: Mapping[str, object]) -
 
 
 def _differing(properties: Iterable[tuple[str, object, object]]) -> Iterator[Difference]:
-    """`spelled` tells true from 1, which Python and JSON read alike, and the broker does not."""
+    """Types count: true is not 1 to the broker. Most values are text and equal, and need not be spelled."""
     for key, wanted, current in properties:
-        if spelled(wanted) != spelled(current):
+        plain = type(wanted) is type(current) and isinstance(wanted, _PLAIN)
+        if wanted != current if plain else spelled(wanted) != spelled(current):
             yield Difference(key, wanted, current)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -31,6 +32,13 @@ EVERYTHING: frozenset[Section] = frozenset(get_args(Section))
 
 #: Without statistics, which on a large broker take many times as long, but with the numbers of messages.
 _WITHOUT_STATISTICS = {"disable_stats": "true", "enable_queue_totals": "true"}
+
+#: Of a queue only what is looked at: a third less for a broker to write, of thousands of queues.
+_COLUMNS = {"columns": "name,type,durable,exclusive,auto_delete,arguments,messages,state,internal"}
+
+#: Lists that are asked for at the same time. A broker works on each with one core; the two long ones, queues and
+#: bindings, then take as long as the longer of them, and the short ones nothing.
+_AT_A_TIME = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +116,31 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
     if settings is None:
         users = _users(management) if "users" in sections else {}
         return Observed(vhost, capabilities, users=users, sections=frozenset(sections), user=management.user)
-    return Observed(
-        vhost,
-        capabilities,
-        _settings(settings),
-        {row["name"]: _exchange(row) for row in management.request("GET", "exchanges", vhost) if row["name"]},
-        {row["name"]: _queue(row) for row in management.request("GET", "queues", vhost, query=_WITHOUT_STATISTICS)},
-        tuple(_binding(row) for row in management.request("GET", "bindings", vhost) if row["source"]),
-        _policies(management) if "policies" in sections else (),
-        _users(management) if "users" in sections else {},
-        _permissions(management) if "permissions" in sections else (),
-        _topic_permissions(management) if "permissions" in sections else (),
-        _limits(management) if "limits" in sections else (),
-        frozenset(sections),
-        management.user,
-    )
+    nothing: tuple[Any, ...] = ()
+    with ThreadPoolExecutor(_AT_A_TIME) as readers:
+
+        def read(reader: Callable[[Management], Any], section: Section | None = None) -> Callable[[], Any]:
+            wanted = section is None or section in sections
+            return readers.submit(reader, management).result if wanted else lambda: nothing
+
+        queues, bindings, exchanges = read(_queues), read(_bindings), read(_exchanges)
+        policies, accounts, limits = read(_policies, "policies"), read(_users, "users"), read(_limits, "limits")
+        permissions, topics = read(_permissions, "permissions"), read(_topic_permissions, "permissions")
+        return Observed(
+            vhost,
+            capabilities,
+            _settings(settings),
+            exchanges(),
+            queues(),
+            bindings(),
+            policies(),
+            dict(accounts()),
+            permissions(),
+            topics(),
+            limits(),
+            frozenset(sections),
+            management.user,
+        )
 
 
 def observe_queue(management: Management, name: str) -> ObservedQueue | None:
@@ -164,6 +182,20 @@ def _settings(row: Mapping[str, Any]) -> VirtualHost:
     return VirtualHost(
         row.get("description") or None, tuple(row.get("tags") or ()), None if default == "undefined" else default
     )
+
+
+def _exchanges(management: Management) -> dict[str, Exchange]:
+    rows = management.request("GET", "exchanges", management.vhost)
+    return {row["name"]: _exchange(row) for row in rows if row["name"]}
+
+
+def _queues(management: Management) -> dict[str, ObservedQueue]:
+    rows = management.request("GET", "queues", management.vhost, query=_WITHOUT_STATISTICS | _COLUMNS)
+    return {row["name"]: _queue(row) for row in rows}
+
+
+def _bindings(management: Management) -> tuple[Binding, ...]:
+    return tuple(_binding(row) for row in management.request("GET", "bindings", management.vhost) if row["source"])
 
 
 def _exchange(row: Mapping[str, Any]) -> Exchange:
