@@ -9,6 +9,7 @@ import ssl
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -48,6 +49,14 @@ class Management:
         self.base = base.rstrip("/")
         self.vhost = str(wanted.virtual_host)
 
+    def time(self) -> float:
+        """The broker's clock, in seconds since 1970, without their fraction. Raises `Unanswered`."""
+        said = self._answer("GET", ("whoami",))[1]
+        try:
+            return parsedate_to_datetime(said or "").timestamp()
+        except ValueError:
+            raise Unanswered(f"{self.base} does not say what time it is") from None
+
     def find(self, *path: str, query: dict[str, str] | None = None) -> Any:
         """What is there, decoded; None where nothing is (404). Raises `Unanswered`."""
         try:
@@ -75,6 +84,12 @@ class Management:
     def request(self, method: str, *path: str, body: object = None, query: dict[str, str] | None = None) -> Any:
         """The decoded answer. An error status that carries JSON (503 of a health check) is an answer too. Raises
         `Unanswered`."""
+        return self._answer(method, path, body, query)[0]
+
+    def _answer(
+        self, method: str, path: tuple[str, ...], body: object = None, query: dict[str, str] | None = None
+    ) -> tuple[Any, str | None]:
+        """Decoded, and when that was by the broker's clock."""
         what = f"{method} /api/{'/'.join(path)}"
         address = "/".join((f"{self.base}/api", *(quote(part, safe="") for part in path)))
         request = urllib.request.Request(  # noqa: S310 - the scheme is the user's choice
@@ -85,16 +100,16 @@ class Management:
         )
         try:
             with urllib.request.urlopen(request, timeout=self._timeout, context=self._tls) as response:  # noqa: S310
-                text = response.read()
+                text, date = response.read(), response.headers["Date"]
         except urllib.error.HTTPError as error:
             with error:
-                text = error.read()
+                text, date = error.read(), error.headers["Date"]
             if error.code != 503:
                 raise Unanswered(f"{what}: {self._reason(error, text)}", error.code) from None
         except OSError as error:
             raise Unanswered(f"{self.base}: {getattr(error, 'reason', None) or error}") from None
         try:
-            return orjson.loads(text) if text else None
+            return orjson.loads(text) if text else None, date
         except ValueError:
             raise Unanswered(f"{self.base} answers, but not in JSON: is it RabbitMQ's management API?") from None
 

@@ -11,55 +11,123 @@ import click
 from amqptasks import dial
 from amqptasks.cli.failures import FAILED
 from amqptasks.cli.management import find, management_option
+from amqptasks.cli.parameters import duration
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from amqptasks.app import App
     from amqptasks.doctor.examination import Examination
+    from amqptasks.doctor.seen import TimeLimit
 
 HELP = """\b
-With -A it also looks at what the app's topology wants: what is missing or different, queues that nobody consumes,
-dead letters that wait. Nothing is changed.
+With -A it also looks at what the app's topology wants: what is missing or different, and whether its tasks may run
+longer than the broker waits for them. What only the management API tells is left out without it, and named. Nothing is
+changed.
+
+\b
+Checks, for --only and --without:
+  {checks}
 
 \b
 Examples:
-  amqptasks doctor --broker amqp://guest:guest@localhost/
+  amqptasks doctor --broker amqp://guest:guest@localhost/shop
   amqptasks -A shop doctor
-  amqptasks -A shop doctor --json | jq '.findings[] | select(.level == "wrong")'
+  amqptasks doctor --only alarms --only nodes          for a probe
+  amqptasks -A shop doctor --strict                    in CI: fails for what is only good to know, too
+  amqptasks -A shop doctor --json | jq -r '.findings[] | select(.level == "wrong") | .mend'
 
 \b
-Exit status: 0 all is well, 1 something is wrong, 3 no broker, or it lets us not in.
+Exit status: 0 all is well, 1 something is wrong (with --strict: or good to know), 2 wrong use, 3 no broker, or it lets
+us not in.
 """
 
 
-@click.command(epilog=HELP)
+class DoctorCommand(click.Command):
+    """Names the checks where it is asked for help: they are known to code that need not be loaded before."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from amqptasks.doctor.check import CHECKS
+
+        names = [check.name for check in CHECKS]
+        half = len(names) // 2
+        self.epilog = HELP.format(checks="\n  ".join((", ".join(names[:half]) + ",", ", ".join(names[half:]))))
+        super().format_epilog(ctx, formatter)
+
+
+def _known(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG001
+    from amqptasks.doctor.check import CHECKS
+    from amqptasks.topology.topology import did_you_mean
+
+    known = tuple(check.name for check in CHECKS)
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(f"there is no check {name!r}: {did_you_mean(name, known, ', '.join(known))}", ctx)
+    return names
+
+
+@click.command(cls=DoctorCommand)
 @management_option
+@click.option(
+    "--only", multiple=True, metavar="CHECK", callback=_known, help="Only this check; may be given many times."
+)
+@click.option("--without", multiple=True, metavar="CHECK", callback=_known, help="Not this check; many times, too.")
+@click.option(
+    "--consumer-timeout",
+    type=duration,
+    metavar="DURATION",
+    help="What rabbitmq.conf has as consumer_timeout (`2h`), which no API tells.  [default: RabbitMQ's own, 30m]",
+)
+@click.option("--strict", is_flag=True, help="Status 1 also for what is only good to know.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @pass_target
-def command(target: Target, management_url: str | None, as_json: bool) -> None:
+def command(
+    target: Target,
+    management_url: str | None,
+    only: tuple[str, ...],
+    without: tuple[str, ...],
+    consumer_timeout: float | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
     """Say what the broker can do, what is wrong, and how to mend it."""
+    from amqptasks.amqp.address import parameters
     from amqptasks.brokers.running import shown
-    from amqptasks.doctor.examination import examine
+    from amqptasks.doctor.check import chosen
+    from amqptasks.doctor.examination import Patient, examine
 
     app = target.load_app() if target.app else None
     urls = target.broker_urls()
     if dial.is_memory(urls):
         raise ConfigurationError("memory:// lives within one process, and needs no doctor")
+    tls = app.tls if app is not None else None
     if app is not None:
         urls = dial.within(urls, app.topology.vhost)
-    session = dial.session(urls, app.tls if app is not None else None)
+    session = dial.session(urls, tls)
     try:
-        found = examine(
+        patient = Patient(
             session,
+            str(parameters(urls[0]).virtual_host),
+            find(management_url, urls[0], tls),
             app.topology if app is not None else None,
-            find(management_url, urls[0], app.tls if app is not None else None),
+            target.app,
+            {} if app is None else _time_limits(app),
+            consumer_timeout,
         )
+        found = examine(patient, chosen(only, without))
     finally:
         session.close()
     where = ", ".join(map(shown, urls))
     click.echo(_json(found, where) if as_json else _words(found, where))
-    if found.wrong:
+    if found.wrong or (strict and found.findings):
         raise click.exceptions.Exit(FAILED)
+
+
+def _time_limits(app: App) -> dict[str, TimeLimit]:
+    from amqptasks.doctor.time_limits import time_limits
+
+    app.import_tasks()
+    return time_limits(((name, task.options) for name, task in app.tasks.items()), app.router, app.topology)
 
 
 def _json(found: Examination, where: str) -> str:
@@ -68,9 +136,11 @@ def _json(found: Examination, where: str) -> str:
             "broker": where,
             "product": found.capabilities.product,
             "version": ".".join(map(str, found.capabilities.version)),
-            "abilities": found.abilities,
+            "abilities": dict(found.abilities),
+            "figures": dict(found.figures),
             "objects": found.objects,
             "findings": [dataclasses.asdict(finding) for finding in found.findings],
+            "left_out": dict(found.left_out),
         }
     )
 
@@ -81,10 +151,14 @@ def _words(found: Examination, where: str) -> str:
     lines = [f"{found.capabilities.product} {version} at {where}", ""]
     lines += [f"  {need:<{widest}}  {how}" for need, how in found.abilities.items()]
     lines.append("")
+    if found.figures:
+        lines.append(", ".join(f"{count} {what}" for what, count in found.figures.items()) + ".")
     if found.objects:
         lines.append(f"Looked at {found.objects} exchanges and queues of the topology.")
     for finding in found.findings:
         lines += [f"{finding.level}: {finding.subject}: {finding.problem}", f"       {finding.mend}"]
+    if found.left_out:
+        lines.append(f"Not looked at, or not at everything: {', '.join(found.left_out)}.")
     if not found.wrong:
         lines.append("Nothing is wrong.")
-    return "\n".join(lines)
+    return click.unstyle("\n".join(lines))

@@ -1,14 +1,8 @@
-"""What differs between releases of RabbitMQ, as a table for the broker at hand, and what follows from its version."""
+"""What differs between releases of RabbitMQ, as a table for the broker at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from amqptasks.capabilities import Capabilities
-from amqptasks.doctor.finding import Finding
-
-#: The oldest release that the tests run on; quorum queues before it lack what delays stand on.
-OLDEST = (3, 10, 0)
 
 #: Bytes in a mebibyte.
 _MIB = 1024 * 1024
@@ -42,24 +36,3 @@ def abilities(can: Capabilities) -> dict[str, str]:
         "message size": f"up to {can.maximum_message_size // _MIB} MiB",
         "policies by queue type": "yes" if can.policies_by_queue_type else "no: apply-to is queues, exchanges or all",
     }
-
-
-def of_version(can: Capabilities) -> Iterator[Finding]:
-    """What is wrong with the product or its version, as such."""
-    version = ".".join(map(str, can.version))
-    if can.product != "RabbitMQ":
-        yield Finding(
-            "note",
-            "broker",
-            f"it is {can.product}, on which amqptasks is not tested",
-            "use RabbitMQ 3.10 or newer, or try your tasks on it with care",
-        )
-    elif can.version < OLDEST:
-        yield Finding("wrong", "broker", f"RabbitMQ {version} is older than 3.10", "upgrade to RabbitMQ 4.3")
-    elif not can.quorum_priorities:
-        yield Finding(
-            "note",
-            "broker",
-            f"RabbitMQ {version} has no priorities on quorum queues: a queue with max_priority is a classic one",
-            "upgrade to RabbitMQ 4.3 for replicated queues with priorities",
-        )

@@ -1,56 +1,173 @@
-"""Asking everything that can be asked, in one go."""
+"""Reading what the chosen checks need, and letting them look."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from amqptasks.amqp.management import Management, Unanswered
 from amqptasks.capabilities import Capabilities
-from amqptasks.doctor import abilities, objects
-from amqptasks.doctor.alarms import alarms, missing_bindings
+from amqptasks.doctor.abilities import abilities
+from amqptasks.doctor.check import CHECKS, Check
+from amqptasks.doctor.checks.dead_letters import waiting
 from amqptasks.doctor.finding import Finding
-from amqptasks.topology.expand import Objects, expand
+from amqptasks.doctor.reading import management as reading
+from amqptasks.doctor.reading.objects import present
+from amqptasks.doctor.seen import Section, Seen, TimeLimit
+from amqptasks.topology.expand import expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.topology import Topology
 from amqptasks.transport import Session
 
+#: Lists that are asked for at the same time.
+_AT_A_TIME = 4
+
+#: What to do where the management API is not there.
+_NEEDED = "rabbitmq-plugins enable rabbitmq_management, and name it with --management http://HOST:15672"
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """Whom the doctor looks at. `app` is how the command line names the app, `time_limits` has by queue the task that
+    may run longest, `broker_timeout` is rabbitmq.conf's `consumer_timeout` in seconds, None where nobody knows."""
+
+    session: Session
+    vhost: str = "/"
+    management: Management | None = None
+    topology: Topology | None = None
+    app: str | None = None
+    time_limits: Mapping[str, TimeLimit] = field(default_factory=dict)
+    broker_timeout: float | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """`abilities` has a need and how it is met; `objects` is how many exchanges and queues were looked at."""
+    """`abilities` has a need and how it is met, `figures` what was counted; `objects` is how many exchanges and queues
+    of the topology were looked at. `left_out` has by check why it could not look, or not at everything."""
 
     capabilities: Capabilities
-    abilities: dict[str, str]
+    abilities: Mapping[str, str]
+    figures: Mapping[str, int]
     objects: int
     findings: tuple[Finding, ...]
+    left_out: Mapping[str, str]
 
     @property
     def wrong(self) -> Sequence[Finding]:
         return [finding for finding in self.findings if finding.level == "wrong"]
 
 
-def examine(session: Session, topology: Topology | None, management: Management | None) -> Examination:
+def examine(patient: Patient, checks: Sequence[Check] = CHECKS) -> Examination:
     """Look at the broker, and where a topology is given at what it wants. Raises `BrokerError` where the broker cannot
     be reached or refuses us."""
-    can = session.capabilities
-    findings = list(abilities.of_version(can))
-    wanted = Objects()
-    if topology is not None:
-        wanted = expand(topology, can) + ladder_objects(topology, can)
-        findings += objects.missing_or_different(wanted, session)
-        findings += objects.of_queues(topology, session)
-    findings += _by_management(management, wanted)
-    count = len(wanted.exchanges) + len(wanted.queues)
-    return Examination(can, abilities.abilities(can), count, tuple(findings))
+    topology = patient.topology
+    fitting = [check for check in checks if topology is not None or not check.of_app]
+    sections = {section for check in fitting for section in check.reads}
+    seen = _over_amqp(patient, sections)
+    seen = _by_management(patient.management, seen, sections)
+    left_out: dict[str, str] = {}
+    findings: list[Finding] = []
+    for check in fitting:
+        missing = [seen.unread[section] for section in check.reads if section in seen.unread]
+        if missing:
+            left_out[check.name] = missing[0]
+        if not any(section in seen.unread for section in check.needs):
+            findings += (finding.of(check.name) for finding in check.look(seen))
+    if left_out and patient.management is None:
+        problem = "it is not at its usual port: what only it tells was not looked at"
+        findings.append(Finding("note", "management API", problem, _NEEDED, "management"))
+    elif left_out:
+        problem = f"{next(iter(left_out.values()))}: {', '.join(left_out)} not looked at, or not at everything"
+        findings.append(Finding("note", "management API", problem, "ask as a user who may", "management"))
+    count = len(seen.wanted.exchanges) + len(seen.wanted.queues)
+    return Examination(
+        seen.capabilities, abilities(seen.capabilities), _figures(seen), count, tuple(findings), left_out
+    )
 
 
-def _by_management(management: Management | None, wanted: Objects) -> list[Finding]:
-    mend = "rabbitmq-plugins enable rabbitmq_management, and name it with --management http://HOST:15672"
+def _over_amqp(patient: Patient, sections: set[Section]) -> Seen:
+    can = patient.session.capabilities
+    topology = patient.topology
+    seen = Seen(
+        can,
+        patient.vhost,
+        patient.app,
+        topology,
+        time_limits=patient.time_limits,
+        broker_timeout=patient.broker_timeout,
+    )
+    if topology is None:
+        return seen
+    wanted = expand(topology, can) + ladder_objects(topology, can)
+    if "objects" not in sections:
+        return replace(seen, wanted=wanted)
+    found = present(wanted, patient.session)
+    return replace(
+        seen,
+        wanted=wanted,
+        absent=found.absent,
+        conflicts=found.conflicts,
+        older=found.older,
+        refused=found.refused,
+        states=found.states,
+    )
+
+
+def _by_management(management: Management | None, seen: Seen, sections: set[Section]) -> Seen:
+    wanted = [section for section in reading.READERS if section in sections]
     if management is None:
-        problem = "it is not at its usual port: alarms and bindings were not looked at"
-        return [Finding("note", "management API", problem, mend)]
+        why = "the management API is not there"
+        unread: dict[Section, str] = {section: why for section in (*wanted, "lengths") if section in sections}
+        return replace(seen, unread=unread)
+    unread = {}
+    values: dict[Section, Any] = {}
+    with ThreadPoolExecutor(_AT_A_TIME) as readers:
+        answers = {section: readers.submit(reading.READERS[section], management) for section in wanted}
+        for section, answer in answers.items():
+            try:
+                values[section] = answer.result()
+            except Unanswered as unanswered:
+                unread[section] = str(unanswered)
+    fields = {_FIELDS.get(section, section): value for section, value in values.items()}
+    found = replace(seen, unread=unread, **fields)
+    if "lengths" not in sections or "virtual host" in unread:
+        return found
     try:
-        return [*alarms(management), *missing_bindings(management, wanted)]
+        return replace(found, lengths=reading.lengths(management, _telling(found)))
     except Unanswered as unanswered:
-        return [Finding("note", "management API", f"{unanswered}: alarms and bindings were not looked at", mend)]
+        return replace(found, unread={**unread, "lengths": str(unanswered)})
+
+
+#: What the field of `Seen` is called that holds a section, where that is another name.
+_FIELDS: Mapping[Section, str] = {
+    "feature flags": "flags_off",
+    "deprecated features": "deprecated",
+    "virtual host": "observed",
+    "limits": "most_connections",
+}
+
+
+def _telling(seen: Seen) -> list[str]:
+    """Queues of whose length more is to be known: those of dead letters and those where messages wait, if any are
+    there; the fullest first."""
+    full = {name: messages for name, messages in waiting(seen).items() if messages}
+    full |= {queue.name: queue.messages for queue in seen.queues if queue.messages and seen.waits(queue)}
+    return sorted(full, key=lambda name: -full[name])
+
+
+def _figures(seen: Seen) -> dict[str, int]:
+    """Of what was read."""
+    found: dict[str, int] = {}
+    if seen.nodes:
+        found["nodes"] = len(seen.nodes)
+    if seen.observed is not None:
+        found["queues"] = len(seen.observed.queues)
+        found["messages"] = sum(queue.messages or 0 for queue in seen.observed.queues.values())
+        if "consumers" not in seen.unread:
+            found["consumers"] = sum(one.count for one in seen.consumers.values())
+        if "connections" not in seen.unread:
+            found["connections"] = len(seen.connections)
+            found["channels"] = sum(one.channels for one in seen.connections)
+    return found

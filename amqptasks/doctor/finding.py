@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+#: `wrong` makes the exit status 1; a `note` is good to know.
+Level = Literal["wrong", "note"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`subject` is what it is about (`queue emails`), `mend` a command or a setting. A `note` is good to know; only
-    what is `wrong` makes the exit status 1."""
+    """`subject` is what it is about (`queue emails`), `mend` a command or a setting. `check` is the
+    name of the check that found it."""
 
-    level: Literal["wrong", "note"]
+    level: Level
     subject: str
     problem: str
     mend: str
+    check: str = ""
+
+    def of(self, check: str) -> Finding:
+        return replace(self, check=check)

@@ -22,7 +22,7 @@ def binding_key(binding: Binding) -> BindingKey:
     )
 
 
-#: Made once: `json.dumps` with these settings makes a new one for each value, of which a large plan has tens of thousands.
+#: Made once: `json.dumps` makes a new one for each value, of which a large plan has tens of thousands.
 _SPELLER = json.JSONEncoder(sort_keys=True, default=str, ensure_ascii=False)
 
 

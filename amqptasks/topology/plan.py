@@ -184,4 +184,4 @@ def _warnings(wanted: Objects, observed: Observed) -> Iterator[Warning]:
     for queue in wanted.queues:
         there = observed.queues.get(queue.name)
         queues.append((queue, there.type if there else str(queue.arguments.get("x-queue-type", default))))
-    yield from shadowed(queues, policies.values(), wanted.policies)
+    yield from shadowed(queues, policies.values(), wanted.policies, observed.vhost)

@@ -7,6 +7,7 @@ decided key by key: https://www.rabbitmq.com/docs/policies, and tried on 3.10, 4
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
@@ -43,7 +44,7 @@ def applied(policies: Iterable[Policy], name: str, kind: str, operator: bool = F
 
 
 def shadowed(
-    queues: Iterable[tuple[Queue, str]], policies: Iterable[Policy], ours: Iterable[Policy] = ()
+    queues: Iterable[tuple[Queue, str]], policies: Iterable[Policy], ours: Iterable[Policy] = (), vhost: str = "/"
 ) -> Iterator[Warning]:
     """A warning for each policy and key that overrides an argument of these queues (each with its type), or that takes
     messages away from a queue without its file saying so; policies of the file itself (`ours`) may do that."""
@@ -64,7 +65,9 @@ def shadowed(
         noun = "operator policy" if operator else "policy"
         more = f" and {len(affected) - _NAMED} more" if len(affected) > _NAMED else ""
         names = ", ".join(queue for queue, _ in affected[:_NAMED])
-        mend = f"change its pattern so that it leaves them out, or rabbitmqctl clear_{noun.replace(' ', '_')} {name}"
+        verb = f"clear_{noun.replace(' ', '_')}"
+        clear = shlex.join(("rabbitmqctl", verb, *(() if vhost == "/" else ("-p", vhost)), name))
+        mend = f"change its pattern so that it leaves them out, or {clear}"
         yield Warning(f"{noun} {name}", f"{affected[0][1]} ({names}{more})", mend)
 
 

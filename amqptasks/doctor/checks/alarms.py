@@ -1,0 +1,16 @@
+"""Memory and disk alarms: publishers are blocked while one is on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from amqptasks.doctor.finding import Finding
+from amqptasks.doctor.seen import Seen
+
+
+def alarms(seen: Seen) -> Iterator[Finding]:
+    for alarm in seen.alarms:
+        disk = alarm.resource.startswith("disk")
+        mend = "free some disk there" if disk else "let workers catch up, or give the node more memory"
+        problem = f"its {alarm.resource} alarm is on: publishers are blocked"
+        yield Finding("wrong", f"node {alarm.node}", problem, mend)

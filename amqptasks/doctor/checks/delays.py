@@ -1,0 +1,48 @@
+"""Delayed messages that found nobody, or that do not get on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from amqptasks.doctor.commands import amqptasks
+from amqptasks.doctor.finding import Finding
+from amqptasks.doctor.seen import Seen
+from amqptasks.topology.delays import LOST, PREFIX
+from amqptasks.topology.drift import OWN
+
+#: The slots of a rung for messages on their way to the next place (`dead_letter_worker_consumer_prefetch`). Fewer are
+#: under way in any ladder that is used; all of them taken means that the next place does not take them.
+SLOTS = 32
+
+
+def delays(seen: Seen) -> Iterator[Finding]:
+    state = seen.states.get(LOST)
+    lost = None if seen.observed is None else seen.observed.queues.get(LOST)
+    messages = state.messages if state is not None else (lost.messages or 0) if lost is not None else 0
+    if messages:
+        problem = f"{messages} delayed messages found no queue when due"
+        yield Finding("wrong", f"queue {LOST}", problem, "declare their queues, then move them there")
+    for name, length in sorted(seen.lengths.items()):
+        if length.leaving and _waits(seen, name) and (length.leaving >= SLOTS or _cut(seen, name)):
+            problem = f"{length.leaving} messages are due and cannot leave it: what comes next is full, or gone"
+            yield Finding("wrong", f"queue {name}", problem, _mend(seen, name))
+
+
+def _mend(seen: Seen, name: str) -> str:
+    if name.startswith(OWN) or name in seen.expected:
+        return f"{amqptasks(seen.app, 'declare')}; RabbitMQ tries again every 180 seconds"
+    return "declare its dead-letter exchange with a queue; RabbitMQ tries again every 180 seconds"
+
+
+def _waits(seen: Seen, name: str) -> bool:
+    queue = None if seen.observed is None else seen.observed.queues.get(name)
+    return name.startswith(PREFIX) or (queue is not None and seen.waits(queue))
+
+
+def _cut(seen: Seen, name: str) -> bool:
+    """Whether the exchange that it leads to is gone."""
+    queue = None if seen.observed is None else seen.observed.queues.get(name)
+    if queue is None or seen.observed is None:
+        return False
+    exchange = seen.setting(queue, "dead-letter-exchange")
+    return exchange not in (None, "") and exchange not in seen.observed.exchanges

@@ -1,0 +1,1 @@
+"""Asking the broker: what only reads, and changes nothing."""
