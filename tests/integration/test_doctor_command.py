@@ -85,7 +85,7 @@ def test_what_is_not_declared_is_missed(run: Doctor) -> None:
     assert ended.returncode == 1
     missed = wrong(ended)
     assert {"queue orders", "queue orders.dead", "exchange tasks", "delay ladder"} <= missed.keys()
-    assert missed["queue orders"]["mend"] == "amqptasks -A MODULE declare"
+    assert missed["queue orders"]["mend"] == "amqptasks -A shop declare"
 
 
 @pytest.mark.usefixtures("declared")
@@ -116,7 +116,7 @@ def test_every_kind_of_damage_is_found(
     assert ended.returncode == 1
     found = wrong(ended)
     assert found["queue orders"]["problem"] == "no worker consumes it; 1 messages wait"
-    assert found["queue orders"]["mend"] == "amqptasks -A MODULE worker -Q orders"
+    assert found["queue orders"]["mend"] == "amqptasks -A shop worker -Q orders"
     assert found["queue orders.dead"]["problem"] == "1 dead letters wait"
     assert found["queue orders.dead"]["mend"] == "amqptasks dead list orders"
     assert "x-max-length is 10 on the broker, 11 in the topology" in found["queue bounded"]["problem"]

@@ -16,6 +16,9 @@ MANY_CHANNELS = 200
 #: Connections of one user from one place say: one for each message, or a leak. RabbitMQ's default is no limit at all.
 MANY_CONNECTIONS = 1000
 
+#: Parts of the virtual host's limit from which on it is told.
+NEAR = 0.8
+
 #: As many are named.
 _NAMED = 3
 
@@ -39,9 +42,9 @@ def connections(seen: Seen) -> Iterator[Finding]:
 
 def _limit(seen: Seen) -> Iterator[Finding]:
     taken, most = len(seen.connections), seen.most_connections
-    if most is not None and 0 <= most <= taken:
-        problem = f"{taken} of {most} connections are taken: the next clients are refused"
-        mend = rabbitmqctl("set_vhost_limits", json.dumps({"max-connections": 2 * taken or 100}), vhost=seen.vhost)
+    if most is not None and taken >= NEAR * most:
+        problem = f"{taken} of {most} connections are taken: clients beyond them are refused"
+        mend = rabbitmqctl("set_vhost_limits", json.dumps({"max-connections": 2 * max(taken, most)}), vhost=seen.vhost)
         yield Finding("wrong", f"vhost {seen.vhost}", problem, mend)
 
 
