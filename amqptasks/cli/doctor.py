@@ -18,7 +18,7 @@ from amqptasks.errors import ConfigurationError
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.doctor.examination import Examination
-    from amqptasks.doctor.seen import TimeLimit
+    from amqptasks.doctor.values import TimeLimit
 
 HELP = """\b
 With -A it also looks at what the app's topology wants: what is missing or different, and whether its tasks may run

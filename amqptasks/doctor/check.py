@@ -24,7 +24,8 @@ from amqptasks.doctor.checks.priorities import priorities
 from amqptasks.doctor.checks.streams import streams
 from amqptasks.doctor.checks.version import version
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Section, Seen
+from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.values import Section
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from amqptasks.doctor.checks.dead_letters import waiting
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.reading import management as reading
 from amqptasks.doctor.reading.objects import present
-from amqptasks.doctor.seen import Section, Seen, TimeLimit
+from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.values import Section, TimeLimit
 from amqptasks.topology.expand import expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.topology import Topology

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.finding import Level
-from amqptasks.entities import Policy, Queue, QueueState
+from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, Section, TimeLimit
+from amqptasks.entities import Binding, Policy, Queue, QueueState
 from amqptasks.errors import DeclarationConflict
 from amqptasks.topology.delays import PREFIX
 from amqptasks.topology.drift import OWN, RESERVED
@@ -17,108 +17,6 @@ from amqptasks.topology.expand import Objects
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.policies import applied
 from amqptasks.topology.topology import Topology
-
-#: What can be read of a broker besides its version; `objects` over AMQP, the rest through the management API.
-Section = Literal[
-    "objects",
-    "alarms",
-    "nodes",
-    "feature flags",
-    "deprecated features",
-    "clock",
-    "virtual host",
-    "consumers",
-    "members",
-    "lengths",
-    "connections",
-    "limits",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """A resource (`memory`, `disk`) of a node that is short: the broker does not read from publishers."""
-
-    node: str
-    resource: str
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A node of the broker's cluster. Memory and disk are in bytes; figures are 0 for a node that does not run."""
-
-    name: str
-    running: bool = True
-    memory_used: int = 0
-    memory_limit: int = 0
-    disk_free: int = 0
-    disk_limit: int = 0
-    files_used: int = 0
-    files: int = 0
-    partitions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """A feature flag that is off. `stable` ones are to be on, `experimental` ones are a choice."""
-
-    name: str
-    stable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """By how many seconds the broker's clock is ahead of this machine's, and how far off that may be."""
-
-    ahead: float
-    uncertain: float
-
-
-@dataclass(frozen=True, slots=True)
-class Members:
-    """The nodes that hold a replica of a quorum queue or stream, and those of them that are up."""
-
-    queue: str
-    nodes: tuple[str, ...]
-    online: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Length:
-    """Of a queue: messages that it has expired, dead-lettered at least once and not got rid of yet (`leaving`), and by
-    how many it grew within `seconds`."""
-
-    queue: str
-    leaving: int = 0
-    grown: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A client's connection. `heartbeat` is in seconds, 0: none."""
-
-    name: str
-    user: str
-    heartbeat: int
-    channels: int
-
-
-@dataclass(frozen=True, slots=True)
-class Consumers:
-    """How many consume a queue; `timeout` is their shortest consumer timeout in seconds, where the broker tells it
-    (RabbitMQ 4.3)."""
-
-    count: int
-    timeout: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TimeLimit:
-    """A task, and the seconds that it may run at most."""
-
-    task: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -173,17 +71,44 @@ class Seen:
 
     @cached_property
     def ends(self) -> frozenset[str]:
-        """Queues of dead letters: those of the topology, those that a queue's dead letters are routed to by name, and
-        those that are called so."""
+        """Queues of dead letters: those of the topology, those that a queue's dead letters are routed to by a key or a
+        fanout exchange, and those that are called so."""
         named = {one.dead_letter for one in self.topology.queues.values()} if self.topology is not None else set()
         found = {name for name in named if name is not None}
         if self.observed is not None:
             found |= {name for name in self.observed.queues if name.endswith(".dead")}
-            for queue in self.observed.queues.values():
-                key = self.setting(queue, "dead-letter-routing-key")
-                if isinstance(key, str) and key in self.observed.queues and not self.waits(queue):
-                    found.add(key)
+            for exchange, keys in self._ways_of_dead_letters.items():
+                fanout = exchange in self.observed.exchanges and self.observed.exchanges[exchange].type == "fanout"
+                found |= {key for key in keys if exchange == "" and key is not None}
+                found |= {
+                    binding.destination
+                    for binding in self.bindings.get(exchange, ())
+                    if binding.destination_type == "queue" and (fanout or binding.routing_key in keys)
+                }
         return frozenset(found)
+
+    @cached_property
+    def _ways_of_dead_letters(self) -> Mapping[str, set[str | None]]:
+        """By exchange, the keys that dead letters go to it with; None: the one that they came with."""
+        found: dict[str, set[str | None]] = {}
+        for queue in self.queues:
+            exchange, key = (self.setting(queue, f"dead-letter-{what}") for what in ("exchange", "routing-key"))
+            if isinstance(exchange, str) and not self.waits(queue):
+                found.setdefault(exchange, set()).add(key if isinstance(key, str) else None)
+        return found
+
+    @cached_property
+    def keys_bound(self) -> Mapping[str, frozenset[str]]:
+        """By source, the routing keys of its bindings."""
+        return {source: frozenset(one.routing_key for one in found) for source, found in self.bindings.items()}
+
+    @cached_property
+    def bindings(self) -> Mapping[str, Sequence[Binding]]:
+        """By source."""
+        found: dict[str, list[Binding]] = {}
+        for binding in () if self.observed is None else self.observed.bindings:
+            found.setdefault(binding.source, []).append(binding)
+        return found
 
     def waits(self, queue: ObservedQueue) -> bool:
         """Whether messages only wait there, for what comes after their time: a rung of the delay ladder, a retry
@@ -198,14 +123,9 @@ class Seen:
         """The queues that the topology's file names."""
         return frozenset(() if self.topology is None else self.topology.queues)
 
-    @cached_property
-    def expected(self) -> frozenset[str]:
-        """All queues that the topology brings."""
-        return frozenset(queue.name for queue in self.wanted.queues)
-
     def is_ours(self, name: str) -> bool:
         """Whether what is wrong with this queue is the app's concern; without a topology, everything is."""
-        return self.topology is None or name in self.expected or name.startswith(PREFIX)
+        return self.topology is None or name in self.planned or name.startswith(PREFIX)
 
     def level(self, name: str) -> Level:
         """Of something that is wrong with this queue."""
@@ -217,10 +137,17 @@ class Seen:
 
     def policies(self, queue: ObservedQueue) -> tuple[Policy, ...]:
         """The operator policy and the policy that count for a queue."""
-        if self.observed is None:
-            return ()
-        found = (applied(self.observed.policies, queue.name, queue.type, operator) for operator in (True, False))
-        return tuple(policy for policy in found if policy is not None)
+        found = self._policies.get(queue.name)
+        if found is None:
+            known = () if self.observed is None else self.observed.policies
+            both = (applied(known, queue.name, queue.type, operator) for operator in (True, False))
+            found = self._policies[queue.name] = tuple(policy for policy in both if policy is not None)
+        return found
+
+    @cached_property
+    def _policies(self) -> dict[str, tuple[Policy, ...]]:
+        """By queue, as far as asked for: every check asks, of every queue."""
+        return {}
 
     def setting(self, queue: ObservedQueue, key: str) -> object:
         """What counts of arguments and policies, as the broker takes it: of numbers the smallest; for `overflow` the
@@ -236,6 +163,7 @@ class Seen:
             return given[0]
         return argument
 
-    def plain(self, name: str) -> Queue | None:
-        """The queue as the topology wants it."""
-        return next((queue for queue in self.wanted.queues if queue.name == name), None)
+    @cached_property
+    def planned(self) -> Mapping[str, Queue]:
+        """The queues as the topology wants them."""
+        return {queue.name: queue for queue in self.wanted.queues}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from amqptasks.doctor.seen import TimeLimit
+from amqptasks.doctor.values import TimeLimit
 from amqptasks.errors import NoRoute
 from amqptasks.routing import Router
 from amqptasks.topology.reach import queues_reached

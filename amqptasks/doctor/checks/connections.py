@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from amqptasks.doctor.commands import rabbitmqctl
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Connection, Seen
+from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.values import Connection
 
 #: Channels of one connection from which on it is told. A worker has one for each queue it consumes, and RabbitMQ allows
 #: 2047; a client that opens a channel a message and forgets to close it passes this within minutes.

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from amqptasks.doctor.commands import set_policy
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen, TimeLimit
+from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.values import TimeLimit
 from amqptasks.topology import durations
 
 #: Seconds, where rabbitmq.conf says nothing.
@@ -44,7 +45,7 @@ def _timeout(seen: Seen, name: str) -> tuple[float | None, str]:
         if queue is not None:
             own = seen.setting(queue, "consumer-timeout")
         else:
-            wanted = seen.plain(name)
+            wanted = seen.planned.get(name)
             own = None if wanted is None else wanted.arguments.get("x-consumer-timeout")
         if isinstance(own, int):
             return own / 1000, "the queue's consumer timeout"
@@ -54,7 +55,7 @@ def _timeout(seen: Seen, name: str) -> tuple[float | None, str]:
 
 
 def _kind(seen: Seen, name: str) -> str:
-    wanted = seen.plain(name)
+    wanted = seen.planned.get(name)
     return "quorum" if wanted is None else str(wanted.arguments.get("x-queue-type", "classic"))
 
 

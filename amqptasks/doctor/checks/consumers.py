@@ -19,7 +19,7 @@ def consumers(seen: Seen) -> Iterator[Finding]:
             yield _nobody(seen, settings.name, state.messages)
     if seen.observed is not None and "consumers" not in seen.unread:
         for queue in seen.tasks_queues:
-            if queue.name not in seen.expected and queue.name not in seen.consumers:
+            if queue.name not in seen.planned and queue.name not in seen.consumers:
                 yield _nobody(seen, queue.name, queue.messages or 0)
 
 

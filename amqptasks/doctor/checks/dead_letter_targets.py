@@ -24,7 +24,7 @@ def dead_letter_targets(seen: Seen) -> Iterator[Finding]:
             continue
         key = seen.setting(queue, "dead-letter-routing-key")
         level = seen.level(queue.name)
-        missing = _missing(observed, str(exchange), None if key is None else str(key))
+        missing = _missing(seen, observed, str(exchange), None if key is None else str(key))
         if missing is not None:
             waits = seen.setting(queue, "dead-letter-strategy") == "at-least-once"
             then = (
@@ -57,7 +57,7 @@ def _none(seen: Seen, queue: ObservedQueue) -> Iterator[Finding]:
     yield Finding("note", f"queue {name}", problem, mend)
 
 
-def _missing(observed: Observed, exchange: str, key: str | None) -> str | None:
+def _missing(seen: Seen, observed: Observed, exchange: str, key: str | None) -> str | None:
     """What is missing on the way, in words. Without a key, messages keep theirs, and any binding may be the one."""
     if exchange == "":
         known = key is None or key in observed.queues
@@ -67,17 +67,18 @@ def _missing(observed: Observed, exchange: str, key: str | None) -> str | None:
         return f"the exchange {exchange} for its dead letters does not exist"
     if found.arguments.get("alternate-exchange") is not None:
         return None
-    bound = [one for one in observed.bindings if one.source == exchange]
-    if not bound:
+    if exchange not in seen.bindings:
         return f"nothing is bound to the exchange {exchange} for its dead letters"
-    if key is None or found.type not in ("direct", "topic"):
+    keys = seen.keys_bound[exchange]
+    if key is None or found.type not in ("direct", "topic") or key in keys:
         return None
-    fits = (one.routing_key == key if found.type == "direct" else topic_matches(one.routing_key, key) for one in bound)
-    return None if any(fits) else f"nothing is bound to the exchange {exchange} with its routing key {key}"
+    if found.type == "topic" and any(topic_matches(pattern, key) for pattern in keys):
+        return None
+    return f"nothing is bound to the exchange {exchange} with its routing key {key}"
 
 
 def _mend(seen: Seen, queue: ObservedQueue, exchange: str) -> str:
-    if seen.topology is not None and queue.name in seen.expected:
+    if seen.topology is not None and queue.name in seen.planned:
         return amqptasks(seen.app, "declare")
     return (
         f"declare the exchange {exchange or QUEUES_EXCHANGE} and bind a queue to it: amqptasks declare FILE does both"

@@ -46,7 +46,7 @@ def _quorum(seen: Seen, queue: ObservedQueue) -> Iterator[Finding]:
 
 def _wanted(seen: Seen, name: str) -> bool:
     """Whether the file itself has it so (`overflow: drop-head`)."""
-    wanted = seen.plain(name)
+    wanted = seen.planned.get(name)
     return wanted is not None and any(wanted.arguments.get(key) != value for key, value in SAFE.items())
 
 

@@ -29,7 +29,7 @@ def delays(seen: Seen) -> Iterator[Finding]:
 
 
 def _mend(seen: Seen, name: str) -> str:
-    if name.startswith(OWN) or name in seen.expected:
+    if name.startswith(OWN) or name in seen.planned:
         return f"{amqptasks(seen.app, 'declare')}; RabbitMQ tries again every 180 seconds"
     return "declare its dead-letter exchange with a queue; RabbitMQ tries again every 180 seconds"
 

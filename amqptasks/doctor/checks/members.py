@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Members, Seen
+from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.values import Members
 
 #: Two replicas stand no loss of one, three do. https://www.rabbitmq.com/docs/quorum-queues#replication-factor
 FEWEST = 3

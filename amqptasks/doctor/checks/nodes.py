@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from amqptasks.doctor.commands import rabbitmqctl
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Node, Seen
+from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.values import Node
 
 #: Parts of a limit from which on it is near.
 NEAR = 0.8

@@ -17,7 +17,7 @@ def priorities(seen: Seen) -> Iterator[Finding]:
         if not seen.is_ours(queue.name):
             continue
         problem = "it is classic, for its priorities: on one node only, no delivery limit, dead-lettered at most once"
-        wanted = seen.plain(queue.name)
+        wanted = seen.planned.get(queue.name)
         if not seen.capabilities.quorum_priorities:
             yield Finding("note", f"queue {queue.name}", problem, "upgrade to RabbitMQ 4.3, then amqptasks migrate")
         elif wanted is None or wanted.arguments.get("x-queue-type") != "classic":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from amqptasks.amqp.management import Management
-from amqptasks.doctor.seen import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, Section
+from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, Section
 from amqptasks.topology.observed import Observed, observe
 
 #: Seconds over which growth is looked at, and between its samples: the finest that the API keeps so long by default

@@ -10,19 +10,9 @@ import pytest
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.check import CHECKS, Check, chosen
-from amqptasks.doctor.seen import (
-    Alarm,
-    Clock,
-    Connection,
-    Consumers,
-    Flag,
-    Length,
-    Members,
-    Node,
-    Seen,
-    TimeLimit,
-)
+from amqptasks.doctor.seen import Seen
 from amqptasks.doctor.time_limits import time_limits
+from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, TimeLimit
 from amqptasks.entities import Binding, Exchange, Policy, Queue, QueueState
 from amqptasks.errors import DeclarationConflict
 from amqptasks.routing import Router
@@ -565,6 +555,28 @@ def test_a_mending_policy_keeps_what_the_one_that_counts_says() -> None:
     ]
     assert line[9] == r"^a\.b$"
     assert '"max-length": 9' in line[10]
+
+
+@pytest.mark.parametrize("kind", ["fanout", "direct"])
+def test_where_dead_letters_end_nobody_need_consume(kind: str) -> None:
+    """Where they only come back from waiting, somebody must."""
+    work = queue("work", dead_letter_exchange="out", dead_letter_routing_key="a")
+    later = queue("later", message_ttl=5, dead_letter_exchange="back", dead_letter_routing_key="work")
+    read = seen(
+        observed=Observed(
+            "shop",
+            NEW,
+            exchanges={"out": Exchange("out", kind), "back": Exchange("back", "direct")},
+            queues={one.name: one for one in (work, later, LETTERS, queue("other"))},
+            bindings=(
+                Binding("out", "letters", "a"),
+                Binding("out", "other", "b"),
+                Binding("back", "work", "work"),
+            ),
+        )
+    )
+    assert read.ends == ({"letters", "other"} if kind == "fanout" else {"letters"})
+    assert "work" in [one.name for one in read.tasks_queues]
 
 
 def test_the_longest_task_of_each_queue_counts() -> None:
