@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from amqptasks.brokers import probe
 from tests.harness import wait
 from tests.harness.management import Management
-from tests.harness.nodes import GivenBroker, NoBroker, StartedBroker, new_node
+from tests.harness.nodes import FREQUENT_SAMPLES, GivenBroker, NoBroker, StartedBroker, new_node
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.worker_process import WorkerFactory
@@ -132,12 +132,16 @@ def wait_for() -> Callable[..., object]:
 
 @contextmanager
 def start_node(
-    purpose: str, request: pytest.FixtureRequest, configuration: dict[str, str] | None = None
+    purpose: str,
+    request: pytest.FixtureRequest,
+    configuration: dict[str, str] | None = None,
+    advanced: str = FREQUENT_SAMPLES,
 ) -> Iterator[StartedBroker]:
-    """A node for a fixture of yours, destroyed at the end; `configuration` is for its rabbitmq.conf. Mark the tests
+    """A node for a fixture of yours, destroyed at the end; `configuration` is for its rabbitmq.conf, `advanced` is its
+    advanced.config, which Docker's nodes have not. Mark the tests
     with `kills_broker` where only a node of our own will do. Skips where no RabbitMQ can be had."""
     try:
-        node = new_node(purpose, configuration)
+        node = new_node(purpose, configuration, advanced)
     except NoBroker as error:
         if _ci():
             pytest.fail(f"{NO_BROKER}, and CI is set: {error}", pytrace=False)

@@ -63,7 +63,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The nodes that hold a replica of a quorum queue or stream, and those of them that are up."""
+    """The nodes that hold a replica of a quorum queue, and those of them that are up."""
 
     queue: str
     nodes: tuple[str, ...]

@@ -62,8 +62,9 @@ class StartedBroker:
         return self.node.version
 
 
-def new_node(purpose: str, configuration: dict[str, str] | None = None) -> Node:
-    """A node that is not started yet. Raises `NoBroker`."""
+def new_node(purpose: str, configuration: dict[str, str] | None = None, advanced: str = FREQUENT_SAMPLES) -> Node:
+    """A node that is not started yet; `advanced` is its advanced.config, which Docker's nodes have not. Raises
+    `NoBroker`."""
     release = os.environ.get("AMQPTASKS_TEST_RELEASE")
     settings = {**FREQUENT_FIGURES, **(configuration or {})}
     if release:
@@ -73,9 +74,9 @@ def new_node(purpose: str, configuration: dict[str, str] | None = None) -> Node:
             raise NoBroker(str(error)) from None
         if isinstance(found, str):
             return DockerNode(f"amqptasks-test-{os.getpid()}-{purpose}", image=found, configuration=settings)
-        return PrivateNode(_folder(purpose, found), root=found, configuration=settings, advanced=FREQUENT_SAMPLES)
+        return PrivateNode(_folder(purpose, found), root=found, configuration=settings, advanced=advanced)
     if find_installation() is not None:
-        return PrivateNode(_folder(purpose, None), configuration=settings, advanced=FREQUENT_SAMPLES)
+        return PrivateNode(_folder(purpose, None), configuration=settings, advanced=advanced)
     refusal = docker.unusable()
     if refusal is None:
         return DockerNode(f"amqptasks-test-{os.getpid()}-{purpose}", configuration=settings)

@@ -13,9 +13,11 @@ import pytest
 
 from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
+from amqptasks.brokers.private_node import PrivateNode
 from amqptasks.doctor.check import chosen
 from amqptasks.doctor.examination import Examination, Patient, examine
 from amqptasks.doctor.finding import Finding
+from tests.conftest import start_node
 from tests.harness.command import run_command
 from tests.harness.nodes import StartedBroker
 from tests.harness.vhost import Vhost, new_vhost
@@ -252,6 +254,24 @@ def test_what_a_user_may_not_see_is_left_out_and_named(own_broker: StartedBroker
         assert "very-secret" not in repr(found)
     finally:
         own_broker.node.rabbitmqctl("delete_user", "looker")
+
+
+#: Of the feature flags a new broker has on, only one: as if it had been upgraded, and nobody had looked since.
+ONE_FLAG = "[{rabbit, [{forced_feature_flags_on_init, [quorum_queue]}]}]"
+
+
+@pytest.mark.kills_broker
+def test_feature_flags_that_an_upgrade_left_off(request: pytest.FixtureRequest) -> None:
+    with start_node("flags", request, advanced=ONE_FLAG) as broker, new_vhost(broker) as vhost:
+        if not isinstance(broker.node, PrivateNode):
+            pytest.skip("Docker's nodes have no advanced.config")
+        found = _examined(broker, vhost, "feature-flags").findings
+        old = broker.version.startswith("3.")  # later releases have stream_queue always
+        assert [finding.subject for finding in found] == ["feature flag stream_queue"] * old + ["feature flags"]
+        assert [finding.level for finding in found] == ["wrong"] * old + ["note"]
+        for finding in found:
+            mend(finding.mend, broker)
+        assert not _examined(broker, vhost, "feature-flags").findings
 
 
 SHOP = """

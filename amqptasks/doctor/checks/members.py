@@ -1,4 +1,4 @@
-"""Quorum queues and streams with too few replicas for the cluster they are in."""
+"""Quorum queues with too few replicas for the cluster they are in."""
 
 from __future__ import annotations
 

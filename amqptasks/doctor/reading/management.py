@@ -73,7 +73,7 @@ def consumers(management: Management) -> dict[str, Consumers]:
 
 
 def members(management: Management) -> tuple[Members, ...]:
-    """Of quorum queues and streams. 3.10 does not tell of streams in a list."""
+    """Of quorum queues: of streams a list does not tell."""
     query = {"disable_stats": "true", "enable_queue_totals": "true", "columns": "name,members,online"}
     rows = management.request("GET", "queues", management.vhost, query=query)
     return tuple(
