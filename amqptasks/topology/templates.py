@@ -38,8 +38,11 @@ def _layered(document: Document, into: Document, where: Where, own: object) -> o
         return own
     own = own or {}
     layers = [*_templates(document, where, own), (where, {key: own[key] for key in own if key != "template"})]
+    below = _defaults(document, str(section), layers)
+    if not below and len(layers) == 1:  # its own keys, which are in their places already: so most queues of a large file
+        return layers[0][1]
     found: dict[str, object] = {}
-    for source, layer in [*_defaults(document, str(section), layers), *layers]:
+    for source, layer in [*below, *layers]:
         for key, value in layer.items():
             overlaid(found, key, value, document, (*source, key), into, (*where, key))
     return found
