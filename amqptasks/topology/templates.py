@@ -39,9 +39,7 @@ def _layered(document: Document, into: Document, where: Where, own: object) -> o
     own = own or {}
     layers = [*_templates(document, where, own), (where, {key: own[key] for key in own if key != "template"})]
     below = _defaults(document, str(section), layers)
-    if (
-        not below and len(layers) == 1
-    ):  # its own keys, in their places already: most queues of a large file
+    if not below and len(layers) == 1:  # its own keys, in their places already: most queues of a large file
         return layers[0][1]
     found: dict[str, object] = {}
     for source, layer in [*below, *layers]:
