@@ -84,7 +84,7 @@ def examine(patient: Patient, checks: Sequence[Check] = CHECKS) -> Examination:
         findings.append(Finding("note", "management API", problem, "ask as a user who may", "management"))
     count = len(seen.wanted.exchanges) + len(seen.wanted.queues)
     return Examination(
-        seen.capabilities, abilities(seen.capabilities), _figures(seen), count, tuple(findings), left_out
+        seen.capabilities, abilities(seen.capabilities), _figures(seen, sections), count, tuple(findings), left_out
     )
 
 
@@ -158,17 +158,18 @@ def _telling(seen: Seen) -> list[str]:
     return sorted(full, key=lambda name: -full[name])
 
 
-def _figures(seen: Seen) -> dict[str, int]:
+def _figures(seen: Seen, sections: set[Section]) -> dict[str, int]:
     """Of what was read."""
+    read = sections - seen.unread.keys()
     found: dict[str, int] = {}
-    if seen.nodes:
+    if "nodes" in read:
         found["nodes"] = len(seen.nodes)
     if seen.observed is not None:
         found["queues"] = len(seen.observed.queues)
         found["messages"] = sum(queue.messages or 0 for queue in seen.observed.queues.values())
-        if "consumers" not in seen.unread:
-            found["consumers"] = sum(one.count for one in seen.consumers.values())
-        if "connections" not in seen.unread:
-            found["connections"] = len(seen.connections)
-            found["channels"] = sum(one.channels for one in seen.connections)
+    if "consumers" in read:
+        found["consumers"] = sum(one.count for one in seen.consumers.values())
+    if "connections" in read:
+        found["connections"] = len(seen.connections)
+        found["channels"] = sum(one.channels for one in seen.connections)
     return found

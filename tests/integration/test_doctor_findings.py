@@ -188,6 +188,21 @@ def test_clients_without_heartbeat_or_with_many_channels(look: Look, vhost: Vhos
     gone(look, "connections")
 
 
+def test_what_was_counted(own_broker: StartedBroker, vhost: Vhost, channel) -> None:
+    channel.queue_declare("work", durable=True)
+    publish(channel, "work", 2)
+    channel.basic_consume("work", lambda *_: None)
+
+    def counted() -> bool:
+        figures = _examined(own_broker, vhost).figures
+        return figures["connections"] >= 1 and figures["channels"] >= 1 and figures["messages"] == 2
+
+    wait_for(counted, SEEN_WITHIN, "the figures", every=0.3)
+    figures = _examined(own_broker, vhost).figures
+    assert (figures["nodes"], figures["queues"], figures["consumers"]) == (1, 1, 1)
+    assert _examined(own_broker, vhost, "nodes").figures == {"nodes": 1}
+
+
 def test_connections_near_the_limit_of_the_virtual_host(look: Look, own_broker: StartedBroker, vhost: Vhost) -> None:
     url = pika.URLParameters(vhost.url)
     held = [pika.BlockingConnection(url) for _ in range(4)]
