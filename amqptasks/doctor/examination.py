@@ -16,7 +16,7 @@ from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.reading import management as reading
 from amqptasks.doctor.reading.objects import present
 from amqptasks.doctor.seen import Seen
-from amqptasks.doctor.values import Section, TimeLimit
+from amqptasks.doctor.values import Section, TimeLimit, Unread
 from amqptasks.topology.expand import expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.topology import Topology
@@ -73,19 +73,22 @@ def examine(patient: Patient, checks: Sequence[Check] = CHECKS) -> Examination:
     for check in fitting:
         missing = [seen.unread[section] for section in check.reads if section in seen.unread]
         if missing:
-            left_out[check.name] = missing[0]
+            left_out[check.name] = missing[0].why
         if not any(section in seen.unread for section in check.needs):
             findings += (finding.of(check.name) for finding in check.look(seen))
-    if left_out and patient.management is None:
-        problem = "it is not at its usual port: what only it tells was not looked at"
-        findings.append(Finding("note", "management API", problem, _NEEDED, "management"))
-    elif left_out:
-        problem = f"{next(iter(left_out.values()))}: {', '.join(left_out)} not looked at, or not at everything"
-        findings.append(Finding("note", "management API", problem, "ask as a user who may", "management"))
+    if left_out:
+        findings.append(_left_out(seen, left_out))
     count = len(seen.wanted.exchanges) + len(seen.wanted.queues)
     return Examination(
         seen.capabilities, abilities(seen.capabilities), _figures(seen, sections), count, tuple(findings), left_out
     )
+
+
+def _left_out(seen: Seen, checks: Mapping[str, str]) -> Finding:
+    unread = next((one for one in seen.unread.values() if not one.forbidden), next(iter(seen.unread.values())))
+    mend = "ask as a user who may" if unread.forbidden else _NEEDED
+    problem = f"{unread.why}: {', '.join(checks)} not looked at, or not at everything"
+    return Finding("note", "management API", problem, mend, "management")
 
 
 def _over_amqp(patient: Patient, sections: set[Section]) -> Seen:
@@ -119,8 +122,8 @@ def _over_amqp(patient: Patient, sections: set[Section]) -> Seen:
 def _by_management(management: Management | None, seen: Seen, sections: set[Section]) -> Seen:
     wanted = [section for section in reading.READERS if section in sections]
     if management is None:
-        why = "the management API is not there"
-        unread: dict[Section, str] = {section: why for section in (*wanted, "lengths") if section in sections}
+        gone = Unread("it is not at its usual port, or does not let this user in")
+        unread: dict[Section, Unread] = {section: gone for section in (*wanted, "lengths") if section in sections}
         return replace(seen, unread=unread)
     unread = {}
     values: dict[Section, Any] = {}
@@ -130,7 +133,7 @@ def _by_management(management: Management | None, seen: Seen, sections: set[Sect
             try:
                 values[section] = answer.result()
             except Unanswered as unanswered:
-                unread[section] = str(unanswered)
+                unread[section] = _unread(unanswered)
     fields = {_FIELDS.get(section, section): value for section, value in values.items()}
     found = replace(seen, unread=unread, **fields)
     if "lengths" not in sections or "virtual host" in unread:
@@ -138,7 +141,11 @@ def _by_management(management: Management | None, seen: Seen, sections: set[Sect
     try:
         return replace(found, lengths=reading.lengths(management, _telling(found)))
     except Unanswered as unanswered:
-        return replace(found, unread={**unread, "lengths": str(unanswered)})
+        return replace(found, unread={**unread, "lengths": _unread(unanswered)})
+
+
+def _unread(unanswered: Unanswered) -> Unread:
+    return Unread(str(unanswered), unanswered.status in (401, 403))
 
 
 #: What the field of `Seen` is called that holds a section, where that is another name.

@@ -8,7 +8,19 @@ from functools import cached_property
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.finding import Level
-from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, Section, TimeLimit
+from amqptasks.doctor.values import (
+    Alarm,
+    Clock,
+    Connection,
+    Consumers,
+    Flag,
+    Length,
+    Members,
+    Node,
+    Section,
+    TimeLimit,
+    Unread,
+)
 from amqptasks.entities import Binding, Policy, Queue, QueueState
 from amqptasks.errors import DeclarationConflict
 from amqptasks.topology.delays import PREFIX
@@ -51,7 +63,7 @@ class Seen:
     lengths: Mapping[str, Length] = field(default_factory=dict)
     connections: tuple[Connection, ...] = ()
     most_connections: int | None = None
-    unread: Mapping[Section, str] = field(default_factory=dict)
+    unread: Mapping[Section, Unread] = field(default_factory=dict)
 
     @property
     def queues(self) -> Iterator[ObservedQueue]:

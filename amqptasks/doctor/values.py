@@ -23,6 +23,14 @@ Section = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """Why a section was not read; `forbidden`: this user may not, another may."""
+
+    why: str
+    forbidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Alarm:
     """A resource (`memory`, `disk`) of a node that is short: the broker does not read from publishers."""
 

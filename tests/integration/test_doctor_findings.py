@@ -266,6 +266,7 @@ def test_what_a_user_may_not_see_is_left_out_and_named(own_broker: StartedBroker
         assert "policies" not in found.left_out
         assert found.findings[-1].subject == "management API"
         assert "the user 'looker' may not do this" in found.findings[-1].problem
+        assert found.findings[-1].mend == "ask as a user who may"
         assert "very-secret" not in repr(found)
     finally:
         own_broker.node.rabbitmqctl("delete_user", "looker")
@@ -352,6 +353,7 @@ def test_without_the_management_api_it_says_what_it_left_out(
         "-A", "shop", "doctor", "--management", "http://127.0.0.1:1", "--strict", url=vhost.url, folder=tmp_path
     )
     assert ended.returncode == 1, "strict, and something is left out"
+    assert "rabbitmq-plugins enable rabbitmq_management" in ended.stdout
     assert "Not looked at, or not at everything: alarms, nodes, " in ended.stdout
     assert "objects," not in ended.stdout.partition("Not looked at")[2]
     assert "note: queue default: no worker consumes it" in ended.stdout

@@ -12,7 +12,7 @@ from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.check import CHECKS, Check, chosen
 from amqptasks.doctor.seen import Seen
 from amqptasks.doctor.time_limits import time_limits
-from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, TimeLimit
+from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, TimeLimit, Unread
 from amqptasks.entities import Binding, Exchange, Policy, Queue, QueueState
 from amqptasks.errors import DeclarationConflict
 from amqptasks.routing import Router
@@ -468,7 +468,7 @@ NOTHING: dict[str, tuple[Seen, str]] = {
         "consumers",
     ),
     "consumers that could not be counted": (
-        seen(observed=broker(queue("work")), unread={"consumers": "401"}),
+        seen(observed=broker(queue("work")), unread={"consumers": Unread("401", True)}),
         "consumers",
     ),
     "short tasks": (
