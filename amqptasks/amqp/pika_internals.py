@@ -3,7 +3,8 @@
 `tests/unit/amqp/test_pika_internals.py` fails when a pika release changes one of them.
 
 1. pika writes each frame by itself: three system calls a message, one an ack. `Wire` collects the frames of one turn
-   of the loop and writes them together.
+   of the loop and writes them together, at once: pika waits for the poller to say that it may, a turn of the loop more
+   each time. It also reads at most 4 KiB at once, ten messages; `Wire` has it read more.
 2. pika decodes and dispatches each frame by way of objects and callback tables, 20 microseconds a message. `Wire` reads
    deliveries and confirms straight from the buffer, and writes publishes and acks as bytes; all else is pika's.
 3. After `basic_cancel` pika answers deliveries that were already under way with `basic.reject(requeue)`, which counts
@@ -21,6 +22,7 @@ from typing import Any, cast
 
 from pika import ConnectionParameters, SelectConnection, exceptions
 from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport as PlaintextTransport
 from pika.channel import Channel
 from pika.frame import Frame, Header, ProtocolHeader, decode_frame
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
@@ -59,6 +61,9 @@ INITIAL_FRAME = 4096
 #: come and go.
 KEPT_FRAMES = 1000
 
+
+#: Bytes that are read from the socket at once: some 150 small messages.
+READ = 65536
 
 #: Frames of a message whose body fits into one: method, header, body.
 MESSAGE_FRAMES = 3
@@ -252,7 +257,23 @@ class Wire(TolerantConnection):
         if frames and self._transport is not None:
             data = b"".join(frames)
             self.bytes_sent += len(data)
-            self._adapter_emit_data(data)
+            left = self._write_now(data)
+            if left:
+                self._adapter_emit_data(left)
+
+    def _write_now(self, data: bytes) -> bytes:
+        """What the socket did not take."""
+        transport: Any = self._transport
+        if type(transport) is not PlaintextTransport or transport._sock is None or transport.get_write_buffer_size():
+            return data
+        try:
+            return data[transport._sock.send(data) :]
+        except OSError:  # it is full, or broken: pika finds that out once more, and sees to it
+            return data
+
+    def _proto_connection_made(self, transport: Any) -> None:
+        transport._MAX_RECV_BYTES = READ
+        super()._proto_connection_made(transport)
 
     def _on_data_available(self, data_in: bytes) -> None:
         buffer = self._received + data_in if self._received else data_in

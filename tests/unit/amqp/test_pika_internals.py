@@ -6,14 +6,17 @@ Each name here is used in `pika_internals.py`, `bounded.py` or `properties.py`.
 from __future__ import annotations
 
 import inspect
+import socket
 import struct
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pika
 import pytest
 from pika import BlockingConnection, ConnectionParameters, SelectConnection, spec
 from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport as PlaintextTransport
 from pika.channel import Channel
 from pika.connection import Connection
 from pika.frame import Body, Header, Method, decode_frame
@@ -34,6 +37,8 @@ from amqptasks.transport import REPLY_TO, Outgoing, Properties, Template, Templa
         (Connection, "_output_marshaled_frames", ["self", "marshaled_frames"]),
         (Connection, "_create_channel", ["self", "channel_number", "on_open_callback"]),
         (SelectConnection, "_adapter_emit_data", ["self", "data"]),
+        (SelectConnection, "_proto_connection_made", ["self", "transport"]),
+        (PlaintextTransport, "get_write_buffer_size", ["self"]),
         (Channel, "__init__", ["self", "connection", "channel_number", "on_open_callback"]),
         (BlockingConnection, "_flush_output", ["self", "waiters"]),
         (BlockingConnection, "_cleanup", ["self"]),
@@ -107,6 +112,32 @@ def frames(data: bytes) -> list[Any]:
         found.append(frame)
         data = data[size:]
     return found
+
+
+def test_what_the_socket_takes_is_written_at_once_and_pika_gets_the_rest(wire: Any, loop: IOLoop) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    wanted: list[int] = []
+    services = SimpleNamespace(set_reader=lambda *_: None, set_writer=lambda descriptor, _: wanted.append(descriptor))
+    with ours, theirs:
+        wire._transport = PlaintextTransport(ours, wire, services)  # type: ignore[arg-type]
+        assert PlaintextTransport._MAX_RECV_BYTES, "the name of pika's limit, which ours stands for"
+        wire.cork(b"frames", b" of a turn")
+        turn(loop)
+        assert theirs.recv(100) == b"frames of a turn"
+        assert not wanted, "nothing was left to wait for"
+        large = bytes(range(256)) * 40_000
+        wire.cork(large, b"the end")
+        turn(loop)
+        wire.cork(b", and more")
+        turn(loop)
+        assert wanted == [ours.fileno()], "pika waits until the socket takes the rest"
+        left = b"".join(wire._transport._tx_buffers)
+        sent = theirs.recv(len(large))
+        while len(sent) + len(left) < len(large) + len(b"the end, and more"):
+            sent += theirs.recv(len(large))
+        assert sent + left == large + b"the end, and more"
 
 
 def test_a_publish_is_what_pika_would_have_written(wire: Any, loop: IOLoop) -> None:
