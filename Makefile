@@ -14,7 +14,7 @@ export AMQPTASKS_TEST_RELEASE AMQPTASKS_TEST_URL AMQPTASKS_TEST_MANAGEMENT_URL
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-releases test-long check format bench bench-growth bench-quick docs clean
+.PHONY: help demo test test-releases test-long check format bench bench-growth bench-quick flames docs clean
 .DELETE_ON_ERROR:
 
 help: ## show this help
@@ -54,6 +54,9 @@ bench-growth: .venv/installed-bench test-broker ## 40 minutes: a million waiting
 
 bench-quick: .venv/installed-bench test-broker ## 3 minutes: fails when a message costs more CPU than benchmarks/baseline.json says
 	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+flames: .venv/installed-bench test-broker ## 1 minute: flame graphs of consuming and publish_many() into docs/flames/, as after-*.svg
+	$(BIN)/python -m benchmarks.flames docs/flames after
 
 docs: .venv/installed-docs ## build the documentation into site/
 	$(BIN)/mkdocs build --strict

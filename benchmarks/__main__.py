@@ -52,7 +52,9 @@ def main(arguments: list[str]) -> int:
             others = Others(broker)
             bench = Bench(broker, Path(folder), options.scale or (QUICK_SCALE if options.quick else 1.0))
             for name in _names(options):
+                began = time.monotonic()
                 _measure(bench, name, figures, options)
+                say(f"{name} took {(time.monotonic() - began) / 60:.1f} minutes")
             where["other work"] = f"used {others.share():.0%} of the processors meanwhile"
             where["scale"] = f"{bench.scale:g} of the messages named"
     except (NoBroker, AmqptasksError) as error:
