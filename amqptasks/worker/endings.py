@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from amqptasks.worker.job import Job
@@ -32,6 +33,13 @@ class Endings:
     def finished(self, job: Job) -> None:
         """A pool's thread is done with a job: one wake-up of the link for as many as come in the meantime."""
         self._finished.append(job)
+        if not self._settling:
+            self._settling = True
+            self._node.link.call_soon(self._settle_finished)
+
+    def all_finished(self, jobs: Sequence[Job]) -> None:
+        """As `finished`, of several at once: the link sees all of them when it wakes up."""
+        self._finished.extend(jobs)
         if not self._settling:
             self._settling = True
             self._node.link.call_soon(self._settle_finished)

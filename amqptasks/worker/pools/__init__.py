@@ -12,6 +12,7 @@ from typing import Protocol
 from amqptasks.worker.job import Job
 
 Finished = Callable[[Job], None]
+AllFinished = Callable[[Sequence[Job]], None]
 
 
 class Pool(Protocol):

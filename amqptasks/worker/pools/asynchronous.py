@@ -16,7 +16,7 @@ from amqptasks.errors import WorkerStopping
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import HAND_BACK, Failure
-from amqptasks.worker.pools import Finished
+from amqptasks.worker.pools import AllFinished
 from amqptasks.worker.pools.blocking import Watch
 
 
@@ -24,7 +24,7 @@ class AsyncPool:
     """See `Pool`. The loop's thread starts with the first job: a worker without async tasks has none. What is killed
     is cancelled once more and given up: a task that swallows `CancelledError` goes on, and its result is dropped."""
 
-    def __init__(self, steps: Steps, finished: Finished, concurrency: int) -> None:
+    def __init__(self, steps: Steps, finished: AllFinished, concurrency: int) -> None:
         self._steps = steps
         self._finished = finished
         self._size = concurrency
@@ -157,10 +157,10 @@ class AsyncPool:
             self._begin()
 
     def _hand_back(self) -> None:
-        """All that ended in one turn of the loop together: one by one, they would wake the link for each."""
+        """All that ended in one turn of the loop together: else the link would wake up for the first alone."""
         done, self._done = self._done, []
-        for job in done:
-            self._finished(job)
+        if done:
+            self._finished(done)
 
     def _cancel_all(self) -> None:
         assert self._loop is not None

@@ -42,7 +42,7 @@ class Making:
         if kind == ASYNC:
             from amqptasks.worker.pools.asynchronous import AsyncPool
 
-            return AsyncPool(node.steps, finished, self._async_concurrency)
+            return AsyncPool(node.steps, node.endings.all_finished, self._async_concurrency)
         if kind == "solo":
             from amqptasks.worker.pools.solo import SoloPool
 

@@ -75,7 +75,7 @@ def back() -> list[Job]:
 def pool(request: pytest.FixtureRequest, back: list[Job]) -> Iterator[Pool]:
     gate.clear()
     known = steps(spin, deaf, turned, quick, aspin, adeaf, aquick)
-    made: Pool = ThreadPool(known, back.append, 2) if request.param == "threads" else AsyncPool(known, back.append, 2)
+    made: Pool = ThreadPool(known, back.append, 2) if request.param == "threads" else AsyncPool(known, back.extend, 2)
     made.start()
     yield made
     gate.set()

@@ -104,7 +104,7 @@ def threads(tasks: Tasks) -> Iterator[ThreadPool]:
 
 @pytest.fixture
 def loop(tasks: Tasks) -> Iterator[AsyncPool]:
-    pool = AsyncPool(tasks.steps(), tasks.back.append, 1000)
+    pool = AsyncPool(tasks.steps(), tasks.back.extend, 1000)
     pool.start()
     yield pool
     tasks.gate.set()
@@ -196,7 +196,7 @@ def test_what_an_async_pool_has_not_begun_is_taken_back(tasks: Tasks, loop: Asyn
         blocked.set()
         let_go.wait(10)
 
-    pool = AsyncPool(steps(block), tasks.back.append, 1000)
+    pool = AsyncPool(steps(block), tasks.back.extend, 1000)
     pool.submit([job(delivery("shop.block"), decoded=False)])
     assert blocked.wait(10)
     pool.submit(jobs("aquick", 4))
@@ -226,7 +226,7 @@ def test_an_async_task_that_ends_or_cancels_itself_has_failed(tasks: Tasks, loop
 
 
 def test_a_worker_without_async_tasks_has_no_loop(tasks: Tasks) -> None:
-    pool = AsyncPool(tasks.steps(), tasks.back.append, 1000)
+    pool = AsyncPool(tasks.steps(), tasks.back.extend, 1000)
     pool.start()
     assert not [thread for thread in threading.enumerate() if thread.name == "amqptasks-async"]
     assert pool.take_back() == []
@@ -234,7 +234,7 @@ def test_a_worker_without_async_tasks_has_no_loop(tasks: Tasks) -> None:
 
 
 def test_an_async_pool_runs_no_more_at_once_than_asked(tasks: Tasks) -> None:
-    pool = AsyncPool(tasks.steps(), tasks.back.append, 3)
+    pool = AsyncPool(tasks.steps(), tasks.back.extend, 3)
     pool.submit(jobs("ahold", 10))
     wait_for(lambda: tasks.now == 3)
     pool.resize(5)
