@@ -33,8 +33,6 @@ def obey_signals(node: Node) -> None:
             node.stop_now()
         else:
             node.stop()
-        if first:  # in a thread: with `-P solo` a task has the main one
-            threading.Thread(target=_leave, args=(node,), name="amqptasks-leave", daemon=True).start()
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
         _Wish.again = False
@@ -57,6 +55,9 @@ def obey_signals(node: Node) -> None:
 
 def run(node: Node) -> None:
     """Wait until it has stopped; from the main thread."""
+    # In a thread too: with `-P solo` a task may have the main one. Not begun by the handler of a signal: Python 3.11
+    # takes a thread for its parent until it runs, and the interruption of a solo task would be raised in it.
+    threading.Thread(target=_leave, args=(node,), name="amqptasks-leave", daemon=True).start()
     node.wait()
     if node.cold or _Wish.again:
         _end()

@@ -1,7 +1,8 @@
 """Raising an exception in another thread: how a task that runs in a thread is interrupted.
 
 The interpreter raises it at the thread's next line of Python; a thread that waits in C code (a lock, a socket, a long
-query) gets it when that returns, and not before. https://docs.python.org/3/c-api/init.html#c.PyThreadState_SetAsyncExc
+query) gets it when that returns, and not before. In Python 3.11 one that is just starting another thread may have it
+raised there (the new thread's state has its parent's identity until it runs). https://docs.python.org/3/c-api/init.html#c.PyThreadState_SetAsyncExc
 """
 
 from __future__ import annotations
