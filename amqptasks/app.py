@@ -25,6 +25,7 @@ from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task, current_task
 
 if TYPE_CHECKING:
+    from amqptasks.claims import Claims
     from amqptasks.capabilities import Capabilities
     from amqptasks.control.client import Control
     from amqptasks.errors import PublishRejected, Unroutable
@@ -289,6 +290,11 @@ class App:
     @property
     def replies(self) -> Replies:
         return self._connections.replies
+
+    @property
+    def claims(self) -> Claims:
+        """Of calls that are to be the only ones of their kind (`unique=`)."""
+        return self._connections.claims
 
     def close(self, timeout: float = 5.0) -> None:
         """Publish what is under way and close the connections, within `timeout` seconds. The app can be used again."""

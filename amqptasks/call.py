@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import message, signals
 from amqptasks.arguments import plain
-from amqptasks.errors import ConfigurationError, PartlyPublished, PublishRejected, Unroutable
+from amqptasks.errors import AlreadyQueued, ConfigurationError, PartlyPublished, PublishRejected, Unroutable
 from amqptasks.moments import aware
 from amqptasks.options import CallOptions, check, publish_timeout
 from amqptasks.publisher import Progress
@@ -19,6 +19,7 @@ from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
 from amqptasks.routing import Router
 from amqptasks.transport import REPLY_TO, Outgoing, Properties, Template, Templated
+from amqptasks.uniqueness import UNIQUE, Claim, claim_of
 from amqptasks.uuid7 import task_id
 
 if TYPE_CHECKING:
@@ -30,11 +31,19 @@ logger = logging.getLogger(__name__)
 
 class Call:
     """A call that is ready to be published; `timeout` in seconds is how long to wait for the confirm. `request` is
-    there where anybody may ask for it."""
+    there where anybody may ask for it, `claim` where it is to be the only one of its kind."""
 
-    __slots__ = ("outgoing", "request", "result", "timeout")
+    __slots__ = ("claim", "outgoing", "request", "result", "timeout")
 
-    def __init__(self, request: Request | None, outgoing: Outgoing, result: AsyncResult[Any], timeout: float) -> None:
+    def __init__(
+        self,
+        request: Request | None,
+        outgoing: Outgoing,
+        result: AsyncResult[Any],
+        timeout: float,
+        claim: Claim | None = None,
+    ) -> None:
+        self.claim = claim
         self.request = request
         self.outgoing = outgoing
         self.result = result
@@ -66,6 +75,12 @@ def _make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options:
     merged: dict[str, Any] = {**own, **options} if options or own else {}
     request = Request(name, merged.get("task_id") or task_id(), args, kwargs)
     delay = _fill(request, merged) if merged else 0.0
+    claim = None
+    if "unique" in merged or "unique_for" in merged:
+        known = None if isinstance(task, str) else task.arguments
+        claim = claim_of(name, known, args, kwargs, merged, request.id, delay, request.expires)
+        if claim is not None and claim.released:
+            request.headers = {**request.headers, UNIQUE: claim.header}
     running = current_request.get()
     if running is not None:
         request.parent_id = request.parent_id or running.id
@@ -86,7 +101,7 @@ def _make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options:
         signals.before_task_publish.send(name, **_published(request, outgoing), declare=[], retry_policy=policy)
     if delay > 0:
         outgoing = app.into_ladder(outgoing, delay)
-    return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout))
+    return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout), claim)
 
 
 #: Options with which all calls of a task still differ in nothing but their id and their arguments.
@@ -158,16 +173,28 @@ def _is_special() -> bool:
 def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> AsyncResult[Any]:
     """Publish a call and wait for the broker's confirm. Raises as `make`, and `BrokerError`."""
     call = make(app, task, args, kwargs, options)
+    if call.claim is None:
+        _publish(app, call)
+    else:
+        app.claims.take(call.claim)
+        try:
+            _publish(app, call)
+        except BaseException:
+            app.claims.give_back(call.claim)
+            raise
+    app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
+    if signals.after_task_publish:
+        _after(call)
+    return call.result
+
+
+def _publish(app: App, call: Call) -> None:
     try:
         app.publisher.publish(call.outgoing, call.timeout)
     except (Unroutable, PublishRejected) as error:
         if not app.declare_again(error):
             raise
         app.publisher.publish(call.outgoing, call.timeout)
-    app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
-    if signals.after_task_publish:
-        _after(call)
-    return call.result
 
 
 async def send_async(
@@ -178,16 +205,28 @@ async def send_async(
         call = make(app, task, args, kwargs, options)
     else:
         call = await asyncio.to_thread(make, app, task, args, kwargs, options)  # connects, and declares
+    if call.claim is None:
+        await _publish_async(app, call)
+    else:
+        await asyncio.to_thread(app.claims.take, call.claim)
+        try:
+            await _publish_async(app, call)
+        except BaseException:
+            await asyncio.to_thread(app.claims.give_back, call.claim)
+            raise
+    app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
+    if signals.after_task_publish:
+        _after(call)
+    return call.result
+
+
+async def _publish_async(app: App, call: Call) -> None:
     try:
         await app.publisher.publish_async(call.outgoing, call.timeout)
     except (Unroutable, PublishRejected) as error:
         if not await asyncio.to_thread(app.declare_again, error):
             raise
         await app.publisher.publish_async(call.outgoing, call.timeout)
-    app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
-    if signals.after_task_publish:
-        _after(call)
-    return call.result
 
 
 def send_many(
@@ -203,12 +242,19 @@ def send_many(
     results: list[AsyncResult[Any]] = []
     heard: list[Call] = []
     unsendable: list[tuple[int, BaseException]] = []
+    claims: dict[int, Claim] = {}  # by their place among what is published
     alike = Alike(app, task, options)
 
     def outgoings() -> Iterator[Outgoing]:
         for position, (args, kwargs) in enumerate(calls):
             try:
                 call = alike.make(args, kwargs)
+                if call.claim is not None:
+                    app.claims.take(call.claim)
+                    claims[len(results)] = call.claim
+            except AlreadyQueued as error:
+                unsendable.append((position, error))
+                continue
             except (ConfigurationError, TypeError) as error:
                 if not results:  # nothing is published yet: an option that is wrong is wrong for all
                     raise
@@ -227,6 +273,9 @@ def send_many(
         again = publisher.publish_many((one.outgoing for one in mendable), timeout)
         repeated = [one._replace(position=mendable[one.position].position) for one in again]
         failed = [one for one in failed if one not in mendable] + repeated
+    for one in failed:
+        if one.position in claims:
+            app.claims.give_back(claims[one.position])
     if heard:
         lost = {one.position for one in failed}
         for position, call in enumerate(heard):

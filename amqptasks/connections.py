@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amqptasks import dial
+from amqptasks.claims import Claims
 from amqptasks.publisher import Publisher
 from amqptasks.transport import Link, Session
 
@@ -42,6 +43,8 @@ class Connections:
         self._replies: Replies | None = None
         self._event_link: Link | None = None
         self._emitters: dict[str, Emitter] = {}
+        #: Of calls that are to be the only ones of their kind.
+        self.claims = Claims(lambda: dial.session(addresses(), tls, dial.TIMEOUT))
 
     @property
     def is_open(self) -> bool:
@@ -121,6 +124,7 @@ class Connections:
             self._earlier_links = []
             self._link = self._publisher = self._replies = self._event_link = None
             self._emitters = {}
+        self.claims.close()
         for emitter in emitters.values():
             emitter.drain(min(timeout, DRAIN_EVENTS))
         for link in links:

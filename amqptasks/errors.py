@@ -16,6 +16,7 @@ AmqptasksError
 |       |-- Unroutable            no queue took it
 |       |-- Nacked                the queue refused it (full, or without a leader)
 |       |-- PublishRejected       the broker closed the channel over it (404, 406, ...)
+|       |-- AlreadyQueued         another call like it waits, or came within its time (`unique=`)
 |       |-- MessageTooLarge       body or headers over the limit
 |       `-- PublishTimeout        no confirm within the deadline
 |-- ResultError                   a result cannot be had
@@ -111,7 +112,8 @@ class DeclarationConflict(BrokerError):
     """An object of this name exists with other properties, and these cannot be changed in place.
 
     `kind` is "queue" or "exchange", `name` its name, `argument` what differs, `wanted` and `current` both values
-    as the broker printed them. Either change the file to the current value, or replace the object.
+    as the broker printed them (empty where it cut its answer before them). Either change the file to the current value,
+    or replace the object.
     """
 
     def __init__(self, kind: str, name: str, argument: str, wanted: str, current: str) -> None:
@@ -129,14 +131,17 @@ class DeclarationConflict(BrokerError):
 class PartlyPublished(BrokerError):
     """Of many calls published together, some were not accepted; the others are on the broker.
 
-    `failed` has position and error of each, in order; publish those again once the cause is mended.
+    `failed` has position and error of each, in order; publish those again once the cause is mended. `already_queued`
+    of them are an `AlreadyQueued`, and need no second try.
     """
 
     def __init__(self, failed: list[tuple[int, BaseException]], total: int) -> None:
         self.failed = failed
         self.total = total
+        self.already_queued = sum(isinstance(error, AlreadyQueued) for _, error in failed)
         position, error = failed[0]
-        super().__init__(f"{len(failed)} of {total} calls were not accepted, the first at {position}: {error}")
+        known = f" ({self.already_queued} are queued already)" if self.already_queued else ""
+        super().__init__(f"{len(failed)} of {total} calls were not accepted{known}, the first at {position}: {error}")
 
 
 class PublishError(BrokerError):
@@ -158,6 +163,24 @@ class Nacked(PublishError):
 
 class PublishRejected(PublishError):
     """The broker closed the channel over this message: no such exchange (404), a bad property (406), no right (403)."""
+
+
+class AlreadyQueued(PublishError):
+    """The call was not published: by its `unique=` there is to be one only, and another one waits, or was published
+    within `unique_for`. Nothing is to be done, where its work is all that counts.
+
+    `task` is the task's name, `key` what both calls have in common, `holder` the id of the other one (None
+    where it is not known).
+    """
+
+    def __init__(self, task: str, key: str, holder: str | None, message_id: str, *, waits: bool = True) -> None:
+        self.task = task
+        self.key = key
+        self.holder = holder
+        what = "waits" if waits else "came within its time"
+        super().__init__(
+            f"another call of {task} for {key} {what} already: {holder or 'its id is not known'}", message_id
+        )
 
 
 class MessageTooLarge(PublishError):

@@ -56,7 +56,7 @@ class TaskLimits:
             rate.parse(options.get("rate_limit")),
             _of_all(rate.parse(options.get("cluster_rate_limit"), "cluster_rate_limit")),
             at_once,
-            None if key is None else _checked(key),
+            None if key is None else checked_key(key),
             _seconds(options.get("throttle_for", THROTTLE_FOR)),
         )
         return limits if limits.rate or limits.cluster_rate or limits.at_once else None
@@ -64,14 +64,17 @@ class TaskLimits:
     def key_of(self, arguments: Mapping[str, Any]) -> str | None:
         """What the key comes to for these arguments; None without a key. Raises `ConfigurationError` where it names
         what is not there."""
-        if self.key is None:
-            return None
-        try:
-            return self.key.format_map(arguments)
-        except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"the key {self.key!r} does not fit the arguments {', '.join(arguments) or '(none)'}: {error!r}"
-            ) from None
+        return None if self.key is None else text_of(self.key, arguments)
+
+
+def text_of(key: str, arguments: Mapping[str, Any]) -> str:
+    """What a key comes to for these arguments. Raises `ConfigurationError` where it names what is not there."""
+    try:
+        return key.format_map(arguments)
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"the key {key!r} does not fit the arguments {', '.join(arguments) or '(none)'}: {error!r}"
+        ) from None
 
 
 def _of_all(given: Rate | None) -> Rate | None:
@@ -82,8 +85,9 @@ def _of_all(given: Rate | None) -> Rate | None:
     return given
 
 
-def _checked(key: object) -> str:
-    """A function would be your code in the thread that keeps the connections, so it is text."""
+def checked_key(key: object) -> str:
+    """A key that may be one: a function would be your code in the thread that keeps the connections, so it is text.
+    Raises `ConfigurationError`."""
     if not isinstance(key, str):
         raise ConfigurationError(f'a key is text with names of arguments, as "account-{{account}}", not {key!r}')
     try:

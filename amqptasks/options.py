@@ -28,6 +28,9 @@ class MessageOptions(TypedDict, total=False):
     `headers`: the user's own. `shadow`: a name for logs in place of the task's. `ignore_result`: ask for no reply.
     `link`, `link_error`: signatures of what follows its success, its final failure. `retry` False: one try to publish;
     `retry_policy`: how many, both in Celery's words for `timeout`, the time to wait for the broker's confirm.
+    `unique` (docs/limits.md): one such call waits at a time, and another raises `AlreadyQueued`; True: with the same
+    arguments, or text with the names of those that count ("report-{shop}"). `unique_for`: one in so many seconds,
+    whether it still waits or not.
     """
 
     priority: int
@@ -44,6 +47,8 @@ class MessageOptions(TypedDict, total=False):
     ignore_result: bool
     link: Any
     link_error: Any
+    unique: bool | str
+    unique_for: float | None
     retry: bool
     retry_policy: PublishRetryPolicy
 
@@ -136,6 +141,7 @@ ELSEWHERE = {
     "group_index": "groups are not run yet",
     "immediate": "RabbitMQ does not have it; leave it out",
     "mandatory": "every task is published so; leave it out",
+    "once": "write unique=True",
     "producer": "an app has one connection; leave it out",
     "pydantic": "write validate=True",
     "pydantic_strict": "write validate=True, and pydantic's Strict in the type hints",

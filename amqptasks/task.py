@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import arguments, call, errors, hooks
+from amqptasks import arguments, call, errors, hooks, uniqueness
 from amqptasks.errors import ConfigurationError
 from amqptasks.limits import TaskLimits
 from amqptasks.options import CallOptions, MessageOptions, TaskOptions
@@ -70,6 +70,7 @@ class Task(Generic[P, R]):
         self.rate_limit = options.get("rate_limit")
         #: None for a task that nothing limits.
         self.limits = TaskLimits.from_options(options)
+        uniqueness.check(options)
         #: False: acknowledged when it begins, so lost if its worker dies.
         self.acks_late = options.get("acks_late", True)
         self.track_started = bool(options.get("track_started"))

@@ -14,6 +14,9 @@ _INEQUIVALENT = re.compile(
     r" received (?P<wanted>.+?) but current is (?P<current>.+)$",
     re.DOTALL,
 )
+#: The same, where long names left no room for the rest: a reply's text has 255 bytes.
+_CUT = re.compile(r"inequivalent arg '(?P<argument>[^']*)' for (?P<kind>queue|exchange) '(?P<name>[^']*)")
+CUT_OFF = "..."
 _VALUE = re.compile(r"^(?:the value )?'(?P<value>.*?)'(?: of type '[^']*')?$", re.DOTALL)
 
 
@@ -40,7 +43,7 @@ def explained(what: str, code: int, text: str, answers: frozenset[int] = frozens
     if code in answers:
         return Refused(text)
     conflict = _INEQUIVALENT.search(text)
-    if conflict:
+    if conflict and not text.endswith(CUT_OFF):
         return DeclarationConflict(
             conflict["kind"],
             conflict["name"],
@@ -48,6 +51,9 @@ def explained(what: str, code: int, text: str, answers: frozenset[int] = frozens
             _value(conflict["wanted"]),
             _value(conflict["current"]),
         )
+    cut = _CUT.search(text)
+    if cut:
+        return DeclarationConflict(cut["kind"], cut["name"], cut["argument"], "", "")
     # A queue whose node is down is "not found" as well, yet it exists.
     if code == 404 and "down or inaccessible" not in text:
         return NotFound(f"{what}: {text}")

@@ -25,6 +25,10 @@ _LISTENER = r"amqptasks\.control\.[0-9a-f]{32}"
 #: The sets of tokens that hold the tasks of all workers to their limits: made by the worker that needs one first.
 _TOKENS = r"amqptasks\.tokens\..+"
 
+#: The claims of calls that are to be the only ones of their kind: who calls makes them, who runs the call deletes them.
+#: Each names an exchange that does not exist, which takes write on that and read on the claim.
+_CLAIMS = r"amqptasks\.unique(\..+)?"
+
 #: What an observer reads; and the queue of one that listens.
 _LOGS = r"amqptasks\.(events|nodes)"
 _WATCHER = r"amqptasks\.events\.[0-9a-f]{32}"
@@ -58,7 +62,7 @@ def permissions_for(topology: Topology, role: Role) -> Rights:
     """The rights of a `publisher` (sends tasks and waits for results), a `worker` (runs them, and sends more), a
     `declarer` (`amqptasks declare`) or an `observer` (events, and the management API to look)."""
     if role == "publisher":
-        return Rights(write=_any(_targets(topology)), topics=tuple(_keys(topology)))
+        return Rights(_any([_CLAIMS]), _any([*_targets(topology), _CLAIMS]), _any([_CLAIMS]), tuple(_keys(topology)))
     if role == "worker":
         return _worker(topology)
     if role == "declarer":
@@ -89,7 +93,7 @@ def _tagged(user: User, topology: Topology) -> User:
 def _worker(topology: Topology) -> Rights:
     """Tasks send tasks, so a worker may publish what a publisher may. It binds its own queue to the control exchange
     and the logs to theirs: that takes write on the one end and read on the other."""
-    own = [_BOOKS, _LISTENER, _TOKENS]
+    own = [_BOOKS, _LISTENER, _TOKENS, _CLAIMS]
     consumed = sorted(re.escape(queue.name) for queue in topology.queues.values() if queue.type != "stream")
     by_name = [re.escape(QUEUES_EXCHANGE)]
     return Rights(

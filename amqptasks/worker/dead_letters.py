@@ -21,6 +21,7 @@ from amqptasks.request import FIRST_TIME
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.transport import Headers, Outgoing
+from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
 from amqptasks.worker.outcomes import Expired, Failure, Reject, Revoked
 
@@ -42,6 +43,7 @@ def dead_letter(job: Job, outcome: Failure | Reject | Expired | Revoked, worker:
     headers = clean(delivery.properties.headers or {})
     headers.pop(DELIVERIES, None)
     headers.pop(THROTTLED, None)
+    headers.pop(UNIQUE, None)
     headers.update(reason_headers(job, outcome, worker))
     properties = replace(delivery.properties, headers=headers, expiration=None, user_id=None, delivery_mode=2)
     return Outgoing(QUEUES_EXCHANGE, job.queue.dead_letter, delivery.body, properties)

@@ -24,10 +24,12 @@ from amqptasks.message import Malformed
 from amqptasks.request import Request, current_request
 from amqptasks.task import Task
 from amqptasks.transport import Outgoing
+from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.admission import Admission, deliveries_before, refusal
 from amqptasks.worker.dead_letters import dead_letter
 from amqptasks.worker.followers import ERRBACK, Followers, errback_arguments
 from amqptasks.worker.job import Job
+from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.news import is_heard, news, refused
 from amqptasks.worker.outcomes import LOST, Failure, Outcome, Reject, Replaced, Retry, Success, classify
 from amqptasks.worker.policies import RetryPolicies
@@ -52,9 +54,11 @@ class Steps:
         capabilities: Callable[[], Capabilities | None] = lambda: None,
         followers: Followers | None = None,
         began: Callable[[Job], None] | None = None,
+        waiting_calls: WaitingCalls | None = None,
     ) -> None:
-        """`began` hears of a job that is to be acknowledged before it runs (`acks_late=False`), on the pool's thread,
-        just before. Without `followers`, a message that asks for some is refused."""
+        """`waiting_calls` hears of a job that waited as the only one of its kind, just before it runs. `began` hears of
+        a job that is to be acknowledged before it runs (`acks_late=False`), on the pool's thread, just before. Without
+        `followers`, a message that asks for some is refused."""
         self._tasks = tasks
         self._codec = codec
         self._worker = worker
@@ -62,6 +66,7 @@ class Steps:
         self._capabilities = capabilities
         self._followers = followers
         self._began = began
+        self._waiting_calls = waiting_calls
         self._policies = RetryPolicies()
         #: Asked in turn; more may be added before the worker starts.
         self.admissions: list[Admission] = [refusal, self._can_be_followed]
@@ -159,6 +164,8 @@ class Steps:
         assert job.task is not None
         assert job.request is not None
         request, task = job.request, job.task
+        if UNIQUE in request.headers and self._waiting_calls is not None:
+            self._waiting_calls.begin(job)
         token = current_request.set(request)
         self._begin(job, task, request)
         try:
@@ -173,6 +180,8 @@ class Steps:
         assert job.task is not None
         assert job.request is not None
         request, task = job.request, job.task
+        if UNIQUE in request.headers and self._waiting_calls is not None:
+            await asyncio.to_thread(self._waiting_calls.begin, job)
         current_request.set(request)  # each asyncio task has a context of its own
         self._begin(job, task, request)
         try:

@@ -102,6 +102,7 @@ class Endings:
     def _settle_finished(self) -> None:
         self._settling = False
         finished, queues, settle, forget = self._finished, self._node.queues, self._settler.settle, self._forget
+        ended = self._node.waiting_calls.end
         for _ in range(len(finished)):
             job = finished.popleft()
             if job.settled:
@@ -110,6 +111,7 @@ class Endings:
             queue = queues[job.delivery.queue]
             queue.held.discard(job)
             forget(job)
+            ended(job)
             settle(job, queue)
 
     def _forget(self, job: Job) -> None:

@@ -121,6 +121,7 @@ class Followers:
         options.setdefault("task_id", derived(request.id, name))
         options["parent_id"] = request.parent_id if options["task_id"] == request.id else request.id
         options["root_id"] = request.root_id or request.id
+        options["unique"] = False  # what follows must come, whatever waits
         merged = signature.merged(args)
         return call.make(self._app, signature.type or signature["task"], *merged, cast(CallOptions, options)).outgoing
 

@@ -29,6 +29,7 @@ from amqptasks.worker.followers import Followers
 from amqptasks.worker.intake import Intake
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import Limits, TimeLimits
+from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.pools.choice import Pools, kind_named
 from amqptasks.worker.pools.making import Making
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
@@ -81,6 +82,7 @@ class Node:
         self.consumption = Consumption(self, wanted, prefetch or usual_prefetch(concurrency))
         self.queues = self.consumption.queues
         self.link = app.new_link()
+        self.waiting_calls = WaitingCalls(app)
         self._declaring = Declaring(app)
         self._settler = Settler(self.link, self.declare_soon)
         self.endings = Endings(self, self._settler)
@@ -92,6 +94,7 @@ class Node:
             lambda: app.capabilities,
             followers=Followers(app),
             began=self.endings.begun,
+            waiting_calls=self.waiting_calls,
         )
         making = Making(self, self._settler.ack_early, async_concurrency, prefork)
         by_queue = {queue: kind_named(kind) for queue, kind in (pools or {}).items()}

@@ -14,6 +14,7 @@ from amqptasks.results import reply
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.transport import PERSISTENT, Outgoing, Properties
+from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.dead_letters import dead_letter, first_time
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
 from amqptasks.worker.outcomes import (
@@ -140,6 +141,7 @@ def _later(job: Job, delay: float, more: dict[str, object], codec: Codec) -> Out
     outgoing.properties.headers["eta"] = (datetime.now(UTC) + timedelta(seconds=delay)).isoformat()
     outgoing.properties.headers.pop(DELIVERIES, None)
     outgoing.properties.headers.pop(THROTTLED, None)
+    outgoing.properties.headers.pop(UNIQUE, None)  # what has begun does not wait: its claim is released
     codec.sign_again(outgoing.properties, outgoing.body)
     return outgoing
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from amqptasks.errors import DeclarationConflict
 from tests.conformance.transport import SOON, Transport, deaths, texts
 from tests.harness.wait import wait_for
 
@@ -154,3 +155,35 @@ def test_an_unused_queue_goes_after_its_time(transport: Transport) -> None:
     wait_for(lambda: transport.session.queue_state(queue) is None, SOON)
     transport.send(kept, "1")
     assert texts(inbox.take(1)) == ["1"]
+
+
+def test_of_two_declarations_that_differ_the_second_is_told_what_the_first_said(transport: Transport) -> None:
+    """Which of many came first is decided here: see `claims`."""
+    queue = transport.queue(type="classic", expires=60_000, dead_letter_exchange="", dead_letter_routing_key="first")
+    transport.queue(queue, type="classic", expires=60_000, dead_letter_exchange="", dead_letter_routing_key="first")
+    with pytest.raises(DeclarationConflict) as caught:
+        transport.queue(
+            queue, type="classic", expires=60_000, dead_letter_exchange="", dead_letter_routing_key="second"
+        )
+    conflict = caught.value
+    assert (conflict.argument, conflict.wanted, conflict.current) == ("x-dead-letter-routing-key", "second", "first")
+    with pytest.raises(DeclarationConflict) as caught:
+        transport.queue(queue, type="classic", expires=70_000, dead_letter_exchange="", dead_letter_routing_key="first")
+    assert (caught.value.argument, caught.value.current) == ("x-expires", "60000")
+
+
+def test_declaring_in_vain_does_not_prolong_the_life_of_an_unused_queue(transport: Transport) -> None:
+    queue = transport.queue(type="classic", expires=700, dead_letter_exchange="", dead_letter_routing_key="first")
+    began = time.monotonic()
+
+    def declared() -> bool:
+        try:
+            transport.queue(
+                queue, type="classic", expires=700, dead_letter_exchange="", dead_letter_routing_key="second"
+            )
+        except DeclarationConflict:
+            return False
+        return True
+
+    wait_for(declared, SOON)
+    assert time.monotonic() - began >= 0.6

@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from amqptasks import App
-from amqptasks.memory.registry import forget
 from amqptasks.worker.limits import tokens
+from tests.harness.apps import NewApp
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory
-
-NewApp = Callable[[], App]
-
-
-@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=pytest.mark.broker)])
-def new_app(request: pytest.FixtureRequest) -> Iterator[NewApp]:
-    """Apps on one broker, as in several services."""
-    url = f"memory://{uuid.uuid4().hex}"
-    if request.param == "rabbitmq":
-        vhost: Vhost = request.getfixturevalue("vhost")
-        url = vhost.url
-    made: list[App] = []
-
-    def new() -> App:
-        made.append(App("shop", url, ignore_result=True))
-        return made[-1]
-
-    yield new
-    for app in made:
-        app.close()
-    if request.param == "memory":
-        forget(url)
 
 
 class Running:

@@ -21,6 +21,7 @@ from amqptasks.worker import process
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
+from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.news import telling
 from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.slots import Slots
@@ -74,6 +75,7 @@ class Child:
             lambda: app.capabilities,
             followers=Followers(app),
             began=self._on_begun,
+            waiting_calls=WaitingCalls(app),
         )
         self._number = 0
 

@@ -1,0 +1,182 @@
+"""Claims on the broker: who declares a queue of the claim's name first, with its own id in it, has the claim.
+
+The broker compares a declaration with what exists, in one step, and refuses another id (406): so of many who ask at
+once one gets it. Nothing is ever put into such a queue. It goes by itself after its time (`x-expires`), which declaring
+in vain does not prolong; or it is deleted by who has the id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from amqptasks.entities import Queue
+from amqptasks.errors import AlreadyQueued, BrokerUnreachable, DeclarationConflict
+from amqptasks.transport import Session
+from amqptasks.uniqueness import PREFIX, Claim
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+#: The argument that holds the id of who has the claim: one that the broker compares. It asks for an exchange, and that
+#: for the right to write to it; none of this name exists, as there is no message that could go there.
+HOLDER, EXCHANGE = "x-dead-letter-routing-key", "x-dead-letter-exchange"
+EXPIRES = "x-expires"
+
+#: In place of an id where only the holder's is wanted: the broker cuts what it says at 255 bytes, and says both.
+NOBODY = "?"
+
+#: Bytes of an id that is written as it is. What is longer, or no ASCII, is known by a digest: RabbitMQ closes the
+#: connection (541) where its answer would be cut within a character.
+LONGEST_ID = 64
+DIGEST = "sha256-"
+
+#: Seconds without a claim after which the connection is closed: shorter than its heartbeats, which nobody sends for it.
+IDLE = 10.0
+
+#: A claim that ends while it is asked for is asked for again, so often at most; each takes it a step further.
+MOST_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Another call has it: `by` is its id, where that is known."""
+
+    by: str | None
+
+
+class Claims:
+    """Takes and releases the claims of one process, over a connection of their own. Thread-safe; blocks."""
+
+    def __init__(self, connect: Callable[[], Session]) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+        self._used = 0.0
+        self._closing = False
+
+    def take(self, claim: Claim) -> None:
+        """Raises `AlreadyQueued` where another call has it, and `BrokerError`. The same call may take it again."""
+        with self._lock:
+            taken = self._asked(lambda session: _take(session, claim))
+        if taken is not None:
+            raise AlreadyQueued(claim.task, claim.key, taken.by, claim.identity, waits=claim.released)
+
+    def release(self, claim: Claim) -> None:
+        """Others may have it from now on; nothing is done where others have it already. Raises `BrokerError`."""
+        with self._lock:
+            self._asked(lambda session: _release(session, claim))
+
+    def give_back(self, claim: Claim) -> None:
+        """`release` of a call that was not published. Never raises: the claim ends by itself, in time."""
+        try:
+            self.release(claim)
+        except Exception as error:
+            logger.warning(
+                "the claim of task %s[%s], which was not published, stays for %.0f s: %s",
+                claim.task,
+                claim.identity,
+                claim.milliseconds / 1000,
+                error,
+                extra={"action": "claim_left", "task_name": claim.task, "task_id": claim.identity},
+            )
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _asked(self, ask: Callable[[Session], Answer]) -> Answer:
+        """Twice, where the connection was broken meanwhile: asking again changes nothing."""
+        self._used = time.monotonic()
+        if self._session is None:
+            self._session = self._connect()
+        try:
+            answer = ask(self._session)
+        except BrokerUnreachable:
+            self._close()
+            self._session = self._connect()
+            answer = ask(self._session)
+        if not self._closing:
+            self._closing = True
+            self._close_later(IDLE)
+        return answer
+
+    def _close_later(self, seconds: float) -> None:
+        timer = threading.Timer(seconds, self._close_if_idle)
+        timer.daemon = True
+        timer.name = "amqptasks-claims"
+        timer.start()
+
+    def _close_if_idle(self) -> None:
+        with self._lock:
+            idle = time.monotonic() - self._used
+            if self._session is None or idle >= IDLE:
+                self._closing = False
+                self._close()
+            else:
+                self._close_later(IDLE - idle)
+
+    def _close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+
+def _take(session: Session, claim: Claim) -> _Taken | None:
+    """None once the claim is ours."""
+    milliseconds = claim.milliseconds
+    for _ in range(MOST_ROUNDS):
+        conflict = _declared(session, claim, _written(claim.identity), milliseconds)
+        if conflict is None:
+            if milliseconds == claim.milliseconds:
+                return None
+            # It ended in this moment, or was ours before: for another time.
+            session.delete_queue(claim.name)
+            milliseconds = claim.milliseconds
+        elif conflict.argument == HOLDER:
+            return _Taken(_holder(session, claim, milliseconds, conflict))
+        elif conflict.argument == EXPIRES and conflict.current.isdecimal():
+            # It was taken for another time, and the broker names one difference only: ask as the other one did.
+            milliseconds = int(conflict.current)
+        else:
+            raise conflict  # somebody else's queue
+    return _Taken(None)  # it changes hands all the time
+
+
+def _release(session: Session, claim: Claim) -> None:
+    # Declared first: that is how the broker compares the id. Where there was none, it is ours for this moment.
+    if _declared(session, claim, _written(claim.identity), claim.milliseconds) is None:
+        session.delete_queue(claim.name)
+
+
+def _holder(session: Session, claim: Claim, milliseconds: int, conflict: DeclarationConflict) -> str | None:
+    """Whose it is; None where that cannot be known."""
+    if not conflict.current:
+        again = _declared(session, claim, NOBODY, milliseconds)
+        if again is None:  # it ended in this moment, and now it is nobody's
+            session.delete_queue(claim.name)
+            return None
+        conflict = again
+    return None if conflict.current.startswith(DIGEST) else conflict.current or None
+
+
+def _written(identity: str) -> str:
+    if len(identity) <= LONGEST_ID and identity.isascii():
+        return identity
+    return f"{DIGEST}{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+
+
+def _declared(session: Session, claim: Claim, identity: str, milliseconds: int) -> DeclarationConflict | None:
+    """None where the queue is there as `identity` wants it, maybe since now."""
+    arguments = {"x-queue-type": "classic", EXPIRES: milliseconds, EXCHANGE: PREFIX, HOLDER: identity}
+    try:
+        session.declare_queue(Queue(claim.name, arguments=arguments))
+    except DeclarationConflict as conflict:
+        return conflict
+    return None

@@ -1,0 +1,18 @@
+"""What several files of this folder use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.apps import NewApp, apps_on
+from tests.harness.vhost import Vhost
+
+
+@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=pytest.mark.broker)])
+def new_app(request: pytest.FixtureRequest) -> Iterator[NewApp]:
+    """Apps on one broker, in memory and on RabbitMQ."""
+    vhost: Vhost | None = request.getfixturevalue("vhost") if request.param == "rabbitmq" else None
+    with apps_on(vhost.url if vhost is not None else None) as new:
+        yield new

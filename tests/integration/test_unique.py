@@ -1,0 +1,430 @@
+"""`unique=` and `unique_for=`: one call waits, or one comes in a period, and the others are told."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from amqptasks import App, Retry
+from amqptasks.errors import AlreadyQueued, PartlyPublished, Unroutable
+from tests.harness.apps import NewApp
+from tests.harness.vhost import Vhost
+from tests.harness.wait import wait_for
+from tests.harness.worker_process import WorkerFactory
+
+
+def refused(call: Any, *args: Any, **kwargs: Any) -> AlreadyQueued:
+    with pytest.raises(AlreadyQueued) as caught:
+        call(*args, **kwargs)
+    return caught.value
+
+
+class Gate:
+    """A task that begins, says so, and ends when it may."""
+
+    def __init__(self) -> None:
+        self.began: list[object] = []
+        self.may_end = threading.Event()
+
+    def work(self, word: str = "") -> None:
+        self.began.append(word)
+        self.may_end.wait(20)
+
+    def wait(self, count: int) -> None:
+        wait_for(lambda: len(self.began) >= count, 20.0, lambda: f"{count} begin, not {self.began}")
+
+
+def test_one_waits_and_the_second_is_told_which(new_app: NewApp) -> None:
+    app, other = new_app(), new_app()
+    task = app.task(name="work", unique=True)(lambda word: None)
+    first = task.delay("a")
+    error = refused(task.delay, "a")
+    assert error.holder == first.id
+    assert (error.task, error.key) == ("work", '{"word":"a"}')
+    assert error.message_id not in (None, first.id)
+    assert refused(other.task(name="work", unique=True)(lambda word: None).delay, word="a").holder == first.id
+    task.delay("b")
+
+
+def test_once_it_has_begun_another_may_wait(new_app: NewApp) -> None:
+    app, gate = new_app(), Gate()
+    task = app.task(name="work", unique=True)(gate.work)
+    with app.worker(concurrency=1):
+        task.delay("a")
+        gate.wait(1)
+        second = task.delay("a")  # it waits in the prefetch of the worker
+        assert refused(task.delay, "a").holder == second.id
+        gate.may_end.set()
+        gate.wait(2)
+        task.delay("a")
+        gate.wait(3)
+
+
+def test_an_async_task_too(new_app: NewApp) -> None:
+    app, began = new_app(), threading.Event()
+
+    @app.task(name="work", unique=True)
+    async def work() -> None:
+        began.set()
+        await asyncio.sleep(30)
+
+    with app.worker() as worker:
+        work.delay()
+        assert began.wait(20)
+        work.delay()
+        wait_for(lambda: len(worker.current) == 2)
+        worker.stop_now()
+
+
+def test_a_key_names_what_counts(new_app: NewApp) -> None:
+    app = new_app()
+    task = app.task(name="work", unique="report-{shop}")(lambda shop, day: None)
+    task.delay("a", 1)
+    assert refused(task.delay, "a", day=2).key == "report-a"
+    task.delay("b", 1)
+
+
+def test_a_call_of_any_task_can_be_the_only_one(new_app: NewApp) -> None:
+    app = new_app()
+    task = app.task(name="work")(lambda word: None)
+    task.apply_async(("a",), unique=True)
+    refused(task.apply_async, ("a",), unique=True)
+    task.delay("a")  # this one says nothing of it
+    app.send_task("foreign", kwargs={"word": "a"}, queue="default", unique="{word}")
+    refused(app.send_task, "foreign", kwargs={"word": "a"}, queue="default", unique="{word}")
+    strict = app.task(name="strict", unique=True)(lambda: None)
+    strict.delay()
+    strict.apply_async(unique=False)
+
+
+def test_one_in_a_period_whether_it_waits_or_not(new_app: NewApp) -> None:
+    app, gate = new_app(), Gate()
+    gate.may_end.set()
+    task = app.task(name="work", unique_for=2.0)(gate.work)
+    published = time.monotonic()
+    task.delay("a")
+    with app.worker():
+        gate.wait(1)
+        refused(task.delay, "a")
+
+        def again() -> bool:
+            try:
+                task.delay("a")
+            except AlreadyQueued:
+                return False
+            return True
+
+        wait_for(again, 20.0, "the period ends, though it was asked for all the time")
+    assert 1.9 <= time.monotonic() - published < 8.0
+
+
+def test_of_many_threads_one_gets_in(new_app: NewApp) -> None:
+    apps = [new_app() for _ in range(4)]
+    tasks = [app.task(name="work", unique=True)(lambda number: None) for app in apps]
+    start = threading.Barrier(16)
+
+    def call(caller: int) -> list[int]:
+        got: list[int] = []
+        for number in range(10):
+            start.wait()
+            try:
+                tasks[caller % 4].delay(number)
+            except AlreadyQueued:
+                continue
+            got.append(number)
+        return got
+
+    with ThreadPoolExecutor(16) as threads:
+        found = [number for got in threads.map(call, range(16)) for number in got]
+    assert sorted(found) == list(range(10))
+
+
+def test_a_call_that_the_broker_refuses_leaves_nothing_behind(new_app: NewApp) -> None:
+    app = new_app()
+    task = app.task(name="work", unique=True)(lambda: None)
+    for _ in range(2):
+        with pytest.raises(Unroutable):
+            task.apply_async(exchange="amqptasks.queues", routing_key="nowhere")
+    task.delay()
+    refused(task.delay)
+
+
+def test_publish_many_counts_those_that_are_queued_already(new_app: NewApp) -> None:
+    app, gate = new_app(), Gate()
+    gate.may_end.set()
+    task = app.task(name="work", unique=True)(gate.work)
+    with pytest.raises(PartlyPublished, match=r"^3 of 6 calls were not accepted \(3 are queued already\)") as caught:
+        task.publish_many([("a",), ("b",), ("a",), ("a",), ("c",), ("b",)])
+    assert caught.value.already_queued == 3
+    assert [(position, type(error)) for position, error in caught.value.failed] == [
+        (position, AlreadyQueued) for position in (2, 3, 5)
+    ]
+    with app.worker():
+        gate.wait(3)
+        task.publish_many([("a",), ("b",)])
+        gate.wait(5)
+    assert sorted(map(str, gate.began)) == ["a", "a", "b", "b", "c"]
+
+
+def test_publish_many_gives_back_what_the_broker_refused(new_app: NewApp) -> None:
+    app = new_app()
+    task = app.task(name="work", unique=True)(lambda word: None)
+    with pytest.raises(PartlyPublished) as caught:
+        task.publish_many([("a",), ("b",)], exchange="amqptasks.queues", routing_key="nowhere")
+    assert caught.value.already_queued == 0
+    assert len(task.publish_many([("a",), ("b",)])) == 2
+
+
+def test_asyncio_is_told_as_well(new_app: NewApp) -> None:
+    app = new_app()
+    task = app.task(name="work", unique=True)(lambda word: None)
+
+    async def run() -> list[object]:
+        return await asyncio.gather(*(task.adelay("a") for _ in range(8)), return_exceptions=True)
+
+    outcomes = asyncio.run(run())
+    assert sum(isinstance(one, AlreadyQueued) for one in outcomes) == 7
+    with pytest.raises(Unroutable):
+        asyncio.run(task.aapply_async(("b",), exchange="amqptasks.queues", routing_key="nowhere"))
+    asyncio.run(task.adelay("b"))
+
+
+def test_what_never_runs_waits_no_longer(new_app: NewApp) -> None:
+    app = new_app()
+
+    def call() -> bool:
+        try:
+            app.send_task("unknown", unique=True)
+        except AlreadyQueued:
+            return False
+        return True
+
+    assert call()
+    assert not call()
+    with app.worker() as worker:
+        wait_for(lambda: worker.counts["Reject"] == 1, 20.0)
+        wait_for(call, 20.0, "the claim of the dead letter is released")
+
+
+def test_what_was_revoked_waits_no_longer(new_app: NewApp) -> None:
+    app = new_app()
+    task = app.task(name="work", unique=True)(lambda: None)
+    first = task.apply_async(countdown=1.0)
+    with app.worker() as worker:
+        app.control.revoke(first.id)
+        refused(task.delay)  # its message waits on the broker still
+        wait_for(lambda: worker.counts["Revoked"] == 1, 20.0)
+
+        def again() -> bool:
+            try:
+                task.delay()
+            except AlreadyQueued:
+                return False
+            return True
+
+        wait_for(again, 20.0, "the claim of the revoked call is released")
+
+
+def test_a_retry_does_not_wait_as_the_first_does(new_app: NewApp) -> None:
+    app, runs = new_app(), []
+
+    @app.task(name="work", unique=True)
+    def work() -> None:
+        runs.append(time.monotonic())
+        if len(runs) == 1:
+            raise Retry(1.0)
+
+    with app.worker():
+        work.delay()
+        wait_for(lambda: runs, 20.0)
+        work.delay()  # beside the retry
+        wait_for(lambda: len(runs) == 3, 20.0)
+
+
+def test_what_its_limits_put_off_still_waits(new_app: NewApp) -> None:
+    app, gate = new_app(), Gate()
+    task = app.task(name="work", unique=True, max_concurrency=1)(gate.work)
+    with app.worker(concurrency=2) as worker:
+        task.delay("a")
+        gate.wait(1)
+        second = task.delay("b")
+        wait_for(lambda: worker.counts["Throttled"] >= 1, 20.0)
+        assert refused(task.delay, "b").holder == second.id
+        gate.may_end.set()
+        gate.wait(2)
+        task.delay("b")
+        gate.wait(3)
+
+
+def test_a_delayed_call_waits_from_the_beginning(new_app: NewApp) -> None:
+    app, gate = new_app(), Gate()
+    gate.may_end.set()
+    task = app.task(name="work", unique=True)(gate.work)
+    with app.worker():
+        delayed = task.apply_async(countdown=1.0)
+        assert refused(task.delay).holder == delayed.id
+        gate.wait(1)
+        task.delay()
+
+
+def test_what_follows_on_a_task_comes_whatever_waits(new_app: NewApp) -> None:
+    app, done = new_app(), []
+    unique = app.task(name="unique", unique=True)(lambda *_: done.append(1))
+    first = app.task(name="first")(lambda: None)
+    unique.apply_async(countdown=2.0)
+    with app.worker():
+        first.apply_async(link=unique.si())
+        wait_for(lambda: len(done) == 2, 20.0)
+
+
+def test_the_same_call_may_be_published_again(new_app: NewApp) -> None:
+    app = new_app()
+    task = app.task(name="work", unique=True)(lambda: None)
+    task.apply_async(task_id="mine")
+    task.apply_async(task_id="mine")
+    task.apply_async(task_id="mine", expires=60)  # for another time
+    assert refused(task.delay).holder == "mine"
+    assert refused(task.apply_async, expires=30).holder == "mine"
+
+
+def test_an_id_of_any_length_is_known_again(new_app: NewApp) -> None:
+    app = new_app()
+    task = app.task(name="w" * 300, unique=True)(lambda: None)
+    task.apply_async(task_id="é" * 125)
+    task.apply_async(task_id="é" * 125)
+    assert refused(task.apply_async, task_id="é" * 124).holder is None
+
+
+# On RabbitMQ alone: processes that die, wires that break
+
+SOURCE = """
+import os
+import time
+
+from amqptasks import App
+
+app = App("shop", ignore_result=True)
+
+
+@app.task(unique=True)
+def work(word, seconds):
+    os.write(1, f"began {word}\\n".encode())
+    time.sleep(seconds)
+    os.write(1, f"ended {word}\\n".encode())
+"""
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_each_pool_releases_before_the_first_line(worker_process: WorkerFactory, vhost: Vhost, pool: str) -> None:
+    worker = worker_process(SOURCE, "-c", "1", "-P", pool, "--prefetch", "4")
+    app = App("shop", vhost.url, ignore_result=True)
+    options: dict[str, Any] = {"unique": True}
+    app.send_task("shop.work", ("a", 2), **options)
+    worker.wait_for_line("began a")
+    app.send_task("shop.work", ("a", 2), **options)
+    refused(app.send_task, "shop.work", ("a", 2), **options)
+    worker.wait_for_line("began a", count=2)
+    app.send_task("shop.work", ("a", 2), **options)
+    app.close()
+
+
+def test_a_killed_worker_leaves_its_calls_the_only_ones(worker_process: WorkerFactory, vhost: Vhost) -> None:
+    first = worker_process(SOURCE, "-c", "1", "-P", "threads", "--prefetch", "4")
+    app = App("shop", vhost.url, ignore_result=True)
+    app.send_task("shop.work", ("long", 60), unique=True)
+    first.wait_for_line("began long")
+    app.send_task("shop.work", ("next", 0), unique=True)
+    first.kill()
+    refused(app.send_task, "shop.work", ("next", 0), unique=True)
+    app.send_task("shop.work", ("long", 60), unique=True)  # it had begun
+    second = worker_process(None, "-c", "4", "-P", "threads")
+    second.wait_for_line("began next", timeout=20.0)
+    wait_for(lambda: second.output.count("began long") == 2, 20.0, "the killed one is run again, beside the other")
+    app.send_task("shop.work", ("next", 0), unique=True)
+    app.send_task("shop.work", ("long", 0), unique=True)
+    second.kill()
+    app.close()
+
+
+KILLED = """
+import os
+
+from amqptasks import App
+
+app = App("shop", ignore_result=True)
+work = app.task(name="work", unique=True, expires=3.0)(lambda: None)
+app.link  # connects
+app.publisher.publish = lambda *_: os._exit(9)  # after the claim, before the call
+work.delay()
+"""
+
+
+def test_a_publisher_killed_before_its_call_keeps_others_out_until_its_claim_ends(
+    worker_process: WorkerFactory, vhost: Vhost
+) -> None:
+    app = App("shop", vhost.url, ignore_result=True)
+    task = app.task(name="work", unique=True, expires=3.0)(lambda: None)
+    (worker_process.folder / "publish.py").write_text(KILLED)
+    assert worker_process.command(program="publish").wait() == 9
+    began = time.monotonic()
+    refused(task.delay)
+
+    def again() -> bool:
+        try:
+            task.delay()
+        except AlreadyQueued:
+            return False
+        return True
+
+    wait_for(again, 20.0, "the claim of the killed publisher ends")
+    assert time.monotonic() - began < 6.0
+    app.close()
+
+
+PUBLISHER = """
+import sys
+
+from amqptasks import App
+from amqptasks.errors import AlreadyQueued
+
+app = App("shop", ignore_result=True)
+work = app.task(name="work", unique=True)(lambda number: None)
+for number in range(50):
+    try:
+        work.delay(number)
+    except AlreadyQueued:
+        continue
+    print("got", number, flush=True)
+app.close()
+"""
+
+
+def test_of_many_processes_one_gets_in(worker_process: WorkerFactory, vhost: Vhost) -> None:
+    app = App("shop", vhost.url, ignore_result=True)
+    app.declare()
+    (worker_process.folder / "publish.py").write_text(PUBLISHER)
+    processes = [worker_process.command(program="publish") for _ in range(4)]
+    assert [process.wait(60.0) for process in processes] == [0] * 4
+    got = [line for process in processes for line in process.output.splitlines()]
+    assert sorted(got) == sorted(f"got {number}" for number in range(50))
+    with app.session() as session:
+        state = session.queue_state("default")
+        assert state is not None
+        assert state.messages == 50
+    app.close()
+
+
+def test_a_wire_that_breaks_between_two_calls_is_mended(vhost: Vhost, proxy: Any) -> None:
+    app = App("shop", proxy.url, ignore_result=True)
+    task = app.task(name="work", unique=True)(lambda word: None)
+    task.delay("a")
+    proxy.cut()
+    task.delay("b")
+    proxy.cut()
+    refused(task.delay, "a")
+    app.close()

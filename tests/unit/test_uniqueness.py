@@ -1,0 +1,125 @@
+"""`unique=` and `unique_for=`: what a call is known by, and for how long it keeps its likes out."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from amqptasks import App, ConfigurationError, arguments
+from amqptasks.errors import UnknownOption
+from amqptasks.uniqueness import LONGEST, WAITS_FOR, Claim, claim_of, read
+
+
+def report(shop: str, day: object = None, **more: object) -> None: ...
+
+
+def claim(*args: Any, options: dict[str, Any] | None = None, delay: float = 0.0, **kwargs: Any) -> Claim:
+    expires = (options or {}).get("expires")
+    taken = arguments.of(report, bound=False)
+    found = claim_of("shop.report", taken, args, kwargs, {"unique": True, **(options or {})}, "id", delay, expires)
+    assert found is not None
+    return found
+
+
+def test_arguments_are_the_same_by_position_by_name_and_by_default() -> None:
+    names = {claim("a").name, claim(shop="a").name, claim("a", None).name, claim("a", day=None).name}
+    assert len(names) == 1
+    assert claim("b").name not in names
+    assert claim("a", "monday").name not in names
+
+
+def test_the_order_of_names_does_not_count_at_any_depth() -> None:
+    assert claim("a", {"x": 1, "y": {"p": 1, "q": 2}}).name == claim("a", {"y": {"q": 2, "p": 1}, "x": 1}).name
+    assert claim("a", v=1, w=2).name == claim("a", w=2, v=1).name
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(1, "1"), (1, True), (None, "null"), ([1], [[1]]), (Decimal(1), 1), ("a", "A"), ("", None)]
+)
+def test_different_values_are_different(one: object, other: object) -> None:
+    assert claim("a", one).name != claim("a", other).name
+
+
+def test_a_key_counts_the_arguments_that_it_names() -> None:
+    options = {"unique": "report-{shop}"}
+    assert claim("a", 1, options=options).name == claim(shop="a", day=2, options=options).name
+    assert claim("b", 1, options=options).name != claim("a", 1, options=options).name
+    assert claim("a", options=options).key == "report-a"
+
+
+def test_a_task_of_another_name_has_other_claims() -> None:
+    other = claim_of("shop.other", None, (), {"shop": "a"}, {"unique": "report-{shop}"}, "id", 0.0, None)
+    assert other is not None
+    assert other.name != claim("a", options={"unique": "report-{shop}"}).name
+
+
+def test_who_waits_keeps_its_claim_for_its_delay_and_an_hour_or_until_it_expires() -> None:
+    assert claim("a").milliseconds == WAITS_FOR * 1000
+    assert claim("a", delay=600).milliseconds == (600 + WAITS_FOR) * 1000
+    soon = claim("a", delay=600, options={"expires": datetime.now(UTC) + timedelta(seconds=900)})
+    assert 899_000 < soon.milliseconds <= 900_000
+    assert claim("a", options={"expires": datetime.now(UTC) - timedelta(1)}).milliseconds == 1
+    assert claim("a", delay=400 * 86400).milliseconds == LONGEST
+
+
+def test_a_period_counts_from_the_publishing_and_is_not_released() -> None:
+    period = claim("a", options={"unique_for": 0.5}, delay=600)
+    assert (period.milliseconds, period.released) == (500, False)
+    assert claim_of("t", None, (), {}, {"unique_for": 1}, "id", 0.0, None) is not None
+
+
+def test_a_call_can_say_that_it_may_have_its_like() -> None:
+    assert claim_of("t", None, (), {}, {"unique": False, "unique_for": 60}, "id", 0.0, None) is None
+    assert claim_of("t", None, (), {}, {}, "id", 0.0, None) is None
+
+
+def test_arguments_that_are_no_json_ask_for_a_key() -> None:
+    with pytest.raises(ConfigurationError, match=r'name those that count, as in unique="report-\{shop\}"'):
+        claim("a", object())
+    assert claim("a", object(), options={"unique": "{shop}"}).key == "a"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"unique": "report"}, "names no argument"),
+        ({"unique": "{0}"}, "names no argument"),
+        ({"unique": "{shop"}, "cannot be read"),
+        ({"unique": 3}, "a key is text"),
+        ({"unique_for": 0}, "give seconds, above 0 and up to 49 days"),
+        ({"unique_for": True}, "give seconds"),
+        ({"unique_for": 50 * 86400}, "give seconds"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_where_they_are_written(options: Any, problem: str) -> None:
+    app = App("shop", "memory://uniqueness")
+    with pytest.raises(ConfigurationError, match=re.escape(problem)):
+        app.task(**options)(report)
+
+
+def test_a_key_that_does_not_fit_is_refused_at_the_call() -> None:
+    with pytest.raises(ConfigurationError, match=r"the key '\{town\}' does not fit the arguments shop, day"):
+        claim("a", options={"unique": "{town}"})
+
+
+def test_celery_once_is_told_its_name_here() -> None:
+    with pytest.raises(UnknownOption, match="write unique=True"):
+        App("shop", "memory://uniqueness").task(once={"keys": []})(report)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "header", [None, 5, "", "x", "1000", "1000 other.queue", "-5 amqptasks.unique.a", "¹ amqptasks"]
+)
+def test_a_header_that_is_none_of_ours_names_no_claim(header: object) -> None:
+    assert read(header, "id") is None
+
+
+def test_a_header_carries_what_releasing_needs() -> None:
+    one = claim("a")
+    found = read(one.header, "id")
+    assert found is not None
+    assert (found.name, found.identity, found.milliseconds) == (one.name, one.identity, one.milliseconds)
