@@ -119,6 +119,8 @@ def test_a_publisher_and_a_worker_do_all_that_tasks_need(url: Url, vhost: Vhost,
         assert app.send_task("shop.add", (2, 3)).get(timeout=20) == 5
         assert app.send_task("shop.twice", (), countdown=0.2).get(timeout=20) == 1
         assert app.send_task("shop.add", (2, 3), queue="default").get(timeout=20) == 5
+        for _ in range(2):  # the worker releases the first
+            assert app.send_task("shop.add", (2, 3), unique=True).get(timeout=20) == 5
         app.send_task("shop.nowhere", ())
     wait_for(lambda: vhost.management.ready("orders.dead") == 1, 10, "a dead letter")
     with closing(App("other", broker=vhost.url, topology="shop.yaml")) as app:
@@ -220,7 +222,8 @@ def test_rabbitmqctl_lines_are_ready_for_a_shell(file: Path, vhost: Vhost):
     done = CliRunner().invoke(main, ["topology", "permissions", str(file), "--role", "publisher", "--user", "web"])
     first, second = done.stdout.splitlines()
     rights = load(file, environment={"ROLE_PASSWORD": "x"})
-    assert first.startswith("rabbitmqctl set_permissions -p / web '^$' '^(tasks|amqptasks\\.queues|")
+    claims = "amqptasks\\.unique(\\..+)?"
+    assert first.startswith(f"rabbitmqctl set_permissions -p / web '^{claims}$' '^(tasks|amqptasks\\.queues|")
     assert second == "rabbitmqctl set_topic_permissions -p / web tasks '^order(\\..*)?$' '^$'"
     assert rights.roles[f"{vhost.name}-worker"] == "worker"
     asked = CliRunner().invoke(main, ["topology", "permissions", str(file), "--user", "web"])
