@@ -22,6 +22,7 @@ Examples:
   amqptasks control revoke --task 'shop.email.*'  all that were sent before now
   amqptasks control pause emails                  take nothing more from it
   amqptasks control pool_grow 4 -d 'web1:*'
+  amqptasks control autoscale 8 2                 two to eight processes, by demand
   amqptasks control rate_limit shop.send 100/m
   amqptasks control shutdown -d web1:4711
 
@@ -171,6 +172,16 @@ def _add_command(name: str, words: str) -> None:
     @pass_target
     def tell(target: Target, destination: str | None, timeout: float, as_json: bool) -> None:
         _tell(target, lambda control: getattr(control, name)(asking.names(destination), timeout), as_json)
+
+
+@command.command("autoscale")
+@click.argument("most", metavar="MAX", type=click.IntRange(1))
+@click.argument("least", metavar="MIN", type=click.IntRange(1), default=1)
+@asking.asking_options
+@pass_target
+def autoscale(target: Target, most: int, least: int, destination: str | None, timeout: float, as_json: bool) -> None:
+    """Let the number of processes follow the demand between these, until the worker stops."""
+    _tell(target, lambda control: control.autoscale(most, least, asking.names(destination), timeout), as_json)
 
 
 @command.command("log_level")

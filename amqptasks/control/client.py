@@ -178,6 +178,13 @@ class Control:
         """Run fewer plain functions at once, one at least; answers how many it is now."""
         return self.ask("pool_shrink", {"number": number}, destination, timeout)
 
+    def autoscale(
+        self, max: int, min: int = 1, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT
+    ) -> Answers[str]:
+        """Let the number of processes follow the demand between these from now on, until the worker stops; the same
+        number twice holds it there. The prefetch stays as it is. An error of a worker that has no processes."""
+        return self.ask("autoscale", {"max": max, "min": min}, destination, timeout)
+
     def pool_restart(self, destination: str | Iterable[str] | None = None, timeout: float = TIMEOUT) -> Answers[str]:
         """Fresh processes for what comes from now on; what runs ends in the old ones."""
         return self.ask("pool_restart", destination=destination, timeout=timeout)

@@ -202,6 +202,7 @@ def test_a_command_that_makes_no_sense_is_refused_with_words(told: Told) -> None
         assert "does not consume 'other'" in control.pause("other").errors[node.name]
         assert "from 1 to" in control.pool_shrink(100).errors[node.name]
         assert "no task 'nobody'" in control.time_limit("nobody", 1).errors[node.name]
+        assert "start it with -P prefork" in control.autoscale(4, 2).errors[node.name]
         assert "no level 'loud'" in control.log_level("loud").errors[node.name]
         with pytest.raises(ConfigurationError, match="revoke what"):
             control.revoke()

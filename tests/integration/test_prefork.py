@@ -14,6 +14,7 @@ import pytest
 
 from amqptasks import App
 from amqptasks.errors import TimeLimitExceeded, WorkerLostError
+from tests.harness.command import run_command
 from tests.harness.management import Management
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
@@ -279,6 +280,27 @@ def test_the_number_of_processes_follows_the_demand(app: App, worker_process: Wo
     results = [call(app, "work", f"word-{number}", 1.0) for number in range(10)]
     wait_for(lambda: len(forker.children()) == 4, 10)
     assert [result.get(timeout=20) for result in results] == [0] * 10
+
+
+def test_a_worker_is_told_to_follow_the_demand(
+    app: App, worker_process: WorkerFactory, vhost: Vhost, tmp_path: Path
+) -> None:
+    worker = worker_process(SOURCE, "-c", "4", "--prefetch", "10", module="prefork")
+    (forker,) = psutil.Process(worker.pid).children()
+    wait_for(lambda: len(forker.children()) == 4)
+    done = run_command("--broker", vhost.url, "control", "autoscale", "2", "1", url=None, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 to 2 processes" in done.stdout
+    wait_for(lambda: len(forker.children()) == 2, 10, "there are no more than may be")
+    (answer,) = app.control.autoscale(3, 2, timeout=5.0).values()
+    assert answer == "2 to 3 processes"
+    results = [call(app, "work", f"word-{number}", 1.0) for number in range(8)]
+    wait_for(lambda: len(forker.children()) == 3, 10, "one more for the demand")
+    assert [result.get(timeout=20) for result in results] == [0] * 8
+    (grown,) = app.control.pool_grow(1, timeout=5.0).values()
+    assert grown == 4
+    for most, least in ((1, 2), (0, 0), (5000, 1)):
+        assert "both from 1 to 1024" in next(iter(app.control.autoscale(most, least).errors.values()))
 
 
 def test_a_lost_child_is_replaced_and_everything_runs(

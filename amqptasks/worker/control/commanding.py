@@ -6,7 +6,7 @@ Raises `ConfigurationError`, which goes to whoever asked, for arguments that mak
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import rate
 from amqptasks.control import revocation
@@ -17,9 +17,13 @@ from amqptasks.worker.outcomes import Revoked
 
 if TYPE_CHECKING:
     from amqptasks.worker.control.service import ControlService
+    from amqptasks.worker.pools.prefork.pool import PreforkPool
 
 #: Tasks at once that a worker can be told to run; more is a slip of the finger.
 MOST_CONCURRENCY = 10_000
+
+#: As many processes as a pool has room for.
+MOST_PROCESSES = 1024
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -63,6 +67,17 @@ def pool_grow(service: ControlService, arguments: Arguments) -> int:
 
 def pool_shrink(service: ControlService, arguments: Arguments) -> int:
     return _resize(service, -_number(arguments))
+
+
+def autoscale(service: ControlService, arguments: Arguments) -> str:
+    most, least = (arguments.get(name) for name in ("max", "min"))
+    if not (type(most) is int and type(least) is int and 1 <= least <= most <= MOST_PROCESSES):
+        raise ConfigurationError(f"from MIN to MAX processes, both from 1 to {MOST_PROCESSES}: not {least} to {most}")
+    pool = service.node.pools.named("prefork")
+    if pool is None:
+        raise ConfigurationError("processes follow the demand, and this worker has none: start it with -P prefork")
+    service.on_link(lambda: cast("PreforkPool", pool).autoscale(most, least))
+    return f"{least} to {most} processes"
 
 
 def pool_restart(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG001 - takes none
@@ -135,6 +150,7 @@ CONTROL: dict[str, CarryOut] = {
     "rate_limit": rate_limit,
     "pool_grow": pool_grow,
     "pool_shrink": pool_shrink,
+    "autoscale": autoscale,
     "pool_restart": pool_restart,
     "add_consumer": add_consumer,
     "cancel_consumer": cancel_consumer,
@@ -169,7 +185,7 @@ def _revoke(service: ControlService, wanted: revocation.Revocation, *, terminate
 
 def _resize(service: ControlService, change: int) -> int:
     node = service.node
-    wanted = node.concurrency + change
+    wanted = node.pools.default.size + change
     if not 1 <= wanted <= MOST_CONCURRENCY:
         raise ConfigurationError(f"from 1 to {MOST_CONCURRENCY} tasks run at once, not {wanted}")
     service.on_link(lambda: node.resize(wanted))

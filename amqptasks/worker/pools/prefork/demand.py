@@ -28,6 +28,8 @@ class Demand:
         """Follow the demand between these from now on."""
         self._most, self._least = most, least
         self._pool.resize(min(max(self._pool.size, least), most))
+        if not self._looking:  # or those that are too many stay until there is more to do
+            self._look_later()
 
     def look(self) -> None:
         """Something was handed out: look soon whether that is too much for the children there are."""
