@@ -13,7 +13,8 @@ import pytest
 from amqptasks import App, Retry
 from amqptasks.errors import AlreadyQueued, PartlyPublished, Unroutable
 from tests.harness.apps import NewApp
-from tests.harness.vhost import Vhost
+from tests.harness.nodes import StartedBroker
+from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory
 
@@ -428,3 +429,14 @@ def test_a_wire_that_breaks_between_two_calls_is_mended(vhost: Vhost, proxy: Any
     proxy.cut()
     refused(task.delay, "a")
     app.close()
+
+
+def test_a_claim_outlives_a_restart_of_the_broker(own_broker: StartedBroker) -> None:
+    with new_vhost(own_broker) as vhost:
+        app = App("shop", vhost.url, ignore_result=True)
+        task = app.task(name="work", unique=True)(lambda: None)
+        first = task.delay()
+        own_broker.node.kill()
+        own_broker.node.start()
+        assert refused(task.delay).holder == first.id
+        app.close()
