@@ -25,6 +25,14 @@ def refused(call: Any, *args: Any, **kwargs: Any) -> AlreadyQueued:
     return caught.value
 
 
+def gets_in(call: Any, *args: Any, **kwargs: Any) -> bool:
+    try:
+        call(*args, **kwargs)
+    except AlreadyQueued:
+        return False
+    return True
+
+
 class Gate:
     """A task that begins, says so, and ends when it may."""
 
@@ -113,14 +121,7 @@ def test_one_in_a_period_whether_it_waits_or_not(new_app: NewApp) -> None:
         gate.wait(1)
         refused(task.delay, "a")
 
-        def again() -> bool:
-            try:
-                task.delay("a")
-            except AlreadyQueued:
-                return False
-            return True
-
-        wait_for(again, 20.0, "the period ends, though it was asked for all the time")
+        wait_for(lambda: gets_in(task.delay, "a"), 20.0, "the period ends, though it was asked for all the time")
     assert 1.9 <= time.monotonic() - published < 8.0
 
 
@@ -198,18 +199,13 @@ def test_asyncio_is_told_as_well(new_app: NewApp) -> None:
 def test_what_never_runs_waits_no_longer(new_app: NewApp) -> None:
     app = new_app()
 
-    def call() -> bool:
-        try:
-            app.send_task("unknown", unique=True)
-        except AlreadyQueued:
-            return False
-        return True
-
-    assert call()
-    assert not call()
+    assert gets_in(app.send_task, "unknown", unique=True)
+    assert not gets_in(app.send_task, "unknown", unique=True)
     with app.worker() as worker:
         wait_for(lambda: worker.counts["Reject"] == 1, 20.0)
-        wait_for(call, 20.0, "the claim of the dead letter is released")
+        wait_for(
+            lambda: gets_in(app.send_task, "unknown", unique=True), 20.0, "the claim of the dead letter is released"
+        )
 
 
 def test_what_was_revoked_waits_no_longer(new_app: NewApp) -> None:
@@ -221,14 +217,7 @@ def test_what_was_revoked_waits_no_longer(new_app: NewApp) -> None:
         refused(task.delay)  # its message waits on the broker still
         wait_for(lambda: worker.counts["Revoked"] == 1, 20.0)
 
-        def again() -> bool:
-            try:
-                task.delay()
-            except AlreadyQueued:
-                return False
-            return True
-
-        wait_for(again, 20.0, "the claim of the revoked call is released")
+        wait_for(lambda: gets_in(task.delay), 20.0, "the claim of the revoked call is released")
 
 
 def test_a_retry_does_not_wait_as_the_first_does(new_app: NewApp) -> None:
@@ -375,14 +364,7 @@ def test_a_publisher_killed_before_its_call_keeps_others_out_until_its_claim_end
     began = time.monotonic()
     refused(task.delay)
 
-    def again() -> bool:
-        try:
-            task.delay()
-        except AlreadyQueued:
-            return False
-        return True
-
-    wait_for(again, 20.0, "the claim of the killed publisher ends")
+    wait_for(lambda: gets_in(task.delay), 20.0, "the claim of the killed publisher ends")
     assert time.monotonic() - began < 6.0
     app.close()
 
