@@ -25,8 +25,8 @@ from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task, current_task
 
 if TYPE_CHECKING:
-    from amqptasks.claims import Claims
     from amqptasks.capabilities import Capabilities
+    from amqptasks.claims import Claims
     from amqptasks.control.client import Control
     from amqptasks.errors import PublishRejected, Unroutable
     from amqptasks.events.emitter import Emitter

@@ -213,8 +213,8 @@ def test_what_was_revoked_waits_no_longer(new_app: NewApp) -> None:
     task = app.task(name="work", unique=True)(lambda: None)
     first = task.apply_async(countdown=1.0)
     with app.worker() as worker:
+        refused(task.delay)
         app.control.revoke(first.id)
-        refused(task.delay)  # its message waits on the broker still
         wait_for(lambda: worker.counts["Revoked"] == 1, 20.0)
 
         wait_for(lambda: gets_in(task.delay), 20.0, "the claim of the revoked call is released")
