@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from amqptasks.entities import Queue
-from amqptasks.errors import AlreadyQueued, BrokerUnreachable, DeclarationConflict
+from amqptasks.errors import AlreadyQueued, BrokerError, BrokerUnreachable, DeclarationConflict
 from amqptasks.transport import Session
 from amqptasks.uniqueness import PREFIX, Claim
 
@@ -87,9 +87,13 @@ class Claims:
                 extra={"action": "claim_left", "task_name": claim.task, "task_id": claim.identity},
             )
 
-    def close(self) -> None:
-        with self._lock:
-            self._close()
+    def close(self, timeout: float) -> None:
+        """What is asked for at this moment is waited for, `timeout` seconds at most; it can be used again."""
+        if self._lock.acquire(timeout=timeout):
+            try:
+                self._close()
+            finally:
+                self._lock.release()
 
     def _asked(self, ask: Callable[[Session], Answer]) -> Answer:
         """Twice, where the connection was broken meanwhile: asking again changes nothing."""
@@ -102,6 +106,11 @@ class Claims:
             self._close()
             self._session = self._connect()
             answer = ask(self._session)
+        except BrokerError:
+            raise
+        except BaseException:  # a task that is interrupted while it begins: the answer is still to come
+            self._close()
+            raise
         if not self._closing:
             self._closing = True
             self._close_later(IDLE)

@@ -124,7 +124,7 @@ class Connections:
             self._earlier_links = []
             self._link = self._publisher = self._replies = self._event_link = None
             self._emitters = {}
-        self.claims.close()
+        self.claims.close(timeout)
         for emitter in emitters.values():
             emitter.drain(min(timeout, DRAIN_EVENTS))
         for link in links:

@@ -144,6 +144,8 @@ ELSEWHERE = {
     "once": "write unique=True",
     "producer": "an app has one connection; leave it out",
     "pydantic": "write validate=True",
+    "pydantic_context": "write validate=True, and validators in the type hints",
+    "pydantic_dump_kwargs": "write validate=True, and serializers in the models",
     "pydantic_strict": "write validate=True, and pydantic's Strict in the type hints",
     "resultrepr_maxsize": "results are not logged; leave it out",
     "retry_on_worker_lost": "a task whose worker died is delivered again, up to delivery_limit; leave it out",

@@ -47,6 +47,9 @@ def our_worker(app: App) -> Iterator[list[str]]:
             "tenant": request.headers.get("tenant"),
             "limits": [request.time_limit, request.soft_time_limit],
             "origin": request.origin,
+            "said": [request.argsrepr, request.kwargsrepr],
+            "times": [request.expires is not None, request.eta],
+            "ignore_result": request.ignore_result,
         }
 
     @app.task(name="shop.twice", bind=True)
@@ -98,6 +101,9 @@ def test_options_of_a_celery_call_reach_the_task(
         "priority": 3,
         "tenant": "acme",
         "limits": [30, 20],
+        "said": ["(1, 'zwölf')", "{'deep': {'list': [1, None, 2.5]}}"],
+        "times": [True, None],
+        "ignore_result": False,
     }
 
 

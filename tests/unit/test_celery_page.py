@@ -3,6 +3,8 @@ not, and no name of Celery's is forgotten."""
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +13,11 @@ import click
 import pytest
 
 import amqptasks
-from amqptasks import App, Request, Task, errors, signals
+from amqptasks import App, Request, Task, compression, errors, serializers, signals
 from amqptasks.cli import main
 from amqptasks.control.client import Control
+from amqptasks.errors import ConfigurationError
+from amqptasks.events.event import TYPES
 from amqptasks.limits import LIMIT_OPTIONS
 from amqptasks.options import ELSEWHERE, CallOptions, TaskOptions
 from tests.harness.worker_process import REPOSITORY
@@ -41,6 +45,16 @@ def _task(name: str) -> bool:
     return hasattr({"app": app, "Task": app.task(lambda: None)}[owner], attribute)
 
 
+def _content(name: str) -> bool:
+    """A serializer, a compression, or how an app is told of them."""
+    if name in inspect.signature(App).parameters or hasattr(serializers, name):
+        return True
+    for find in (serializers.find, compression.find):
+        with contextlib.suppress(ConfigurationError):
+            return bool(find(name))
+    return False
+
+
 COMMANDS: click.Group = main
 CONTEXT = click.Context(COMMANDS)
 WORKER: Any = COMMANDS.get_command(CONTEXT, "worker")
@@ -54,6 +68,9 @@ LOOK_UP: dict[str, Callable[[str], bool]] = {
     "Errors": lambda name: hasattr(errors, name),
     "Signals": lambda name: isinstance(getattr(signals, name, None), signals.Signal),
     "Options of the worker": lambda name: name in {opt for given in WORKER.params for opt in given.opts},
+    "Settings of the worker": lambda name: name in {opt for given in WORKER.params for opt in given.opts},
+    "Content of messages": _content,
+    "Events": lambda name: name in TYPES,
     "Inspect and control": lambda name: name in vars(Control),
     "Commands": lambda name: COMMANDS.get_command(CONTEXT, name) is not None,
 }
