@@ -209,15 +209,18 @@ def test_what_never_runs_waits_no_longer(new_app: NewApp) -> None:
 
 
 def test_what_was_revoked_waits_no_longer(new_app: NewApp) -> None:
-    app = new_app()
+    app, gate = new_app(), Gate()
+    app.task(name="busy")(gate.work)
     task = app.task(name="work", unique=True)(lambda: None)
-    first = task.apply_async(countdown=1.0)
-    with app.worker() as worker:
+    with app.worker(concurrency=1) as worker:
+        app.send_task("busy")
+        gate.wait(1)
+        first = task.delay()  # it lies in the prefetch
         refused(task.delay)
         app.control.revoke(first.id)
         wait_for(lambda: worker.counts["Revoked"] == 1, 20.0)
-
         wait_for(lambda: gets_in(task.delay), 20.0, "the claim of the revoked call is released")
+        gate.may_end.set()
 
 
 def test_a_retry_does_not_wait_as_the_first_does(new_app: NewApp) -> None:
