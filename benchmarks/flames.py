@@ -21,7 +21,7 @@ from benchmarks.flame_chart import chart, tree
 from benchmarks.gauge import LOOK_EVERY
 from benchmarks.processes import Failed
 
-#: Samples a second, and seconds of sampling.
+#: Samples a second, and seconds of sampling. Nothing is stopped for a sample: a busy machine would take it for an end of its turn.
 RATE, SECONDS = 400, 12
 
 #: Messages: more than a machine does in that time.
@@ -80,7 +80,18 @@ def _publishing(bench: Bench) -> Iterator[tuple[list[str], int]]:
 def _sampled(process: int, folder: Path) -> list[tuple[list[str], int]]:
     """Stacks, outermost first, and how often each was seen. Raises `Failed`."""
     raw = folder / "samples.raw"
-    command = ["record", "--gil", "--function", "--format", "raw", "--rate", str(RATE), "--duration", str(SECONDS)]
+    command = [
+        "record",
+        "--gil",
+        "--nonblocking",
+        "--function",
+        "--format",
+        "raw",
+        "--rate",
+        str(RATE),
+        "--duration",
+        str(SECONDS),
+    ]
     spy = [str(Path(sys.executable).with_name("py-spy")), *command, "--output", str(raw), "--pid", str(process)]
     ran = subprocess.run(spy, capture_output=True, text=True, check=False)
     if ran.returncode:
