@@ -21,7 +21,7 @@ from benchmarks.flame_chart import chart, tree
 from benchmarks.gauge import LOOK_EVERY
 from benchmarks.processes import Failed
 
-#: Samples a second, and seconds of sampling. Nothing is stopped for a sample: a busy machine would take it for an end of its turn.
+#: Samples a second, and seconds of sampling. Nothing is stopped for a sample: on a busy machine that ended its turn.
 RATE, SECONDS = 400, 12
 
 #: Messages: more than a machine does in that time.
