@@ -178,7 +178,8 @@ def _holder(session: Session, claim: Claim, milliseconds: int, conflict: Declara
 def _written(identity: str) -> str:
     if len(identity) <= LONGEST_ID and identity.isascii():
         return identity
-    return f"{DIGEST}{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+    # A message may bring bytes that are no text.
+    return f"{DIGEST}{hashlib.sha256(identity.encode(errors='surrogatepass')).hexdigest()[:32]}"
 
 
 def _declared(session: Session, claim: Claim, identity: str, milliseconds: int) -> DeclarationConflict | None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,9 @@ LONGEST = 4_294_967_295
 #: Bytes of the digest that is a claim's name: two different keys never come to the same one, and what the broker says
 #: of the claim has room for the id of who has it (see `claims.NOBODY`).
 DIGEST = 16
+
+#: A claim's header, exactly: what others may write into it must neither fail to be read nor name any other queue.
+_HEADER = re.compile(rf"([0-9]{{1,10}}) ({re.escape(PREFIX)}\.[A-Za-z0-9_-]{{22}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,8 @@ def claim_of(
 
 def read(header: object, identity: str) -> Claim | None:
     """The claim in a message's header `UNIQUE`; None where there is none of ours."""
-    milliseconds, _, name = header.partition(" ") if isinstance(header, str) else ("", "", "")
-    if not milliseconds.isascii() or not milliseconds.isdecimal() or not name.startswith(f"{PREFIX}."):
-        return None
-    return Claim(name, identity, max(1, min(int(milliseconds), LONGEST)))
+    ours = _HEADER.fullmatch(header) if isinstance(header, str) else None
+    return None if ours is None else Claim(ours[2], identity, max(1, min(int(ours[1]), LONGEST)))
 
 
 def check(options: Mapping[str, Any]) -> None:

@@ -11,7 +11,13 @@ import pytest
 
 from amqptasks import App, ConfigurationError, arguments
 from amqptasks.errors import UnknownOption
-from amqptasks.uniqueness import LONGEST, WAITS_FOR, Claim, claim_of, read
+from amqptasks.topology.topology import QueueSettings
+from amqptasks.uniqueness import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of, read
+from amqptasks.worker.delivery import Steps
+from amqptasks.worker.job import Job
+from amqptasks.worker.limits.waiting_calls import WaitingCalls
+from amqptasks.worker.outcomes import Success
+from tests.unit.worker.jobs import delivery, undelayed
 
 
 def report(shop: str, day: object = None, **more: object) -> None: ...
@@ -111,8 +117,25 @@ def test_celery_once_is_told_its_name_here() -> None:
         App("shop", "memory://uniqueness").task(once={"keys": []})(report)  # type: ignore[call-overload]
 
 
+DIGITS = "9" * 5000  # more than Python makes a number of
+
+
 @pytest.mark.parametrize(
-    "header", [None, 5, "", "x", "1000", "1000 other.queue", "-5 amqptasks.unique.a", "¹ amqptasks"]
+    "header",
+    [
+        None,
+        5,
+        "",
+        "x",
+        "1000",
+        "1000 other.queue",
+        f"-5 amqptasks.unique.{'a' * 22}",
+        f"¹ amqptasks.unique.{'a' * 22}",
+        f"{DIGITS} amqptasks.unique.{'a' * 22}",
+        "1000 amqptasks.unique.a",
+        f"1000 amqptasks.unique.{'a' * 300}",
+        f"1000 amqptasks.unique.{'a' * 21}\udcff",
+    ],
 )
 def test_a_header_that_is_none_of_ours_names_no_claim(header: object) -> None:
     assert read(header, "id") is None
@@ -123,3 +146,23 @@ def test_a_header_carries_what_releasing_needs() -> None:
     found = read(one.header, "id")
     assert found is not None
     assert (found.name, found.identity, found.milliseconds) == (one.name, one.identity, one.milliseconds)
+
+
+@pytest.mark.parametrize(
+    ("header", "identity"),
+    [
+        (f"{DIGITS} amqptasks.unique.{'a' * 22}", "id-1"),
+        (f"1000 amqptasks.unique.{'a' * 22}", "\udcff" * 10),
+    ],
+)
+def test_a_task_runs_whatever_its_message_says_of_a_claim(header: str, identity: str) -> None:
+    def work() -> int:
+        return 1
+
+    app = App("shop", "memory://uniqueness")
+    app.task(name="shop.work")(work)
+    steps = Steps(app.tasks, "worker-1", undelayed, waiting_calls=WaitingCalls(app))
+    one = Job(delivery(headers={UNIQUE: header, "id": identity}), QueueSettings("emails"))
+    steps.execute(one)
+    assert one.outcome == Success(1)
+    app.close()
