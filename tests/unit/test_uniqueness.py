@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,13 +13,14 @@ from typing import Any
 import pytest
 
 from amqptasks import App, ConfigurationError, arguments
-from amqptasks.errors import UnknownOption
+from amqptasks.errors import AlreadyQueued, UnknownOption
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.uniqueness import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of, read
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.outcomes import Success
+from amqptasks.worker.settlement import Settlement
 from tests.unit.worker.jobs import delivery, undelayed
 
 
@@ -166,3 +170,31 @@ def test_a_task_runs_whatever_its_message_says_of_a_claim(header: str, identity:
     steps.execute(one)
     assert one.outcome == Success(1)
     app.close()
+
+
+def test_claims_of_many_calls_that_never_ran_are_released_by_one_thread() -> None:
+    app = App("shop", "memory://uniqueness-many")
+    waiting = WaitingCalls(app)
+    held = [Claim(f"amqptasks.unique.{number:022}", f"id-{number}", 60_000) for number in range(50)]
+    for one in held:
+        app.claims.take(one)
+    before = threading.active_count()
+    with app.claims._lock:  # the broker is slow to answer
+        for one in held:
+            job = Job(delivery(headers={UNIQUE: one.header, "id": one.identity}), QueueSettings("emails"))
+            job.planned = Settlement("ack", kind="Expired")
+            waiting.end(job)
+        assert threading.active_count() <= before + 1
+    deadline = time.monotonic() + 10
+    for one in held:
+        while not is_free(app, one):
+            assert time.monotonic() < deadline
+    app.close()
+
+
+def is_free(app: App, one: Claim) -> bool:
+    try:
+        app.claims.take(replace(one, identity="another"))
+    except AlreadyQueued:
+        return False
+    return True

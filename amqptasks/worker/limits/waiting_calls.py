@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import BrokerError
@@ -25,6 +26,9 @@ class WaitingCalls:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._over: deque[Claim] = deque()  # to be released
+        self._lock = threading.Lock()
+        self._releasing = False
 
     def begin(self, job: Job) -> None:
         """It is about to run. Blocks until others may call; any thread but the link's. Never raises: the claim that
@@ -40,7 +44,28 @@ class WaitingCalls:
             return
         claim = claim_held_by(job)
         if claim is not None:
-            threading.Thread(target=self._release, args=(claim,), name="amqptasks-claims", daemon=True).start()
+            self._release_soon(claim)
+
+    def _release_soon(self, claim: Claim) -> None:
+        """By one thread for as many as there are: a queue of expired calls is read quicker than claims are released."""
+        with self._lock:
+            self._over.append(claim)
+            if self._releasing:
+                return
+            self._releasing = True
+        threading.Thread(target=self._release_all, name="amqptasks-claims", daemon=True).start()
+
+    def _release_all(self) -> None:
+        while True:
+            with self._lock:
+                if not self._over:
+                    self._releasing = False
+                    return
+                claim = self._over.popleft()
+            try:
+                self._release(claim)
+            except Exception:  # the others are to be released all the same
+                logger.exception("the claim of task %s could not be released", claim.identity)
 
     def _release(self, claim: Claim) -> None:
         try:
