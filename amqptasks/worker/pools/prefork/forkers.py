@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import socket
@@ -41,21 +42,32 @@ class Forkers:
         self._fresh: subprocess.Popen[bytes] | None = None
 
     @property
+    def running(self) -> bool:
+        """False before `start`, and after `end`."""
+        return self._control is not None
+
+    @property
     def descriptor(self) -> int:
         """Readable when there are notices."""
         assert self._control is not None
         return self._control.fileno()
 
     def start(self) -> None:
-        """Raises `ConfigurationError` where a fresh interpreter could not find the app."""
+        """Raises `ConfigurationError` where a fresh interpreter could not find the app, `OSError` where the machine has
+        no room for another process."""
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if self._method == "fork" and threading.active_count() == 1:
-            self._pid = forker.fork(self._app, its, [ours], self._slots)
-        elif self._method == "spawn" and threading.active_count() == 1:
-            self._pid = forker.fork(self._app, its, [ours], self._slots, place_of(self._app))
-        else:
-            self._fresh = self._start_fresh(its)
-        its.close()
+        try:
+            if self._method == "fork" and threading.active_count() == 1:
+                self._pid = forker.fork(self._app, its, [ours], self._slots)
+            elif self._method == "spawn" and threading.active_count() == 1:
+                self._pid = forker.fork(self._app, its, [ours], self._slots, place_of(self._app))
+            else:
+                self._fresh = self._start_fresh(its)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            its.close()
         ours.setblocking(False)
         self._control = ours
 
@@ -80,13 +92,21 @@ class Forkers:
         """What children learn that are started from now on."""
         self._order(("upbringing", upbringing))
 
-    def bear(self, child: ChildProcess) -> None:
-        """Have a child started."""
+    def bear(self, child: ChildProcess) -> bool:
+        """Have a child started; False when the forker has so many orders that there is no room for another now."""
         assert self._control is not None
         descriptors = [end.fileno() for end in child.its_ends]
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
+        try:
             socket.send_fds(self._control, [pickle.dumps(("start", child.number, child.slot))], descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it is dead, which we hear in a moment
+        except OSError as error:
+            # Full, or more descriptors on their way than one user may have.
+            if error.errno not in (errno.EAGAIN, errno.ETOOMANYREFS):
+                raise
+            return False
         child.passed()
+        return True
 
     def signal(self, child: ChildProcess, number: int) -> None:
         """Send a child a signal; SIGKILL reaches what it started, too."""

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from amqptasks.errors import WorkerLostError
+from amqptasks.errors import ConfigurationError
 from amqptasks.transport import Watching
-from amqptasks.worker.admission import failed_deliveries
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Crashed, Failure, Outcome
+from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.pools import Finished
 from amqptasks.worker.pools.prefork import slots as slots_module
 from amqptasks.worker.pools.prefork import wire
@@ -24,6 +23,7 @@ from amqptasks.worker.pools.prefork.child import INTERRUPT, Upbringing
 from amqptasks.worker.pools.prefork.child_process import ChildProcess
 from amqptasks.worker.pools.prefork.demand import Demand
 from amqptasks.worker.pools.prefork.forkers import Forkers
+from amqptasks.worker.pools.prefork.losses import lost, pause_after
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
 from amqptasks.worker.pools.prefork.slots import Slots
 
@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 #: SIGKILL, by its number: the module `signal` names it on no other platform.
 KILL = 9
 
-#: Seconds before a child is started in place of one that died before it did anything, doubled up to the second figure.
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+#: Seconds before a child is started that the forker had no room to be told of: it is busy forking others.
+ROOM_WITHIN = 0.2
 
 
 class PreforkPool:
@@ -203,14 +203,20 @@ class PreforkPool:
 
     def _fill(self) -> None:
         """Start what is missing."""
+        if self._stopping or not self._forkers.running:
+            return
         staying = sum(1 for child in self._children.values() if not child.leaving)
-        for _ in range(0 if self._stopping else self._size - staying):
+        for _ in range(self._size - staying):
             child = ChildProcess(next(self._names), self._free.popleft())
-            self._slots.clear(child.slot)
+            self._slots.clear(child.slot)  # before the process has it
+            if not self._forkers.bear(child):
+                child.close()
+                self._free.append(child.slot)
+                self._link.call_later(ROOM_WITHIN, self._renew)
+                return
             self._children[child.number] = child
             self._link.watch(child.descriptor, partial(self._read, child))
             child.watched = True
-            self._forkers.bear(child)
 
     def _holder(self, job: Job) -> ChildProcess | None:
         for child in self._children.values():
@@ -284,13 +290,30 @@ class PreforkPool:
         children = list(self._children.values())
         self._children.clear()
         self._forkers.end()
-        if not self._stopping:
-            logger.error("the forker of the pool is gone: starting another", extra={"action": "forker_lost"})
-            self._forkers.start()
-            self._link.watch(self._forkers.descriptor, self._hear)
-            self._forkers.bring_up(self._upbringing())
         for child in children:
             self._ended(child, "lost with the process that started it")
+        if self._stopping:
+            return
+        logger.error("the forker of the pool is gone: starting another", extra={"action": "forker_lost"})
+        if self._stillborn:
+            self._link.call_later(pause_after(self._stillborn), self._begin_again)
+        else:
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Another forker. What there is to run waits for it, however long the machine has no room for one."""
+        if self._stopping:
+            return
+        try:
+            self._forkers.start()
+        except (OSError, ConfigurationError) as error:
+            pause = pause_after(self._stillborn)
+            self._stillborn += 1
+            logger.error("no forker can be started: %s; the next try in %.1f s", error, pause)  # noqa: TRY400
+            self._link.call_later(pause, self._begin_again)
+            return
+        self._begin()
+        self._hand_out()
 
     def _ended(self, child: ChildProcess, how: str) -> None:
         """A child is dead: what it sent counts, what it had not begun goes to others, what it ran is lost."""
@@ -300,7 +323,7 @@ class PreforkPool:
         for job in child.outstanding.values():
             job.started = since
             job.runtime = time.monotonic() - since if since else 0.0
-            self._conclude(job, self._lost(job, how or "ended by itself"))
+            self._conclude(job, lost(job, self._app.tasks.get(job.task_name), how or "ended by itself"))
         self._unwatch(child)
         child.close()
         self._free.append(child.slot)
@@ -313,7 +336,7 @@ class PreforkPool:
             logger.warning("a child of the pool was lost: %s", how, extra={"action": "child_lost"})
             self._renew()
         else:
-            pause = min(FIRST_PAUSE * 2**self._stillborn, LONGEST_PAUSE)
+            pause = pause_after(self._stillborn)
             self._stillborn += 1
             logger.error("a child of the pool died unused: %s; the next in %.1f s", how, pause)
             self._link.call_later(pause, self._renew)
@@ -321,16 +344,6 @@ class PreforkPool:
     def _renew(self) -> None:
         self._fill()
         self._hand_out()
-
-    def _lost(self, job: Job, how: str) -> Outcome:
-        """Run it again as often as its queue's delivery limit allows, where its task does not say otherwise."""
-        task = self._app.tasks.get(job.task_name)
-        again = task is None or task.options.get("reject_on_worker_lost", True)
-        times, limit = failed_deliveries(job.delivery) + 1, job.queue.delivery_limit
-        if again and not job.acked and (limit <= 0 or times < limit):
-            return Crashed(how)
-        count = f", in run {times} of {limit}" if again and not job.acked else ""
-        return Failure(WorkerLostError(f"its process was {how}{count}"))
 
     def _end(self) -> None:
         self._stopping = True
@@ -341,5 +354,6 @@ class PreforkPool:
 
     def _end_if_empty(self) -> None:
         if not self._children and not self._all_ended.is_set():
-            self._link.unwatch(self._forkers.descriptor)
+            if self._forkers.running:
+                self._link.unwatch(self._forkers.descriptor)
             self._all_ended.set()

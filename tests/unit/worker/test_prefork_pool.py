@@ -1,0 +1,134 @@
+"""The pool of processes when something below it breaks: its forker dies, cannot be started, or has no time. No broker:
+the pool knows of none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from amqptasks.amqp.link import Link
+from amqptasks.worker.job import Job
+from amqptasks.worker.outcomes import Crashed, Outcome
+from amqptasks.worker.pools.prefork.child import Upbringing
+from amqptasks.worker.pools.prefork.losses import LONGEST_PAUSE, pause_after
+from amqptasks.worker.pools.prefork.pool import PreforkPool
+from amqptasks.worker.pools.prefork.settings import PreforkSettings
+from tests.harness.wait import wait_for
+from tests.unit.worker.held import app
+from tests.unit.worker.jobs import delivery, job
+
+#: Seconds for a fresh interpreter to import the app, on a machine that is busy.
+BEGUN_WITHIN = 60.0
+
+
+class Running:
+    """A pool, and what came back from it."""
+
+    def __init__(self, link: Link, size: int) -> None:
+        self.link = link
+        self.finished: list[Job] = []
+        self.concluded: list[tuple[Job, Outcome]] = []
+        self.pool = PreforkPool(
+            app,
+            link,
+            lambda job, outcome: self.concluded.append((job, outcome)),
+            lambda _job: None,
+            self.finished.append,
+            lambda: Upbringing("worker", None),
+            size,
+            PreforkSettings(),
+        )
+        self.pool.start()
+        wait_for(lambda: len(self.pool.pids) == size, BEGUN_WITHIN, "its children run")
+
+    @property
+    def forker(self) -> psutil.Process:
+        (forker,) = {psutil.Process(pid).ppid() for pid in self.pool.pids}
+        return psutil.Process(forker)
+
+    def submit(self, *seconds: float) -> None:
+        jobs = [job(delivery("held.hold", one), decoded=False) for one in seconds]
+        self.link.call_soon(lambda: self.pool.submit(jobs))
+
+    def runs(self, count: int) -> None:
+        wait_for(lambda: len(self.pool.current()) == count, 10, f"{count} run")
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[[int], Running]]:
+    link = Link(["amqp://localhost:1"])
+    link.start()
+    made: list[Running] = []
+
+    def make(size: int) -> Running:
+        made.append(Running(link, size))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.pool.stop(10)
+    link.stop(5)
+
+
+def test_what_ran_and_what_waited_is_settled_though_no_forker_can_be_started_at_first(
+    running: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = running(1)
+    one.submit(100.0, 0.0, 0.0)
+    one.runs(1)
+    forkers, start = one.pool._forkers, one.pool._forkers.start
+    tries = []
+
+    def no_memory() -> None:
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise OSError("cannot allocate memory")
+        start()
+
+    monkeypatch.setattr(forkers, "start", no_memory)
+    os.kill(one.forker.pid, signal.SIGKILL)
+    wait_for(lambda: len(one.finished) == 2, BEGUN_WITHIN, "what waited runs")
+    ((_, outcome),) = one.concluded
+    assert isinstance(outcome, Crashed)
+    assert len(tries) == 3
+    assert tries[2] - tries[1] > tries[1] - tries[0] > 0.4
+
+
+def test_a_stop_does_not_wait_for_a_forker_that_died_meanwhile(running: Callable[[int], Running]) -> None:
+    one = running(1)
+    forker = one.forker
+    one.submit(100.0)
+    one.runs(1)
+    one.link.call_soon(lambda: one.link.call_later(0.2, forker.kill))
+    began = time.monotonic()
+    one.pool.stop(30)
+    assert time.monotonic() - began < 15
+
+
+def test_children_that_the_forker_has_no_room_to_be_told_of_are_started_later(
+    running: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = running(1)
+    forker, control = one.forker, one.pool._forkers._control
+    assert control is not None
+    control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least that the kernel has: a few orders
+    forker.suspend()
+    try:
+        one.link.call_soon(lambda: one.pool.resize(20))
+        wait_for(lambda: one.pool.size == 20)
+        one.submit(*[0.0] * 40)
+    finally:
+        forker.resume()
+    wait_for(lambda: len(one.pool.pids) == 20, BEGUN_WITHIN, lambda: f"{len(one.pool.pids)} of 20 children run")
+    wait_for(lambda: len(one.finished) == 40, BEGUN_WITHIN, lambda: f"{len(one.finished)} of 40 jobs ran")
+
+
+def test_the_pause_before_another_child_has_an_end_however_many_died() -> None:
+    assert [pause_after(deaths) for deaths in (0, 1, 2)] == [0.5, 1.0, 2.0]
+    assert pause_after(5000) == LONGEST_PAUSE
