@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 
 logger = logging.getLogger(__name__)
 
-#: Seconds: a node that ends by itself within them could not begin, and would not the next time either.
+#: Seconds: a node that ends by itself within them could not begin, and would not the next time either, unless there
+#: is another one that could.
 BEGINNING = 5.0
 
 #: Exit statuses that say so: configuration, usage, broker, conflict (as in `amqptasks --help`).
@@ -85,13 +86,18 @@ class Supervisor:
         if self._stopping:
             self._status = self._status or max(0, status)
             return
-        if status in HOPELESS and time.monotonic() - self._began[number] < BEGINNING:
+        if status in HOPELESS and not any(map(self._could_begin, (number, *self._nodes))):
             logger.error("node %d cannot start (exit status %d): stopping all", number, status)
             self._status = status
             self._signal_all(signal.SIGTERM)
             return
         logger.warning("node %d ended (exit status %d): starting it again", number, status)
         self._again_at[number] = time.monotonic() + PAUSE
+
+    def _could_begin(self, number: int) -> bool:
+        """Of this node: then what another cannot begin with, such as code that is half written or a machine without
+        memory, is no reason to stop it."""
+        return time.monotonic() - self._began[number] >= BEGINNING
 
     def _pass_on(self, signum: int, _frame: object) -> None:
         self._signal_all(signal.SIGTERM if signum == signal.SIGINT else signum)

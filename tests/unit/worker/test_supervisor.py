@@ -6,20 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.harness.wait import wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
-#: Runs a supervisor over commands that are the rest of its arguments, and exits with its status.
+#: Runs a supervisor over commands that are the rest of its arguments, and exits with its status. Within `beginning`
+#: seconds it takes a failure for lasting.
 RUN = """
 import sys
-from amqptasks.worker.supervisor import Supervisor
-sys.exit(Supervisor([[sys.executable, "-c", code] for code in sys.argv[1:]]).run())
+from amqptasks.worker import supervisor
+supervisor.BEGINNING = {beginning}
+sys.exit(supervisor.Supervisor([[sys.executable, "-c", code] for code in sys.argv[1:]]).run())
 """
 
 #: A node: notes its beginning and each signal, and leaves at the first TERM, or at QUIT.
@@ -48,11 +52,14 @@ class Supervised:
     def node(self, status: int = 0) -> str:
         return NODE.format(log=str(self.log), status=status)
 
-    def start(self, *codes: str) -> None:
+    def start(self, *codes: str, beginning: float = 30.0) -> None:
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         with self.said.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", RUN, *codes], env=environment, stderr=errors, start_new_session=True
+                [sys.executable, "-c", RUN.format(beginning=beginning), *codes],
+                env=environment,
+                stderr=errors,
+                start_new_session=True,
             )
 
     def noted(self, word: str) -> list[int]:
@@ -63,6 +70,13 @@ class Supervised:
     def wait_noted(self, word: str, count: int) -> list[int]:
         wait_for(lambda: len(self.noted(word)) == count, 15, lambda: f"{count} x {word}: {self.noted(word)}")
         return self.noted(word)
+
+    def running(self, code: str) -> int:
+        """The process whose command begins with `code`."""
+        assert self.process is not None
+        nodes = psutil.Process(self.process.pid).children()
+        (found,) = [node.pid for node in nodes if node.cmdline()[-1].startswith(code)]
+        return found
 
     def signal(self, number: int) -> None:
         assert self.process is not None
@@ -118,6 +132,22 @@ def test_a_node_that_cannot_begin_stops_all_with_its_status(supervised: Supervis
     supervised.start(supervised.node(), f"{failing}raise SystemExit({status})")
     assert supervised.wait() == status
     assert supervised.noted("began") == supervised.noted("SIGTERM")
+
+
+def test_a_node_that_cannot_begin_again_stops_none_that_runs(supervised: Supervised, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    fails = f"import os\nif os.path.exists({str(broken)!r}): raise SystemExit(1)\n"
+    supervised.start(supervised.node(), fails + supervised.node(), beginning=0.5)
+    supervised.wait_noted("began", 2)
+    broken.touch()
+    time.sleep(0.6)  # until the first one has begun for certain
+    os.kill(supervised.running(fails), signal.SIGKILL)
+    wait_for(lambda: "exit status 1" in supervised.said.read_text(), 15, "it cannot begin")
+    broken.unlink()
+    supervised.wait_noted("began", 3)
+    assert not supervised.noted("SIGTERM")
+    supervised.signal(signal.SIGTERM)
+    assert supervised.wait() == 0
 
 
 def test_a_node_that_ends_by_itself_without_an_error_is_started_again(supervised: Supervised) -> None:
