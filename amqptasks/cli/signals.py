@@ -29,6 +29,10 @@ def obey_signals(node: Node) -> None:
         if not node.started:
             raise SystemExit(0)
         first, asked = not asked, True  # at once: the next signal may come in the midst of this
+        if first:
+            # In a thread: with `-P solo` a task has the main one. Before the stop: until a thread runs, Python 3.11
+            # takes it for the one that starts it, and what is to interrupt the task would end this one instead.
+            threading.Thread(target=_leave, args=(node,), name="amqptasks-leave", daemon=True).start()
         if cold or not first:
             node.stop_now()
         else:
