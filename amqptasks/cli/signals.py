@@ -59,9 +59,6 @@ def obey_signals(node: Node) -> None:
 
 def run(node: Node) -> None:
     """Wait until it has stopped; from the main thread."""
-    # In a thread too: with `-P solo` a task may have the main one. Not begun by the handler of a signal: Python 3.11
-    # takes a thread for its parent until it runs, and the interruption of a solo task would be raised in it.
-    threading.Thread(target=_leave, args=(node,), name="amqptasks-leave", daemon=True).start()
     node.wait()
     if node.cold or _Wish.again:
         _end()
