@@ -68,20 +68,20 @@ def _on_the_broker(management: Management) -> list[str]:
     ]
     owners = _owners()
     for consumer in management.consumers():
-        channel = consumer["channel_details"]
+        channel = consumer["channel_details"] or {}  # an empty list where the broker knows of no channel
         parts.append(
             f"consumer of {consumer['queue']['name']}: {consumer['consumer_tag']}, prefetch"
-            f" {consumer['prefetch_count']}, active {consumer.get('active')}, {channel.get('name')}, process"
+            f" {consumer['prefetch_count']}, active {consumer.get('active')}, {channel.get('name', 'NO CHANNEL')}, process"
             f" {owners.get(channel.get('peer_port'))}"
         )
     parts += [
         f"channel {channel['name']}: {channel.get('state')}, {channel.get('messages_unacknowledged')} unacked,"
         f" {channel.get('acks_uncommitted')} acks uncommitted, {channel.get('messages_unconfirmed')} unconfirmed,"
-        f" process {owners.get(channel.get('connection_details', {}).get('peer_port'))}"
+        f" process {owners.get((channel.get('connection_details') or {}).get('peer_port'))}"
         for channel in management.request("GET", "vhosts", management.vhost, "channels") or []
     ]
     for connection in management.connections():
-        role = connection.get("client_properties", {}).get("role")
+        role = (connection.get("client_properties") or {}).get("role")
         parts.append(f"connection {connection['name']}: {role}, {connection.get('state')}")
     return parts
 
