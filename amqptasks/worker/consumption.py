@@ -29,6 +29,7 @@ class Consumption:
     def __init__(self, node: Node, wanted: Mapping[str, int | None], prefetch: int) -> None:
         self._node = node
         self._prefetch = prefetch
+        self._closed = False
         self.queues = {name: self._consumed(name, own) for name, own in wanted.items()}
 
     @property
@@ -48,7 +49,8 @@ class Consumption:
             self._subscribe(queue)
 
     def close(self) -> None:
-        """Take nothing more; what is held is still to be settled."""
+        """Take nothing more, for good; what is held is still to be settled."""
+        self._closed = True
         for queue in self.queues.values():
             if queue.subscription is not None:
                 queue.subscription.close()
@@ -85,4 +87,8 @@ class Consumption:
         return ConsumedQueue(self._node.app.topology.queue(name), prefetch or self._prefetch)
 
     def _subscribe(self, queue: ConsumedQueue) -> None:
+        if self._closed:
+            # A node that is told to stop while it starts. It gives back whatever comes, at once, and gets it again: so
+            # before 4.3, where that counts, a second is enough to bring a queue's whole content to its delivery limit.
+            return
         queue.subscription = self._node.link.subscribe(queue.name, queue.prefetch, self._node.intake)

@@ -71,8 +71,8 @@ def _on_the_broker(management: Management) -> list[str]:
         channel = consumer["channel_details"] or {}  # an empty list where the broker knows of no channel
         parts.append(
             f"consumer of {consumer['queue']['name']}: {consumer['consumer_tag']}, prefetch"
-            f" {consumer['prefetch_count']}, active {consumer.get('active')}, {channel.get('name', 'NO CHANNEL')}, process"
-            f" {owners.get(channel.get('peer_port'))}"
+            f" {consumer['prefetch_count']}, active {consumer.get('active')}, {channel.get('name', 'NO CHANNEL')},"
+            f" process {owners.get(channel.get('peer_port'))}"
         )
     parts += [
         f"channel {channel['name']}: {channel.get('state')}, {channel.get('messages_unacknowledged')} unacked,"

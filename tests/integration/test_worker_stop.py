@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pika
@@ -14,10 +15,14 @@ import pytest
 
 from amqptasks import App
 from amqptasks.capabilities import from_server_properties
+from amqptasks.worker.node import Node
 from tests.harness.management import Management
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory
+
+#: Tasks that wait for a worker that does not come.
+WAITING = 30
 
 SOURCE = """
 import asyncio, os, time
@@ -169,6 +174,33 @@ def test_retries_under_way_outlive_the_worker(
     assert (before + other.output).count("\ntried ") == 100, "each was tried twice in all"
     assert len(set(re.findall(r"(?m)^ended word-\d+", before + other.output))) == 50
     wait_for(lambda: (depth := management.depth("default")) and depth.total == 0)
+    assert management.ready("default.dead") == 0
+
+
+def test_a_worker_that_is_told_to_stop_while_it_starts_touches_no_message(
+    vhost: Vhost, sender: App, management: Management, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(App("stopped", vhost.url)) as app:
+        app.task(name="work")(lambda: None)
+        node = Node(app, pool="threads")
+        app.declare()
+        for _ in range(WAITING):
+            send(sender, "work")
+        start = node.control.start
+
+        def stop_first() -> None:
+            start()
+            node.stop()
+
+        monkeypatch.setattr(node.control, "start", stop_first)
+        node.start()
+        assert management.consumer_count("default") == 0
+        assert node.wait(20)
+    with sender.session() as session:
+        left = list(session.take("default", WAITING))
+        assert [letter.redelivered for letter in left] == [False] * WAITING
+        for letter in left:
+            session.ack(letter)
     assert management.ready("default.dead") == 0
 
 
