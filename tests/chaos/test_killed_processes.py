@@ -269,7 +269,16 @@ def missing(sent: Sent, folder: Path) -> set[str]:
 
 def unrun(sent: Sent, folder: Path) -> str:
     left = missing(sent, folder)
-    return f"all but {len(left)} of {len(wanted(sent))} ran: {sorted(left)}"
+    ids = {sent.ids[word] for word in left if word in sent.ids}
+    with sent.app.session() as session:  # looks, and gives back
+        letters = [dict(letter.properties.headers or {}) for letter in session.take("default.dead", 100_000)]
+    reasons = Counter(letter.get("x-amqptasks-reason") or broken(letter) for letter in letters if letter["id"] in ids)
+    return f"all but {len(left)} of {len(wanted(sent))} ran; dead letters of them: {dict(reasons)}; {sorted(left)}"
+
+
+def broken(letter: dict[str, Any]) -> object:
+    """Why the broker, and no worker, made it a dead letter."""
+    return (letter.get("x-death") or [{}])[0].get("reason")
 
 
 def settled(management: Management) -> bool:
