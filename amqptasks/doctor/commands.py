@@ -30,3 +30,8 @@ def set_policy(
 def amqptasks(app: str | None, *arguments: str) -> str:
     """`app` None: the reader knows which."""
     return shlex.join(("amqptasks", "-A", app or "MODULE", *arguments))
+
+
+def dead_list(queue: str) -> str:
+    """The dead letters of a queue."""
+    return shlex.join(("amqptasks", "dead", "list", queue))

@@ -29,6 +29,7 @@ from amqptasks.topology.expand import Objects
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.policies import applied
 from amqptasks.topology.topology import Topology
+from amqptasks.uniqueness import PREFIX as CLAIMS
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,12 @@ class Seen:
 
     @property
     def queues(self) -> Iterator[ObservedQueue]:
-        """Those that somebody declared to stay, in the order of their names."""
+        """Those that somebody declared to stay, in the order of their names: claims of calls (`unique=`) go by
+        themselves, and hold no message."""
         if self.observed is not None:
             for _, queue in sorted(self.observed.queues.items()):
-                if not queue.temporary and not queue.internal:
+                claim = queue.name.startswith(f"{CLAIMS}.")
+                if not queue.temporary and not queue.internal and not claim:
                     yield queue
 
     @property

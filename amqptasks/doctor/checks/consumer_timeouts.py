@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from amqptasks.doctor.commands import set_policy
+from amqptasks.doctor.commands import amqptasks, set_policy
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
 from amqptasks.doctor.values import TimeLimit
@@ -67,8 +67,7 @@ def _mend(seen: Seen, queue: str, limit: TimeLimit) -> str:
     there = None if seen.observed is None else seen.observed.queues.get(queue)
     argument = None if there is None else there.queue.arguments.get("x-consumer-timeout")
     if isinstance(argument, int) and argument < milliseconds:  # the lower counts: a policy cannot raise it
-        return (
-            f"consumer_timeout: {durations.written(limit.seconds * ROOM)} in the file, then amqptasks migrate {queue}"
-        )
+        wanted = durations.written(limit.seconds * ROOM)
+        return f"consumer_timeout: {wanted} in the file, then {amqptasks(seen.app, 'migrate', queue)}"
     policy = None if there is None else seen.policy(there)
     return set_policy(seen.vhost, queue, "timeout", {"consumer-timeout": milliseconds}, policy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from amqptasks.doctor.commands import amqptasks, set_policy
+from amqptasks.doctor.commands import amqptasks, dead_list, set_policy
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
 from amqptasks.routing import QUEUES_EXCHANGE
@@ -35,7 +35,7 @@ def dead_letter_targets(seen: Seen) -> Iterator[Finding]:
         full = _full(seen, observed, str(exchange), None if key is None else str(key))
         if full is not None:
             problem = f"the queue {full} that takes its dead letters is full"
-            yield Finding(level, f"queue {queue.name}", problem, f"amqptasks dead list {queue.name}")
+            yield Finding(level, f"queue {queue.name}", problem, dead_list(queue.name))
     for queue in seen.tasks_queues:
         if queue.name in untargeted:
             yield from _none(seen, queue)

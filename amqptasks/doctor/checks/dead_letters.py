@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from amqptasks.doctor.commands import dead_list
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
 
 
 def dead_letters(seen: Seen) -> Iterator[Finding]:
     for name, messages in sorted(waiting(seen).items()):
-        listed = f"amqptasks dead list {name.removesuffix('.dead')}"
+        listed = dead_list(name.removesuffix(".dead"))
         if messages:
             yield Finding(seen.level(name), f"queue {name}", f"{messages} dead letters wait", listed)
         length = seen.lengths.get(name)

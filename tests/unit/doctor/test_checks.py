@@ -357,7 +357,7 @@ FINDINGS: dict[str, tuple[Seen, str, tuple[str, str, str, str]]] = {
             "wrong",
             "queue work",
             "the queue's consumer timeout takes it back after 10m",
-            "consumer_timeout: 2h in the file, then amqptasks migrate work",
+            "consumer_timeout: 2h in the file, then amqptasks -A shop migrate work",
         ),
     ),
     "tasks longer than their consumers'": (
@@ -592,6 +592,34 @@ def test_the_longest_task_of_each_queue_counts() -> None:
     tasks = [("slow.a", {"time_limit": 60}), ("slow.b", {"soft_time_limit": 90}), ("c", {"time_limit": 5}), ("d", {})]
     assert time_limits(tasks, router, topology) == {"slow": TimeLimit("slow.b", 90.0), "default": TimeLimit("c", 5.0)}
     assert time_limits(tasks, Router((), None), topology) == {}
+
+
+def test_claims_of_unique_calls_are_no_concern() -> None:
+    claim = queue(
+        "amqptasks.unique.a", "classic", dead_letter_exchange="amqptasks.unique", dead_letter_routing_key="id"
+    )
+    read = seen(observed=broker(claim))
+    assert [finding for check in CHECKS for finding in check.look(read)] == []
+
+
+@pytest.mark.parametrize(
+    ("check", "read"),
+    [
+        ("dead-letters", seen(observed=broker(queue("two words.dead", messages=1)))),
+        (
+            "dead-letter-targets",
+            seen(
+                observed=broker(
+                    queue("two words", dead_letter_exchange="", dead_letter_routing_key="full"),
+                    queue("full", messages=1, max_length=1, overflow="reject-publish"),
+                )
+            ),
+        ),
+    ],
+)
+def test_a_mending_line_takes_names_as_a_shell_needs_them(check: str, read: Seen) -> None:
+    line = next(BY_NAME[check].look(read)).mend
+    assert shlex.split(line)[:4] == ["amqptasks", "dead", "list", "two words"]
 
 
 def test_checks_can_be_chosen_and_keep_their_order() -> None:
