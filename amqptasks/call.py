@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,15 +16,13 @@ from amqptasks.publisher import Progress
 from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
 from amqptasks.routing import Router
-from amqptasks.transport import REPLY_TO, Outgoing, Properties, Template, Templated
+from amqptasks.transport import REPLY_TO, Outgoing, Template, Templated
 from amqptasks.uniqueness import UNIQUE, Claim, claim_of
 from amqptasks.uuid7 import task_id
 
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.task import Task
-
-logger = logging.getLogger(__name__)
 
 
 class Call:
@@ -208,7 +204,7 @@ async def send_async(
     if call.claim is None:
         await _publish_async(app, call)
     else:
-        await asyncio.to_thread(app.claims.take, call.claim)
+        await app.claims.take_async(call.claim)
         try:
             await _publish_async(app, call)
         except BaseException:
@@ -243,6 +239,7 @@ def send_many(
     heard: list[Call] = []
     unsendable: list[tuple[int, BaseException]] = []
     claims: dict[int, Claim] = {}  # by their place among what is published
+    broken: list[Exception] = []
     alike = Alike(app, task, options)
 
     def outgoings() -> Iterator[Outgoing]:
@@ -267,7 +264,7 @@ def send_many(
 
     timeout = publish_timeout({**task.call_options, **options}, app.publish_timeout)
     publisher = app.publisher
-    failed = publisher.publish_many(outgoings(), timeout, progress)
+    failed = publisher.publish_many(_until_broken(outgoings(), broken), timeout, progress)
     mendable = [one for one in failed if isinstance(one.error, Unroutable | PublishRejected)]
     if mendable and app.declare_again(cast("Unroutable | PublishRejected", mendable[0].error)):
         again = publisher.publish_many((one.outgoing for one in mendable), timeout)
@@ -281,12 +278,22 @@ def send_many(
         for position, call in enumerate(heard):
             if position not in lost:
                 _after(call)
+    if broken:
+        raise broken[0]
     if unsendable or failed:
         total = len(results) + len(unsendable)
         positions = _positions(total, {position for position, _ in unsendable})
         unsendable += [(positions[one.position], one.error) for one in failed]
         raise PartlyPublished(sorted(unsendable, key=lambda failure: failure[0]), total)
     return results
+
+
+def _until_broken(outgoings: Iterable[Outgoing], broken: list[Exception]) -> Iterator[Outgoing]:
+    """All that come before an error, which is kept for later: they may have claims, so they are to be published."""
+    try:
+        yield from outgoings
+    except Exception as error:
+        broken.append(error)
 
 
 def _positions(total: int, unsendable: set[int]) -> list[int]:
@@ -296,28 +303,6 @@ def _positions(total: int, unsendable: set[int]) -> list[int]:
 
 def _without_reply(identity: str, name: str) -> AsyncResult[Any]:
     return AsyncResult.without_reply(identity, name, "ignore_result is set")
-
-
-def tell_state(app: App, request: Request, state: str, meta: Any) -> None:
-    """Send a reply that is not the last one. Raises `ConfigurationError` for a `meta` that cannot be sent."""
-    from amqptasks.results import reply
-
-    serializer = app.codec.for_reply(Properties())
-    properties = Properties(
-        content_type=serializer.content_type,
-        content_encoding=serializer.content_encoding,
-        correlation_id=request.correlation_id or request.id,
-        delivery_mode=1,
-    )
-    body = reply.on_the_way(request.id, state, meta, serializer)
-    outgoing = Outgoing("", request.reply_to or "", body, properties, mandatory=False)
-
-    def done(future: Future[None]) -> None:
-        error = future.exception()
-        if error is not None:
-            logger.warning("the state of task %s could not be sent: %s", request.id, error)
-
-    app.publisher.submit(outgoing, app.publish_timeout).add_done_callback(done)
 
 
 def _result(app: App, request: Request, options: Mapping[str, Any]) -> AsyncResult[Any]:

@@ -7,6 +7,7 @@ in vain does not prolong; or it is deleted by who has the id.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import threading
@@ -63,10 +64,27 @@ class Claims:
 
     def take(self, claim: Claim) -> None:
         """Raises `AlreadyQueued` where another call has it, and `BrokerError`. The same call may take it again."""
-        with self._lock:
-            taken = self._asked(lambda session: _take(session, claim))
+        try:
+            with self._lock:
+                taken = self._asked(lambda session: _take(session, claim))
+        except BrokerError:
+            raise
+        except BaseException:  # interrupted while the broker may have given it already
+            self.give_back(claim)
+            raise
         if taken is not None:
             raise AlreadyQueued(claim.task, claim.key, taken.by, claim.identity, waits=claim.released)
+
+    async def take_async(self, claim: Claim) -> None:
+        """`take` for asyncio. Whoever is cancelled meanwhile has no claim."""
+        taking = asyncio.ensure_future(asyncio.to_thread(self.take, claim))
+        try:
+            await asyncio.shield(taking)
+        except asyncio.CancelledError:  # which no thread hears: it takes the claim all the same
+            await asyncio.wait({taking})
+            if taking.exception() is None:
+                await asyncio.to_thread(self.give_back, claim)
+            raise
 
     def release(self, claim: Claim) -> None:
         """Others may have it from now on; nothing is done where others have it already. Raises `BrokerError`."""

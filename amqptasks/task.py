@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import arguments, call, errors, hooks, uniqueness
+from amqptasks import arguments, call, errors, hooks, states, uniqueness
 from amqptasks.errors import ConfigurationError
 from amqptasks.limits import TaskLimits
 from amqptasks.options import CallOptions, MessageOptions, TaskOptions
@@ -306,7 +306,7 @@ class Task(Generic[P, R]):
         if task_id is not None and task_id != request.id:
             raise ConfigurationError(f"update_state tells of the running task, {request.id}, not of {task_id}")
         if request.reply_to is not None and not request.is_eager:
-            call.tell_state(self.app, request, state, meta)
+            states.tell_state(self.app, request, state, meta)
 
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise `TypeError`, as a call would, when the arguments do not fit the function."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from amqptasks import App, Retry
+from amqptasks.entities import Queue
 from amqptasks.errors import AlreadyQueued, PartlyPublished, Unroutable
+from amqptasks.uniqueness import Claim
 from tests.harness.apps import NewApp
 from tests.harness.nodes import StartedBroker
 from tests.harness.vhost import Vhost, new_vhost
@@ -194,6 +197,69 @@ def test_asyncio_is_told_as_well(new_app: NewApp) -> None:
     with pytest.raises(Unroutable):
         asyncio.run(task.aapply_async(("b",), exchange="amqptasks.queues", routing_key="nowhere"))
     asyncio.run(task.adelay("b"))
+
+
+def test_a_call_that_is_cancelled_while_it_asks_for_its_claim_leaves_none(new_app: NewApp) -> None:
+    app, asks, may_take = new_app(), threading.Event(), threading.Event()
+    task = app.task(name="work", unique=True)(lambda: None)
+    take = app.claims.take
+
+    def slow(claim: Claim) -> None:
+        asks.set()
+        may_take.wait(20)
+        take(claim)
+
+    async def run() -> None:
+        app.claims.take = slow  # type: ignore[method-assign]
+        calling = asyncio.create_task(task.adelay())
+        assert await asyncio.to_thread(asks.wait, 20)
+        calling.cancel()
+        await asyncio.sleep(0)
+        may_take.set()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        app.claims.take = take  # type: ignore[method-assign]
+
+    asyncio.run(run())
+    task.delay()
+
+
+def test_a_call_that_is_interrupted_while_it_asks_for_its_claim_leaves_none(
+    new_app: NewApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = new_app()
+    task = app.task(name="work", unique=True)(lambda word: None)
+    task.delay("a")
+    session = app.claims._session
+    assert session is not None
+    declare = session.declare_queue
+
+    def interrupted(queue: Queue) -> None:
+        declare(queue)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "declare_queue", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            task.delay("b")
+    task.delay("b")
+
+
+def test_publish_many_publishes_what_has_a_claim_before_it_fails(new_app: NewApp) -> None:
+    app, gate = new_app(), Gate()
+    gate.may_end.set()
+    task = app.task(name="work", unique=True)(gate.work)
+
+    def calls() -> Iterator[tuple[str]]:
+        yield ("a",)
+        yield ("b",)
+        raise LookupError("the source of the calls is gone")
+
+    with pytest.raises(LookupError):
+        task.publish_many(calls())
+    with app.worker():
+        gate.wait(2)
+        task.publish_many([("a",), ("b",)])
 
 
 def test_what_never_runs_waits_no_longer(new_app: NewApp) -> None:

@@ -1,0 +1,37 @@
+"""The state of a task on its way, for whoever waits for its result."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from amqptasks.request import Request
+from amqptasks.transport import Outgoing, Properties
+
+if TYPE_CHECKING:
+    from amqptasks.app import App
+
+logger = logging.getLogger(__name__)
+
+
+def tell_state(app: App, request: Request, state: str, meta: Any) -> None:
+    """Send a reply that is not the last one. Raises `ConfigurationError` for a `meta` that cannot be sent."""
+    from amqptasks.results import reply
+
+    serializer = app.codec.for_reply(Properties())
+    properties = Properties(
+        content_type=serializer.content_type,
+        content_encoding=serializer.content_encoding,
+        correlation_id=request.correlation_id or request.id,
+        delivery_mode=1,
+    )
+    body = reply.on_the_way(request.id, state, meta, serializer)
+    outgoing = Outgoing("", request.reply_to or "", body, properties, mandatory=False)
+
+    def done(future: Future[None]) -> None:
+        error = future.exception()
+        if error is not None:
+            logger.warning("the state of task %s could not be sent: %s", request.id, error)
+
+    app.publisher.submit(outgoing, app.publish_timeout).add_done_callback(done)
