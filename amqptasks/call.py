@@ -172,11 +172,12 @@ def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
     if call.claim is None:
         _publish(app, call)
     else:
-        app.claims.take(call.claim)
+        ours = app.claims.take(call.claim)
         try:
             _publish(app, call)
         except BaseException:
-            app.claims.give_back(call.claim)
+            if ours:
+                app.claims.give_back(call.claim)
             raise
     app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
     if signals.after_task_publish:
@@ -204,11 +205,12 @@ async def send_async(
     if call.claim is None:
         await _publish_async(app, call)
     else:
-        await app.claims.take_async(call.claim)
+        ours = await app.claims.take_async(call.claim)
         try:
             await _publish_async(app, call)
         except BaseException:
-            await asyncio.to_thread(app.claims.give_back, call.claim)
+            if ours:
+                await asyncio.to_thread(app.claims.give_back, call.claim)
             raise
     app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
     if signals.after_task_publish:

@@ -62,27 +62,31 @@ class Claims:
         self._used = 0.0
         self._closing = False
 
-    def take(self, claim: Claim) -> None:
-        """Raises `AlreadyQueued` where another call has it, and `BrokerError`. The same call may take it again."""
+    def take(self, claim: Claim) -> bool:
+        """Raises `AlreadyQueued` where another call has it, and `BrokerError`. The same call may take it again: False
+        where it had it before, and keeps it whatever comes of the second time."""
         try:
             with self._lock:
+                had = claim.chosen and self._asked(lambda session: session.queue_state(claim.name)) is not None
                 taken = self._asked(lambda session: _take(session, claim))
         except BrokerError:
             raise
         except BaseException:  # interrupted while the broker may have given it already
-            self.give_back(claim)
+            if not claim.chosen:
+                self.give_back(claim)
             raise
         if taken is not None:
             raise AlreadyQueued(claim.task, claim.key, taken.by, claim.identity, waits=claim.released)
+        return not had
 
-    async def take_async(self, claim: Claim) -> None:
+    async def take_async(self, claim: Claim) -> bool:
         """`take` for asyncio. Whoever is cancelled meanwhile has no claim."""
         taking = asyncio.ensure_future(asyncio.to_thread(self.take, claim))
         try:
-            await asyncio.shield(taking)
+            return await asyncio.shield(taking)
         except asyncio.CancelledError:  # which no thread hears: it takes the claim all the same
             await asyncio.wait({taking})
-            if taking.exception() is None:
+            if taking.exception() is None and taking.result():
                 await asyncio.to_thread(self.give_back, claim)
             raise
 

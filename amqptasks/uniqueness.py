@@ -42,7 +42,8 @@ _HEADER = re.compile(rf"([0-9]{{1,10}}) ({re.escape(PREFIX)}\.[A-Za-z0-9_-]{{22}
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The right to be the only call of its kind. `name` says of what kind, `identity` is the call's id, `milliseconds`
-    how long it lasts at most. `key` is what a person is told; `released` whether the call's begin ends it."""
+    how long it lasts at most. `key` is what a person is told; `released` whether the call's begin ends it; `chosen`
+    whether the id is the caller's choice, so that an earlier call may have it."""
 
     name: str
     identity: str
@@ -50,6 +51,7 @@ class Claim:
     task: str = ""
     key: str = ""
     released: bool = True
+    chosen: bool = False
 
     @property
     def header(self) -> str:
@@ -86,6 +88,7 @@ def claim_of(
         name,
         key,
         released=period is None,
+        chosen=bool(options.get("task_id")),
     )
 
 

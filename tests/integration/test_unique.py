@@ -204,10 +204,10 @@ def test_a_call_that_is_cancelled_while_it_asks_for_its_claim_leaves_none(new_ap
     task = app.task(name="work", unique=True)(lambda: None)
     take = app.claims.take
 
-    def slow(claim: Claim) -> None:
+    def slow(claim: Claim) -> bool:
         asks.set()
         may_take.wait(20)
-        take(claim)
+        return take(claim)
 
     async def run() -> None:
         app.claims.take = slow  # type: ignore[method-assign]
@@ -349,6 +349,20 @@ def test_the_same_call_may_be_published_again(new_app: NewApp) -> None:
     task.apply_async(task_id="mine", expires=60)  # for another time
     assert refused(task.delay).holder == "mine"
     assert refused(task.apply_async, expires=30).holder == "mine"
+
+
+def test_the_same_call_keeps_its_claim_when_it_is_published_again_in_vain(new_app: NewApp) -> None:
+    app = new_app()
+    task = app.task(name="work", unique=True)(lambda: None)
+    nowhere: dict[str, Any] = {"exchange": "amqptasks.queues", "routing_key": "nowhere"}
+    with pytest.raises(Unroutable):
+        task.apply_async(task_id="other", **nowhere)
+    task.apply_async(task_id="mine")  # the other one gave its claim back
+    with pytest.raises(Unroutable):
+        task.apply_async(task_id="mine", **nowhere)
+    with pytest.raises(Unroutable):
+        asyncio.run(task.aapply_async(task_id="mine", **nowhere))
+    assert refused(task.delay).holder == "mine"
 
 
 def test_an_id_of_any_length_is_known_again(new_app: NewApp) -> None:
