@@ -122,6 +122,9 @@ class Claims:
         self._used = time.monotonic()
         if self._session is None:
             self._session = self._connect()
+        if not self._closing:
+            self._close_later(IDLE)
+            self._closing = True
         try:
             answer = ask(self._session)
         except BrokerUnreachable:
@@ -133,9 +136,6 @@ class Claims:
         except BaseException:  # a task that is interrupted while it begins: the answer is still to come
             self._close()
             raise
-        if not self._closing:
-            self._closing = True
-            self._close_later(IDLE)
         return answer
 
     def _close_later(self, seconds: float) -> None:

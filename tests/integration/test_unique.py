@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from amqptasks import App, Retry
+from amqptasks import App, Retry, call
 from amqptasks.entities import Queue
-from amqptasks.errors import AlreadyQueued, PartlyPublished, Unroutable
+from amqptasks.errors import AlreadyQueued, DeclarationConflict, PartlyPublished, Unroutable
 from amqptasks.uniqueness import Claim
 from tests.harness.apps import NewApp
 from tests.harness.nodes import StartedBroker
@@ -363,6 +363,19 @@ def test_the_same_call_keeps_its_claim_when_it_is_published_again_in_vain(new_ap
     with pytest.raises(Unroutable):
         asyncio.run(task.aapply_async(task_id="mine", **nowhere))
     assert refused(task.delay).holder == "mine"
+
+
+def test_a_connection_that_got_no_claim_is_closed_later_too(new_app: NewApp) -> None:
+    app = new_app()
+    task = app.task(name="work", unique=True)(lambda: None)
+    made = call.make(app, task, (), {}, {})
+    assert made.claim is not None
+    with app.session(10.0) as session:
+        session.declare_queue(Queue(made.claim.name, arguments={"x-queue-type": "classic", "x-max-length": 1}))
+    with pytest.raises(DeclarationConflict):
+        task.delay()
+    assert app.claims._session is not None
+    assert app.claims._closing
 
 
 def test_an_id_of_any_length_is_known_again(new_app: NewApp) -> None:
