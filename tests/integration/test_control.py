@@ -179,7 +179,7 @@ def test_a_hung_worker_does_not_do_later_what_it_was_told_before(told: Told, wor
     assert told.app.control.shutdown(timeout=1.0).missing == ("hung",)
     time.sleep(CLOCKS_DIFFER)  # until the command is too late on any clock
     worker.signal(signal.SIGCONT)
-    assert "hung" in told.app.control.ping(timeout=ANSWERS_WITHIN)
+    wait_for(lambda: "hung" in told.app.control.ping(timeout=ANSWERS_WITHIN), 20)
     assert worker.status is None
     worker.wait_for_line("too late for the command shutdown")
 

