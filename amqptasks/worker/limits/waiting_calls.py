@@ -31,8 +31,7 @@ class WaitingCalls:
         self._releasing = False
 
     def begin(self, job: Job) -> None:
-        """It is about to run. Blocks until others may call; any thread but the link's. Never raises: the claim that
-        could not be released ends in time."""
+        """It is about to run. Blocks until others may call; any thread but the link's."""
         claim = claim_held_by(job)
         if claim is not None:
             self._release(claim)
@@ -62,20 +61,19 @@ class WaitingCalls:
                     self._releasing = False
                     return
                 claim = self._over.popleft()
-            try:
-                self._release(claim)
-            except Exception:  # the others are to be released all the same
-                logger.exception("the claim of task %s could not be released", claim.identity)
+            self._release(claim)
 
     def _release(self, claim: Claim) -> None:
+        """Never raises: the claim that could not be released ends in time, and its task runs, or was settled."""
         try:
             self._app.claims.release(claim)
-        except BrokerError as error:
+        except Exception as error:
             logger.warning(
                 "the claim of task %s could not be released: calls like it are refused for up to %.0f s more: %s",
                 claim.identity,
                 claim.milliseconds / 1000,
                 error,
+                exc_info=not isinstance(error, BrokerError),
                 extra={"action": "claim_left", "task_id": claim.identity},
             )
 

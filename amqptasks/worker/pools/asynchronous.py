@@ -1,7 +1,8 @@
 """An event loop of its own, on a thread of its own, for `async def` tasks.
 
 At most `concurrency` run at the same time; the rest waits in order. Blocking code in a task delays the other async
-tasks of this worker, never its heartbeats or acks; the watch says which task it was.
+tasks of this worker, with the ack of one that ended in that very turn, never its heartbeats; the watch says which task
+it was.
 """
 
 from __future__ import annotations
