@@ -35,9 +35,10 @@ class Vhost:
 
 
 @contextmanager
-def new_vhost(broker: Broker) -> Iterator[Vhost]:
-    """Create a virtual host with all rights for the user of `broker.url`; delete it at the end, whatever is in it."""
-    name = f"test-{uuid.uuid4().hex[:12]}"
+def new_vhost(broker: Broker, kind: str = "test") -> Iterator[Vhost]:
+    """Create a virtual host with all rights for the user of `broker.url`; delete it at the end, whatever is in it. Its
+    name begins with `kind`."""
+    name = f"{kind}-{uuid.uuid4().hex[:12]}"
     management = Management(broker.url, broker.management_url, name)
     management.request("PUT", "vhosts", name)
     rights = {"configure": ".*", "write": ".*", "read": ".*"}

@@ -15,7 +15,7 @@ from amqptasks import App
 from amqptasks.control.envelope import CLOCKS_DIFFER
 from amqptasks.errors import ConfigurationError, TaskRevoked
 from tests.harness.proxy import Proxy
-from tests.harness.vhost import Vhost
+from tests.harness.vhost import Broker, Vhost, new_vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory
 
@@ -134,6 +134,16 @@ def test_a_worker_tells_how_it_is_set_up(told: Told, vhost: Vhost) -> None:
         assert "RabbitMQ" in report
         assert "guest:guest" not in report
         assert "guest:guest" not in str(control.stats()[node.name].broker)
+
+
+def test_a_virtual_host_may_have_any_digits_in_its_name(broker: Broker) -> None:
+    """The code of a refusal is one, a name that looks like it is none."""
+    with new_vhost(broker, "test-403") as vhost:
+        made = Told(vhost.url)
+        with made.app.worker(["default"]) as node:
+            assert name(made.app.control.ping(timeout=ANSWERS_WITHIN)) == node.name
+            assert node.control.trouble is None
+        made.app.close()
 
 
 def test_nobody_there_is_an_answer_at_once(told: Told) -> None:

@@ -156,6 +156,7 @@ def test_after_its_virtual_host_was_deleted_and_made_again(vhost: Vhost, tmp_pat
         rights = {"configure": ".*", "write": ".*", "read": ".*"}
         vhost.management.request("PUT", "permissions", vhost.name, vhost.management.user, body=rights)
         wait_for(lambda: here.consumes() and here.node.ready, 60, "the worker declared its queue and consumes it")
+        wait_for(lambda: vhost.management.bindings("default"), 20, "and has bound it, which comes after")
         here.prove_consuming()
 
 

@@ -170,7 +170,8 @@ class ControlService:
             self.revocations.take(found)
 
     def _on_revocations_read(self, trouble: str | None) -> None:
-        if trouble is not None and "403" in trouble:
+        # Its beginning tells: a virtual host may have any digits in its name.
+        if trouble is not None and trouble.startswith(f"{places.REVOKED.name}: 403"):
             self._without(trouble)
             if self._reader is not None:
                 self._reader.close()
