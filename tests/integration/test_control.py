@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,58 +12,12 @@ import pytest
 
 from amqptasks import App
 from amqptasks.control.envelope import CLOCKS_DIFFER
-from amqptasks.errors import ConfigurationError, TaskRevoked
+from amqptasks.errors import ConfigurationError
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Broker, Vhost, new_vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory
-
-SOURCE = """
-import os, time
-from amqptasks import App
-app = App("told", ignore_result=True)
-
-def say(text):
-    os.write(1, (text + "\\n").encode())
-
-@app.task(name="note")
-def note(word):
-    say(f"ran {word}")
-
-@app.task(name="hold")
-def hold(seconds):
-    say("holding")
-    time.sleep(seconds)
-"""
-
-#: Seconds within which everybody answers who is there, on a busy machine.
-ANSWERS_WITHIN = 5.0
-
-
-class Told:
-    """An app with tasks that can be watched, and a gate that holds one of them."""
-
-    def __init__(self, url: str) -> None:
-        self.app = App("told", url)
-        self.ran: list[Any] = []
-        self.holding = threading.Semaphore(0)
-        self.gate = threading.Event()
-        self.app.task(name="note")(self.ran.append)
-        self.app.task(name="hold")(self._hold)
-
-    def _hold(self, word: str = "") -> None:
-        self.holding.release()
-        assert self.gate.wait(60)
-        self.ran.append(word)
-
-    def send(self, task: str, *args: Any, **options: Any) -> Any:
-        return self.app.send_task(task, args, queue="default", **options)
-
-    def hold(self, count: int) -> None:
-        for number in range(count):
-            self.send("hold", str(number))
-        for _ in range(count):
-            assert self.holding.acquire(timeout=10)
+from tests.integration.asking import ANSWERS_WITHIN, SOURCE, Told, name
 
 
 @pytest.fixture
@@ -73,13 +26,6 @@ def told(vhost: Vhost) -> Iterator[Told]:
     yield made
     made.gate.set()
     made.app.close()
-
-
-def name(answers: Any) -> str:
-    assert answers.errors == {}
-    assert answers.missing == ()
-    assert len(answers) == 1
-    return next(iter(answers))
 
 
 def test_a_worker_answers_although_every_slot_is_taken(told: Told) -> None:
@@ -298,95 +244,6 @@ def test_a_task_that_waits_in_the_ladder_is_counted_by_when_it_is_due(told: Told
 
 
 # -- Revoking
-
-
-def test_a_revoked_task_goes_to_the_dead_letters_and_its_caller_is_told(told: Told, vhost: Vhost) -> None:
-    with told.app.worker(["default"], concurrency=1):
-        told.hold(1)
-        waiting = told.send("note", 1)
-        answers = told.app.control.revoke(waiting.id)
-        assert answers[name(answers)] == {"dropped": 1, "terminated": 0}, "it was in this worker's prefetch"
-        with pytest.raises(TaskRevoked, match="by its id"):
-            waiting.get(10)
-        told.gate.set()
-    assert told.ran == ["0"]
-    assert vhost.management.ready("default.dead") == 1
-
-
-def test_a_revoked_countdown_does_not_run_after_the_worker_was_killed_and_started_again(
-    told: Told, worker_process: WorkerFactory, vhost: Vhost
-) -> None:
-    worker = worker_process(SOURCE)
-    revoked, other = told.send("note", "revoked", countdown=3), told.send("note", "other", countdown=3)
-    told.app.control.revoke(revoked.id)
-    worker.kill()
-    again = worker_process(None)
-    again.wait_for_line("ran other", 20)
-    wait_for(lambda: vhost.management.ready("default.dead") == 1)
-    assert "ran revoked" not in again.output
-    with pytest.raises(TaskRevoked):
-        revoked.get(10)
-    assert other.get(10) is None
-
-
-def test_what_is_revoked_while_no_worker_is_there_does_not_run(told: Told, worker_process: WorkerFactory) -> None:
-    told.app.declare()
-    revoked, other = told.send("note", "revoked"), told.send("note", "other")
-    assert dict(told.app.control.revoke([revoked.id])) == {}
-    worker = worker_process(SOURCE)
-    worker.wait_for_line("ran other")
-    with pytest.raises(TaskRevoked):
-        revoked.get(10)
-    assert "ran revoked" not in worker.output
-    assert other.get(10) is None
-
-
-def test_tasks_are_revoked_by_name_until_now_and_by_header(told: Told) -> None:
-    with told.app.worker(["default"], concurrency=1):
-        told.hold(1)
-        before = told.send("note", "before")
-        stamped = told.send("note", "stamped", headers={"tenant": "acme"})
-        told.app.control.revoke(headers={"tenant": "acme"})
-        told.app.control.revoke(task="no*")
-        after = told.send("note", "after")
-        told.gate.set()
-        for result in (before, stamped):
-            with pytest.raises(TaskRevoked):
-                result.get(10)
-        assert after.get(10) is None
-    assert told.ran == ["0", "after"]
-
-
-def test_a_revocation_can_be_taken_back(told: Told, worker_process: WorkerFactory) -> None:
-    told.app.declare()
-    task = told.send("note", "after all")
-    told.app.control.revoke(task.id)
-    told.app.control.restore(task.id)
-    worker_process(SOURCE).wait_for_line("ran after all")
-
-
-def test_what_runs_is_ended_when_that_was_asked_for(told: Told) -> None:
-    seen: list[str] = []
-
-    @told.app.task(name="loop")
-    def loop() -> None:
-        seen.append("began")
-        try:
-            while True:
-                time.sleep(0.01)
-        finally:
-            seen.append("tidied up")
-
-    with told.app.worker(["default"]):
-        running = told.send("loop")
-        wait_for(lambda: seen == ["began"])
-        answers = told.app.control.revoke(running.id)
-        assert answers[name(answers)] == {"dropped": 0, "terminated": 0}
-        answers = told.app.control.revoke(running.id, terminate=True)
-        assert answers[name(answers)] == {"dropped": 0, "terminated": 1}
-        with pytest.raises(TaskRevoked, match="while it ran"):
-            running.get(10)
-        assert seen == ["began", "tidied up"]
 
 
 def test_without_the_right_to_make_a_queue_a_worker_works_and_says_so_once(
