@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amqptasks import dial
-from amqptasks.claims import Claims
 from amqptasks.publisher import Publisher
 from amqptasks.transport import Link, Session
 
 if TYPE_CHECKING:
+    from amqptasks.claims import Claims
     from amqptasks.codec import Codec
     from amqptasks.events.emitter import Emitter
     from amqptasks.results.replies import Replies
@@ -43,12 +43,22 @@ class Connections:
         self._replies: Replies | None = None
         self._event_link: Link | None = None
         self._emitters: dict[str, Emitter] = {}
-        #: Of calls that are to be the only ones of their kind.
-        self.claims = Claims(lambda: dial.session(addresses(), tls, dial.TIMEOUT))
+        self._claims: Claims | None = None
+        self._claims_lock = threading.Lock()  # its own: an event loop asks for them, and must not wait for a link
 
     @property
     def is_open(self) -> bool:
         return self._link is not None
+
+    @property
+    def claims(self) -> Claims:
+        """Of calls that are to be the only ones of their kind."""
+        with self._claims_lock:
+            if self._claims is None:
+                from amqptasks.claims import Claims
+
+                self._claims = Claims(lambda: dial.session(self._addresses(), self._tls, dial.TIMEOUT))
+            return self._claims
 
     @contextlib.contextmanager
     def session(self, timeout: float) -> Iterator[Session]:
@@ -124,7 +134,8 @@ class Connections:
             self._earlier_links = []
             self._link = self._publisher = self._replies = self._event_link = None
             self._emitters = {}
-        self.claims.close(timeout)
+        if self._claims is not None:
+            self._claims.close(timeout)
         for emitter in emitters.values():
             emitter.drain(min(timeout, DRAIN_EVENTS))
         for link in links:
