@@ -60,7 +60,7 @@ class Getting:
     def _on_channel(self, channel: WireChannel) -> None:
         self._opening = False
         self._channel = channel
-        self._lease = ChannelLease(channel, self._loop, _nothing)
+        self._lease = ChannelLease(channel, self._loop, 1, _nothing)
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_callback(self._on_empty, [spec.Basic.GetEmpty], one_shot=False)
         self._go_on()

@@ -35,17 +35,30 @@ WATCHDOG = 15.0
 #: and counted as failures; acks are lost in the same way, and their tasks run again.
 APPLIED_WITHIN = 0.25
 
+#: Seconds that acks are gathered for while most of the prefetch is still to be worked on. One for 120 tasks instead of
+#: one for 40 takes a sixth from the broker's CPU a message, and nobody waits for them: 2 ms brought no more, 3 ms cost
+#: a tenth of the rate.
+GATHER = 0.001
+
+#: Of the prefetch: so much settled is written at the end of the turn. The broker sends others only then, and the rest
+#: must last until they are here; with little prefetch that is every turn.
+ENOUGH = 1 / 4
+
 _numbers = itertools.count(1)
 
 
 class ChannelLease:
-    """The right to settle what one channel delivered. Acks are gathered and written once a turn of the loop."""
+    """The right to settle what one channel delivered. Acks are gathered, and written once a turn of the loop or, while
+    they are few, a moment later."""
 
-    def __init__(self, channel: WireChannel, loop: IOLoop, on_empty: Callable[[], None]) -> None:
+    def __init__(self, channel: WireChannel, loop: IOLoop, prefetch: int, on_empty: Callable[[], None]) -> None:
         self._channel = channel
         self._loop = loop
         self._acks = Acks()
-        self._flushing = False
+        self._flushing = False  # a flush is to come
+        self._gathering = False  # not at the end of this turn, but a moment later
+        self._gathered = 0
+        self._enough = max(1, int(prefetch * ENOUGH))
         self._on_empty = on_empty
         self.unsettled = 0
         self.written = 0.0  # on the monotonic clock: when something was last settled
@@ -78,12 +91,28 @@ class ChannelLease:
 
     def _settled(self) -> None:
         self.unsettled -= 1
+        self._gathered += 1
         if not self._flushing:
             self._flushing = True
+            self._loop.call_later(0, self._flush_or_gather)
+        elif self._gathering and self._gathered >= self._enough:
+            self._gathering = False
             self._loop.call_later(0, self._flush)
 
+    def _flush_or_gather(self) -> None:
+        if self._gathered >= self._enough:
+            self._flush()
+        else:
+            self._gathering = True
+            self._loop.call_later(GATHER, self._flush_gathered)
+
+    def _flush_gathered(self) -> None:
+        if self._gathering:
+            self._flush()
+
     def _flush(self) -> None:
-        self._flushing = False
+        self._flushing = self._gathering = False
+        self._gathered = 0
         if self._usable:
             for tag, multiple in self._acks.flush():
                 self._channel.ack(tag, multiple=multiple)
@@ -160,7 +189,7 @@ class Subscription:
     def _on_channel(self, channel: WireChannel) -> None:
         self._opening = False
         self._channel = channel
-        self._lease = ChannelLease(channel, self._loop, self._close_when_done)
+        self._lease = ChannelLease(channel, self._loop, self._prefetch, self._close_when_done)
         channel.on_delivery = self._on_delivery
         channel.on_alike = self._on_alike
         channel.add_on_close_callback(self._on_channel_closed)
