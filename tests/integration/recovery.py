@@ -76,6 +76,10 @@ class Place:
         """The broker says so."""
         return self.management.consumer_count(queue) == 1
 
+    def sources(self, queue: str = "default") -> set[str]:
+        """The exchanges that it is bound to."""
+        return {binding["source"] for binding in self.management.bindings(queue)}
+
     def wait_lost(self, queue: str = "default") -> None:
         """Wait until the worker itself knows that it does not consume."""
         wait_for(lambda: not self.node.queues[queue].consuming, BACK_WITHIN, "the worker notices")
@@ -87,6 +91,8 @@ class Place:
             BACK_WITHIN,
             lambda: f"{self.management.consumer_count(queue)} consumers, ready: {self.node.ready}",
         )
+        # A queue that the worker makes again is consumed as soon as it is there, and bound a moment later.
+        wait_for(lambda: "amqptasks.queues" in self.sources(queue), BACK_WITHIN, f"{queue} is bound")
         word = f"proof-{sum(self.ran.values())}-{time.monotonic()}"
         self.send("note", word, queue=queue)
         wait_for(lambda: self.ran[word], BACK_WITHIN, f"a task runs on {queue}")
