@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from amqptasks.control.client import Control
     from amqptasks.errors import PublishRejected, Unroutable
     from amqptasks.events.emitter import Emitter
+    from amqptasks.outgoing import Outgoing
     from amqptasks.results.replies import Replies
     from amqptasks.results.result import AsyncResult
     from amqptasks.topology.declare import Change
     from amqptasks.topology.topology import Topology
-    from amqptasks.transport import Link, Outgoing, Session
+    from amqptasks.transport import Link, Session
     from amqptasks.worker.node import Node
 
 P = ParamSpec("P")

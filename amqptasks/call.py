@@ -1,22 +1,23 @@
-"""A call: arguments and options become a message, and the message is published, singly, awaited or in bulk."""
+"""A call: arguments and options become a message, and the message is published. Many at once: `bulk`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from amqptasks import message, signals
 from amqptasks.arguments import plain
-from amqptasks.errors import AlreadyQueued, ConfigurationError, PartlyPublished, PublishRejected, Unroutable
+from amqptasks.embedded import embedded
+from amqptasks.errors import ConfigurationError, PublishRejected, Unroutable
 from amqptasks.moments import aware
 from amqptasks.options import CallOptions, check, publish_timeout
-from amqptasks.publisher import Progress
+from amqptasks.outgoing import Outgoing, Template, Templated
+from amqptasks.properties import REPLY_TO
 from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
 from amqptasks.routing import Router
-from amqptasks.transport import REPLY_TO, Outgoing, Template, Templated
 from amqptasks.uniqueness import UNIQUE, Claim, claim_of
 from amqptasks.uuid7 import task_id
 
@@ -181,7 +182,7 @@ def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
             raise
     app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
     if signals.after_task_publish:
-        _after(call)
+        tell_published(call)
     return call.result
 
 
@@ -214,7 +215,7 @@ async def send_async(
             raise
     app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
     if signals.after_task_publish:
-        _after(call)
+        tell_published(call)
     return call.result
 
 
@@ -225,82 +226,6 @@ async def _publish_async(app: App, call: Call) -> None:
         if not await asyncio.to_thread(app.declare_again, error):
             raise
         await app.publisher.publish_async(call.outgoing, call.timeout)
-
-
-def send_many(
-    app: App,
-    task: Task[..., Any],
-    calls: Iterable[tuple[Any, Any]],
-    options: CallOptions,
-    progress: Progress | None,
-) -> list[AsyncResult[Any]]:
-    """Publish one call for each args and kwargs in `calls`, with the pipeline kept full. Raises `PartlyPublished`."""
-    if "task_id" in options:
-        raise ConfigurationError("publish_many makes an id for each call: leave task_id out")
-    results: list[AsyncResult[Any]] = []
-    heard: list[Call] = []
-    unsendable: list[tuple[int, BaseException]] = []
-    claims: dict[int, Claim] = {}  # by their place among what is published
-    broken: list[Exception] = []
-    alike = Alike(app, task, options)
-
-    def outgoings() -> Iterator[Outgoing]:
-        for position, (args, kwargs) in enumerate(calls):
-            try:
-                call = alike.make(args, kwargs)
-                if call.claim is not None:
-                    app.claims.take(call.claim)
-                    claims[len(results)] = call.claim
-            except AlreadyQueued as error:
-                unsendable.append((position, error))
-                continue
-            except (ConfigurationError, TypeError) as error:
-                if not results:  # nothing is published yet: an option that is wrong is wrong for all
-                    raise
-                unsendable.append((position, error))
-                continue
-            results.append(call.result)
-            if signals.after_task_publish:
-                heard.append(call)
-            yield call.outgoing
-
-    timeout = publish_timeout({**task.call_options, **options}, app.publish_timeout)
-    publisher = app.publisher
-    failed = publisher.publish_many(_until_broken(outgoings(), broken), timeout, progress)
-    mendable = [one for one in failed if isinstance(one.error, Unroutable | PublishRejected)]
-    if mendable and app.declare_again(cast("Unroutable | PublishRejected", mendable[0].error)):
-        again = publisher.publish_many((one.outgoing for one in mendable), timeout)
-        repeated = [one._replace(position=mendable[one.position].position) for one in again]
-        failed = [one for one in failed if one not in mendable] + repeated
-    for one in failed:
-        if one.position in claims:
-            app.claims.give_back(claims[one.position])
-    if heard:
-        lost = {one.position for one in failed}
-        for position, call in enumerate(heard):
-            if position not in lost:
-                _after(call)
-    if broken:
-        raise broken[0]
-    if unsendable or failed:
-        total = len(results) + len(unsendable)
-        positions = _positions(total, {position for position, _ in unsendable})
-        unsendable += [(positions[one.position], one.error) for one in failed]
-        raise PartlyPublished(sorted(unsendable, key=lambda failure: failure[0]), total)
-    return results
-
-
-def _until_broken(outgoings: Iterable[Outgoing], broken: list[Exception]) -> Iterator[Outgoing]:
-    """All that come before an error, which is kept for later: they may have claims, so they are to be published."""
-    try:
-        yield from outgoings
-    except Exception as error:
-        broken.append(error)
-
-
-def _positions(total: int, unsendable: set[int]) -> list[int]:
-    """Of what was handed to the publisher: which call it was."""
-    return [position for position in range(total) if position not in unsendable]
 
 
 def _without_reply(identity: str, name: str) -> AsyncResult[Any]:
@@ -318,7 +243,8 @@ def _result(app: App, request: Request, options: Mapping[str, Any]) -> AsyncResu
     return app.replies.register(request.id, request.task)
 
 
-def _after(call: Call) -> None:
+def tell_published(call: Call) -> None:
+    """Send the signal that the broker has it; not where nobody listened when the call was made."""
     if call.request is not None:
         signals.after_task_publish.send(call.request.task, **_published(call.request, call.outgoing))
 
@@ -340,32 +266,11 @@ def _published(request: Request, outgoing: Outgoing) -> dict[str, Any]:
     }
 
 
-def listed(value: Any) -> list[Any]:
-    """One signature or several, as a list."""
-    if not value:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _embedded(given: Any) -> list[Any] | None:
-    """Signatures as they travel: plain dicts, those inside them too."""
-    embedded: list[Any] = []
-    for signature in listed(given):
-        if not isinstance(signature, Mapping) or not isinstance(signature.get("task"), str):
-            raise ConfigurationError(f"{signature!r} is no signature: write TASK.s(...) or TASK.si(...)")
-        options = dict(signature.get("options") or {})
-        for name in ("link", "link_error", "chain"):
-            if options.get(name):
-                options[name] = _embedded(options[name])
-        embedded.append({**signature, "options": options})
-    return embedded or None
-
-
 def _fill(request: Request, options: Mapping[str, Any]) -> float:
     """Copy what the options say into the request; the delay in seconds that they ask for."""
-    request.callbacks = _embedded(options.get("link"))
-    request.errbacks = _embedded(options.get("link_error"))
-    request.chain = _embedded(options.get("chain"))
+    request.callbacks = embedded(options.get("link"))
+    request.errbacks = embedded(options.get("link_error"))
+    request.chain = embedded(options.get("chain"))
     request.shadow = options.get("shadow")
     request.root_id = options.get("root_id")
     request.parent_id = options.get("parent_id")

@@ -9,12 +9,13 @@ from amqptasks import compression as compressions
 from amqptasks import message, serializers
 from amqptasks.errors import ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong
+from amqptasks.incoming import Alike, Delivery
 from amqptasks.message import Malformed
 from amqptasks.payload import JSON_ONLY, Reader, reader
+from amqptasks.properties import Properties
 from amqptasks.request import Request
 from amqptasks.serializers import Serializer, json
 from amqptasks.signing import Keys, Signing
-from amqptasks.transport import Alike, Delivery, Properties
 
 
 class Codec:

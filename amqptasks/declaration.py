@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import ConfigurationError, PublishRejected, Unroutable
+from amqptasks.outgoing import Outgoing
 from amqptasks.topology import delays
-from amqptasks.transport import Outgoing, Session
+from amqptasks.transport import Session
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import call, hooks, signals
+from amqptasks import hooks, signals
+from amqptasks.embedded import listed
 from amqptasks.errors import Ignore, MaxRetriesExceeded, Reject, Replace, Snooze, TaskError, TaskRejected
 from amqptasks.exception_info import ExceptionInfo
 from amqptasks.options import CallOptions, check
@@ -104,5 +105,5 @@ def _attempt(task: Task[..., Any], request: Request) -> tuple[str, Any]:
 def _follow(
     task: Task[..., Any], name: str, options: Mapping[str, Any], args: tuple[Any, ...], request: Request
 ) -> None:
-    for given in call.listed(options.get(name) or task.call_options.get(name)):
+    for given in listed(options.get(name) or task.call_options.get(name)):
         task.app.signature(given).apply(args, parent_id=request.id, root_id=request.root_id or request.id)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from amqptasks.transport import Headers
+from amqptasks.properties import Headers
 
 #: The id becomes the correlation id of a reply, and AMQP limits that to 255 bytes (a short string).
 _LONGEST_ID = 255

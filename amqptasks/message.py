@@ -14,10 +14,11 @@ from typing import Any
 from amqptasks import headers
 from amqptasks.errors import ConfigurationError
 from amqptasks.headers import Reason, Wrong
+from amqptasks.incoming import Alike, Likeness
 from amqptasks.payload import JSON_ONLY, Reader
+from amqptasks.properties import Headers, Properties
 from amqptasks.request import Request
 from amqptasks.serializers import Serializer, Undecodable, json
-from amqptasks.transport import Alike, Headers, Likeness, Properties
 
 CONTENT_TYPE = json.SERIALIZER.content_type
 CONTENT_ENCODING = json.SERIALIZER.content_encoding

@@ -8,8 +8,8 @@ from typing import Any
 
 from amqptasks import compression
 from amqptasks.headers import Reason, Wrong, short
+from amqptasks.properties import Properties
 from amqptasks.serializers import ENCODINGS, Serializer, Undecodable, find, json
-from amqptasks.transport import Properties
 
 #: Other names of JSON. A message without a content type was published by hand: JSON is what our documentation tells to
 #: send.

@@ -11,7 +11,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from amqptasks.errors import PublishTimeout
-from amqptasks.transport import Link, Outgoing
+from amqptasks.outgoing import Outgoing
+from amqptasks.transport import Link
 
 Progress = Callable[[int], None]
 

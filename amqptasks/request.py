@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from amqptasks.transport import Headers
+from amqptasks.properties import Headers
 from amqptasks.uuid7 import made_at
 
 #: Header of a message that comes again: when it first came to a worker, in seconds since 1970.

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 
 from amqptasks import call
+from amqptasks.embedded import listed
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import CallOptions, check
 
@@ -131,12 +132,12 @@ class Signature(dict[str, Any], Generic[R]):
 
     def link(self, follower: Signature[Any]) -> Signature[R]:
         """Have `follower` called with its value when it succeeded; itself, to go on with."""
-        self["options"]["link"] = [*call.listed(self["options"].get("link")), follower]
+        self["options"]["link"] = [*listed(self["options"].get("link")), follower]
         return self
 
     def link_error(self, follower: Signature[Any]) -> Signature[R]:
         """Have `follower` called when it failed for good; itself, to go on with."""
-        self["options"]["link_error"] = [*call.listed(self["options"].get("link_error")), follower]
+        self["options"]["link_error"] = [*listed(self["options"].get("link_error")), follower]
         return self
 
     #: Celery's other name for it.

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong, short
-from amqptasks.transport import REPLY_TO, Properties
+from amqptasks.properties import REPLY_TO, Properties
 
 logger = logging.getLogger(__name__)
 

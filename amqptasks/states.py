@@ -6,8 +6,9 @@ import logging
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.request import Request
-from amqptasks.transport import Outgoing, Properties
 
 if TYPE_CHECKING:
     from amqptasks.app import App

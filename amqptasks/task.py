@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import arguments, call, errors, hooks, states, uniqueness
+from amqptasks import arguments, bulk, call, errors, hooks, states, uniqueness
 from amqptasks.errors import ConfigurationError
 from amqptasks.limits import TaskLimits
 from amqptasks.options import CallOptions, MessageOptions, TaskOptions
@@ -220,7 +220,7 @@ class Task(Generic[P, R]):
         `calls` may be a generator; `progress` is called with the number of calls confirmed since its last call.
         `options` hold for all of them. Raises `PartlyPublished` when the broker did not take some.
         """
-        return call.send_many(self.app, self, ((tuple(args), {}) for args in calls), options, progress)
+        return bulk.send_many(self.app, self, ((tuple(args), {}) for args in calls), options, progress)
 
     def apply(
         self,

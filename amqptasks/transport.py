@@ -1,4 +1,4 @@
-"""What a transport must offer, as protocols, and the values that cross it.
+"""What a transport must offer, as protocols. The values that cross it are in `outgoing` and `incoming`.
 
 Two implementations, `amqptasks.amqp` (RabbitMQ by pika) and `amqptasks.memory` (one process), pass the same
 conformance suite, so everything above this file knows neither.
@@ -10,23 +10,14 @@ conformance suite, so everything above this file knows neither.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities
     from amqptasks.entities import Binding, Exchange, Queue, QueueState
-
-Headers = dict[str, object]
-
-#: The pseudo queue of RabbitMQ's direct reply-to: a reply goes straight to the channel that asked.
-#: https://www.rabbitmq.com/docs/direct-reply-to
-REPLY_TO = "amq.rabbitmq.reply-to"
-
-#: AMQP's delivery mode 2: the message survives a restart of the broker (in a durable queue).
-PERSISTENT = 2
-
+    from amqptasks.incoming import Delivery, Lease
+    from amqptasks.outgoing import Outgoing
 
 #: Where to start reading a stream: at its first message, at the last chunk, after the end, at a number, or with what
 #: was written at that time (a chunk earlier at most). https://www.rabbitmq.com/docs/streams#consuming
@@ -34,191 +25,6 @@ StreamOffset = Literal["first", "last", "next"] | int | datetime
 
 #: Header with a stream message's number.
 STREAM_OFFSET = "x-stream-offset"
-
-
-@dataclass(slots=True)
-class Properties:
-    """The properties of AMQP 0-9-1's basic class, names as in the specification. None means: not sent.
-
-    `expiration` is a string of milliseconds, `timestamp` seconds since 1970.
-    """
-
-    content_type: str | None = None
-    content_encoding: str | None = None
-    headers: Headers | None = None
-    delivery_mode: int | None = PERSISTENT
-    priority: int | None = None
-    correlation_id: str | None = None
-    reply_to: str | None = None
-    expiration: str | None = None
-    message_id: str | None = None
-    timestamp: int | None = None
-    type: str | None = None
-    user_id: str | None = None
-    app_id: str | None = None
-
-    def identified(self, identity: str) -> Properties:
-        """The same, with headers of their own, for a message with another id: header `id` and correlation id."""
-        return Properties(
-            self.content_type,
-            self.content_encoding,
-            {**(self.headers or {}), "id": identity},
-            self.delivery_mode,
-            self.priority,
-            identity,
-            self.reply_to,
-            self.expiration,
-            self.message_id,
-            self.timestamp,
-            self.type,
-            self.user_id,
-            self.app_id,
-        )
-
-
-@dataclass(slots=True)
-class Outgoing:
-    """A message on its way to the broker. `mandatory`: it must reach a queue, or `Unroutable` is the outcome."""
-
-    exchange: str
-    routing_key: str
-    body: bytes
-    properties: Properties
-    mandatory: bool = True
-
-
-@dataclass(eq=False, slots=True)
-class Template:
-    """What messages have in common that differ in nothing but their body and their id, which is their header `id` and
-    their correlation id. A transport encodes the rest once. `properties` hold the id of some other message."""
-
-    exchange: str
-    routing_key: str
-    properties: Properties
-    mandatory: bool = True
-
-
-class Templated(Outgoing):
-    """A message of a template. `identity` is a UUID in its usual 36 characters. Its `properties` are made when somebody
-    asks for them: on the way to the broker nobody does."""
-
-    __slots__ = ("identity", "template")
-
-    def __init__(self, template: Template, identity: str, body: bytes) -> None:
-        self.template = template
-        self.identity = identity
-        self.exchange = template.exchange
-        self.routing_key = template.routing_key
-        self.body = body
-        self.mandatory = template.mandatory
-
-    def __getattr__(self, name: str) -> Properties:
-        if name != "properties":
-            raise AttributeError(name)
-        self.properties = self.template.properties.identified(self.identity)
-        return self.properties
-
-
-@dataclass(slots=True)
-class Delivery:
-    """A message from the broker, held until it is settled through its `lease`.
-
-    `tag` has a meaning only within its lease. `queue` is where it was consumed from, `exchange` and `routing_key`
-    how it was published (for a dead-lettered one: by whom last).
-    """
-
-    queue: str
-    tag: int
-    exchange: str
-    routing_key: str
-    redelivered: bool
-    properties: Properties
-    body: bytes
-    lease: Lease
-
-    @property
-    def shared_headers(self) -> Headers:
-        """Its headers, to look at; the `id` may be another message's. Quicker than those of its properties."""
-        return self.properties.headers or {}
-
-
-@dataclass(eq=False, slots=True)
-class Likeness:
-    """What received messages have in common that differ in nothing but their body and their id. `properties` are those
-    of one of them, to look at; `read` is for whoever reads such messages: what it learnt from the first."""
-
-    properties: Properties
-    read: Any = None
-
-
-class Alike(Delivery):
-    """One of many alike. Its `properties` are made when somebody asks for them: a task that succeeds needs none."""
-
-    __slots__ = ("identity", "likeness")
-
-    def __init__(
-        self,
-        queue: str,
-        tag: int,
-        exchange: str,
-        routing_key: str,
-        redelivered: bool,
-        likeness: Likeness,
-        identity: str,
-        body: bytes,
-        lease: Lease,
-    ) -> None:
-        self.queue = queue
-        self.tag = tag
-        self.exchange = exchange
-        self.routing_key = routing_key
-        self.redelivered = redelivered
-        self.likeness = likeness
-        self.identity = identity
-        self.body = body
-        self.lease = lease
-
-    def __getattr__(self, name: str) -> Properties:
-        if name != "properties":
-            raise AttributeError(name)
-        self.properties = self.likeness.properties.identified(self.identity)
-        return self.properties
-
-    @property
-    def shared_headers(self) -> Headers:
-        return self.likeness.properties.headers or {}
-
-
-class Lease(Protocol):
-    """The right to settle what one consumer got over one channel. It ends with the channel, and then `alive` is
-    False and every call here does nothing: the broker has given the messages back already."""
-
-    @property
-    def alive(self) -> bool: ...
-
-    def ack(self, tag: int) -> None:
-        """Done: the message leaves its queue. Link thread only; written with the others of this loop turn."""
-
-    def nack(self, tag: int) -> None:
-        """Back to its queue: not the message's fault. Link thread only; written as `ack`, the oldest first."""
-
-    def reject(self, tag: int) -> None:
-        """Back to its queue: failed, count it. Link thread only."""
-
-
-class _Settled:
-    """The lease of what needs no settling, such as a reply."""
-
-    alive = False
-
-    def ack(self, tag: int) -> None: ...
-
-    def nack(self, tag: int) -> None: ...
-
-    def reject(self, tag: int) -> None: ...
-
-
-SETTLED: Lease = _Settled()
 
 
 class Listener(Protocol):

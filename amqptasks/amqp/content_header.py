@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from amqptasks.transport import Properties
+from amqptasks.properties import Properties
 
 #: Levels of tables and arrays that are decoded; what lies deeper stays bytes. Python's stack ends at some hundreds,
 #: a frame has room for 26,000, and nobody reads more than three.

@@ -13,10 +13,11 @@ from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from amqptasks.amqp.connection import Connection
+from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.pika_internals import WireChannel
-from amqptasks.amqp.subscription import ChannelLease
 from amqptasks.errors import BrokerError, BrokerUnreachable
-from amqptasks.transport import Delivery, Got
+from amqptasks.incoming import Delivery
+from amqptasks.transport import Got
 
 if TYPE_CHECKING:
     from amqptasks.amqp.properties import ReceivedProperties

@@ -26,7 +26,9 @@ from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.temporary import TemporarySubscription
 from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError, BrokerUnreachable
-from amqptasks.transport import Delivery, Done, Got, Listener, Outgoing, StreamOffset
+from amqptasks.incoming import Delivery
+from amqptasks.outgoing import Outgoing
+from amqptasks.transport import Done, Got, Listener, StreamOffset
 
 logger = logging.getLogger(__name__)
 

@@ -37,7 +37,10 @@ from amqptasks.errors import (
     PublishTimeout,
     Unroutable,
 )
-from amqptasks.transport import REPLY_TO, SETTLED, Delivery, Done, Outgoing, Properties
+from amqptasks.incoming import SETTLED, Delivery
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import REPLY_TO, Properties
+from amqptasks.transport import Done
 
 logger = logging.getLogger(__name__)
 

@@ -43,7 +43,9 @@ from amqptasks.amqp.wire_frames import (
     Deliveries,
     Stamp,
 )
-from amqptasks.transport import Likeness, Outgoing, Properties, Template, Templated
+from amqptasks.incoming import Likeness
+from amqptasks.outgoing import Outgoing, Template, Templated
+from amqptasks.properties import Properties
 
 #: Delivery tag, redelivered, exchange, routing key, properties, body.
 OnDelivery = Callable[[int, bool, str, str, Properties, bytes], None]

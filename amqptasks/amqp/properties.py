@@ -5,7 +5,7 @@ from __future__ import annotations
 from pika import BasicProperties
 
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.transport import Properties
+from amqptasks.properties import Properties
 
 
 class EncodedProperties(BasicProperties):

@@ -9,8 +9,10 @@ from __future__ import annotations
 from pika.adapters.select_connection import IOLoop
 
 from amqptasks.amqp.connection import Connection
-from amqptasks.amqp.subscription import ChannelLease, Subscription
-from amqptasks.transport import STREAM_OFFSET, Delivery, Listener, StreamOffset
+from amqptasks.amqp.lease import ChannelLease
+from amqptasks.amqp.subscription import Subscription
+from amqptasks.incoming import Delivery
+from amqptasks.transport import STREAM_OFFSET, Listener, StreamOffset
 
 
 class StreamSubscription(Subscription):

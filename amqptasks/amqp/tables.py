@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from math import isfinite
 
-from amqptasks.transport import Properties
+from amqptasks.properties import Properties
 
 _SHORT = struct.Struct(">H").pack
 _LONG = struct.Struct(">I").pack

@@ -10,11 +10,11 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic
 
 from amqptasks.amqp.properties import ReceivedProperties
-from amqptasks.transport import Delivery
+from amqptasks.incoming import Delivery
 
 
 class Taken:
-    """What one `take` holds: a channel with one consumer. A `transport.Lease`."""
+    """What one `take` holds: a channel with one consumer. An `incoming.Lease`."""
 
     def __init__(self, channel: BlockingChannel) -> None:
         self.channel = channel

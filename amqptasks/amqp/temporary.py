@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pika.adapters.select_connection import IOLoop
 
 from amqptasks.amqp.connection import Connection
-from amqptasks.amqp.subscription import ChannelLease, Subscription
-from amqptasks.transport import SETTLED, Delivery, Listener
+from amqptasks.amqp.lease import ChannelLease
+from amqptasks.amqp.subscription import Subscription
+from amqptasks.incoming import SETTLED, Delivery
+from amqptasks.transport import Listener
 
 #: Messages that the broker keeps for a listener that does not read; the oldest go first. A listener that hangs must not
 #: fill the broker's memory.

@@ -17,8 +17,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from amqptasks.control.places import EXCHANGE
+from amqptasks.incoming import Delivery
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import REPLY_TO, Properties
 from amqptasks.serializers import Undecodable, json
-from amqptasks.transport import REPLY_TO, Delivery, Outgoing, Properties
 
 CONTENT_TYPE = "application/json"
 

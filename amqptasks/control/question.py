@@ -17,8 +17,9 @@ from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
 from amqptasks.control.places import LOOK_BACK, NODES
 from amqptasks.control.roster import Announcement
 from amqptasks.errors import BrokerError, PublishRejected, ReplyLost, Unroutable
+from amqptasks.incoming import Delivery
 from amqptasks.results.replies import Replies
-from amqptasks.transport import Delivery, Link, Session
+from amqptasks.transport import Link, Session
 from amqptasks.uuid7 import task_id
 
 #: Seconds that those who have not answered get before the broker is asked whether they are still there: it costs a

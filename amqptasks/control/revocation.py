@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from amqptasks.control.places import REVOKED
+from amqptasks.outgoing import Outgoing
 from amqptasks.serializers import Undecodable, json
-from amqptasks.transport import Outgoing
 
 #: Ids in one record: some 40 kB, of the 128 kB that a frame has.
 IDS_A_RECORD = 1000

@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 from amqptasks.control.places import NODES
 from amqptasks.errors import BrokerError
+from amqptasks.incoming import Delivery
+from amqptasks.outgoing import Outgoing
 from amqptasks.serializers import Undecodable, json
-from amqptasks.transport import Delivery, Outgoing, Session
+from amqptasks.transport import Session
 
 State = Literal["here", "gone"]
 

@@ -13,10 +13,10 @@ from hashlib import sha256
 
 from amqptasks import message
 from amqptasks.codec import PLAIN, Codec
+from amqptasks.incoming import Delivery
 from amqptasks.message import Malformed
 from amqptasks.request import Request
 from amqptasks.topology.delays import clean
-from amqptasks.transport import Delivery
 
 #: What our own headers begin with.
 PREFIX = "x-amqptasks-"

@@ -15,7 +15,8 @@ from amqptasks.dead.letter import Letter, read
 from amqptasks.dead.replay import AS_IT_WAS, Edit, target, to_replay
 from amqptasks.dead.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
-from amqptasks.transport import Delivery, Session
+from amqptasks.incoming import Delivery
+from amqptasks.transport import Session
 
 Progress = Callable[[Letter], None]
 

@@ -11,11 +11,12 @@ from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.letter import PREFIX, Letter
 from amqptasks.errors import ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import PERSISTENT, REPLY_TO, Properties
 from amqptasks.request import Request
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.signing import signed_bytes
 from amqptasks.topology.delays import clean
-from amqptasks.transport import PERSISTENT, REPLY_TO, Outgoing, Properties
 from amqptasks.uuid7 import task_id
 
 #: Headers that spoke of the life that ended: how often it was retried, when it was due.

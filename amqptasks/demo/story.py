@@ -12,9 +12,11 @@ from typing import Any
 from amqptasks import dial
 from amqptasks.dead import queue as dead_letters
 from amqptasks.demo import shop
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.results.result import AsyncResult
 from amqptasks.routing import QUEUES_EXCHANGE
-from amqptasks.transport import Outgoing, Properties, Session
+from amqptasks.transport import Session
 
 #: How many of each kind: enough to see, few enough for a second of work.
 ORDERS, PAYMENTS, REMINDERS, FAILURES, REFUSALS, NOISE, STRANGERS, ORDINARY, URGENT = 60, 10, 5, 3, 1, 2, 2, 20, 10

@@ -14,8 +14,10 @@ from itertools import count
 from typing import Any
 
 from amqptasks.events.places import EXCHANGE
+from amqptasks.incoming import Delivery
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.serializers import Undecodable, json
-from amqptasks.transport import Delivery, Outgoing, Properties
 
 Event = dict[str, Any]
 

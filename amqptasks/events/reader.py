@@ -9,8 +9,9 @@ from queue import Empty, SimpleQueue
 from amqptasks.errors import BrokerError
 from amqptasks.events.event import Event, events_in
 from amqptasks.events.places import EXCHANGE, STREAM
+from amqptasks.incoming import Delivery, Lease
 from amqptasks.streams import Reader, close_all
-from amqptasks.transport import Delivery, Lease, Link, Subscription
+from amqptasks.transport import Link, Subscription
 
 #: What a listener's queue is called, before something unique.
 LISTENERS = "amqptasks.events"

@@ -10,7 +10,7 @@ from amqptasks.uuid7 import made_at
 
 if TYPE_CHECKING:
     from amqptasks.events.emitter import Emitter
-    from amqptasks.transport import Outgoing
+    from amqptasks.outgoing import Outgoing
 
 
 def emit_sent(emitter: Emitter, name: str | None, identity: str, outgoing: Outgoing) -> None:

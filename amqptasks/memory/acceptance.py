@@ -12,7 +12,8 @@ from decimal import Decimal
 
 from amqptasks.errors import MessageTooLarge, PublishRejected
 from amqptasks.memory.messages import Message
-from amqptasks.transport import REPLY_TO, Headers, Outgoing, Properties
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import REPLY_TO, Headers, Properties
 
 #: Bytes of AMQP's short string: a routing key, the name of a header, most properties.
 SHORT_STRING = 255

@@ -28,7 +28,8 @@ from amqptasks.memory.dead_letters import DeadLetter
 from amqptasks.memory.exchanges import MemoryExchange
 from amqptasks.memory.messages import Message
 from amqptasks.memory.queues import MemoryQueue
-from amqptasks.transport import REPLY_TO, Headers, Outgoing
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import REPLY_TO, Headers
 
 #: What this broker claims to be: the RabbitMQ whose answers it gives.
 CAPABILITIES = Capabilities("memory", (4, 3, 0))

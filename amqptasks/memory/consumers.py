@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from amqptasks.incoming import Delivery
 from amqptasks.memory.messages import copied
-from amqptasks.transport import Delivery, Headers
+from amqptasks.properties import Headers
 
 if TYPE_CHECKING:
     from amqptasks.memory.queues import MemoryQueue
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Consumer:
-    """A consumer on a channel of its own, and the lease (`transport.Lease`) of what it was given. Any thread.
+    """A consumer on a channel of its own, and the lease (`incoming.Lease`) of what it was given. Any thread.
 
     `receive(delivery)` and `cancelled(reason)` are called with the broker's lock held: they only pass the word on.
     """

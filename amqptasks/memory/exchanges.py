@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from amqptasks.entities import Arguments, Binding, Exchange
 from amqptasks.errors import BrokerError
-from amqptasks.transport import Headers
+from amqptasks.properties import Headers
 
 #: Routes remembered for one exchange. Routing keys repeat; one that carries an id would fill memory for ever.
 ROUTES = 10_000

@@ -11,6 +11,7 @@ from functools import partial
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError
+from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.clock import Alarm, Alarms
 from amqptasks.memory.consumers import Consumer
@@ -18,7 +19,9 @@ from amqptasks.memory.listening import MemoryListening
 from amqptasks.memory.messages import Message, copied
 from amqptasks.memory.registry import broker_of
 from amqptasks.memory.subscription import MemorySubscription
-from amqptasks.transport import REPLY_TO, SETTLED, Delivery, Done, Got, Listener, Outgoing, StreamOffset
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import REPLY_TO
+from amqptasks.transport import Done, Got, Listener, StreamOffset
 
 logger = logging.getLogger(__name__)
 

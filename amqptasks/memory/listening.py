@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from amqptasks.entities import Binding, Queue
 from amqptasks.errors import BrokerError
+from amqptasks.incoming import SETTLED
 from amqptasks.memory.broker import Broker
 from amqptasks.memory.subscription import MemorySubscription
-from amqptasks.transport import SETTLED, Listener
+from amqptasks.transport import Listener
 
 #: Seconds before it is looked again whether the exchanges are there.
 AGAIN = 0.2

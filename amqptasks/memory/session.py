@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Exchange, Queue, QueueState
 from amqptasks.errors import BrokerUnreachable
+from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.consumers import Consumer
 from amqptasks.memory.registry import broker_of
-from amqptasks.transport import Delivery, Outgoing
+from amqptasks.outgoing import Outgoing
 
 
 class MemorySession:

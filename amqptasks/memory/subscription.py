@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import Broker
 from amqptasks.memory.consumers import Consumer
-from amqptasks.transport import Delivery, Listener
+from amqptasks.transport import Listener
 
 
 class MemorySubscription:

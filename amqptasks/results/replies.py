@@ -13,7 +13,7 @@ from amqptasks.results.reply import parse
 from amqptasks.results.result import AsyncResult
 
 if TYPE_CHECKING:
-    from amqptasks.transport import Delivery
+    from amqptasks.incoming import Delivery
 
 
 class Replies:

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from amqptasks.errors import ConfigurationError, RemoteError, ResultError, TaskRevoked
 from amqptasks.headers import Wrong
 from amqptasks.payload import JSON_ONLY, Reader
+from amqptasks.properties import Properties
 from amqptasks.serializers import Serializer, json
-from amqptasks.transport import Properties
 
 FailureStatus = Literal["FAILURE", "REVOKED", "RETRY"]
 

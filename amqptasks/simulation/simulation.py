@@ -8,11 +8,13 @@ from typing import Any
 
 from amqptasks.entities import Queue
 from amqptasks.errors import ConfigurationError, PublishError
+from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import CAPABILITIES, Broker, Transfer
 from amqptasks.memory.clock import VirtualClock
 from amqptasks.memory.consumers import Consumer
 from amqptasks.message import encode
 from amqptasks.options import TaskOptions
+from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request
 from amqptasks.routing import Router
 from amqptasks.simulation.hop import Hop, What
@@ -22,7 +24,6 @@ from amqptasks.topology import delays, durations
 from amqptasks.topology.expand import Objects, expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.topology import QueueSettings, Topology
-from amqptasks.transport import Delivery, Outgoing
 from amqptasks.uuid7 import task_id
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job

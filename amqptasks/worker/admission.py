@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from amqptasks.incoming import Delivery
 from amqptasks.topology.delays import arrived_by_ladder
-from amqptasks.transport import Delivery
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import Expired, Outcome, Postpone, Recount, Reject
 

@@ -17,10 +17,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Headers
 from amqptasks.request import FIRST_TIME
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
-from amqptasks.transport import Headers, Outgoing
 from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
 from amqptasks.worker.outcomes import Expired, Failure, Reject, Revoked

@@ -21,9 +21,9 @@ from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import ConfigurationError, PublishError, TaskRejected
 from amqptasks.exception_info import exception_text
 from amqptasks.message import Malformed
+from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request, current_request
 from amqptasks.task import Task
-from amqptasks.transport import Outgoing
 from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.admission import Admission, deliveries_before, refusal
 from amqptasks.worker.dead_letters import dead_letter

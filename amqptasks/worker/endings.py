@@ -34,19 +34,21 @@ class Endings:
         """A pool's thread is done with a job: one wake-up of the link for as many as come in the meantime."""
         self._finished.append(job)
         if not self._settling:
-            self._settling = True
-            self._node.link.call_soon(self._settle_finished)
+            self._wake()
 
     def all_finished(self, jobs: Sequence[Job]) -> None:
         """As `finished`, of several at once: the link sees all of them when it wakes up."""
         self._finished.extend(jobs)
         if not self._settling:
-            self._settling = True
-            self._node.link.call_soon(self._settle_finished)
+            self._wake()
 
     def begun(self, job: Job) -> None:
         """A pool's thread is about to run a task that is to be acknowledged before."""
         self._node.link.call_soon(lambda: self._settler.ack_early(job))
+
+    def _wake(self) -> None:
+        self._settling = True
+        self._node.link.call_soon(self._settle_finished)
 
     # The link's thread
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import call
-from amqptasks.call import listed
+from amqptasks.embedded import listed
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import CallOptions
+from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request
 from amqptasks.results import reply
 from amqptasks.signature import Signature
-from amqptasks.transport import Outgoing
 from amqptasks.uuid7 import derived
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import message
-from amqptasks.transport import Delivery, Lease
+from amqptasks.incoming import Delivery, Lease
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.throttle import Throttle
 from amqptasks.worker.limits.tokens import Tokens

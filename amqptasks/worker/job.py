@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks import message
 from amqptasks.exception_info import ExceptionInfo
+from amqptasks.incoming import Alike, Delivery
 from amqptasks.request import Request
 from amqptasks.retry import RetryPolicy
 from amqptasks.task import Task
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Alike, Delivery
 from amqptasks.worker.outcomes import Outcome
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from amqptasks import errors, hooks, signals
+from amqptasks.incoming import Delivery
 from amqptasks.task import Task
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Delivery
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Expired, Failure, Ignore, Outcome, Reject, Retry, Revoked, Success
 from amqptasks.worker.settlement import Settlement

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from amqptasks.incoming import Delivery
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Delivery, Subscription
+from amqptasks.transport import Subscription
 from amqptasks.worker.job import Job
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from amqptasks import message
 from amqptasks.errors import MessageTooLarge, PublishRejected, Unroutable
-from amqptasks.transport import Link, Outgoing
+from amqptasks.outgoing import Outgoing
+from amqptasks.transport import Link
 from amqptasks.worker.dead_letters import without_foreign_headers
 from amqptasks.worker.job import Job
 from amqptasks.worker.report import Report, handed_back, log, lost

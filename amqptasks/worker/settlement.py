@@ -9,11 +9,12 @@ from typing import Literal
 
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import TaskRejected, TaskRevoked
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import PERSISTENT, Properties
 from amqptasks.request import FIRST_TIME, Request
 from amqptasks.results import reply
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
-from amqptasks.transport import PERSISTENT, Outgoing, Properties
 from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.dead_letters import dead_letter, first_time
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from amqptasks.capabilities import Capabilities
+from amqptasks.incoming import Delivery
 from amqptasks.request import Request
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import TO, UPPER_CLASS
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Delivery
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import Retry
 from amqptasks.worker.settlement import Settlement

@@ -11,8 +11,9 @@ import orjson
 
 from amqptasks import App, dial
 from amqptasks.message import encode
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.request import Request
-from amqptasks.transport import Outgoing, Properties
 from amqptasks.uuid7 import task_id
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for

@@ -7,13 +7,14 @@ import time
 
 import pytest
 
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.declare import declare
 from amqptasks.topology.delays import enter
 from amqptasks.topology.expand import expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.topology import ExchangeSettings, QueueSettings, Source, Topology
-from amqptasks.transport import Outgoing, Properties
 from tests.conformance.transport import Transport, texts
 from tests.harness.wait import wait_for
 

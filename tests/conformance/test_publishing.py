@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from amqptasks.errors import MessageTooLarge, Nacked, PublishError, PublishRejected, Unroutable
-from amqptasks.transport import Outgoing, Properties
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from tests.conformance.transport import Transport, headers
 
 

@@ -7,7 +7,9 @@ import queue as queues
 import pytest
 
 from amqptasks.errors import PublishRejected
-from amqptasks.transport import REPLY_TO, Delivery, Link
+from amqptasks.incoming import Delivery
+from amqptasks.properties import REPLY_TO
+from amqptasks.transport import Link
 from tests.conformance.transport import SOON, Transport
 
 

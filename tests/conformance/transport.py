@@ -11,7 +11,10 @@ from typing import TypeVar
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Exchange, Queue
-from amqptasks.transport import Delivery, Lease, Link, Outgoing, Properties, Session, Subscription
+from amqptasks.incoming import Delivery, Lease
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
+from amqptasks.transport import Link, Session, Subscription
 from tests.harness.wait import wait_for
 
 Value = TypeVar("Value")

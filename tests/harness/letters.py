@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from amqptasks import App
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.routing import QUEUES_EXCHANGE
-from amqptasks.transport import Outgoing, Properties
 
 
 def publish_letters(app: App, count: int, body: bytes = b'[["x"], {}, null]', queue: str = "default.dead") -> list[str]:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pika
@@ -16,8 +16,11 @@ import pytest
 from amqptasks import App, dial
 from amqptasks.dead import queue as dead_letters
 from amqptasks.dead.selection import Selection
+from amqptasks.incoming import Delivery
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.routing import QUEUES_EXCHANGE
-from amqptasks.transport import Delivery, Outgoing, Properties, Session
+from amqptasks.transport import Session
 from tests.harness.command import run_command
 from tests.harness.letters import publish_letters
 from tests.harness.vhost import Vhost
@@ -50,23 +53,6 @@ Dead = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def dead(tmp_path: Path, vhost: Vhost) -> Dead:
     return lambda *arguments, **options: run_command("dead", *arguments, url=vhost.url, folder=tmp_path, **options)
-
-
-@pytest.fixture
-def app(vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
-    """An app whose queues are declared."""
-    monkeypatch.setenv("AMQPTASKS_BROKER_URL", vhost.url)
-    created = App("shop")
-    created.declare()
-    yield created
-    created.close()
-
-
-@pytest.fixture
-def session(vhost: Vhost) -> Iterator[Session]:
-    opened = dial.session([vhost.url])
-    yield opened
-    opened.close()
 
 
 def listed(dead: Dead, *options: str) -> list[dict]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
-import pytest
-
-from amqptasks import App, dial
+from amqptasks import App
 from amqptasks.dead import queue as dead_letters
 from amqptasks.transport import Session
 from tests.harness.letters import publish_letters
@@ -24,23 +21,6 @@ try:
 finally:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
 """
-
-
-@pytest.fixture
-def app(vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
-    """An app whose queues are declared."""
-    monkeypatch.setenv("AMQPTASKS_BROKER_URL", vhost.url)
-    created = App("shop")
-    created.declare()
-    yield created
-    created.close()
-
-
-@pytest.fixture
-def session(vhost: Vhost) -> Iterator[Session]:
-    opened = dial.session([vhost.url])
-    yield opened
-    opened.close()
 
 
 def test_ten_thousand_letters_take_no_more_memory_than_a_few(app: App, vhost: Vhost, session: Session) -> None:

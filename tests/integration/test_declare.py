@@ -27,12 +27,6 @@ from tests.harness.vhost import Vhost
 READY = Path(__file__).parents[2] / "topology"
 
 
-@pytest.fixture
-def session(vhost: Vhost) -> Iterator[Session]:
-    with Session([vhost.url]) as opened:
-        yield opened
-
-
 def _one(**settings: object) -> Topology:
     return from_mapping({"version": 1, "queues": {"q": settings}})
 

@@ -9,10 +9,11 @@ from click.testing import CliRunner
 
 from amqptasks import dial
 from amqptasks.cli import main
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.topology.declare import declare
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import load
-from amqptasks.transport import Outgoing, Properties
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 

@@ -13,13 +13,14 @@ import pytest
 from amqptasks.amqp.address import parameters
 from amqptasks.amqp.session import Session
 from amqptasks.errors import Nacked
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.topology.declare import declare
 from amqptasks.topology.delays import LOST, TO, arrived_by_ladder, clean, enter
 from amqptasks.topology.expand import expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.topology import Topology
-from amqptasks.transport import Outgoing, Properties
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pika
 import pytest
 
@@ -30,12 +28,6 @@ BINDINGS = (
 @pytest.fixture
 def seen(vhost: Vhost) -> Management:
     return Management(vhost.management._base.removesuffix("/api"), vhost.url)
-
-
-@pytest.fixture
-def session(vhost: Vhost) -> Iterator[Session]:
-    with Session([vhost.url]) as opened:
-        yield opened
 
 
 def test_exchanges_queues_and_bindings_come_back_as_they_were_declared(seen: Management, session: Session):

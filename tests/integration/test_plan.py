@@ -49,12 +49,6 @@ def file(vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     vhost.management.request("DELETE", "users", f"{vhost.name}-api")
 
 
-@pytest.fixture
-def session(vhost: Vhost) -> Iterator[Session]:
-    with Session([vhost.url]) as opened:
-        yield opened
-
-
 def run(command: str, file: Path, vhost: Vhost, *more: str, typed: str = "") -> tuple[int, str, str]:
     arguments = [command, str(file), "--broker", vhost.url, "--no-delays", "--management", _api(vhost), *more]
     done = CliRunner().invoke(main, arguments, input=typed)
@@ -300,6 +294,7 @@ def test_a_virtual_host_that_the_file_names_is_made(vhost: Vhost, tmp_path: Path
 
 
 def _to(exchange: str, routing_key: str) -> Any:
-    from amqptasks.transport import Outgoing, Properties
+    from amqptasks.outgoing import Outgoing
+    from amqptasks.properties import Properties
 
     return Outgoing(exchange, routing_key, b"x", Properties())

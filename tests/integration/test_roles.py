@@ -108,7 +108,8 @@ def consume(queue: str) -> Callable[[Session], object]:
 
 
 def publish(exchange: str, routing_key: str = "k") -> Callable[[Session], object]:
-    from amqptasks.transport import Outgoing, Properties
+    from amqptasks.outgoing import Outgoing
+    from amqptasks.properties import Properties
 
     return lambda session: session.publish(Outgoing(exchange, routing_key, b"{}", Properties()))
 

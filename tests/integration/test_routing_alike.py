@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from amqptasks import dial
 from amqptasks.errors import Unroutable
 from amqptasks.memory.registry import forget
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.topology.declare import declare
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.reach import queues_reached
 from amqptasks.topology.topology import Topology
-from amqptasks.transport import Outgoing, Properties, Session
+from amqptasks.transport import Session
 from tests.harness.vhost import Vhost
 
 #: Few words, so that keys and patterns meet; the empty word and the empty key among them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,21 +17,16 @@ from amqptasks.errors import (
     PublishTimeout,
     Unroutable,
 )
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.topology.declare import declare
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.topology import Topology, default
-from amqptasks.transport import Outgoing, Properties
 from tests.harness.nodes import StartedBroker
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
-
-
-@pytest.fixture
-def session(vhost: Vhost) -> Iterator[Session]:
-    with Session([vhost.url]) as opened:
-        yield opened
 
 
 def _one(**settings: object) -> Topology:

@@ -9,7 +9,9 @@ import pytest
 from amqptasks.amqp.link import Link
 from amqptasks.amqp.session import Session
 from amqptasks.entities import Queue
-from amqptasks.transport import Outgoing, Properties, StreamOffset
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
+from amqptasks.transport import StreamOffset
 from tests.conformance.transport import SOON, Inbox, Transport, stopped, texts
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost

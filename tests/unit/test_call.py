@@ -11,8 +11,8 @@ from amqptasks import App, call
 from amqptasks.errors import ConfigurationError
 from amqptasks.memory.registry import forget
 from amqptasks.options import CallOptions
+from amqptasks.outgoing import Templated
 from amqptasks.task import Task
-from amqptasks.transport import Templated
 
 URL = "memory://calls"
 

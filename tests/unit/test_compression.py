@@ -19,8 +19,8 @@ from amqptasks import compression
 from amqptasks.codec import Codec
 from amqptasks.compression import Unreadable
 from amqptasks.message import Malformed
+from amqptasks.properties import Properties
 from amqptasks.request import Request
-from amqptasks.transport import Properties
 
 NAMES = ("zlib", "zstd", "bzip2", "lzma")
 LONG = ("text " * 2000,)

@@ -22,8 +22,8 @@ from amqptasks import compression, serializers
 from amqptasks.errors import ConfigurationError
 from amqptasks.headers import RESERVED
 from amqptasks.message import Malformed, decode, encode, task_name
+from amqptasks.properties import Properties
 from amqptasks.request import Request
-from amqptasks.transport import Properties
 from amqptasks.uuid7 import task_id
 
 BODY = b'[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'

@@ -6,9 +6,10 @@ import pytest
 
 from amqptasks import message
 from amqptasks.codec import PLAIN
+from amqptasks.incoming import SETTLED, Alike, Delivery, Likeness
 from amqptasks.message import Malformed
+from amqptasks.properties import Properties
 from amqptasks.request import Request
-from amqptasks.transport import SETTLED, Alike, Delivery, Likeness, Properties
 
 ONE, TWO = "01a20539-3176-73c1-95de-8ad017765701", "01a20539-3176-73c1-95de-8ad017765702"
 

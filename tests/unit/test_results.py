@@ -27,10 +27,11 @@ from amqptasks.errors import (
     ResultTimeout,
     TaskRevoked,
 )
+from amqptasks.incoming import Delivery
+from amqptasks.properties import Properties
 from amqptasks.results.replies import Replies
 from amqptasks.results.reply import Outcome, failure, parse, success
 from amqptasks.results.result import AsyncResult
-from amqptasks.transport import Delivery, Properties
 
 RETURNED = [None, 5, "text", [1, {"a": 2}], datetime(2030, 1, 1, tzinfo=UTC), UUID(int=3), b"\xff", 2**70]
 

@@ -18,11 +18,11 @@ from amqptasks import App, serializers
 from amqptasks.codec import Codec
 from amqptasks.errors import ConfigurationError
 from amqptasks.message import Malformed
+from amqptasks.properties import Properties
 from amqptasks.request import Request
 from amqptasks.results import reply
 from amqptasks.serializers import Undecodable, json
 from amqptasks.serializers import yaml as yaml_kind
-from amqptasks.transport import Properties
 
 ALL = ("json", "msgpack", "yaml", "pickle")
 WORKFLOW = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))

@@ -25,11 +25,12 @@ from amqptasks.dead.letter import read
 from amqptasks.dead.replay import Edit, to_replay
 from amqptasks.errors import ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong
+from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.message import Malformed
+from amqptasks.properties import Properties
 from amqptasks.request import Request
 from amqptasks.signing import Signing, signed_bytes
 from amqptasks.topology import delays
-from amqptasks.transport import SETTLED, Delivery, Properties
 from tests.harness.worker_process import REPOSITORY
 
 OLD, NEW = "o" * 32, "n" * 32

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from amqptasks.incoming import Delivery
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Headers, Properties
 from amqptasks.topology.delays import TRACE_PREFIXES, clean
-from amqptasks.transport import Delivery, Headers, Outgoing, Properties
 
 #: Header of a message that waits in the shadow: its `expiration` (milliseconds) and since when, in seconds since 1970.
 WAITING = "x-amqptasks-waiting"

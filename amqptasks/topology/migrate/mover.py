@@ -14,8 +14,10 @@ from amqptasks.errors import (
     Nacked,
     PublishTimeout,
 )
+from amqptasks.incoming import Delivery, Lease
+from amqptasks.outgoing import Outgoing
 from amqptasks.topology.migrate.message import Fit
-from amqptasks.transport import Delivery, Lease, Outgoing, Subscription
+from amqptasks.transport import Subscription
 
 #: Messages on their way at once: a quorum queue confirms fastest with about 500.
 PREFETCH = 500

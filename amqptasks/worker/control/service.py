@@ -23,8 +23,10 @@ from amqptasks.control import envelope, places, revocation, roster
 from amqptasks.control.envelope import Answer, Command, Unreadable
 from amqptasks.control.roster import Announcement
 from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
+from amqptasks.incoming import Delivery, Lease
+from amqptasks.outgoing import Outgoing
 from amqptasks.streams import Reader
-from amqptasks.transport import Delivery, Lease, Outgoing, Subscription
+from amqptasks.transport import Subscription
 from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT

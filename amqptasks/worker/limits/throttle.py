@@ -17,10 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 from amqptasks.errors import ConfigurationError
+from amqptasks.incoming import Delivery
 from amqptasks.limits import TaskLimits
 from amqptasks.rate import Rate
 from amqptasks.task import Task
-from amqptasks.transport import Delivery, Link
+from amqptasks.transport import Link
 from amqptasks.worker.admission import EARLY, refusal
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import THROTTLED, Job

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from amqptasks.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from amqptasks.options import TaskOptions
-from amqptasks.transport import Headers, Link, Timer
+from amqptasks.properties import Headers
+from amqptasks.transport import Link, Timer
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Failure, Outcome
 from amqptasks.worker.pools.choice import Pools

@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING
 from amqptasks import dial
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import BrokerError
+from amqptasks.incoming import Delivery
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.topology.expand import unlimited_queue
-from amqptasks.transport import Delivery, Link, Outgoing, Properties, Session
+from amqptasks.transport import Link, Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,8 @@ from amqptasks.amqp import wire_frames
 from amqptasks.amqp.bounded import BoundedConnection
 from amqptasks.amqp.pika_internals import FrameTooLarge, TolerantConnection, Wire, WireChannel
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.transport import REPLY_TO, Outgoing, Properties, Template, Templated
+from amqptasks.outgoing import Outgoing, Template, Templated
+from amqptasks.properties import REPLY_TO, Properties
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from amqptasks.control import envelope, roster
 from amqptasks.control.answers import Answers, HeldTask, Pong, one, records
 from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
 from amqptasks.control.roster import Announcement
-from amqptasks.transport import SETTLED, Delivery, Outgoing
+from amqptasks.incoming import SETTLED, Delivery
+from amqptasks.outgoing import Outgoing
 
 
 def delivered(message: Outgoing) -> Delivery:

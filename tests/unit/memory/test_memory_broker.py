@@ -10,12 +10,14 @@ import pytest
 
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import BrokerError, ConfigurationError
+from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import Broker
 from amqptasks.memory.consumers import Consumer
 from amqptasks.memory.dead_letters import SLOTS
 from amqptasks.memory.registry import broker_of, forget
 from amqptasks.memory.session import MemorySession
-from amqptasks.transport import Delivery, Outgoing, Properties
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from tests.harness.wait import wait_for
 
 CLOCK = "amqptasks-memory-clock"

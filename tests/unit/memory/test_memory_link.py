@@ -11,10 +11,12 @@ from collections.abc import Iterator
 import pytest
 
 from amqptasks.entities import Queue
+from amqptasks.incoming import Delivery, Lease
 from amqptasks.memory.link import MemoryLink
 from amqptasks.memory.registry import broker_of, forget
 from amqptasks.memory.session import MemorySession
-from amqptasks.transport import Delivery, Lease, Outgoing, Properties
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from tests.harness.wait import wait_for
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from amqptasks.entities import Queue
+from amqptasks.incoming import SETTLED, Delivery
+from amqptasks.properties import Properties
 from amqptasks.topology.migrate import marks
 from amqptasks.topology.migrate.figures import MARGIN, Emptiness, Figures
 from amqptasks.topology.migrate.message import homeward, outward
 from amqptasks.topology.migrate.migration import differences
 from amqptasks.topology.observed import ObservedQueue
-from amqptasks.transport import SETTLED, Delivery, Properties
 
 
 def delivery(properties: Properties) -> Delivery:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from amqptasks import App, message
+from amqptasks.incoming import Delivery
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.request import Request
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Delivery, Outgoing, Properties
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 

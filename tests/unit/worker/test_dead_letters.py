@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from amqptasks.amqp.tables import encode_properties, table
+from amqptasks.outgoing import Outgoing
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Outgoing
 from amqptasks.worker.dead_letters import PREFIX, dead_letter, reason_headers, without_foreign_headers
 from amqptasks.worker.outcomes import Expired, Failure, Reject
 from tests.unit.worker.jobs import WORKER, delivery, job

@@ -10,10 +10,10 @@ import pytest
 
 from amqptasks import errors, message
 from amqptasks.errors import ConfigurationError
+from amqptasks.properties import PERSISTENT
 from amqptasks.request import Request
 from amqptasks.retry import RetryPolicy
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import PERSISTENT
 from amqptasks.worker.outcomes import (
     HAND_BACK,
     IGNORE,

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from amqptasks.errors import MessageTooLarge, Nacked, PublishRejected, Unroutable
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.transport import Outgoing, Properties
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Failure, Success
 from amqptasks.worker.queues import ConsumedQueue

@@ -12,7 +12,9 @@ import struct
 from operator import attrgetter
 from typing import Any
 
-from amqptasks.transport import Delivery, Lease, Outgoing, Properties
+from amqptasks.incoming import Delivery, Lease
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.report import Report

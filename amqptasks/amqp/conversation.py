@@ -1,0 +1,157 @@
+"""A blocking connection, and asking one thing after the other over it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from pika import exceptions
+from pika.adapters.blocking_connection import BlockingChannel
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from amqptasks.amqp.address import masked, parameters
+from amqptasks.amqp.bounded import BoundedConnection, TimedOut
+from amqptasks.amqp.failures import CONNECTING_FAILED, explain
+from amqptasks.amqp.quiet import quietly
+from amqptasks.amqp.replies import explained
+from amqptasks.capabilities import Capabilities, from_server_properties
+from amqptasks.errors import BrokerError, BrokerUnreachable, ConfigurationError
+
+
+class Unanswered(BrokerUnreachable):
+    """No answer in time; `blocked` tells why the broker blocks this connection, where it does."""
+
+    def __init__(self, message: str, blocked: str | None) -> None:
+        self.blocked = blocked
+        super().__init__(message)
+
+
+class Conversation:
+    """Opened by the first question, and again after a break. `urls` are tried in turn, round after round, until
+    `timeout` seconds are over; every answer is waited for as long. `dropped` is called whenever a connection is given
+    up, and whatever was delivered over it with it."""
+
+    def __init__(
+        self, urls: Sequence[str], timeout: float, ssl: ssl.SSLContext | None, dropped: Callable[[], None]
+    ) -> None:
+        if not urls:
+            raise ConfigurationError("no broker address is given: write one, as amqp://guest:guest@localhost:5672/")
+        self._urls = tuple(urls)
+        self._parameters = [parameters(url, ssl) for url in urls]
+        self.where = ", ".join(masked(url) for url in urls)
+        self.timeout = timeout
+        self._connection: BoundedConnection | None = None
+        self._channel: BlockingChannel | None = None
+        self._blocked: str | None = None
+        self._capabilities: Capabilities | None = None
+        self._dropped = dropped
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the broker can do; connects where that has not been done."""
+        self.connected()
+        if self._capabilities is None:  # pragma: no cover
+            raise BrokerUnreachable(f"{self.where} did not say what it is")
+        return self._capabilities
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None and bool(self._connection.is_open)
+
+    def connected(self) -> BoundedConnection:
+        """The connection, opened now if it must be."""
+        if self._connection is not None and self._connection.is_open:
+            return self._connection
+        self.drop()
+        connection: BoundedConnection = self.until_in_time(BrokerUnreachable)(self._connect_once)
+        connection.add_on_connection_blocked_callback(self._on_blocked)
+        connection.add_on_connection_unblocked_callback(self._on_unblocked)
+        self._capabilities = from_server_properties(connection.server_properties)
+        self._connection = connection
+        return connection
+
+    def until_in_time(self, error: type[BrokerError]) -> Retrying:
+        """Calls again what raises `error`, with growing pauses, until the time is over."""
+        return Retrying(
+            stop=stop_after_delay(self.timeout),
+            wait=wait_random_exponential(multiplier=0.1, max=2.0),
+            retry=retry_if_exception_type(error),
+            reraise=True,
+        )
+
+    def _connect_once(self) -> BoundedConnection:
+        """One round over all addresses; the last one's error where none answers, a refusal before a silence."""
+        failures: list[BrokerError] = []
+        for url, wanted in zip(self._urls, self._parameters, strict=True):
+            wanted.socket_timeout = min(wanted.socket_timeout or self.timeout, self.timeout)
+            wanted.stack_timeout = min(wanted.stack_timeout or self.timeout, self.timeout)
+            try:
+                with quietly():
+                    connection = BoundedConnection(wanted)
+            except CONNECTING_FAILED as error:
+                failures.append(explain(error, masked(url)))
+            else:
+                connection.seconds = self.timeout
+                return connection
+        unreachable = [failure for failure in failures if isinstance(failure, BrokerUnreachable)]
+        if len(failures) == len(unreachable):
+            raise BrokerUnreachable("; ".join(str(failure) for failure in failures))
+        raise next(failure for failure in failures if not isinstance(failure, BrokerUnreachable))
+
+    def _opened(self) -> BlockingChannel:
+        connection = self.connected()
+        if self._channel is None or not self._channel.is_open:
+            self._channel = connection.channel()
+            self._channel.confirm_delivery()
+        return self._channel
+
+    @contextmanager
+    def asking(self, what: str, answers: frozenset[int] = frozenset()) -> Iterator[BlockingChannel]:
+        """One exchange with the broker about `what`; pika's errors become ours. A reply code in `answers` is raised as
+        `Refused`, for the caller to name."""
+        try:
+            with quietly():
+                yield self._opened()
+        except exceptions.ChannelClosedByBroker as error:
+            raise explained(what, error.reply_code, error.reply_text, answers) from None
+        except TimedOut:
+            blocked = self._blocked_now()
+            self.drop()
+            raise Unanswered(f"{self.where} did not answer within {self.timeout:g} s about {what}", blocked) from None
+        except (exceptions.UnroutableError, exceptions.NackError):
+            raise
+        except exceptions.ConnectionClosedByBroker as error:
+            self.drop()
+            raise explained(what, error.reply_code, error.reply_text, answers) from None
+        except (exceptions.AMQPError, OSError) as error:
+            self.drop()
+            raise explain(error, self.where) from error
+
+    def _blocked_now(self) -> str | None:
+        """Why the broker blocks us: it said so while we waited for something else."""
+        if self._connection is not None and self._connection.is_open:
+            with suppress(exceptions.AMQPError):
+                self._connection.process_data_events(0)
+        return self._blocked
+
+    def _on_blocked(self, _connection: object, method: object) -> None:
+        reason = getattr(getattr(method, "method", None), "reason", None)
+        self._blocked = str(reason or "the broker did not say why")
+
+    def _on_unblocked(self, _connection: object, _method: object) -> None:
+        self._blocked = None
+
+    def drop(self) -> None:
+        """Disconnect, if connected; the broker takes back what is unsettled."""
+        connection, self._connection, self._channel, self._blocked = self._connection, None, None, None
+        self._dropped()
+        if connection is not None and connection.is_open:
+            connection.seconds = min(self.timeout, 1.0)  # an unanswered goodbye is no reason to wait long
+            try:
+                with quietly():
+                    connection.close()
+            except TimedOut:
+                connection.abandon()
+            except (exceptions.AMQPError, OSError):  # it broke by itself, and pika has freed what it held
+                return
