@@ -63,6 +63,9 @@ class Subscription(Protocol):
     def resume(self) -> None:
         """Undo `pause`."""
 
+    def resize(self, prefetch: int) -> None:
+        """At most so many unsettled deliveries from now on. What is held stays held, and may count besides."""
+
     def close(self) -> None:
         """Cancel the consumer and, once all it held is settled, its channel. Unsettled messages go back."""
 
@@ -97,8 +100,11 @@ class Link(Protocol):
         `BrokerError`; always called exactly once, within about `timeout` seconds, on the link's thread. A message
         that was in flight when the connection broke is published again."""
 
-    def subscribe(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
-        """Consume `queue` with at most `prefetch` unsettled deliveries. Link thread only."""
+    def subscribe(
+        self, queue: str, prefetch: int, listener: Listener, *, patience: float | None = None
+    ) -> Subscription:
+        """Consume `queue` with at most `prefetch` unsettled deliveries. `patience`: seconds in which each is settled,
+        for a broker that takes a consumer's word (RabbitMQ 4.3, quorum queues). Link thread only."""
 
     def get(self, queue: str, done: Got) -> None:
         """Take one message, if one is ready now. Link thread only; `done` is called there, exactly once, later. The

@@ -29,7 +29,9 @@ class Gauge:
     """Has a connection of its own; use it as a context."""
 
     def __init__(self, url: str, queue: str) -> None:
-        self._connection = pika.BlockingConnection(pika.URLParameters(url))
+        parameters = pika.URLParameters(url)
+        parameters.heartbeat = 0  # nobody looks for a quarter of an hour while a million tasks become due
+        self._connection = pika.BlockingConnection(parameters)
         self._channel: BlockingChannel = self._connection.channel()
         self.queue = queue
 

@@ -31,11 +31,15 @@ class ChannelLease:
         self._flushing = False  # a flush is to come
         self._gathering = False  # not at the end of this turn, but a moment later
         self._gathered = 0
-        self._enough = max(1, int(prefetch * ENOUGH))
+        self.resize(prefetch)
         self._on_empty = on_empty
         self.unsettled = 0
         self.written = 0.0  # on the monotonic clock: when something was last settled
         self.alive = True
+
+    def resize(self, prefetch: int) -> None:
+        """So many may be unsettled from now on."""
+        self._enough = max(1, int(prefetch * ENOUGH))
 
     def ack(self, tag: int) -> None:
         if self.alive:

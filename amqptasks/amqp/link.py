@@ -95,8 +95,10 @@ class Link:
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
         self._outbox.publish(outgoing, done, timeout)
 
-    def subscribe(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
-        return self._consume(Subscription(self._loop, self._consuming, queue, prefetch, listener))
+    def subscribe(
+        self, queue: str, prefetch: int, listener: Listener, *, patience: float | None = None
+    ) -> Subscription:
+        return self._consume(Subscription(self._loop, self._consuming, queue, prefetch, listener, patience))
 
     def subscribe_first(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
         """As `subscribe`, and the broker gives to us what it can before it gives anything to others."""

@@ -43,8 +43,17 @@ _numbers = itertools.count(1)
 class Subscription:
     """See `transport.Subscription`. Lives on the link's loop."""
 
-    def __init__(self, loop: IOLoop, connection: Connection, queue: str, prefetch: int, listener: Listener) -> None:
+    def __init__(
+        self,
+        loop: IOLoop,
+        connection: Connection,
+        queue: str,
+        prefetch: int,
+        listener: Listener,
+        patience: float | None = None,
+    ) -> None:
         self.queue = queue
+        self._patience = patience
         self._loop = loop
         self._connection = connection
         self._prefetch = prefetch
@@ -90,6 +99,20 @@ class Subscription:
             if self._channel is not None and self._channel.is_open:
                 self._consume()
 
+    def resize(self, prefetch: int) -> None:
+        """A consumer keeps the prefetch that it began with: another takes its place, on the same channel, with what is
+        held. https://www.rabbitmq.com/docs/consumer-prefetch"""
+        self._prefetch = prefetch
+        channel, confirmed = self._channel, self._confirmed
+        if self._closing or channel is None or not channel.is_open or self._lease is None:
+            return  # the next channel begins with it
+        self._lease.resize(prefetch)
+        consumed = self._cancel_consumer()
+        channel.basic_qos(prefetch_count=prefetch)
+        if consumed:
+            self._consume()
+            self._confirmed = confirmed  # nobody need hear that it ended and began
+
     def close(self) -> None:
         if self._closing:
             return
@@ -121,6 +144,9 @@ class Subscription:
         assert self._channel is not None
         # A tag is never used twice: 4.3 may still know the old one, and would close the connection (530).
         self._consumer_tag = f"amqptasks-{next(_numbers)}"
+        capabilities = self._connection.capabilities
+        if self._patience is not None and capabilities is not None and capabilities.consumer_timeout_argument:
+            arguments = {**(arguments or {}), "x-consumer-timeout": round(self._patience * 1000)}
         self._channel.basic_consume(
             self.queue,
             lambda *_: None,
@@ -134,8 +160,9 @@ class Subscription:
         if self._consumer_tag is None or self._lease is None:
             return
         self._attempt = 0
-        self._confirmed = True
-        self._listener.consuming(self._lease)
+        if not self._confirmed:
+            self._confirmed = True
+            self._listener.consuming(self._lease)
 
     def _on_delivery(
         self, tag: int, redelivered: bool, exchange: str, routing_key: str, properties: Properties, body: bytes
@@ -205,6 +232,8 @@ class Subscription:
         if channel is not self._channel:
             return
         self._channel = None
+        if not self._confirmed and isinstance(reason, exceptions.ChannelClosedByBroker) and reason.reply_code == 406:
+            self._patience = None  # a queue of another type than we were told: it knows no such argument
         self._end_lease(str(reason))
         if self._closing or not self._connection.is_open:
             return

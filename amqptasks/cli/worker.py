@@ -40,7 +40,10 @@ Signals:
 
 @click.command(epilog=EXAMPLES)
 @click.option(
-    "-Q", "--queues", metavar="NAME[:PREFETCH],...", help="Queues to consume.  [default: all of the topology]"
+    "-Q",
+    "--queues",
+    metavar="NAME[:PREFETCH],...",
+    help="Queues to consume.  [default: all of the topology but streams and those of dead letters]",
 )
 @click.option(
     "-c",
@@ -206,7 +209,7 @@ def command(
         async_concurrency=async_concurrency,
         pool=pool,
         pools=_pools(pool_for),
-        prefetch=prefetch or (max(4, 2 * bounds[0]) if bounds else None),
+        prefetch=prefetch,
         limits=TimeLimits(time_limit, soft_time_limit),
         prefork=PreforkSettings(
             max_tasks_per_child, max_memory_per_child, start_method, *(bounds or (None, concurrency or 1))

@@ -16,9 +16,10 @@ from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.reading import management as reading
 from amqptasks.doctor.reading.objects import present
 from amqptasks.doctor.seen import Seen
-from amqptasks.doctor.values import Section, TimeLimit, Unread
+from amqptasks.doctor.values import Section, Unread
 from amqptasks.topology.expand import expand
 from amqptasks.topology.ladder import ladder_objects
+from amqptasks.topology.time_limits import TimeLimit
 from amqptasks.topology.topology import Topology
 from amqptasks.transport import Session
 

@@ -18,7 +18,6 @@ from amqptasks.doctor.values import (
     Members,
     Node,
     Section,
-    TimeLimit,
     Unread,
 )
 from amqptasks.entities import Binding, Policy, Queue, QueueState
@@ -28,6 +27,7 @@ from amqptasks.topology.drift import OWN, RESERVED
 from amqptasks.topology.expand import Objects
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.policies import applied
+from amqptasks.topology.time_limits import TimeLimit
 from amqptasks.topology.topology import Topology
 from amqptasks.uniqueness import PREFIX as CLAIMS
 

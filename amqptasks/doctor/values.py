@@ -106,11 +106,3 @@ class Consumers:
 
     count: int
     timeout: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TimeLimit:
-    """A task, and the seconds that it may run at most."""
-
-    task: str
-    seconds: float

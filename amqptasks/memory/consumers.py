@@ -55,6 +55,10 @@ class Consumer:
     def is_empty(self) -> bool:
         return not self._held
 
+    def resize(self, prefetch: int) -> None:
+        """Lock held."""
+        self._prefetch = prefetch
+
     def attach(self) -> None:
         """Start, or go on, to take messages. Lock held."""
         self._queue.add_consumer(self)

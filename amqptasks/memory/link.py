@@ -76,7 +76,14 @@ class MemoryLink:
         else:
             self.call_soon(partial(done, None))
 
-    def subscribe(self, queue: str, prefetch: int, listener: Listener) -> MemorySubscription:
+    def subscribe(
+        self,
+        queue: str,
+        prefetch: int,
+        listener: Listener,
+        *,
+        patience: float | None = None,  # noqa: ARG002 - this broker waits for ever
+    ) -> MemorySubscription:
         return self._consume(MemorySubscription(self._broker, self.call_soon, queue, prefetch, listener))
 
     def get(self, queue: str, done: Got) -> None:

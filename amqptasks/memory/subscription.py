@@ -82,6 +82,17 @@ class MemorySubscription:
                 else:
                     self._attach(self._consumer)
 
+    def resize(self, prefetch: int) -> None:
+        self._prefetch = prefetch
+        with self._broker.lock:
+            consumer = self._consumer
+            if consumer is not None and consumer.alive and not (self._paused or self._closed):
+                consumer.detach()
+                consumer.resize(prefetch)
+                consumer.attach()  # and it gets what there is room for
+            elif consumer is not None:
+                consumer.resize(prefetch)
+
     def close(self) -> None:
         self._closed = True
         self._detach()

@@ -127,9 +127,9 @@ class _Simulation:
         if self._script.expire:
             return False
         worked = False
-        for queue in self._topology.queues.values():
-            if queue.type != "stream" and self._broker.queue(queue.name).state.messages:
-                self._deliver(queue)
+        for name in self._topology.work_queues:
+            if self._broker.queue(name).state.messages:
+                self._deliver(self._topology.queues[name])
                 worked = True
         return worked
 

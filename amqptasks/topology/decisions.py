@@ -130,7 +130,7 @@ def _bound(topology: Topology, queue: QueueSettings) -> str:
 
 
 def _is_a_dead_letter_queue(topology: Topology, queue: QueueSettings) -> bool:
-    return any(queue.name == other.dead_letter for other in topology.queues.values())
+    return queue.name in topology.ends
 
 
 def _full(queue: QueueSettings) -> Iterator[Decision]:

@@ -94,7 +94,7 @@ def _worker(topology: Topology) -> Rights:
     """Tasks send tasks, so a worker may publish what a publisher may. It binds its own queue to the control exchange
     and the logs to theirs: that takes write on the one end and read on the other."""
     own = [_BOOKS, _LISTENER, _TOKENS, _CLAIMS]
-    consumed = sorted(re.escape(queue.name) for queue in topology.queues.values() if queue.type != "stream")
+    consumed = sorted(map(re.escape, topology.workable))
     by_name = [re.escape(QUEUES_EXCHANGE)]
     return Rights(
         _any(own),

@@ -200,6 +200,44 @@ class Topology:
         """The declared queues, without what is generated for them, in the order of the file."""
         return tuple(self.queues)
 
+    @cached_property
+    def ends(self) -> Mapping[str, tuple[str, ...]]:
+        """For each queue of dead letters, declared or generated, the queues whose they are."""
+        found: dict[str, list[str]] = {}
+        for queue in self.queues.values():
+            if queue.dead_letter is not None:
+                found.setdefault(queue.dead_letter, []).append(queue.name)
+        return {name: tuple(whose) for name, whose in found.items()}
+
+    @property
+    def workable(self) -> tuple[str, ...]:
+        """The queues that a worker can consume. What it runs leaves its queue, which a stream does not allow; and what
+        fails must have a place to go to, which dead letters mostly have not."""
+        return tuple(
+            queue.name
+            for queue in self.queues.values()
+            if queue.type != "stream" and not (queue.name in self.ends and queue.dead_letter is None)
+        )
+
+    @property
+    def work_queues(self) -> tuple[str, ...]:
+        """Those that it consumes unless it is told which: dead letters are run again by nobody who did not ask."""
+        return tuple(name for name in self.workable if name not in self.ends)
+
+    def work_queue(self, name: str) -> QueueSettings:
+        """As `queue`. Raises `TopologyError` for one that is not `workable`, too."""
+        found = self.queue(name)
+        if name in self.workable:
+            return found
+        if found.type == "stream":
+            why = "is a stream: a worker takes tasks out of a queue, and nothing leaves a stream"
+            hint = "bind a queue to the exchange that fills it, and consume that"
+        else:
+            whose = self.ends[name]
+            why = f"holds the dead letters of {', '.join(whose)}: what failed there once more would be lost"
+            hint = f"`amqptasks dead replay {whose[0]}` brings them back, when their cause is mended"
+        raise TopologyError(f"a worker cannot consume {name!r}: it {why}", hint=hint)
+
     def queue(self, name: str) -> QueueSettings:
         """The settings of a declared queue. Raises `TopologyError` for any other name."""
         found = self.queues.get(name)

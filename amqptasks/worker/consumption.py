@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from amqptasks.worker.patience import Patience
 from amqptasks.worker.queues import ConsumedQueue
 
 if TYPE_CHECKING:
@@ -24,11 +25,17 @@ def usual_prefetch(concurrency: int) -> int:
 
 
 class Consumption:
-    """`wanted` are the queues by name, with a prefetch of their own where they have one; `prefetch` is the others'."""
+    """`wanted` are the queues by name, with a prefetch of their own where they have one. `prefetch` is the others';
+    None: what is usual for `at_once`, the tasks that run at once."""
 
-    def __init__(self, node: Node, wanted: Mapping[str, int | None], prefetch: int) -> None:
+    def __init__(
+        self, node: Node, wanted: Mapping[str, int | None], prefetch: int | None, at_once: int, patience: Patience
+    ) -> None:
         self._node = node
-        self._prefetch = prefetch
+        self._patience = patience
+        self._prefetch = prefetch or usual_prefetch(at_once)
+        self._follows = prefetch is None
+        self._own = {name for name, own in wanted.items() if own is not None}
         self._closed = False
         self.queues = {name: self._consumed(name, own) for name, own in wanted.items()}
 
@@ -63,13 +70,26 @@ class Consumption:
         """Undo `pause`."""
         self.queues[name].resume()
 
+    def follow(self, at_once: int) -> None:
+        """So many tasks run at once from now on: hold as many of each queue as is usual then, unless somebody said how
+        many."""
+        if self._follows:
+            self._prefetch = usual_prefetch(at_once)
+            for name, queue in self.queues.items():
+                if name not in self._own:
+                    queue.resize(self._prefetch)
+
     def add(self, name: str, prefetch: int | None = None) -> None:
-        """Consume one more queue. Raises `TopologyError` for a name that the topology does not have."""
+        """Consume one more queue. Raises `TopologyError` for a name that the topology does not have, and
+        for a queue that cannot be worked on."""
         known = self.queues.get(name)
         if known is not None and not known.cancelled:
             return
         self._node.app.add_queues([name])
         queue = self._consumed(name, prefetch)
+        self._own.discard(name)
+        if prefetch is not None:
+            self._own.add(name)
         if known is not None:
             queue.held = known.held  # what came before is still to be settled
         self.queues[name] = queue
@@ -84,11 +104,12 @@ class Consumption:
                 self._node.endings.hand_back(job)
 
     def _consumed(self, name: str, prefetch: int | None) -> ConsumedQueue:
-        return ConsumedQueue(self._node.app.topology.queue(name), prefetch or self._prefetch)
+        return ConsumedQueue(self._node.app.topology.work_queue(name), prefetch or self._prefetch)
 
     def _subscribe(self, queue: ConsumedQueue) -> None:
         if self._closed:
             # A node that is told to stop while it starts. It gives back whatever comes, at once, and gets it again: so
             # before 4.3, where that counts, a second is enough to bring a queue's whole content to its delivery limit.
             return
-        queue.subscription = self._node.link.subscribe(queue.name, queue.prefetch, self._node.intake)
+        patience = self._patience.of(queue)
+        queue.subscription = self._node.link.subscribe(queue.name, queue.prefetch, self._node.intake, patience=patience)

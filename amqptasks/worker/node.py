@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 from amqptasks import signals
 from amqptasks.worker import process
 from amqptasks.worker.awaiting import ONE_WAIT, awaited
-from amqptasks.worker.consumption import Consumption, usual_prefetch
+from amqptasks.worker.consumption import Consumption
 from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.declaring import Declaring
 from amqptasks.worker.delivery import Steps
@@ -30,6 +30,7 @@ from amqptasks.worker.intake import Intake
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import Limits, TimeLimits
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
+from amqptasks.worker.patience import Patience
 from amqptasks.worker.pools.choice import Pools, kind_named
 from amqptasks.worker.pools.making import Making
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
@@ -39,6 +40,7 @@ from amqptasks.worker.stopping import StopPlan
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.worker.events import WorkerEvents
+    from amqptasks.worker.pools.prefork.pool import PreforkPool
     from amqptasks.worker.pools.solo import SoloPool
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ START_TIMEOUT = 60.0
 
 
 class Node:
-    """A worker in this process. `queues` are names, names with their prefetch, or None for all of the topology.
+    """A worker in this process. `queues` are names, names with their prefetch, or None: the `work_queues` of its app.
 
     `concurrency` is how many plain functions run at once, `async_concurrency` how many `async def` tasks (default: as
     many as the worker holds). `pool` is where plain functions run, `pools` the same by queue; a task's `pool=` comes
@@ -77,9 +79,11 @@ class Node:
         self.concurrency = concurrency
         if queues is not None:
             app.add_queues(queues)
-        names = queues if queues is not None else app.topology.queue_names
+        names = queues if queues is not None else app.topology.work_queues
         wanted: Mapping[str, int | None] = names if isinstance(names, Mapping) else dict.fromkeys(names)
-        self.consumption = Consumption(self, wanted, prefetch or usual_prefetch(concurrency))
+        at_once = (prefork.most if prefork is not None else None) or concurrency
+        patience = Patience(app, limits.hard if limits is not None else None, concurrency)
+        self.consumption = Consumption(self, wanted, prefetch, at_once, patience)
         self.queues = self.consumption.queues
         self.link = app.new_link()
         self.waiting_calls = WaitingCalls(app)
@@ -241,9 +245,15 @@ class Node:
         return [job for pool in self.pools for job in pool.current()]
 
     def resize(self, concurrency: int) -> None:
-        """Run so many plain functions at once from now on, at least one. The prefetch stays as it is."""
+        """Run so many plain functions at once from now on, at least one."""
         self.concurrency = max(1, concurrency)
         self.pools.default.resize(self.concurrency)
+        self.consumption.follow(self.concurrency)
+
+    def autoscale(self, pool: PreforkPool, most: int, least: int) -> None:
+        """Let `pool` follow the demand between these from now on."""
+        pool.autoscale(most, least)
+        self.consumption.follow(most)
 
     def restart_pools(self) -> None:
         """Fresh processes for what comes from now on; what runs is finished in the old ones."""

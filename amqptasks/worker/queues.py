@@ -37,6 +37,15 @@ class ConsumedQueue:
     def is_closed(self) -> bool:
         return self.subscription is None or self.subscription.is_closed
 
+    def resize(self, prefetch: int) -> None:
+        """Hold so many at most from now on. Not of a queue with one active consumer: while it is not ours for a moment,
+        it becomes another's."""
+        if prefetch == self.prefetch or self.settings.single_active_consumer:
+            return
+        self.prefetch = prefetch
+        if self.subscription is not None:
+            self.subscription.resize(prefetch)
+
     def pause(self) -> None:
         """Take nothing more until `resume`; somebody asked for it."""
         self.paused = True

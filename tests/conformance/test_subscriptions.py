@@ -38,6 +38,36 @@ def test_the_prefetch_limits_what_is_held(transport: Transport) -> None:
     assert inbox.is_empty
 
 
+def test_the_prefetch_is_changed_while_messages_are_held(transport: Transport) -> None:
+    """What was held before counts besides, until it is settled."""
+    queue = transport.queue()
+    transport.send(queue, *map(str, range(8)))
+    inbox = transport.subscribe(queue, prefetch=1)
+    first = inbox.next()
+    transport.on_link(lambda: inbox.subscription.resize(2))
+    transport.ack(first, *inbox.take(1))
+    inbox.take(2)
+    assert inbox.is_empty, "two are held, and no more may be"
+    assert transport.ready(queue) == 4
+    transport.on_link(lambda: inbox.subscription.resize(6))
+    wait_for(lambda: transport.ready(queue) == 0, SOON, "there is room for all")
+    assert transport.on_link(lambda: inbox.subscription.consuming)
+    assert inbox.started.empty(), "nobody need hear that it began again"
+    assert inbox.lost_leases.empty()
+
+
+def test_a_paused_subscription_goes_on_with_another_prefetch(transport: Transport) -> None:
+    queue = transport.queue()
+    inbox = transport.subscribe(queue, prefetch=1)
+    transport.on_link(inbox.subscription.pause)
+    transport.on_link(lambda: inbox.subscription.resize(2))
+    transport.send(queue, "1", "2", "3")
+    assert inbox.is_empty
+    transport.on_link(inbox.subscription.resume)
+    assert texts(inbox.take(2)) == ["1", "2"]
+    assert inbox.is_empty
+
+
 def test_two_consumers_take_turns(transport: Transport) -> None:
     queue = transport.queue()
     one, two = transport.subscribe(queue), transport.subscribe(queue, link=transport.new_link())

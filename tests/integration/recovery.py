@@ -120,8 +120,12 @@ def place(
     concurrency: int = 2,
     pool: str = "threads",
     queues: Any = None,
+    patient: bool = False,
 ) -> Iterator[Place]:
+    """`patient`: with a task that may run for an hour, so the worker tells a broker of 4.3 how long to wait."""
     made = Place(vhost, url or vhost.url, topology, folder)
+    if patient:
+        made.app.task(name="long", time_limit=3600)(made._note)
     try:
         with made.app.worker(queues, concurrency=concurrency, pool=pool, stop_timeout=20) as made.node:
             try:

@@ -198,6 +198,18 @@ def test_a_pool_grows_and_shrinks(told: Told) -> None:
         told.gate.set()
 
 
+def test_a_worker_that_grew_holds_as_much_as_it_can_run(told: Told) -> None:
+    with told.app.worker(["default"], concurrency=2) as node:
+        assert node.queues["default"].prefetch == 4
+        assert told.app.control.pool_grow(6)[node.name] == 8
+        told.hold(8)
+        assert told.app.control.stats()[node.name].running == 8
+        assert told.app.control.active_queues()[node.name][0].prefetch == 16
+        told.app.control.pool_shrink(6)
+        wait_for(lambda: node.queues["default"].prefetch == 4)
+        told.gate.set()
+
+
 def test_a_time_limit_is_set_while_the_worker_runs(told: Told) -> None:
     seen: list[str] = []
 

@@ -321,6 +321,9 @@ def test_tasks_that_run_longer_than_the_broker_waits(
     shop: Callable[..., list[dict]], own_broker: StartedBroker
 ) -> None:
     only_this = ("--only", "consumer-timeouts")
+    if not own_broker.version.startswith(("3.", "4.0")):
+        assert shop(*only_this) == [], "a worker will ask for as long as they may take"
+        return
     found = shop(*only_this)[0]
     assert (found["level"], found["subject"]) == ("wrong", "queue default")
     assert found["problem"].startswith("shop.render may run for 1h, and the broker's consumer_timeout")

@@ -274,7 +274,7 @@ def test_a_queue_has_the_pool_that_it_was_given(app: App, worker_process: Worker
 
 
 def test_the_number_of_processes_follows_the_demand(app: App, worker_process: WorkerFactory) -> None:
-    worker = worker_process(SOURCE, "--autoscale", "4,1", "--prefetch", "10", module="prefork")
+    worker = worker_process(SOURCE, "--autoscale", "4,1", module="prefork")
     (forker,) = psutil.Process(worker.pid).children()
     wait_for(lambda: len(forker.children()) == 1)
     results = [call(app, "work", f"word-{number}", 1.0) for number in range(10)]
@@ -285,7 +285,7 @@ def test_the_number_of_processes_follows_the_demand(app: App, worker_process: Wo
 def test_a_worker_is_told_to_follow_the_demand(
     app: App, worker_process: WorkerFactory, vhost: Vhost, tmp_path: Path
 ) -> None:
-    worker = worker_process(SOURCE, "-c", "4", "--prefetch", "10", module="prefork")
+    worker = worker_process(SOURCE, "-c", "4", module="prefork")
     (forker,) = psutil.Process(worker.pid).children()
     wait_for(lambda: len(forker.children()) == 4)
     done = run_command("--broker", vhost.url, "control", "autoscale", "2", "1", url=None, folder=tmp_path)
@@ -299,6 +299,7 @@ def test_a_worker_is_told_to_follow_the_demand(
     assert [result.get(timeout=20) for result in results] == [0] * 8
     (grown,) = app.control.pool_grow(1, timeout=5.0).values()
     assert grown == 4
+    assert "from 1 to 1024 tasks" in next(iter(app.control.pool_grow(2000, timeout=5.0).errors.values()))
     for most, least in ((1, 2), (0, 0), (5000, 1)):
         assert "both from 1 to 1024" in next(iter(app.control.autoscale(most, least).errors.values()))
 

@@ -112,7 +112,7 @@ def test_after_its_queue_was_deleted_and_nobody_makes_it_again(vhost: Vhost, tmp
 @pytest.mark.parametrize("type", ["quorum", "classic"])
 def test_after_its_queue_was_deleted_and_made_again_by_somebody_else(vhost: Vhost, tmp_path: Path, type: str) -> None:
     """Also in a form that we would not have chosen: it is there, so it is consumed."""
-    with place(vhost, tmp_path) as here:
+    with place(vhost, tmp_path, patient=True) as here:
         vhost.management.delete_queue("default")
         wait_for(lambda: vhost.management.ready("default") == -1, message="it is gone; we make it again in two seconds")
         if version(vhost) < (4, 0, 0):

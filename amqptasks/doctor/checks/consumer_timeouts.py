@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from amqptasks.doctor.commands import amqptasks, set_policy
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
-from amqptasks.doctor.values import TimeLimit
 from amqptasks.topology import durations
+from amqptasks.topology.time_limits import TimeLimit
 
 #: Seconds, where rabbitmq.conf says nothing.
 DEFAULT = 1800.0
@@ -49,6 +49,8 @@ def _timeout(seen: Seen, name: str) -> tuple[float | None, str]:
             own = None if wanted is None else wanted.arguments.get("x-consumer-timeout")
         if isinstance(own, int):
             return own / 1000, "the queue's consumer timeout"
+    if can.consumer_timeout_argument:  # a worker asks for as long as its tasks may take
+        return None, ""
     if seen.broker_timeout is not None:
         return seen.broker_timeout, "the broker's consumer_timeout"
     return DEFAULT, "the broker's consumer_timeout (its default: what rabbitmq.conf says cannot be read from here)"

@@ -16,7 +16,7 @@ def queues_that_nothing_reaches(subject: Subject) -> Iterator[Advice]:
     by_name = {route.queue for route in topology.routes} | {topology.default_queue}
     for queue in topology.queues.values():
         where = ("queues", queue.name)
-        if queue.name in by_name or queue.bindings:
+        if queue.name in by_name or queue.bindings or queue.name in topology.ends:
             continue
         if queue.type == "stream":
             problem = "it is a stream that no exchange fills, and tasks cannot be sent to it"
@@ -69,9 +69,8 @@ def dead_letters_at_most_once(subject: Subject) -> Iterator[Advice]:
 
 def queues_that_drop(subject: Subject) -> Iterator[Advice]:
     """But not a queue of dead letters, which is the end of the way."""
-    ends = {queue.dead_letter for queue in subject.topology.queues.values()}
     for queue in subject.topology.queues.values():
-        if queue.dead_letters is None and queue.type != "stream" and queue.name not in ends:
+        if queue.dead_letters is None and queue.type != "stream" and queue.name not in subject.topology.ends:
             problem = "what cannot run is dropped, with its arguments"
             where = ("queues", queue.name, "dead_letter")
             yield Advice("note", "drops-what-fails", where, problem, "Remove `dead_letter: false`, if a loss matters")

@@ -105,7 +105,7 @@ class _Builder:
     def _queue(self, queue: Queue) -> None:
         settings = self._topology.queues.get(queue.name)
         kind: Kind = "queue" if settings is not None else "waiting"
-        if any(queue.name == one.dead_letter for one in self._topology.queues.values()):
+        if queue.name in self._topology.ends:
             kind = "dead"
         node = Node(
             f"queue:{queue.name}",

@@ -76,7 +76,7 @@ def autoscale(service: ControlService, arguments: Arguments) -> str:
     pool = service.node.pools.named("prefork")
     if pool is None:
         raise ConfigurationError("processes follow the demand, and this worker has none: start it with -P prefork")
-    service.on_link(lambda: cast("PreforkPool", pool).autoscale(most, least))
+    service.on_link(lambda: service.node.autoscale(cast("PreforkPool", pool), most, least))
     return f"{least} to {most} processes"
 
 
@@ -186,8 +186,9 @@ def _revoke(service: ControlService, wanted: revocation.Revocation, *, terminate
 def _resize(service: ControlService, change: int) -> int:
     node = service.node
     wanted = node.pools.default.size + change
-    if not 1 <= wanted <= MOST_CONCURRENCY:
-        raise ConfigurationError(f"from 1 to {MOST_CONCURRENCY} tasks run at once, not {wanted}")
+    most = MOST_CONCURRENCY if node.pools.default is not node.pools.named("prefork") else MOST_PROCESSES
+    if not 1 <= wanted <= most:
+        raise ConfigurationError(f"from 1 to {most} tasks run at once, not {wanted}")
     service.on_link(lambda: node.resize(wanted))
     return node.concurrency
 

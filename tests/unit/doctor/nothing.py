@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amqptasks.doctor.seen import Seen
-from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, TimeLimit, Unread
+from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, Unread
 from amqptasks.entities import Exchange, Policy
 from amqptasks.topology.observed import Observed
+from amqptasks.topology.time_limits import TimeLimit
 from tests.unit.doctor.read import (
     GOOD,
     HOUR,
@@ -95,6 +96,10 @@ NOTHING: dict[str, tuple[Seen, str]] = {
     ),
     "short tasks": (
         of_topology({"queues": {"work": None}}, time_limits={"work": TimeLimit("a.b", 60.0)}),
+        "consumer-timeouts",
+    ),
+    "long tasks whose workers tell the broker": (
+        of_topology({"queues": {"work": None}}, time_limits=HOUR),
         "consumer-timeouts",
     ),
     "classic queues of 4.3": (

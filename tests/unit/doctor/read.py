@@ -8,11 +8,11 @@ from typing import Any
 from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.check import CHECKS
 from amqptasks.doctor.seen import Seen
-from amqptasks.doctor.values import TimeLimit
 from amqptasks.entities import Binding, Exchange, Policy, Queue
 from amqptasks.topology.expand import SAFE, expand
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.observed import Observed, ObservedQueue
+from amqptasks.topology.time_limits import TimeLimit
 
 RELEASES = {
     name: Capabilities(version=version)

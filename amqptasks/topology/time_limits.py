@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from amqptasks.doctor.values import TimeLimit
 from amqptasks.errors import NoRoute
 from amqptasks.routing import Router
 from amqptasks.topology.reach import queues_reached
@@ -13,6 +13,14 @@ from amqptasks.topology.topology import Topology
 
 #: What of a task's options says where it goes.
 _WHERE = ("queue", "exchange", "routing_key")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """A task, and the seconds that it may run at most."""
+
+    task: str
+    seconds: float
 
 
 def time_limits(
