@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from amqptasks import App
+from amqptasks import App, streams
 from amqptasks.control.envelope import CLOCKS_DIFFER
 from amqptasks.errors import ConfigurationError
 from tests.harness.proxy import Proxy
@@ -116,6 +116,20 @@ def test_a_worker_that_hangs_is_named_and_one_that_was_killed_is_not(told: Told,
         assert hung.terminate() == 0
         assert control.ping("hung", timeout=0.5).missing == ("hung",), "asked for by name"
         assert control.ping(timeout=ANSWERS_WITHIN).missing == (), "it said goodbye"
+
+
+def test_no_silence_of_the_broker_is_taken_for_the_end_of_the_list_of_workers(
+    told: Told, worker_process: WorkerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "SILENCE", 0.0)  # no patience at all
+    hung = worker_process(SOURCE, "-n", "hung")
+    with told.app.worker(["default"]) as node:
+        hung.signal(signal.SIGSTOP)
+        try:
+            answers = told.app.control.ping(timeout=1.0)
+            assert (list(answers), answers.missing, answers.complete) == ([node.name], ("hung",), True)
+        finally:
+            hung.signal(signal.SIGCONT)
 
 
 def test_a_command_is_for_those_it_names(told: Told, worker_process: WorkerFactory) -> None:

@@ -31,6 +31,7 @@ from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT
 from amqptasks.worker.control.revocations import Revocations
+from amqptasks.worker.control.sweep import Sweep
 from amqptasks.worker.outcomes import Outcome, Revoked
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
-#: Seconds that a start waits for the revocations: without them it would run what was revoked. A stream that is full
-#: takes some seconds; a broker that cannot give it must not keep the worker from working.
+#: Seconds that a start, and what comes after a break, waits for the revocations: without them it would run what was
+#: revoked. A stream that is full takes some seconds; a broker that cannot give it must not keep the worker from working.
 REVOCATIONS_WITHIN = 15.0
 
 #: Seconds that a start waits for control to listen: it mostly does by the time that the queues are consumed.
@@ -66,6 +67,7 @@ class ControlService:
         self.node = node
         self.host = socket.gethostname()
         self.revocations = Revocations()
+        self.sweep = Sweep(node, self.revocations)
         self.revocations_read = threading.Event()
         self._settled = threading.Event()  # it listens, or cannot
         self.started_at = time.monotonic()
@@ -162,14 +164,21 @@ class ControlService:
 
     def _read_revocations(self) -> None:
         self._reader = Reader(
-            self.node.link, places.REVOKED.name, "first", self._on_revocation, self._on_revocations_read, follow=True
+            self.node.link,
+            places.REVOKED.name,
+            "first",
+            self._on_revocation,
+            self._on_revocations_read,
+            follow=True,
+            never_empty=True,
+            behind=lambda: self.node.intake.gate.shut(REVOCATIONS_WITHIN),
         )
         self._reader.start()
 
     def _on_revocation(self, delivery: Delivery) -> None:
         found = revocation.parse(delivery.body)
         if found is not None:
-            self.revocations.take(found)
+            self.sweep.record(found)
 
     def _on_revocations_read(self, trouble: str | None) -> None:
         # Its beginning tells: a virtual host may have any digits in its name.
@@ -178,6 +187,7 @@ class ControlService:
             if self._reader is not None:
                 self._reader.close()
         self.revocations_read.set()
+        self.node.intake.gate.open()
 
     def _listen(self) -> None:
         if not self._stopping:
