@@ -19,8 +19,9 @@ from amqptasks.outgoing import Outgoing
 from amqptasks.transport import Link
 from amqptasks.worker.dead_letters import without_foreign_headers
 from amqptasks.worker.job import Job
-from amqptasks.worker.report import Report, handed_back, log, lost
-from amqptasks.worker.settlement import Settlement
+from amqptasks.worker.outcomes import HandBack
+from amqptasks.worker.report import Report, log, lost, vanished
+from amqptasks.worker.settlement import Settlement, handing_back
 
 if TYPE_CHECKING:
     from amqptasks.worker.queues import ConsumedQueue
@@ -88,8 +89,8 @@ class Settler:
             return
         planned = job.planned
         if planned is None:  # without a plan it was handed back by its pool
-            self._hand_back(job)
-        elif not planned.onward and planned.answer is None and not planned.followers:
+            planned = handing_back(job)
+        if not planned.onward and planned.answer is None and not planned.followers:
             self.finish(job, planned)
         else:
             self.pending += 1
@@ -104,13 +105,11 @@ class Settler:
             job.delivery.lease.ack(job.delivery.tag)
 
     def hand_back(self, job: Job) -> None:
-        """The worker stops; whatever the job is doing, the message is somebody else's from now on."""
+        """The worker stops; whatever the job is doing, the message is somebody else's from now on. Not for one that is
+        acked."""
         if not job.settled:
             job.settled = True
-            self._hand_back(job)
-
-    def _hand_back(self, job: Job) -> None:
-        self.finish(job, Settlement("nack", kind="HandBack", report=handed_back(job)))
+            self.finish(job, handing_back(job))
 
     def finish(self, job: Job, planned: Settlement) -> None:
         """All that had to be safe is safe: the verdict."""
@@ -170,9 +169,20 @@ class _Publishing:
             self._link.publish(answer, self._on_answer, PUBLISH_TIMEOUT)
 
     def give_up(self) -> None:
-        """The message goes back to its queue instead."""
-        if self._onward:
-            self._planned = Settlement("nack", kind="HandBack", report=handed_back(self._job))
+        """The message goes back to its queue instead: one that was acknowledged before by another publish, if the broker
+        takes that."""
+        if not self._onward:
+            return
+        if not self._job.acked:
+            self._planned = handing_back(self._job)
+            self._abandon()
+        elif self._planned.kind != HandBack.__name__:
+            self._planned = handing_back(self._job)
+            self._onward = [_Onward(outgoing) for outgoing in self._planned.onward]
+            for onward in list(self._onward):
+                self._publish(onward)
+        else:
+            self._planned = Settlement("nothing", kind="Lost", report=vanished(self._job))
             self._abandon()
 
     def _publish(self, onward: _Onward) -> None:

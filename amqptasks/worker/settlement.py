@@ -38,7 +38,7 @@ from amqptasks.worker.outcomes import (
     Success,
     Throttled,
 )
-from amqptasks.worker.report import Report, describe, is_logged
+from amqptasks.worker.report import Report, describe, handed_back, is_logged
 
 #: `reject` is "back to its queue, and count it as failed", `nack` is "back to its queue, not its fault".
 Verdict = Literal["ack", "nack", "reject", "nothing"]
@@ -117,11 +117,21 @@ def _meaning(  # noqa: PLR0912 - one case an outcome
         case Recount(deliveries):
             return Settlement("ack", onward=(_same(job, {DELIVERIES: deliveries}),))
         case HandBack():
-            return Settlement("nack")
+            # `acked` is set on the link's thread, which may not have come to it.
+            early = job.acked or (job.started > 0 and job.task is not None and not job.task.acks_late)
+            return Settlement("ack", onward=(_same(job),)) if early else Settlement("nack")
         case Crashed():
             return Settlement("reject")
         case Lost():
             return Settlement("nothing")
+
+
+def handing_back(job: Job) -> Settlement:
+    """How a job that has no plan, or none that can be carried out, goes back to its queue because the worker stops. One
+    that was acknowledged when it began cannot be given back: it is published once more."""
+    planned = Settlement("ack", onward=(_same(job),)) if job.acked else Settlement("nack")
+    planned.kind, planned.report = HandBack.__name__, handed_back(job)
+    return planned
 
 
 def _same(job: Job, more: dict[str, object] | None = None) -> Outgoing:

@@ -13,7 +13,7 @@ from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Failure, Success
+from amqptasks.worker.outcomes import HAND_BACK, Failure, Success
 from amqptasks.worker.queues import ConsumedQueue
 from amqptasks.worker.settle import MOST_TRIES, Settler
 from amqptasks.worker.settlement import Settlement, settlement
@@ -199,6 +199,38 @@ def test_a_stop_gives_back_what_cannot_be_moved_on(scene: Scene) -> None:
     scene.link.wait(60)
     assert not scene.link.published
     assert scene.settler.pending == 0
+
+
+def test_a_stop_publishes_again_what_cannot_be_moved_on_and_was_acked_before_it_ran(scene: Scene) -> None:
+    early = ack_early(scene, Failure(ValueError("boom")))
+    assert scene.link.answer(FULL).routing_key == "emails.dead"
+    scene.settler.stop()
+    assert scene.link.answer(None).routing_key == "emails", "where it came from"
+    assert early.delivery.lease.settled == [("ack", 1)]  # type: ignore[attr-defined]
+    assert scene.settler.counts == {"HandBack": 1}
+    assert scene.settler.pending == 0
+
+
+def test_what_was_acked_before_it_ran_and_goes_nowhere_is_said_to_be_lost(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    ack_early(scene, HAND_BACK)
+    scene.settler.stop()
+    assert scene.link.answer(FULL).routing_key == "emails"
+    assert scene.settler.counts == {"Lost": 1}
+    assert scene.settler.pending == 0
+    assert not scene.link.published
+    assert "is lost: it was acknowledged when it began" in caplog.text
+    assert "goes back" not in caplog.text
+
+
+def ack_early(scene: Scene, outcome: Any) -> Job:
+    """A job that was acknowledged when it began, and ended so."""
+    made = job(delivery())
+    scene.settler.ack_early(made)
+    made.planned = settlement(made, outcome, WORKER)
+    scene.settler.settle(made, scene.queue)
+    return made
 
 
 def test_a_job_is_settled_once(scene: Scene) -> None:

@@ -101,7 +101,8 @@ class Child:
             except (BrokenPipeError, ConnectionResetError):  # the node is gone
                 return
 
-    def _on_begun(self, _job: Job) -> None:
+    def _on_begun(self, job: Job) -> None:
+        job.acked = True  # as the node has it, once it reads this
         self._results.sendall(wire.encode_begun(self._number))
 
     def _receive(self) -> bytes:
