@@ -142,13 +142,10 @@ class Steps:
             return False
         job.task = task
         job.policy = self._policies.of(task, job.queue)
-        request, options = job.request, task.options
-        if "time_limit" in options and request.time_limit is None:
-            request.time_limit = options["time_limit"]
-        if "soft_time_limit" in options and request.soft_time_limit is None:
-            request.soft_time_limit = options["soft_time_limit"]
+        if job.limits is not None:
+            job.request.time_limit, job.request.soft_time_limit = job.limits.hard, job.limits.soft
         if signals.BEFORE_RUN.present:
-            signals.task_received.send(self._worker, request=request)
+            signals.task_received.send(self._worker, request=job.request)
         return True
 
     def admit(self, job: Job) -> bool:

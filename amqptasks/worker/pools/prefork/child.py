@@ -88,10 +88,10 @@ class Child:
             data = self._receive()
             if not data or data == wire.END:
                 return
-            number, delivery, acked, ended = wire.decode_job(data)
+            number, delivery, acked, limits, ended = wire.decode_job(data)
             queue = self._queue(delivery.queue)
             job = Job(delivery, queue) if ended is None else telling(delivery, queue, *ended)
-            job.acked = acked
+            job.acked, job.limits = acked, limits
             self._number = number
             slots.begin(slot, number, time.monotonic())
             execute(job)
