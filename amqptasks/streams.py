@@ -158,6 +158,7 @@ class Reader:
         it knew, and would tell nothing of another."""
         if self._tail_subscription is not None:
             self._tail_subscription.close()
+        self._heard += 1  # what was silence before is none
         self._tail = _Tail(self._advance, self._tail_lost)
         self._tail_subscription = self._link.read_stream(self._stream, "last", PREFETCH, self._tail)
 

@@ -119,7 +119,7 @@ class Endings:
         node, queue = self._node, self._node.queues[job.delivery.queue]
         queue.held.discard(job)
         if job.planned is None:  # else it has just ended
-            letter = "" if job.queue.dead_letter is None else "; its dead letter is written, if the broker still takes it"
+            letter = "" if job.queue.dead_letter is None else "; its dead letter is written, if the broker takes it"
             name, identity, action = job.task_name, job.task_id, "task_lost"
             logger.error("%s[%s] is lost: %s%s", name, identity, TOO_LATE, letter, extra={"action": action})
             job = self._in_place_of(job, node.pools.of(job).started(job) or time.monotonic())

@@ -116,6 +116,15 @@ def test_a_break_lets_it_fall_behind_until_it_has_come_to_where_the_end_is_now()
     assert tail.is_closed
 
 
+def test_a_break_just_before_the_end_is_not_taken_for_it() -> None:
+    reading = Reading(follow=True, never_empty=True)
+    reading.tail.get(0)
+    reading.main.get(0)
+    reading.main.listener.lost(SETTLED, "cut")
+    reading.link.pass_time()
+    assert reading.said == ["behind"]
+
+
 def test_where_the_end_is_is_asked_anew_when_the_answer_was_lost() -> None:
     reading = Reading(follow=True, never_empty=True)
     reading.tail.get(0)

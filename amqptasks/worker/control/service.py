@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
-#: Seconds that a start, and what comes after a break, waits for the revocations: without them it would run what was
-#: revoked. A stream that is full takes some seconds; a broker that cannot give it must not keep the worker from working.
+#: Seconds that a start, and what comes after a break, waits for the revocations: without them what was revoked would
+#: run. A stream that is full takes some seconds; a broker that cannot give it must not keep the worker from working.
 REVOCATIONS_WITHIN = 15.0
 
 #: Seconds that a start waits for control to listen: it mostly does by the time that the queues are consumed.
