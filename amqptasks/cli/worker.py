@@ -35,6 +35,11 @@ Signals:
   TERM, INT    stop: what has not begun goes back to its queue, what runs may end (see --on-shutdown)
   again, QUIT  cold stop: what runs goes back too, at once; no attempt is counted
   HUP          stop as TERM does, then begin anew: for new code
+
+\b
+Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work; 2 wrong use; 3 no broker within a
+             minute, or it refused; 4 something exists with other properties. Once it runs, it waits for a broker that
+             goes away. With --processes: that of a node that cannot start; with --watch: that of the last worker.
 """
 
 
