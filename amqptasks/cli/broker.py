@@ -41,6 +41,7 @@ printed. A password of a URL that you gave is never printed: with --json, `named
 STOP_HELP = """\b
 Examples:
   amqptasks broker stop
+
 \b
 Exit status: 0 stopped, or there was nothing to stop; 1 or 3 it could not be stopped.
 """
@@ -49,6 +50,7 @@ STATUS_HELP = """\b
 Examples:
   amqptasks broker status
   amqptasks broker status --json
+
 \b
 Exit status: 0 it answers; 3 there is none, or it does not answer.
 """
@@ -59,6 +61,7 @@ Examples:
   amqptasks broker start --install
   amqptasks broker status
   amqptasks broker stop
+
 \b
 Exit status: 0 done; 1 the URL is none; 3 there is no broker, or it does not answer.
 """

@@ -22,13 +22,13 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 
 EXAMPLES = """\b
 Examples:
-  amqptasks -A shop worker                         every queue of the topology
-  amqptasks -A shop worker -Q emails,reports -c 8  two queues, eight processes
-  amqptasks -A shop worker -P threads -c 20        tasks that wait for others
-  amqptasks -A shop worker --autoscale 8,2         two to eight processes, by demand
-  amqptasks -A shop worker -Q emails:100,reports:2 with a prefetch for each
-  amqptasks -A shop worker --processes 4           four processes, started again when they die
-  amqptasks -A shop worker --watch                 started again when a file changes
+  amqptasks -A shop worker                         every  queue of the topology
+  amqptasks -A shop worker -Q emails,reports -c 8   two queues, eight processes
+  amqptasks -A shop worker -P threads -c 20         tasks that wait for others
+  amqptasks -A shop worker --autoscale 8,2          two to eight processes, by demand
+  amqptasks -A shop worker -Q emails:100,reports:2  with a prefetch for each
+  amqptasks -A shop worker --processes 4            four processes, started again when they die
+  amqptasks -A shop worker --watch                  started again when a file changes
 
 \b
 Signals:
