@@ -22,19 +22,24 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 
 EXAMPLES = """\b
 Examples:
-  amqptasks -A shop worker                         every queue of the topology
-  amqptasks -A shop worker -Q emails,reports -c 8  two queues, eight processes
-  amqptasks -A shop worker -P threads -c 20        tasks that wait for others
-  amqptasks -A shop worker --autoscale 8,2         two to eight processes, by demand
-  amqptasks -A shop worker -Q emails:100,reports:2 with a prefetch for each
-  amqptasks -A shop worker --processes 4           four processes, started again when they die
-  amqptasks -A shop worker --watch                 started again when a file changes
+  amqptasks -A shop worker                         every  queue of the topology
+  amqptasks -A shop worker -Q emails,reports -c 8   two queues, eight processes
+  amqptasks -A shop worker -P threads -c 20         tasks that wait for others
+  amqptasks -A shop worker --autoscale 8,2          two to eight processes, by demand
+  amqptasks -A shop worker -Q emails:100,reports:2  with a prefetch for each
+  amqptasks -A shop worker --processes 4            four processes, started again when they die
+  amqptasks -A shop worker --watch                  started again when a file changes
 
 \b
 Signals:
   TERM, INT    stop: what has not begun goes back to its queue, what runs may end (see --on-shutdown)
   again, QUIT  cold stop: what runs goes back too, at once; no attempt is counted
   HUP          stop as TERM does, then begin anew: for new code
+
+\b
+Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work; 2 wrong use; 3 no broker within a
+             minute, or it refused; 4 something exists with other properties. Once it runs, it waits for a broker that
+             goes away. With --processes: that of a node that cannot start; with --watch: that of the last worker.
 """
 
 

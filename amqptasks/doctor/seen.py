@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -75,6 +75,11 @@ class Seen:
                 claim = queue.name.startswith(f"{CLAIMS}.")
                 if not queue.temporary and not queue.internal and not claim:
                     yield queue
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of all queues, as far as they were looked at."""
+        return self.states.keys() if self.observed is None else self.observed.queues.keys()
 
     @property
     def tasks_queues(self) -> Iterator[ObservedQueue]:

@@ -6,20 +6,24 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from textwrap import indent
+from typing import get_args
 
-import click
 import pytest
 
 from amqptasks import App, errors
-from amqptasks.cli import main
+from amqptasks.cli import failures
+from amqptasks.cli.plan import CHANGES
+from amqptasks.cli.topology.validate import FINDINGS
 from amqptasks.topology.loader import load
+from amqptasks.worker.outcomes import DeadReason
+from tests.harness.command import refuse_what_does_not_exist
 from tests.harness.vhost import Vhost
 from tests.harness.worker_process import REPOSITORY
 
@@ -85,16 +89,7 @@ def commands() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_every_command_shown_exists_with_its_options(page: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQPTASKS_BROKER_URL", "memory://")  # what a command's --broker puts there goes with this test
-    command: click.Command = main
-    arguments = shlex.split(line)[1:]
-    parent = None
-    while True:
-        context = command.make_context(command.name or "amqptasks", arguments, parent)  # refuses what does not exist
-        if not isinstance(command, click.Group):
-            return
-        _, found, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
-        assert found is not None
-        command, parent = found, context
+    refuse_what_does_not_exist(line)
 
 
 def topologies() -> list[tuple[str, str]]:
@@ -114,6 +109,18 @@ def test_every_public_error_has_its_line() -> None:
     kinds = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind)}
     names = {name for name, kind in kinds.items() if issubclass(kind, BaseException)} - groups
     assert {name for name in names if f"`{name}`" not in page} == set()
+
+
+def test_the_page_of_dead_letters_tells_every_reason_and_no_other() -> None:
+    page = (REPOSITORY / "docs" / "dead-letters.md").read_text()
+    rows = re.findall(r"^\| (`.*?`) \|", page.partition("## ")[0], re.MULTILINE)
+    assert Counter(name for row in rows for name in re.findall("`(.*?)`", row)) == Counter(get_args(DeadReason))
+
+
+def test_the_page_of_errors_tells_every_exit_status() -> None:
+    statuses = {value for name, value in vars(failures).items() if name.isupper()}
+    page = (REPOSITORY / "docs" / "errors.md").read_text().partition("## Exit status")[2]
+    assert {int(row) for row in re.findall(r"^\| (\d) \|", page, re.MULTILINE)} == statuses | {0, CHANGES, FINDINGS}
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from amqptasks.cli import main
-from amqptasks.cli.topology import COMMANDS
 from tests.harness.worker_process import REPOSITORY
 
 SHOP = str(REPOSITORY / "topology" / "shop.yaml")
@@ -17,12 +16,6 @@ SHOP = str(REPOSITORY / "topology" / "shop.yaml")
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["topology", *arguments], catch_exceptions=False)
-
-
-def test_every_command_of_the_group_is_there_with_examples() -> None:
-    assert set(COMMANDS) <= {line.split()[0] for line in run("--help").output.splitlines() if line.strip()}
-    for name in COMMANDS:
-        assert "amqptasks topology" in run(name, "--help").output, name
 
 
 @pytest.mark.parametrize(

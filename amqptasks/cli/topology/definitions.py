@@ -27,6 +27,9 @@ Examples:
   amqptasks topology definitions shop.yaml --release 4.3 -o shop.json
   rabbitmqctl import_definitions shop.json
   curl -u guest:guest -H content-type:application/json -d @shop.json http://localhost:15672/api/definitions/shop
+
+\b
+Exit status: 0 written, also where a user got no password; 1 a file is wrong; 2 wrong use.
 """
 
 

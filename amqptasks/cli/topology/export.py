@@ -25,6 +25,9 @@ Examples:
   amqptasks topology export --broker amqp://guest:guest@localhost/shop -o shop.yaml
   amqptasks topology export --vhost shop | less
   amqptasks plan shop.yaml --broker amqp://guest:guest@localhost/shop
+
+\b
+Exit status: 0 written; 1 FILE exists, or no management API is found that lets us in; 2 wrong use; 3 it does not tell.
 """
 
 

@@ -35,7 +35,7 @@ def dead_letter_targets(seen: Seen) -> Iterator[Finding]:
         full = _full(seen, observed, str(exchange), None if key is None else str(key))
         if full is not None:
             problem = f"the queue {full} that takes its dead letters is full"
-            yield Finding(level, f"queue {queue.name}", problem, dead_list(queue.name))
+            yield Finding(level, f"queue {queue.name}", problem, dead_list(seen.app, full, seen.names))
     for queue in seen.tasks_queues:
         if queue.name in untargeted:
             yield from _none(seen, queue)
