@@ -115,8 +115,9 @@ class DockerNode:
         _docker("cp", "-", f"{self.name}:{CONFIGURATION.rpartition('/')[0]}", stdin=archive.getvalue())
 
     def _serves(self) -> bool:
-        return probe.greeting_version("127.0.0.1", self._port(5672)) is not None and probe.management_answers(
-            self.management_url, GUEST, GUEST
+        return (
+            probe.greeting_version("127.0.0.1", self._port(5672)) is not None
+            and probe.management_refusal(self.management_url, self.url) is None
         )
 
     def _state(self) -> str | None:

@@ -136,7 +136,7 @@ class PrivateNode:
         return (
             self.running
             and probe.greeting_version("127.0.0.1", self.ports.amqp) is not None
-            and probe.management_answers(self.management_url, GUEST, GUEST)
+            and probe.management_refusal(self.management_url, self.url) is None
         )
 
     def _launch(self) -> int:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-HELP = """\b
+HELP = (
+    """\b
 Examples:
   amqptasks control revoke 0199a1b2-...           also one that waits for its time
   amqptasks control revoke 0199a1b2-... --terminate
@@ -26,7 +27,9 @@ Examples:
   amqptasks control rate_limit shop.send 100/m
   amqptasks control shutdown -d web1:4711
 
-""" + asking.EXIT_STATUS
+"""
+    + asking.EXIT_STATUS
+)
 
 #: Where no worker is there, nobody need answer: the broker keeps it.
 KEPT = """\b
@@ -41,9 +44,7 @@ REVOKE_HELP = asking.example_help(
     """control revoke --headers '{"tenant": "acme"}'""",
     status=KEPT,
 )
-RESTORE_HELP = asking.example_help(
-    "control restore 0199a1b2-...", "control restore --task 'shop.email.*'", status=KEPT
-)
+RESTORE_HELP = asking.example_help("control restore 0199a1b2-...", "control restore --task 'shop.email.*'", status=KEPT)
 TIME_LIMIT_HELP = asking.example_help(
     "control time_limit shop.report.monthly 600        ended by force after ten minutes",
     "control time_limit shop.report.monthly 600 540    told to end a minute before that",
@@ -195,9 +196,7 @@ def _add_pool_command(name: str, words: str) -> None:
 
 
 def _add_command(name: str, words: str) -> None:
-    @command.command(
-        name, help=words, epilog=asking.example_help(f"control {name}", f"control {name} -d web1:4711")
-    )
+    @command.command(name, help=words, epilog=asking.example_help(f"control {name}", f"control {name} -d web1:4711"))
     @asking.asking_options
     @pass_target
     def tell(target: Target, destination: str | None, timeout: float, as_json: bool) -> None:

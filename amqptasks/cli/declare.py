@@ -11,7 +11,7 @@ import click
 
 from amqptasks import dial
 from amqptasks.cli.failures import CONFLICT, FAILED
-from amqptasks.cli.management import NEEDED, find, management_option
+from amqptasks.cli.management import Nowhere, find, management_option
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.wanted import Planned, objects_of, planned, topology_of
 from amqptasks.errors import ConfigurationError
@@ -88,21 +88,20 @@ def command(
     """
     if prune and as_json and not yes:
         raise click.UsageError("--prune with --json cannot ask: add --yes")
-    app = target.load_app() if target.app else None
-    tls = app.tls if app is not None else None
+    tls = target.tls
     topology = topology_of(target, files)
     urls = dial.within(target.broker_urls(), topology.vhost)
-    api = None if dial.is_memory(urls) else find(management_url, urls[0], tls)
+    api = find(target, management_url, topology.vhost)
     found = (
         None
-        if api is None
+        if isinstance(api, Nowhere)
         else _planned(topology, api, keep, not no_delays, needed=prune or management_url is not None)
     )
-    if found is None:
-        changes = _over_amqp(topology, dial.session(urls, tls), no_delays, prune, as_json)
+    if isinstance(api, Nowhere) or found is None:
+        lacking = api if isinstance(api, Nowhere) else "RabbitMQ's management API does not let this user look"
+        changes = _over_amqp(topology, dial.session(urls, tls), no_delays, prune, as_json, str(lacking))
     else:
         _stop_at_conflicts(found, as_json)
-        assert api is not None
         with _amqp(urls, tls) as session:
             changes = _apply(found, session, api, as_json)
             if prune:
@@ -128,7 +127,10 @@ def _planned(topology: Topology, api: Management, keep: Sequence[str], delays: b
         return None
 
 
-def _over_amqp(topology: Topology, session: Session, no_delays: bool, prune: bool, quiet: bool) -> list[Change]:
+def _over_amqp(
+    topology: Topology, session: Session, no_delays: bool, prune: bool, quiet: bool, lacking: str
+) -> list[Change]:
+    """`lacking` says why the management API is not used, where something needs it."""
     from amqptasks.topology.declare import Change, declare
     from amqptasks.topology.migrate import marks
 
@@ -136,7 +138,7 @@ def _over_amqp(topology: Topology, session: Session, no_delays: bool, prune: boo
         objects = objects_of(topology, session.capabilities, not no_delays)
         if objects.needs_management or prune:
             asked = "--prune" if prune else "the file has policies, users, permissions, limits or a vhost, and this"
-            raise ConfigurationError(f"{asked}: {NEEDED}")
+            raise ConfigurationError(f"{asked}: {lacking}")
         moving = marks.under_way([queue.name for queue in objects.queues], session)
         objects = marks.without(objects, moving)
         with _progress("declaring", len(objects), quiet) as advance:

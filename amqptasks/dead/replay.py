@@ -77,9 +77,7 @@ def _kept(letter: Letter) -> Headers:
     if is_lost(letter.delivery):
         return headers
     return {
-        name: value
-        for name, value in headers.items()
-        if not name.startswith(PREFIX) and name not in _OF_THE_OLD_LIFE
+        name: value for name, value in headers.items() if not name.startswith(PREFIX) and name not in _OF_THE_OLD_LIFE
     }
 
 

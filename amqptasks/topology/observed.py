@@ -160,8 +160,7 @@ def observe_bindings(management: Management, destination: str, kind: Destination
 
 def capabilities_of(management: Management) -> Capabilities:
     """What the broker can do. Raises `Unanswered`."""
-    overview = management.request("GET", "overview", query={"columns": "rabbitmq_version"})
-    return from_server_properties({"version": overview["rabbitmq_version"]})
+    return from_server_properties({"version": management.version()})
 
 
 def _virtual_host(management: Management) -> Mapping[str, Any] | None:

@@ -170,9 +170,7 @@ def test_what_nobody_can_be_sure_of_without_an_app_keeps_its_tasks(
     assert dead("purge", "letters", "--all", "--yes").stdout == "1 letter of letters removed\n"
     holds(session, "letters", "waits")
 
-    worker_process(
-        "from amqptasks import App\napp = App('busy')\n", "-Q", "work", "-P", "threads", module="busy"
-    )
+    worker_process("from amqptasks import App\napp = App('busy')\n", "-Q", "work", "-P", "threads", module="busy")
     session.delete_queue("work.dead")
     refused = dead("list", "work")
     assert refused.returncode == 1

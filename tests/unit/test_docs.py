@@ -18,6 +18,7 @@ from typing import get_args
 import pytest
 
 from amqptasks import App, errors
+from amqptasks.amqp.address import CONNECT_TIMEOUT, HEARTBEAT, OPTIONS, parameters
 from amqptasks.cli import failures
 from amqptasks.cli.plan import CHANGES
 from amqptasks.cli.topology.validate import FINDINGS
@@ -101,6 +102,29 @@ def test_every_topology_shown_loads(page: str, text: str, tmp_path: Path) -> Non
     file = tmp_path / "topology.yaml"
     file.write_text(text)
     assert load(file).queue_names
+
+
+#: An address in a program or a command, and the files that it names, which are not here.
+ADDRESS = re.compile(r"amqps?://[^\s'\"`;)]+")
+FILES = re.compile(r"[?&](?:cacertfile|certfile|keyfile)=[^&]*")
+
+
+def test_every_address_of_the_page_about_them_is_one() -> None:
+    page = REPOSITORY / "docs" / "connecting.md"
+    text = "\n".join(blocks(page, "sh") + blocks(page, "python"))
+    found = [FILES.sub("", address) for address in ADDRESS.findall(text)]
+    assert len(found) >= 4
+    assert {parameters(address).credentials.username for address in found} == {"shop"}
+
+
+def test_every_option_of_an_address_has_its_line_with_its_default() -> None:
+    rows = re.findall(
+        r"^\| (`.*?) \| .* \| (.*?) \|$", (REPOSITORY / "docs" / "connecting.md").read_text(), re.MULTILINE
+    )
+    told = {name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    assert tuple(sorted(told)) == tuple(sorted(OPTIONS))
+    assert told["heartbeat"] == str(HEARTBEAT)
+    assert told["connection_timeout"] == str(int(CONNECT_TIMEOUT * 1000))
 
 
 def test_every_public_error_has_its_line() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,53 @@ def test_a_folder_that_is_not_there_is_one_line() -> None:
     done = run("graph", SHOP, "-o", "/nowhere/at/all.svg")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "/nowhere/at/all.svg cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("before", [None, 0o644, 0o666])
+def test_definitions_are_readable_for_their_owner_alone(before: int | None, tmp_path: Path) -> None:
+    """They hold hashes of passwords; whoever could read the file that was there must not read these."""
+    file = tmp_path / "shop.json"
+    if before is not None:
+        file.write_text("old")
+        file.chmod(before)
+    assert run("definitions", SHOP, "-o", str(file)).exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(file.read_text())["queues"]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_whoever_had_the_old_file_open_does_not_see_the_new_definitions(tmp_path: Path) -> None:
+    file = tmp_path / "shop.json"
+    file.write_text("old")
+    with file.open() as opened:
+        assert run("definitions", SHOP, "-o", str(file)).exit_code == 0
+        assert opened.read() == "old"
+
+
+def test_definitions_behind_a_link_are_written_where_it_leads(tmp_path: Path) -> None:
+    link, file = tmp_path / "link.json", tmp_path / "shop.json"
+    link.symlink_to(file)
+    assert run("definitions", SHOP, "-o", str(link)).exit_code == 0
+    assert link.is_symlink()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    """As root a new file would take the place of /dev/null."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_text)
+        assert run("definitions", SHOP, "-o", str(pipe)).exit_code == 0
+        assert json.loads(read.result(10))["queues"]
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("place", ["/nonexistent/x.json", "/proc/nothing.json"])
+def test_definitions_that_cannot_be_written_are_one_line(place: str) -> None:
+    done = run("definitions", SHOP, "-o", place)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert f"{place} cannot be written" in done.stderr
 
 
 def test_route_tells_the_rule_and_its_line() -> None:

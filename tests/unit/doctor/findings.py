@@ -262,12 +262,22 @@ FINDINGS: dict[str, tuple[Seen, str, tuple[str, str, str, str]]] = {
     "lost delays": (
         seen(observed=broker(queue("amqptasks.delay.lost", messages=2))),
         "delays",
-        ("wrong", "queue amqptasks.delay.lost", "2 delayed messages found no queue", "amqptasks dead replay amqptasks.delay.lost"),
+        (
+            "wrong",
+            "queue amqptasks.delay.lost",
+            "2 delayed messages found no queue",
+            "amqptasks dead replay amqptasks.delay.lost",
+        ),
     ),
     "lost delays by AMQP": (
         seen(states={"amqptasks.delay.lost": QueueState(2, 0)}),
         "delays",
-        ("wrong", "queue amqptasks.delay.lost", "2 delayed messages found no queue", "amqptasks dead replay amqptasks.delay.lost"),
+        (
+            "wrong",
+            "queue amqptasks.delay.lost",
+            "2 delayed messages found no queue",
+            "amqptasks dead replay amqptasks.delay.lost",
+        ),
     ),
     "a rung that is stuck": (
         seen(
