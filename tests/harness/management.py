@@ -22,9 +22,11 @@ ANSWER_WITHIN = 15.0
 
 
 #: How often something is read that a 3.10 answers with a 500 and no word: a list of queues one of which ends meanwhile,
-#: with the connection of a worker that was killed. And the seconds in between.
-TRIES = 5
+#: with the connection of a worker that was killed; and how often a virtual host is deleted in a broker that is just
+#: up again, and answers likewise. And the seconds in between.
+TRIES = 10
 TRY_AGAIN = 0.2
+REPEATABLE = ("GET", "DELETE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Management:
                 with error:
                     if error.code == 404:
                         return None
-                    if not (method == "GET" and error.code == 500 and left):
+                    if not (method in REPEATABLE and error.code == 500 and left):
                         raise RuntimeError(f"{method} {address}: {error.code} {error.read().decode()}") from None
             time.sleep(TRY_AGAIN)
         return json.loads(text) if text else None
