@@ -25,10 +25,11 @@ class Lease(Protocol):
         """Back to its queue: failed, count it. Link thread only."""
 
 
-class _Settled:
-    """The lease of what needs no settling, such as a reply."""
+class Unwritten:
+    """A lease through which nothing is written."""
 
-    alive = False
+    def __init__(self, *, alive: bool) -> None:
+        self.alive = alive
 
     def ack(self, tag: int) -> None: ...
 
@@ -37,7 +38,8 @@ class _Settled:
     def reject(self, tag: int) -> None: ...
 
 
-SETTLED: Lease = _Settled()
+#: Of what needs no settling, such as a reply.
+SETTLED: Lease = Unwritten(alive=False)
 
 
 @dataclass(slots=True)

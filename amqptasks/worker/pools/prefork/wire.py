@@ -12,7 +12,7 @@ import struct
 from operator import attrgetter
 from typing import Any
 
-from amqptasks.incoming import Delivery, Lease
+from amqptasks.incoming import Delivery, Lease, Unwritten
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.worker.job import Job
@@ -36,19 +36,8 @@ Ended = tuple[Outcome, float, float]
 _properties = attrgetter(*Properties.__slots__)
 
 
-class _Held:
-    """The lease of a job in a child: the node has the real one, and settles."""
-
-    alive = True
-
-    def ack(self, tag: int) -> None: ...
-
-    def nack(self, tag: int) -> None: ...
-
-    def reject(self, tag: int) -> None: ...
-
-
-HELD: Lease = _Held()
+#: The lease of a job in a child: the node has the real one, and settles.
+HELD: Lease = Unwritten(alive=True)
 
 
 def encode_job(number: int, job: Job) -> bytes:
