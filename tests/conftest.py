@@ -49,18 +49,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_address_outlives_its_test() -> Iterator[None]:
-    """A command's `--broker` goes into the environment, for the app that it loads."""
-    before = {name: os.environ.get(name) for name in ("AMQPTASKS_BROKER_URL", "AMQPTASKS_MANAGEMENT_URL")}
-    yield
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-@pytest.fixture(autouse=True)
 def _no_link_outlives_its_test() -> Iterator[None]:
     """A link left open goes on connecting behind the tests that follow, and what it does is blamed on them."""
     before = _links()

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -45,10 +46,12 @@ def refuse_what_does_not_exist(line: str) -> None:
     command: click.Command = main
     arguments = shlex.split(_BEHIND.sub("", line))[1:]
     parent = None
-    while True:
-        context = command.make_context(command.name or "amqptasks", arguments, parent)
-        if not isinstance(command, click.Group):
-            return
-        _, found, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
-        assert found is not None
-        command, parent = found, context
+    with ExitStack() as stack:
+        while True:
+            context = command.make_context(command.name or "amqptasks", arguments, parent)
+            stack.callback(context.close)  # what a `--broker` put into the environment goes with it
+            if not isinstance(command, click.Group):
+                return
+            _, found, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
+            assert found is not None
+            command, parent = found, context

@@ -17,6 +17,8 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 import pika
 from pika import exceptions
 
+from amqptasks.capabilities import from_server_properties
+
 #: Seconds for one answer; a node that has just been started takes its time.
 ANSWER_WITHIN = 15.0
 
@@ -76,6 +78,9 @@ class Management:
 
     def overview(self) -> dict[str, Any]:
         return self.request("GET", "overview")
+
+    def release(self) -> tuple[int, int, int]:
+        return from_server_properties({"version": self.overview()["rabbitmq_version"]}).version
 
     def queues(self) -> list[dict[str, Any]]:
         return self.request("GET", "queues", self.vhost) or []

@@ -121,7 +121,7 @@ def test_a_certificate_that_is_not_trusted_is_refused_with_the_reason(
 
 #: What asks the management API, in an order in which each finds what it needs; and a word of its answer.
 COMMANDS = (
-    ("declare --no-delays", "objects"),
+    ("declare --no-delays", "5 objects: 5 was there"),
     ("plan --no-delays", "Nothing to do"),
     ("doctor --only policies --json", '"left_out": {}'),
     ("topology export", "default:"),

@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from amqptasks import App
-from amqptasks.capabilities import from_server_properties
 from amqptasks.worker.node import Node
 from tests.harness.management import Management
 from tests.harness.vhost import Vhost
@@ -89,10 +88,6 @@ def waiting(url: str, queue: str = "default") -> list[dict[str, Any]]:
     return found
 
 
-def version(vhost: Vhost) -> tuple[int, int, int]:
-    return from_server_properties({"version": vhost.management.overview()["rabbitmq_version"]}).version
-
-
 def test_a_warm_stop_finishes_what_runs_and_gives_the_rest_back(
     vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
 ) -> None:
@@ -109,7 +104,7 @@ def test_a_warm_stop_finishes_what_runs_and_gives_the_rest_back(
     assert len(left) == 8, "what was not begun is in the queue, what ended is not"
     assert management.ready("default.dead") == 0
     assert not any("retries" in headers for headers in left), "no attempt was counted"
-    if version(vhost) >= (4, 3, 0):
+    if vhost.management.release() >= (4, 3, 0):
         assert [headers.get("x-delivery-count", 0) for headers in left] == [0] * 8, "nor by the broker"
 
 
@@ -117,7 +112,7 @@ def test_a_warm_stop_under_fire_counts_nothing_against_anybody(
     vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
 ) -> None:
     """Messages that are on their way while the worker says that it wants no more."""
-    if version(vhost) < (4, 3, 0):
+    if vhost.management.release() < (4, 3, 0):
         pytest.skip("before 4.3 the broker counts every return")
     sender.task(name="work")(lambda word, seconds: None).publish_many((f"{number}", 0.0) for number in range(4000))
     for _ in range(3):
@@ -154,7 +149,7 @@ def test_a_cold_stop_gives_back_what_hangs_within_a_second(
     left = waiting(vhost.url)
     assert len(left) == 4
     assert management.ready("default.dead") == 0
-    if version(vhost) >= (4, 3, 0):
+    if vhost.management.release() >= (4, 3, 0):
         assert [headers.get("x-delivery-count", 0) for headers in left] == [0] * 4
 
 
