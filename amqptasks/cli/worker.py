@@ -22,7 +22,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 
 EXAMPLES = """\b
 Examples:
-  amqptasks -A shop worker                         every  queue of the topology
+  amqptasks -A shop worker                         every queue of the topology
   amqptasks -A shop worker -Q emails,reports -c 8   two queues, eight processes
   amqptasks -A shop worker -P threads -c 20         tasks that wait for others
   amqptasks -A shop worker --autoscale 8,2          two to eight processes, by demand

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from amqptasks.incoming import Delivery
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import LOST, TO
-
-#: How the names end of the dead-letter queues that are made for work queues.
-SUFFIX = ".dead"
+from amqptasks.topology.topology import DEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +44,5 @@ def home(came_from: str | None, delivery: Delivery) -> Home | None:
         return meant_for(delivery)
     if came_from is not None:
         return of_queue(came_from)
-    work = delivery.queue.removesuffix(SUFFIX)
+    work = delivery.queue.removesuffix(DEAD)
     return of_queue(work) if work != delivery.queue else None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amqptasks.dead.home import SUFFIX
 from amqptasks.errors import ConfigurationError
 from amqptasks.topology.delays import LOST
-from amqptasks.topology.topology import Topology, did_you_mean
+from amqptasks.topology.topology import DEAD, Topology, did_you_mean
 from amqptasks.transport import Session
 
 
@@ -40,7 +39,7 @@ def place(session: Session, name: str, topology: Topology | None = None) -> Plac
 def _declared(name: str, topology: Topology) -> Place | None:
     """As the topology says; None for a name that it does not know. A queue for the dead letters of others may have a
     dead-letter queue of its own, and is meant itself."""
-    if any(name == settings.dead_letter for settings in topology.queues.values()):
+    if name in topology.ends:
         return Place(name)
     settings = topology.queues.get(name)
     if settings is None:
@@ -52,8 +51,8 @@ def _declared(name: str, topology: Topology) -> Place | None:
 
 def _called(session: Session, name: str) -> Place:
     """By its name alone."""
-    own = f"{name}{SUFFIX}"
-    if name == LOST or name.endswith(SUFFIX):
+    own = f"{name}{DEAD}"
+    if name == LOST or name.endswith(DEAD):
         return Place(name)
     if session.queue_state(own) is not None:
         return Place(own)
@@ -69,7 +68,7 @@ def _called(session: Session, name: str) -> Place:
 
 
 def _absent(session: Session, name: str, topology: Topology | None) -> str:
-    work = name.removesuffix(SUFFIX)
+    work = name.removesuffix(DEAD)
     known = topology.queue_names if topology is not None else ()
     hint = f"the app has {', '.join(known)}" if known else "is it this virtual host?"
     if topology is not None and work != name and work in topology.queues:

@@ -8,9 +8,7 @@ import shlex
 from collections.abc import Collection, Mapping
 
 from amqptasks.entities import Policy
-
-#: How the names of the dead-letter queues end that are made for work queues.
-DEAD = ".dead"
+from amqptasks.topology.topology import DEAD
 
 
 def rabbitmqctl(verb: str, *arguments: str, vhost: str | None = None) -> str:

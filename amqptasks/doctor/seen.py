@@ -28,7 +28,7 @@ from amqptasks.topology.expand import Objects
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.policies import applied
 from amqptasks.topology.time_limits import TimeLimit
-from amqptasks.topology.topology import Topology
+from amqptasks.topology.topology import DEAD, Topology
 from amqptasks.uniqueness import PREFIX as CLAIMS
 
 
@@ -93,10 +93,9 @@ class Seen:
     def ends(self) -> frozenset[str]:
         """Queues of dead letters: those of the topology, those that a queue's dead letters are routed to by a key or a
         fanout exchange, and those that are called so."""
-        named = {one.dead_letter for one in self.topology.queues.values()} if self.topology is not None else set()
-        found = {name for name in named if name is not None}
+        found = set(self.topology.ends) if self.topology is not None else set()
         if self.observed is not None:
-            found |= {name for name in self.observed.queues if name.endswith(".dead")}
+            found |= {name for name in self.observed.queues if name.endswith(DEAD)}
             for exchange, keys in self._ways_of_dead_letters.items():
                 fanout = exchange in self.observed.exchanges and self.observed.exchanges[exchange].type == "fanout"
                 found |= {key for key in keys if exchange == "" and key is not None}

@@ -74,7 +74,7 @@ class _Simulation:
         objects = expand(topology, CAPABILITIES) + ladder_objects(topology, CAPABILITIES)
         self._declare(objects)
         settings = topology.queues.values()
-        self._dead = {queue.dead_letter for queue in settings} | {delays.LOST}
+        self._dead = topology.ends.keys() | {delays.LOST}
         self._due = {queue.due for queue in settings}
         self._resting = self._dead | {queue.name for queue in settings if queue.type == "stream"}
         self._queues = [queue.name for queue in objects.queues]

@@ -28,6 +28,9 @@ DELIVERY_LIMIT = 20
 #: The queue that `default()` declares, and that takes what no route takes where a file declares it.
 DEFAULT_QUEUE = "default"
 
+#: How the names end of the dead-letter queues that are made for work queues.
+DEAD = ".dead"
+
 #: Exchange types of RabbitMQ and its plugins beyond AMQP's four, and where each comes from.
 EXTENSIONS: Mapping[str, str] = {
     "x-local-random": "RabbitMQ 4.0",
@@ -140,12 +143,12 @@ class QueueSettings:
     @property
     def dead_letter(self) -> str | None:
         """The dead-letter queue's name, None where there is none."""
-        return None if self.dead_letters is None else self.dead_letters.queue or f"{self.name}.dead"
+        return None if self.dead_letters is None else self.dead_letters.queue or f"{self.name}{DEAD}"
 
     @property
     def own_dead_letter(self) -> str | None:
         """As `dead_letter`, without one that is declared on its own and only named here."""
-        return None if self.dead_letters is None or self.dead_letters.queue else f"{self.name}.dead"
+        return None if self.dead_letters is None or self.dead_letters.queue else f"{self.name}{DEAD}"
 
     @property
     def retry_queues(self) -> Mapping[float, str]:
@@ -209,7 +212,7 @@ class Topology:
                 found.setdefault(queue.dead_letter, []).append(queue.name)
         return {name: tuple(whose) for name, whose in found.items()}
 
-    @property
+    @cached_property
     def workable(self) -> tuple[str, ...]:
         """The queues that a worker can consume. What it runs leaves its queue, which a stream does not allow; and what
         fails must have a place to go to, which dead letters mostly have not."""
