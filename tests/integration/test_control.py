@@ -11,8 +11,13 @@ from typing import Any
 import pytest
 
 from amqptasks import App
+from amqptasks.amqp.session import Session
 from amqptasks.control.envelope import CLOCKS_DIFFER
-from amqptasks.errors import ConfigurationError
+from amqptasks.control.places import EXCHANGE
+from amqptasks.entities import Binding, Queue
+from amqptasks.errors import ConfigurationError, Nacked
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Broker, Vhost, new_vhost
 from tests.harness.wait import wait_for
@@ -116,6 +121,18 @@ def test_a_worker_that_hangs_is_named_and_one_that_was_killed_is_not(told: Told,
         assert hung.terminate() == 0
         assert control.ping("hung", timeout=0.5).missing == ("hung",), "asked for by name"
         assert control.ping(timeout=ANSWERS_WITHIN).missing == (), "it said goodbye"
+
+
+def test_one_queue_that_takes_no_command_hides_nobodys_answer(told: Told, session: Session) -> None:
+    """As that of a worker that dies in this moment: the broker nacks what all others got."""
+    full = Queue("full", arguments={"x-queue-type": "classic", "x-max-length": 0, "x-overflow": "reject-publish"})
+    with told.app.worker(["default"]) as node:
+        session.declare_queue(full)
+        session.bind(Binding(EXCHANGE.name, full.name, ""))
+        with pytest.raises(Nacked):
+            session.publish(Outgoing(EXCHANGE.name, "", b"{}", Properties()))
+        assert name(told.app.control.ping(timeout=ANSWERS_WITHIN)) == node.name
+        assert told.app.control.pool_grow(1, timeout=ANSWERS_WITHIN)[node.name] == node.concurrency
 
 
 def test_a_command_is_for_those_it_names(told: Told, worker_process: WorkerFactory) -> None:
