@@ -142,7 +142,7 @@ def _keep_broker(ctx: click.Context, parameter: click.Parameter, value: str | No
         else:
             os.environ[ENVIRONMENT] = before
 
-    ctx.call_on_close(restore)
+    ctx.find_root().call_on_close(restore)  # its own context is never closed where a further option is wrong
 
 
 def _import(name: str) -> ModuleType:
