@@ -33,6 +33,7 @@ from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.news import is_heard, news, refused
 from amqptasks.worker.outcomes import LOST, Failure, Outcome, Reject, Replaced, Retry, Success, classify
 from amqptasks.worker.policies import RetryPolicies
+from amqptasks.worker.rescue import rescue
 from amqptasks.worker.settlement import QUIET, Settlement, is_quiet, settlement
 from amqptasks.worker.waiting import count_native_retries, waiting
 
@@ -72,14 +73,18 @@ class Steps:
         self.admissions: list[Admission] = [refusal, self._can_be_followed]
 
     def execute(self, job: Job) -> None:
-        """All steps of a plain function's job, or for one that was ended from outside, the telling. Never raises."""
+        """All steps of a plain function's job, or for one that was ended from outside, the telling. Raises nothing but
+        what interrupts the task from outside: see `rescue`."""
         if job.settled:  # there is nothing to do but to tell, if that: see `news.telling`
             if self._know_again(job):
                 self.tell(job)
             return
-        if self.prepare(job):
-            self.run(job)
-        self.plan(job)
+        try:
+            if self.prepare(job):
+                self.run(job)
+            self.plan(job)
+        except BaseException as error:
+            rescue(self, job, job.interruption or error)
         if not job.settled:  # else it was given up while it ran, and has been told of
             self.tell(job)
 
@@ -89,9 +94,12 @@ class Steps:
             if self._know_again(job):
                 await self.tell_async(job)
             return
-        if self.prepare(job):
-            await self.run_async(job)
-        self.plan(job)
+        try:
+            if self.prepare(job):
+                await self.run_async(job)
+            self.plan(job)
+        except BaseException as error:
+            rescue(self, job, job.interruption or error)
         if not job.settled:
             await self.tell_async(job)
 
@@ -218,7 +226,7 @@ class Steps:
             return
         try:
             job.planned = self._planned(job, job.outcome)
-        except Exception as error:
+        except BaseException as error:
             job.outcome = Failure(error) if job.started else Reject("malformed", exception_text(error))
             job.planned = self._planned(job, job.outcome)
 
@@ -290,7 +298,7 @@ class Steps:
         assert job.request is not None
         try:
             job.outcome = classify(error, job.policy, job.request, job.task.options)
-        except Exception as broken:  # `self.retry(max_retries="3")`, or a class with an odd idea of isinstance
+        except BaseException as broken:  # `self.retry(max_retries="3")`, or a class with an odd idea of isinstance
             broken.__context__ = error
             job.outcome = Failure(broken)
 

@@ -8,6 +8,7 @@ it was.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import HAND_BACK, Failure
 from amqptasks.worker.pools import AllFinished
 from amqptasks.worker.pools.blocking import Watch
+from amqptasks.worker.rescue import rescue
+
+logger = logging.getLogger(__name__)
 
 
 class AsyncPool:
@@ -36,6 +40,7 @@ class AsyncPool:
         self._done: list[Job] = []  # to be handed back at the end of this turn
         self._given_up: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
+        self._over = False
         self._watch = Watch(lambda: len(self._jobs) > 0, self._name)
 
     @property
@@ -55,11 +60,9 @@ class AsyncPool:
     def start(self) -> None: ...
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._run, name="amqptasks-async", daemon=True)
-            self._thread.start()
-            self._watch.start(self._loop, self._thread)
+        if self._thread is None or not self._thread.is_alive():
+            self._start_thread()
+        assert self._loop is not None
         self._arrived.extend(jobs)
         self._loop.call_soon_threadsafe(self._begin)
         self._watch.look()
@@ -115,6 +118,14 @@ class AsyncPool:
             self._loop.call_soon_threadsafe(self._cancel_all)
             self._thread.join(timeout)
 
+    def _start_thread(self) -> None:
+        """For the first time, or because it is dead: then what it had runs on."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="amqptasks-async", daemon=True)
+        self._thread.start()
+        self._watch.start(self._loop, self._thread)
+
     def _task_of(self, job: Job) -> asyncio.Task[None] | None:
         """Asked now and then: what is asked for each task is the job of one."""
         return next((task for task, one in list(self._jobs.items()) if one is job), None)
@@ -126,7 +137,14 @@ class AsyncPool:
     def _run(self) -> None:
         assert self._loop is not None
         asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        while not self._over:
+            try:
+                self._loop.run_forever()
+            except BaseException:  # asyncio lets SystemExit and KeyboardInterrupt of any callback end its loop
+                logger.exception("the event loop goes on", extra={"action": "pool_goes_on"})
+            else:
+                if not self._over:
+                    logger.error("a task stopped the event loop of all: it goes on", extra={"action": "pool_goes_on"})
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -150,7 +168,9 @@ class AsyncPool:
             return
         if job.planned is None:  # it was cancelled before its first line
             stopping = job.interruption is None or isinstance(job.interruption, WorkerStopping)
-            self._steps.conclude(job, HAND_BACK if stopping else Failure(job.interruption or WorkerStopping()))
+            if stopping:
+                job.outcome = HAND_BACK
+            rescue(self._steps, job, job.interruption or WorkerStopping())
         if not self._done:
             task.get_loop().call_soon(self._hand_back)
         self._done.append(job)
@@ -174,4 +194,5 @@ class AsyncPool:
         while self._jobs:
             await asyncio.wait(set(self._jobs))
         self._hand_back()
+        self._over = True
         asyncio.get_running_loop().stop()

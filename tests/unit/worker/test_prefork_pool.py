@@ -100,6 +100,17 @@ def test_what_ran_and_what_waited_is_settled_though_no_forker_can_be_started_at_
     assert tries[2] - tries[1] > tries[1] - tries[0] > 0.4
 
 
+def test_a_hook_that_would_end_its_process_does_not(running: Callable[[int], Running]) -> None:
+    one = running(1)
+    (pid,) = one.pool.pids
+    jobs = [job(delivery("held.leave_after"), decoded=False), job(delivery("held.hold", 0.0), decoded=False)]
+    one.link.call_soon(lambda: one.pool.submit(jobs))
+    wait_for(lambda: len(one.finished) == 2, 10, "both came back")
+    assert one.finished == jobs
+    assert [made.planned.kind for made in jobs if made.planned is not None] == ["Success", "Success"]
+    assert (one.pool.pids, one.concluded) == ([pid], [])
+
+
 def test_a_stop_does_not_wait_for_a_forker_that_died_meanwhile(running: Callable[[int], Running]) -> None:
     one = running(1)
     forker = one.forker

@@ -94,7 +94,12 @@ class Child:
             job.acked = acked
             self._number = number
             slots.begin(slot, number, time.monotonic())
-            execute(job)
+            try:
+                execute(job)
+            except BaseException:  # in what is told of a task; what becomes of that is known, and the node waits for it
+                if job.planned is None:
+                    raise
+                logger.exception("a child of the pool goes on", extra={"action": "pool_goes_on"})
             slots.end(slot)
             try:
                 send(wire.encode_result(number, job, memory_size() if measured else 0))

@@ -11,7 +11,7 @@ import mmap
 import os
 import struct
 
-from amqptasks.worker.pools.interruption import INTERRUPTIONS
+from amqptasks.errors import INTERRUPTIONS
 
 #: Children of one pool at the same time, those that are leaving included. A slot costs nothing before it is used.
 COUNT = 1024
