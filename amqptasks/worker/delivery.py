@@ -18,7 +18,7 @@ from typing import Any
 from amqptasks import hooks, signals
 from amqptasks.capabilities import Capabilities
 from amqptasks.codec import PLAIN, Codec
-from amqptasks.errors import ConfigurationError, PublishError, TaskRejected
+from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
 from amqptasks.exception_info import exception_text
 from amqptasks.message import Malformed
 from amqptasks.outgoing import Outgoing
@@ -38,6 +38,9 @@ from amqptasks.worker.settlement import QUIET, Settlement, is_quiet, settlement
 from amqptasks.worker.waiting import count_native_retries, waiting
 
 logger = logging.getLogger(__name__)
+
+#: In place of a task's value before it has returned.
+_NOTHING = object()
 
 #: Turns a message into one that goes through the delay ladder for so many seconds.
 Delayed = Callable[[Outgoing, float], Outgoing]
@@ -84,7 +87,7 @@ class Steps:
                 self.run(job)
             self.plan(job)
         except BaseException as error:
-            rescue(self, job, job.interruption or error)
+            rescue(self, job, error)
         if not job.settled:  # else it was given up while it ran, and has been told of
             self.tell(job)
 
@@ -99,7 +102,7 @@ class Steps:
                 await self.run_async(job)
             self.plan(job)
         except BaseException as error:
-            rescue(self, job, job.interruption or error)
+            rescue(self, job, error)
         if not job.settled:
             await self.tell_async(job)
 
@@ -176,10 +179,15 @@ class Steps:
             self._waiting_calls.begin(job)
         token = current_request.set(request)
         self._begin(job, task, request)
+        value: Any = _NOTHING
         try:
-            job.outcome = Success(call(task, request))
+            value = call(task, request)
+            job.outcome = Success(value)
         except BaseException as error:
-            self._classify(job, error)
+            if value is _NOTHING:
+                self._classify(job, error)
+            else:  # an interruption that came too late: the task has returned
+                job.outcome = Success(value)
         finally:
             job.runtime = time.monotonic() - job.started
             current_request.reset(token)
@@ -210,6 +218,8 @@ class Steps:
         if task.track_started:
             try:
                 task.update_state(state="STARTED", meta={"hostname": self._worker, "pid": os.getpid()}, request=request)
+            except INTERRUPTIONS:
+                raise
             except Exception:  # no connection for it: the task runs all the same
                 logger.exception("the start of task %s could not be told", request.id)
         if signals.BEFORE_RUN.present:
@@ -219,14 +229,20 @@ class Steps:
     def plan(self, job: Job) -> None:
         """What is to be written, ready encoded: results and exceptions hold user code, which must not run in the
         link's thread. A retry whose new arguments or delay are impossible, or a result whose `__json__` raises, is a
-        failure that says so: whatever a user's code does here, the job gets its settlement."""
+        failure that says so: whatever a user's code does here, the job gets its settlement. What interrupts this was
+        meant for the task, which has ended, and is planned as it ended."""
         assert job.outcome is not None
         if is_quiet(job):
             job.planned = QUIET
             return
         try:
-            job.planned = self._planned(job, job.outcome)
+            try:
+                job.planned = self._planned(job, job.outcome)
+            except INTERRUPTIONS:
+                job.planned = self._planned(job, job.outcome)
         except BaseException as error:
+            if job.interruption is not None and isinstance(error, INTERRUPTIONS):
+                raise  # a second one: its pool plans it, when nothing can interrupt any more
             job.outcome = Failure(error) if job.started else Reject("malformed", exception_text(error))
             job.planned = self._planned(job, job.outcome)
 
@@ -298,6 +314,8 @@ class Steps:
         assert job.request is not None
         try:
             job.outcome = classify(error, job.policy, job.request, job.task.options)
+        except INTERRUPTIONS:
+            raise
         except BaseException as broken:  # `self.retry(max_retries="3")`, or a class with an odd idea of isinstance
             broken.__context__ = error
             job.outcome = Failure(broken)

@@ -17,7 +17,6 @@ from typing import Any
 from amqptasks.errors import WorkerStopping
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import HAND_BACK, Failure
 from amqptasks.worker.pools import AllFinished
 from amqptasks.worker.pools.blocking import Watch
 from amqptasks.worker.rescue import rescue
@@ -167,10 +166,8 @@ class AsyncPool:
             self._given_up.discard(task)
             return
         if job.planned is None:  # it was cancelled before its first line
-            stopping = job.interruption is None or isinstance(job.interruption, WorkerStopping)
-            if stopping:
-                job.outcome = HAND_BACK
-            rescue(self._steps, job, job.interruption or WorkerStopping())
+            error, job.interruption = job.interruption or WorkerStopping(), None
+            rescue(self._steps, job, error)
         if not self._done:
             task.get_loop().call_soon(self._hand_back)
         self._done.append(job)

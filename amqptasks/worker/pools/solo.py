@@ -107,5 +107,6 @@ class SoloPool(Waiting):
             self._busy = None
         if job.interruption is not None:
             clear(self._identity)
-            rescue(self._steps, job, job.interruption)
+            error, job.interruption = job.interruption, None  # nothing can come any more
+            rescue(self._steps, job, error)
         return True

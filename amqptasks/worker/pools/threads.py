@@ -138,7 +138,8 @@ class ThreadPool(Waiting):
             ours = job not in self._given_up
         if job.interruption is not None:
             clear(me)
-            rescue(self._steps, job, job.interruption)
+            error, job.interruption = job.interruption, None  # nothing can come any more
+            rescue(self._steps, job, error)
         if not ours:
             self._given_up.discard(job)
         return ours
