@@ -97,7 +97,7 @@ class Intake:
             logger.warning("deliveries are lost, others will get them: %s", reason, extra={"action": "lease_lost"})
 
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
-        if self._node.ready:
+        if self._node.consumption.ready:
             self._node.consuming()
 
     def unavailable(self, queue: str, reason: str) -> None:

@@ -28,6 +28,10 @@ class Pool(Protocol):
     def running(self) -> int:
         """How many jobs are being run now."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why it can run nothing now, though it is to; None where it can."""
+
     def current(self) -> list[Job]:
         """The jobs that are being run now."""
 

@@ -50,6 +50,11 @@ class AsyncPool:
     def running(self) -> int:
         return len(self._jobs)
 
+    @property
+    def trouble(self) -> str | None:
+        dead = self._thread is not None and not self._thread.is_alive() and not self._over
+        return "the thread of its event loop is dead; see the log" if dead else None
+
     def current(self) -> list[Job]:
         return list(self._jobs.values())
 

@@ -38,6 +38,10 @@ class SoloPool(Waiting):
     def running(self) -> int:
         return len(self.current())
 
+    @property
+    def trouble(self) -> str | None:
+        return None
+
     def current(self) -> list[Job]:
         busy = self._busy
         return [] if busy is None else [busy]

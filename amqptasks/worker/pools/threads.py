@@ -41,6 +41,10 @@ class ThreadPool(Waiting):
     def running(self) -> int:
         return len(self._busy)
 
+    @property
+    def trouble(self) -> str | None:
+        return None
+
     def current(self) -> list[Job]:
         return list(self._busy.values())
 

@@ -236,9 +236,11 @@ def test_an_event_loop_whose_thread_died_runs_in_another(looped: Place) -> None:
     try:
         looped.submit("one", task="beside")
         wait_for(lambda: pool._thread is not None and not pool._thread.is_alive(), 10, "its thread is dead")
+        assert "is dead" in str(pool.trouble)
     finally:
         known.removeFilter(leaving)
     looped.submit("two")
     one, two = looped.wait_back(2)
     assert isinstance(one, Failure), "what it had was not lost"
     assert two == Success("two")
+    assert pool.trouble is None

@@ -30,6 +30,9 @@ END = b"end"
 #: In place of a settlement's kind: the job is to be acknowledged now, and is being run.
 BEGUN = "begun"
 
+#: In place of a settlement's kind, with no job: the child lives, and takes jobs from now on.
+LIVES = "lives"
+
 #: How a job was ended from outside: outcome, when it began (seconds, monotonic), runtime in seconds.
 Ended = tuple[Outcome, float, float]
 
@@ -81,8 +84,12 @@ def decode_job(data: bytes) -> tuple[int, Delivery, bool, Ended | None]:
 
 def encode_begun(number: int) -> bytes:
     """Job `number` begins, and is to be acknowledged before."""
-    data = pickle.dumps((number, BEGUN, 0.0, 0, None, None), pickle.HIGHEST_PROTOCOL)
-    return LENGTH.pack(len(data)) + data
+    return _encode_notice(number, BEGUN)
+
+
+def encode_lives() -> bytes:
+    """The child that sends it lives."""
+    return _encode_notice(0, LIVES)
 
 
 def encode_result(number: int, job: Job, memory: int) -> bytes:
@@ -123,6 +130,11 @@ def decode_result(data: bytes | memoryview) -> tuple[int, Settlement, float, int
         report,
     )
     return number, settlement, runtime, memory
+
+
+def _encode_notice(number: int, kind: str) -> bytes:
+    data = pickle.dumps((number, kind, 0.0, 0, None, None), pickle.HIGHEST_PROTOCOL)
+    return LENGTH.pack(len(data)) + data
 
 
 def _outgoing(message: Outgoing) -> tuple[Any, ...]:
