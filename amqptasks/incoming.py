@@ -15,6 +15,11 @@ class Lease(Protocol):
     @property
     def alive(self) -> bool: ...
 
+    @property
+    def lost(self) -> bool:
+        """True once the broker may give, or have given, what is unsettled to others. In a child of a prefork pool, which
+        settles nothing and asks only now and then, this alone tells it, of the job that runs."""
+
     def ack(self, tag: int) -> None:
         """Done: the message leaves its queue. Link thread only; written with the others of this loop turn."""
 
@@ -29,6 +34,7 @@ class _Settled:
     """The lease of what needs no settling, such as a reply."""
 
     alive = False
+    lost = False
 
     def ack(self, tag: int) -> None: ...
 

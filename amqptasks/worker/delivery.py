@@ -134,6 +134,7 @@ class Steps:
                 else Reject("malformed", f"{decoded.reason}: {decoded.detail}")
             )
             return False
+        decoded.lease = delivery.lease
         decoded.queue = delivery.queue
         decoded.exchange = delivery.exchange
         decoded.routing_key = delivery.routing_key

@@ -49,6 +49,9 @@ class Pool(Protocol):
     def withdraw(self, job: Job) -> bool:
         """As `take_back`, for this one; False when it has begun, or ended."""
 
+    def lose(self, job: Job) -> None:
+        """The lease of a job that cannot be withdrawn is lost: let its task know, where it cannot see by itself."""
+
     def interrupt(self, job: Job, error: BaseException) -> bool:
         """Have `error` raised in the code of a job that runs; False when it does not."""
 

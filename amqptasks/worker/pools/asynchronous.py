@@ -87,6 +87,9 @@ class AsyncPool:
             return False
         return True
 
+    def lose(self, job: Job) -> None:
+        """Its task sees the lease itself."""
+
     def interrupt(self, job: Job, error: BaseException) -> bool:
         task = self._task_of(job)
         if task is None or self._loop is None:

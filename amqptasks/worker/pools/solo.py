@@ -56,6 +56,9 @@ class SoloPool(Waiting):
         if not self._arrived.is_set():
             self._arrived.set()
 
+    def lose(self, job: Job) -> None:
+        """Its task sees the lease itself."""
+
     def interrupt(self, job: Job, error: BaseException) -> bool:
         with self._lock:
             if self._busy is not job:

@@ -55,6 +55,9 @@ class ThreadPool(Waiting):
         for _ in range(self._size):
             self._start_one()
 
+    def lose(self, job: Job) -> None:
+        """Its task sees the lease itself."""
+
     def interrupt(self, job: Job, error: BaseException) -> bool:
         with self._lock:
             for identity, busy in self._busy.items():

@@ -24,6 +24,7 @@ from amqptasks.worker.job import Job
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.news import telling
 from amqptasks.worker.pools.prefork import wire
+from amqptasks.worker.pools.prefork.child_lease import ChildLease
 from amqptasks.worker.pools.prefork.slots import Slots
 
 if TYPE_CHECKING:
@@ -86,11 +87,12 @@ class Child:
             self._results.sendall(wire.encode_lives())
         slots, slot, execute = self._slots, self._slot, self._steps.execute
         send, measured = self._results.sendall, self._upbringing.memory
+        lease = ChildLease(slots, slot)
         while True:
             data = self._receive()
             if not data or data == wire.END:
                 return
-            number, delivery, acked, ended = wire.decode_job(data)
+            number, delivery, acked, ended = wire.decode_job(data, lease)
             queue = self._queue(delivery.queue)
             job = Job(delivery, queue) if ended is None else telling(delivery, queue, *ended)
             job.acked = acked

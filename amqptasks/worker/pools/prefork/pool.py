@@ -143,6 +143,12 @@ class PreforkPool:
         self._hand_out()
         return withdrawn
 
+    def lose(self, job: Job) -> None:
+        child = self._holder(job)
+        if child is not None:
+            number = next(number for number, one in child.outstanding.items() if one is job)
+            self._slots.lose(child.slot, number)
+
     def interrupt(self, job: Job, error: BaseException) -> bool:
         child = self._holder(job)
         if child is None:

@@ -39,21 +39,6 @@ Ended = tuple[Outcome, float, float]
 _properties = attrgetter(*Properties.__slots__)
 
 
-class _Held:
-    """The lease of a job in a child: the node has the real one, and settles."""
-
-    alive = True
-
-    def ack(self, tag: int) -> None: ...
-
-    def nack(self, tag: int) -> None: ...
-
-    def reject(self, tag: int) -> None: ...
-
-
-HELD: Lease = _Held()
-
-
 def encode_job(number: int, job: Job) -> bytes:
     """`number`, and the delivery without its lease; of one that was ended from outside, also how."""
     given = job.delivery
@@ -72,13 +57,13 @@ def encode_job(number: int, job: Job) -> bytes:
     )
 
 
-def decode_job(data: bytes) -> tuple[int, Delivery, bool, Ended | None]:
-    """Number, delivery, whether it is acknowledged already, and how it ended where that is only to be told."""
+def decode_job(data: bytes, lease: Lease) -> tuple[int, Delivery, bool, Ended | None]:
+    """Number, delivery (with `lease`), whether it is acknowledged already, and how it ended where that is only to be told."""
     (number,) = NUMBER.unpack_from(data)
     queue, exchange, routing_key, redelivered, properties, body, acked, ended = pickle.loads(  # noqa: S301
         memoryview(data)[NUMBER.size :]
     )
-    delivery = Delivery(queue, 0, exchange, routing_key, redelivered, Properties(*properties), body, HELD)
+    delivery = Delivery(queue, 0, exchange, routing_key, redelivered, Properties(*properties), body, lease)
     return number, delivery, acked, ended
 
 
