@@ -17,8 +17,8 @@ class Lease(Protocol):
 
     @property
     def lost(self) -> bool:
-        """True once the broker may give, or have given, what is unsettled to others. In a child of a prefork pool, which
-        settles nothing and asks only now and then, this alone tells it, of the job that runs."""
+        """True once the broker may give, or have given, what is unsettled to others. In a child of a prefork pool,
+        where nothing is settled, this alone tells it, of the job that runs."""
 
     def ack(self, tag: int) -> None:
         """Done: the message leaves its queue. Link thread only; written with the others of this loop turn."""

@@ -178,19 +178,22 @@ class Steps:
         request, task = job.request, job.task
         if UNIQUE in request.headers and self._waiting_calls is not None:
             self._waiting_calls.begin(job)
-        token = current_request.set(request)
-        self._begin(job, task, request)
         value: Any = _NOTHING
+        token = current_request.set(request)
         try:
+            self._begin(job, task, request)
             value = call(task, request)
             job.outcome = Success(value)
         except BaseException as error:
-            if value is _NOTHING:
-                self._classify(job, error)
-            else:  # an interruption that came too late: the task has returned
+            if value is not _NOTHING:  # an interruption that came too late: the task has returned
                 job.outcome = Success(value)
+            elif job.started:
+                self._classify(job, error)
+            else:  # or too early
+                raise
         finally:
-            job.runtime = time.monotonic() - job.started
+            if job.started:
+                job.runtime = time.monotonic() - job.started
             current_request.reset(token)
 
     async def run_async(self, job: Job) -> None:

@@ -1,5 +1,5 @@
-"""What becomes of a job that an exception met outside of its task's own lines: an interruption that came too early or too
-late, or a fault. Each job gets its settlement, or it would stay with its worker, and whoever ran it would be gone."""
+"""What becomes of a job that an exception met outside of its task's own lines: an interruption that came too early or
+too late, or a fault. Each job gets its settlement, or it would stay with its worker for good."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 
 def rescue(steps: Steps, job: Job, error: BaseException) -> None:
-    """Plan a job that `error` kept from it. An outcome that it has stands: the interruption came too late. Raises nothing
-    but a further interruption, while the job's pool may still interrupt it, and may be called again then."""
+    """Plan a job that `error` kept from it. An outcome that it has stands: the interruption came too late. Raises
+    nothing but a further interruption, while the job's pool may still interrupt it, and may be called again then."""
     if job.planned is not None:
         return
     if isinstance(error, (*INTERRUPTIONS, asyncio.CancelledError)):

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +121,8 @@ def test_a_probe_fails_while_no_process_can_run_a_task(
     assert "not ready: the prefork pool can run nothing: the app cannot be imported" in pinged.stdout
     broken.unlink()
     wait_for(lambda: ask(port, "/ready")[0] == 200, TRIED_WITHIN, lambda: str(ask(port, "/ready")))
-    sender = App("sender", vhost.url)
-    assert sender.send_task("echo", ("back",)).get(timeout=20) == "back"
-    sender.close()
+    with closing(App("sender", vhost.url)) as sender:
+        assert sender.send_task("echo", ("back",)).get(timeout=20) == "back"
 
 
 def test_the_command_line_probes_and_asks(

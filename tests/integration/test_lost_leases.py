@@ -1,9 +1,10 @@
-"""A connection that is lost takes back what its worker has not begun: that runs once, wherever the broker gives it next."""
+"""A lost connection takes back what its worker has not begun: that runs once, where the broker gives it next."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,12 +60,12 @@ WAITING = 7
 def test_what_had_not_begun_when_the_connection_was_lost_runs_once(
     vhost: Vhost, proxy: Proxy, tmp_path: Path, worker_process: WorkerFactory, pool: str
 ) -> None:
-    sender = App("sender", vhost.url, ignore_result=True)
-    sender.declare()
     prefix = "a" if pool == "async" else ""
-    sender.send_task(f"{prefix}hold")
-    for number in range(WAITING):
-        sender.send_task(f"{prefix}note", (number,))
+    with closing(App("sender", vhost.url, ignore_result=True)) as sender:
+        sender.declare()
+        sender.send_task(f"{prefix}hold")
+        for number in range(WAITING):
+            sender.send_task(f"{prefix}note", (number,))
     kind = "threads" if pool == "async" else pool
     concurrency = ("--async-concurrency", "1") if pool == "async" else ()
     worker = worker_process(
@@ -85,7 +86,6 @@ def test_what_had_not_begun_when_the_connection_was_lost_runs_once(
     worker.wait_for_line("(?m)^held ", 30, count=2)
     assert worker.terminate() == 0
     assert ran() == Counter({f"ran {number}": 1 for number in range(WAITING)})
-    sender.close()
 
 
 def _held(vhost: Vhost) -> int:

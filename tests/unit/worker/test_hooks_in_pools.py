@@ -1,4 +1,4 @@
-"""What hooks and receivers raise changes nothing, whatever it is: each job comes back as it ended, and the next one runs.
+"""What hooks and receivers raise changes nothing, whatever it is: each job comes back as it ended, and the next runs.
 The same of everything else that would end a pool's thread, or its loop."""
 
 from __future__ import annotations
@@ -211,9 +211,7 @@ def test_a_thread_goes_on_whatever_comes_out_of_the_steps(
 
 
 @pytest.mark.parametrize("task", ["stop", "callback", "beside"])
-def test_a_task_that_ends_the_event_loop_does_not(
-    looped: Place, task: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_task_that_ends_the_event_loop_does_not(looped: Place, task: str, caplog: pytest.LogCaptureFixture) -> None:
     looped.submit("one", task=task)
     looped.wait_back(1)
     looped.submit("two")
@@ -228,6 +226,7 @@ class Leaving(logging.Filter):
         sys.exit(3)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_event_loop_whose_thread_died_runs_in_another(looped: Place) -> None:
     pool = looped.pool
     assert isinstance(pool, AsyncPool)

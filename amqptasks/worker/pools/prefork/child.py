@@ -83,7 +83,7 @@ class Child:
     def run(self) -> None:
         """Until the node says so, or is gone."""
         signal.signal(INTERRUPT, self._interrupted)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the node is gone: the first job will not come
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the node is gone: no job will come
             self._results.sendall(wire.encode_lives())
         slots, slot, execute = self._slots, self._slot, self._steps.execute
         send, measured = self._results.sendall, self._upbringing.memory

@@ -2,7 +2,7 @@
 
 A slot is five fields of eight bytes, each written by one side only:
     child   number of the job that it runs (0: none), when it began (seconds on the monotonic clock)
-    node    number of the job to interrupt, and with which of `INTERRUPTIONS`; number of the last job whose lease is lost
+    node    number of the job to interrupt, and with which of `INTERRUPTIONS`; of the last whose lease is lost
 """
 
 from __future__ import annotations
