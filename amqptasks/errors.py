@@ -339,3 +339,8 @@ class Terminated(TaskError):
 class WorkerLostError(TaskError):
     """The process that ran the task died, of a signal or by itself: the message says how. Look for memory limits, and
     for faults in C code."""
+
+
+#: What a worker raises in a task from outside. Whoever catches what a user's code raises lets these through, or does
+#: what they ask for.
+INTERRUPTIONS = (SoftTimeLimitExceeded, Terminated, TimeLimitExceeded, WorkerStopping)

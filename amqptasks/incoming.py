@@ -15,6 +15,11 @@ class Lease(Protocol):
     @property
     def alive(self) -> bool: ...
 
+    @property
+    def lost(self) -> bool:
+        """True once the broker may give, or have given, what is unsettled to others. In a child of a prefork pool,
+        where nothing is settled, this alone tells it, of the job that runs."""
+
     def ack(self, tag: int) -> None:
         """Done: the message leaves its queue. Link thread only; written with the others of this loop turn."""
 
@@ -26,10 +31,7 @@ class Lease(Protocol):
 
 
 class Unwritten:
-    """A lease through which nothing is written."""
-
-    def __init__(self, *, alive: bool) -> None:
-        self.alive = alive
+    """What leases share through which nothing is written."""
 
     def ack(self, tag: int) -> None: ...
 
@@ -38,8 +40,14 @@ class Unwritten:
     def reject(self, tag: int) -> None: ...
 
 
-#: Of what needs no settling, such as a reply.
-SETTLED: Lease = Unwritten(alive=False)
+class _Settled(Unwritten):
+    """Of what needs no settling, such as a reply."""
+
+    alive = False
+    lost = False
+
+
+SETTLED: Lease = _Settled()
 
 
 @dataclass(slots=True)

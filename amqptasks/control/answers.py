@@ -44,7 +44,7 @@ class Answers(Mapping[str, T], Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """`ready`: the broker has confirmed its consumer on every queue that is not paused."""
+    """`ready`: the broker has confirmed its consumer on every queue that is not paused, and tasks can run."""
 
     ready: bool = False
     host: str = ""

@@ -32,7 +32,7 @@ TASKS_SHOWN = 2000
 
 def ping(service: ControlService, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - takes none
     node = service.node
-    ready, trouble = service.on_link(lambda: (node.ready, node.link.trouble))
+    ready, trouble = service.on_link(lambda: (node.ready, node.trouble))
     return {
         "ready": ready,
         "host": service.host,

@@ -24,6 +24,7 @@ from amqptasks.worker.job import Job
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.news import telling
 from amqptasks.worker.pools.prefork import wire
+from amqptasks.worker.pools.prefork.child_lease import ChildLease
 from amqptasks.worker.pools.prefork.slots import Slots
 
 if TYPE_CHECKING:
@@ -82,19 +83,27 @@ class Child:
     def run(self) -> None:
         """Until the node says so, or is gone."""
         signal.signal(INTERRUPT, self._interrupted)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the node is gone: no job will come
+            self._results.sendall(wire.encode_lives())
         slots, slot, execute = self._slots, self._slot, self._steps.execute
         send, measured = self._results.sendall, self._upbringing.memory
+        lease = ChildLease(slots, slot)
         while True:
             data = self._receive()
             if not data or data == wire.END:
                 return
-            number, delivery, acked, ended = wire.decode_job(data)
+            number, delivery, acked, ended = wire.decode_job(data, lease)
             queue = self._queue(delivery.queue)
             job = Job(delivery, queue) if ended is None else telling(delivery, queue, *ended)
             job.acked = acked
             self._number = number
             slots.begin(slot, number, time.monotonic())
-            execute(job)
+            try:
+                execute(job)
+            except BaseException:  # in what is told of a task; what becomes of that is known, and the node waits for it
+                if job.planned is None:
+                    raise
+                logger.exception("a child of the pool goes on", extra={"action": "pool_goes_on"})
             slots.end(slot)
             try:
                 send(wire.encode_result(number, job, memory_size() if measured else 0))

@@ -1,8 +1,8 @@
 """A page of memory that the node shares with its children: a slot for each, with what it runs and what interrupts it.
 
-A slot is four fields of eight bytes, each written by one side only:
+A slot is five fields of eight bytes, each written by one side only:
     child   number of the job that it runs (0: none), when it began (seconds on the monotonic clock)
-    node    number of the job to interrupt, and with which of `INTERRUPTIONS`
+    node    number of the job to interrupt, and with which of `INTERRUPTIONS`; of the last whose lease is lost
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import mmap
 import os
 import struct
 
-from amqptasks.worker.pools.interruption import INTERRUPTIONS
+from amqptasks.errors import INTERRUPTIONS
 
 #: Children of one pool at the same time, those that are leaving included. A slot costs nothing before it is used.
 COUNT = 1024
@@ -22,6 +22,9 @@ SIZE = 64
 _RUNS = struct.Struct("<Qd")
 _NUMBER = struct.Struct("<Q")
 _INTERRUPT = struct.Struct("<QQ")
+
+#: Where the last field is.
+_LOST = _RUNS.size + _INTERRUPT.size
 
 
 class Slots:
@@ -59,6 +62,18 @@ class Slots:
         runs, _ = self.runs(slot)
         number, kind = _INTERRUPT.unpack_from(self._memory, slot * SIZE + _RUNS.size)
         return INTERRUPTIONS[kind] if runs and number == runs else None
+
+    def lose(self, slot: int, number: int) -> None:
+        """Node: the lease of job `number` is lost."""
+        (last,) = _NUMBER.unpack_from(self._memory, slot * SIZE + _LOST)
+        if number > last:  # what the child was given before has ended, and comes back in this moment
+            _NUMBER.pack_into(self._memory, slot * SIZE + _LOST, number)
+
+    def is_lost(self, slot: int) -> bool:
+        """Child: whether the lease of the job that runs now is lost."""
+        runs, _ = self.runs(slot)
+        (lost,) = _NUMBER.unpack_from(self._memory, slot * SIZE + _LOST)
+        return bool(runs) and runs == lost
 
     def close(self) -> None:
         self._memory.close()
