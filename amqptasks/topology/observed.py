@@ -80,7 +80,7 @@ class Observed:
     """A virtual host as it is. Users and their limits are the whole broker's; the rest is this virtual host's.
 
     `sections` says what was read besides exchanges, queues and bindings; of the rest nothing is known. `user` is who
-    looked. The default exchange and its bindings, which nobody can change, are left out; the other built-in exchanges
+    looked, `exchange_types` are those that the node asked has (none: it did not say). The default exchange and its bindings, which nobody can change, are left out; the other built-in exchanges
     are not.
     """
 
@@ -97,6 +97,7 @@ class Observed:
     limits: tuple[Limit, ...] = ()
     sections: frozenset[Section] = EVERYTHING
     user: str = ""
+    exchange_types: frozenset[str] = frozenset()
 
     @property
     def exists(self) -> bool:
@@ -111,11 +112,20 @@ class Observed:
 def observe(management: Management, sections: Collection[Section] = EVERYTHING) -> Observed:
     """Read the virtual host of `management`. Raises `Unanswered` where the API cannot be had, or refuses this user."""
     vhost = management.vhost
-    capabilities = capabilities_of(management)
+    overview = management.request("GET", "overview", query={"columns": "rabbitmq_version,exchange_types"})
+    capabilities = _capabilities(overview)
+    types = frozenset(str(row["name"]) for row in overview.get("exchange_types") or () if row.get("enabled", True))
     settings = _virtual_host(management)
     if settings is None:
         users = _users(management) if "users" in sections else {}
-        return Observed(vhost, capabilities, users=users, sections=frozenset(sections), user=management.user)
+        return Observed(
+            vhost,
+            capabilities,
+            users=users,
+            sections=frozenset(sections),
+            user=management.user,
+            exchange_types=types,
+        )
     nothing: tuple[Any, ...] = ()
     with ThreadPoolExecutor(_AT_A_TIME) as readers:
 
@@ -140,6 +150,7 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
             limits(),
             frozenset(sections),
             management.user,
+            types,
         )
 
 
@@ -160,7 +171,10 @@ def observe_bindings(management: Management, destination: str, kind: Destination
 
 def capabilities_of(management: Management) -> Capabilities:
     """What the broker can do. Raises `Unanswered`."""
-    overview = management.request("GET", "overview", query={"columns": "rabbitmq_version"})
+    return _capabilities(management.request("GET", "overview", query={"columns": "rabbitmq_version"}))
+
+
+def _capabilities(overview: Mapping[str, Any]) -> Capabilities:
     return from_server_properties({"version": overview["rabbitmq_version"]})
 
 

@@ -127,3 +127,15 @@ def test_simulate_answers_machines_too() -> None:
 @pytest.mark.parametrize("words", [[], [SHOP], [SHOP, "t", "--countdown", "2030-01-01"]])
 def test_simulate_wants_a_task_and_a_duration(words: list[str]) -> None:
     assert run("simulate", *words).exit_code == 2
+def test_simulate_refuses_an_exchange_that_the_broker_in_memory_does_not_have_and_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text(
+        "version: 1\nexchanges:\n  shares: {type: x-consistent-hash}\n"
+        "queues:\n  q: {bindings: [{exchange: shares, weight: 1}]}\nroutes:\n  t: {exchange: shares}\n"
+    )
+    done = run("simulate", str(file), "t")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "exchange 'shares' is of type x-consistent-hash, and such exchanges cannot be simulated" in done.stderr
+    assert run("route", str(file), "t").exit_code == 0
+
+
