@@ -13,6 +13,8 @@ from amqptasks.publisher import Publisher
 from amqptasks.transport import Link, Session
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from amqptasks.claims import Claims
     from amqptasks.codec import Codec
     from amqptasks.events.emitter import Emitter
@@ -44,6 +46,7 @@ class Connections:
         self._event_link: Link | None = None
         self._emitters: dict[str, Emitter] = {}
         self._claims: Claims | None = None
+        self._ending: Executor | None = None
         self._claims_lock = threading.Lock()  # its own: an event loop asks for them, and must not wait for a link
 
     @property
@@ -102,6 +105,17 @@ class Connections:
         return self._publisher
 
     @property
+    def ending(self) -> Executor:
+        """One thread on which calls end that nobody waits for: in the order of their confirms. It goes with the last
+        of them after `close`."""
+        with self._lock:
+            if self._ending is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._ending = ThreadPoolExecutor(1, thread_name_prefix="amqptasks-ending")
+            return self._ending
+
+    @property
     def replies(self) -> Replies:
         _ = self.link
         assert self._replies is not None
@@ -132,7 +146,7 @@ class Connections:
         with self._lock:
             links, emitters = [*self._earlier_links, self._link, self._event_link], self._emitters
             self._earlier_links = []
-            self._link = self._publisher = self._replies = self._event_link = None
+            self._link = self._publisher = self._replies = self._event_link = self._ending = None
             self._emitters = {}
         if self._claims is not None:
             self._claims.close(timeout)
