@@ -80,8 +80,8 @@ class Observed:
     """A virtual host as it is. Users and their limits are the whole broker's; the rest is this virtual host's.
 
     `sections` says what was read besides exchanges, queues and bindings; of the rest nothing is known. `user` is who
-    looked, `exchange_types` are those that the node asked has (none: it did not say). The default exchange and its bindings, which nobody can change, are left out; the other built-in exchanges
-    are not.
+    looked, `exchange_types` are those that the node asked has (none: it did not say). The default exchange and its
+    bindings, which nobody can change, are left out; the other built-in exchanges are not.
     """
 
     vhost: str

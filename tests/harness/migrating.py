@@ -26,8 +26,8 @@ KILLED = -signal.SIGKILL
 
 
 def label(event: Event) -> str:
-    """What an event is called on the command line, the same in every run: the moving of messages is told many times, and
-    has one name; numbers of messages have none."""
+    """What an event is called on the command line, in every run the same: the moving of messages is told many times,
+    and has one name; numbers of messages have none."""
     return f"{event.stage}: {'moving' if event.moved is not None else re.sub('[0-9]+', 'N', event.detail)}"
 
 

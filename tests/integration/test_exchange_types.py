@@ -61,7 +61,7 @@ def with_plugins(broker: StartedBroker, *plugins: str) -> None:
 def topology(exchanges: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Two queues, both bound to each of the exchanges."""
     bindings = [
-        {"exchange": kind, "weight": 1} if kind == "x-consistent-hash" else {"exchange": kind, "routing_key": "k"}
+        {"exchange": kind, **{"x-consistent-hash": {"weight": 1}, "x-local-random": {}}.get(kind, {"routing_key": "k"})}
         for kind in exchanges
         if kind != "x-jms-topic"  # its bindings are a JMS client's own
     ]

@@ -11,7 +11,6 @@ from tests.harness.vhost import Broker, Vhost
 from tests.harness.wait import wait_for
 from tests.integration.moving import Load, place
 
-
 #: Messages a second that are published throughout, and the fewest that a busy machine must reach of them.
 RATE, FLOOR = 500, 250
 

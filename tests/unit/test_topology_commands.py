@@ -85,7 +85,8 @@ def test_a_routing_key_alone_is_for_the_one_exchange_that_compares_keys() -> Non
 def test_a_routing_key_alone_is_tried_at_every_exchange_where_several_compare(tmp_path: Path) -> None:
     file = tmp_path / "t.yaml"
     file.write_text(
-        "version: 1\nexchanges:\n  first: {type: topic}\n  second: {}\n  all: {type: fanout}\n  inner: {internal: true}\n"
+        "version: 1\nexchanges:\n  first: {type: topic}\n  second: {}\n  all: {type: fanout}\n"
+        "  inner: {internal: true}\n"
         "queues:\n  q: {bindings: [{exchange: first, routing_key: k}, {exchange: all}]}\n"
         "  p: {bindings: [{exchange: second, routing_key: other}]}\n"
     )
