@@ -106,8 +106,7 @@ class Connections:
 
     @property
     def ending(self) -> Executor:
-        """One thread on which calls end that nobody waits for: in the order of their confirms. It goes with the last
-        of them after `close`."""
+        """One thread on which calls end that nobody waits for, in the order of their confirms."""
         with self._lock:
             if self._ending is None:
                 from concurrent.futures import ThreadPoolExecutor
@@ -145,6 +144,7 @@ class Connections:
         """Publish what is under way and close all, within `timeout` seconds; what is used later is opened anew."""
         with self._lock:
             links, emitters = [*self._earlier_links, self._link, self._event_link], self._emitters
+            ending = self._ending
             self._earlier_links = []
             self._link = self._publisher = self._replies = self._event_link = self._ending = None
             self._emitters = {}
@@ -155,3 +155,5 @@ class Connections:
         for link in links:
             if link is not None:
                 link.stop(timeout)
+        if ending is not None:
+            ending.shutdown(wait=False)  # what was published ends first; for callbacks of the user's nobody waits

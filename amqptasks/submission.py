@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,17 @@ def submit(
     except BaseException:
         _give_back(app, made, ours)
         raise
-    # Not on the link's thread: receivers of signals and the future's callbacks are the user's, and to declare again,
-    # or to give back a claim, is to wait for the broker.
-    published.add_done_callback(lambda done: ending.submit(partial(_end, app, made, ours, done, future)))
+    published.add_done_callback(lambda done: _end_on(ending, partial(_end, app, made, ours, done, future)))
     return future
+
+
+def _end_on(ending: Executor, end: Callable[[], None]) -> None:
+    """Not on the link's thread: receivers of signals and the future's callbacks are the user's, and to declare again,
+    or to give back a claim, is to wait for the broker."""
+    try:
+        ending.submit(end)
+    except RuntimeError:  # the app was closed, and its link is late: nobody else needs its thread any more
+        end()
 
 
 def _end(app: App, made: call.Call, ours: bool, published: Future[None], future: Future[AsyncResult[Any]]) -> None:
