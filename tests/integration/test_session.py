@@ -12,6 +12,7 @@ from amqptasks.errors import (
     AccessRefused,
     BrokerUnreachable,
     ConnectionBlocked,
+    DeclarationConflict,
     Nacked,
     PublishRejected,
     PublishTimeout,

@@ -246,9 +246,10 @@ def test_the_ready_topologies_are_without_a_warning(file: Path, monkeypatch: pyt
             {"exchange": "amq.topic", "routing_key": "a.*"}, {"exchange": "amq.topic", "routing_key": "*.b"}]}}}),
         *(("route-by-name", NEW, {
             "exchanges": {"t": {"type": kind}},
-            "queues": {"default": {"bindings": [{"exchange": "t", "routing_key": "1"}]}},
+            "queues": {"default": {"bindings": [{"exchange": "t", "routing_key": key}]}},
             "routes": {"a*": {"exchange": "t"}}})
-            for kind in ("x-consistent-hash", "x-random", "x-local-random", "x-modulus-hash", "x-recent-history")),
+            for kind, key in (("x-consistent-hash", "1"), ("x-local-random", ""), ("x-random", "1"),
+                              ("x-modulus-hash", "1"), ("x-recent-history", "1"))),
         ("policy-undercuts", NEW, {
             "queues": {"default": {"message_ttl": "1h"}},
             "policies": {
