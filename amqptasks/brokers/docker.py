@@ -97,6 +97,10 @@ class DockerNode:
         """Run `rabbitmqctl` in the container; what it printed. Raises `BrokerUnreachable` when it fails."""
         return _docker("exec", self.name, "rabbitmqctl", "-q", *arguments)
 
+    def rabbitmq_plugins(self, *arguments: str) -> str:
+        """The same with `rabbitmq-plugins`."""
+        return _docker("exec", self.name, "rabbitmq-plugins", "-q", *arguments)
+
     def _create(self) -> None:
         _docker("pull", "--quiet", self.image, timeout=PULL_WITHIN)
         ports = choose()  # Docker's own choice would change with each start

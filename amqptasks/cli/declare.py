@@ -56,8 +56,8 @@ Examples:
   amqptasks declare topology.yaml --prune --keep 'legacy.*' --yes
 
 \b
-Exit status: 0 done, 1 a file is wrong or a queue could not be pruned, 3 no broker, or it refused,
-4 something exists with other properties that cannot be changed in place.
+Exit status: 0 done, also where you answered no; 1 a file is wrong or a queue could not be pruned; 3 no broker, or it
+refused; 4 something exists with other properties that cannot be changed in place.
 """
 
 
@@ -104,8 +104,14 @@ def command(
         _stop_at_conflicts(found, as_json)
         with _amqp(urls, tls) as session:
             changes = _apply(found, session, api, as_json)
-            if prune:
-                changes += _prune(found, session, api, force, yes, as_json)
+            if prune and found.plan.prunable:
+                if not yes:
+                    _print_table(changes)  # whatever the answer: this much is done
+                    changes = []
+                    if not _confirmed(found):
+                        click.echo("Nothing was deleted.")
+                        return
+                changes += _prune(found, session, api, force, as_json)
     if as_json:
         _print_json(changes)
     else:
@@ -185,21 +191,23 @@ def _apply(found: Planned, session: AmqpSession, api: Management, quiet: bool) -
     return changes
 
 
-def _prune(found: Planned, session: AmqpSession, api: Management, force: bool, yes: bool, quiet: bool) -> list[Change]:
+def _confirmed(found: Planned) -> bool:
+    """Whether what is to be deleted may go. No answer at all (Ctrl-C, the end of the input) is click's to abort."""
     from rich.console import Console
 
     from amqptasks.cli import plans
-    from amqptasks.topology.prune import prune
     from amqptasks.topology.steps import Plan
 
     steps = found.plan.prunable
-    if not steps:
-        return []
-    if not yes:
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        plans.show_steps(Plan(tuple(steps)), console, everything=True)
-        click.confirm(f"Delete these {len(steps)} from {found.heading}?", abort=True, err=True)
-    with _progress("pruning", len(steps), quiet) as advance:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    plans.show_steps(Plan(tuple(steps)), console, everything=True)
+    return click.confirm(f"Delete these {len(steps)} from {found.heading}?", err=True)
+
+
+def _prune(found: Planned, session: AmqpSession, api: Management, force: bool, quiet: bool) -> list[Change]:
+    from amqptasks.topology.prune import prune
+
+    with _progress("pruning", len(found.plan.prunable), quiet) as advance:
         return prune(found.plan, found.observed, session, api, force, lambda _: advance())
 
 

@@ -161,6 +161,9 @@ def _routing_key(kind: ExchangeType, binding: Source, where: Where, given: Given
     if kind == "x-consistent-hash" and not re.fullmatch(r"[1-9][0-9]*", binding.routing_key):
         problem = f"a binding to `{binding.exchange}`, which is of type x-consistent-hash, needs a share"
         yield problem, where if missing else (*where, "routing_key"), "Write `weight: 1`"
+    if kind == "x-local-random" and binding.routing_key:
+        problem = f"a binding to `{binding.exchange}`, which is of type x-local-random, has no key"
+        yield problem, (*where, "routing_key"), "Remove it: RabbitMQ refuses any but the empty one"
     if kind == "topic" and binding.routing_key.split(".").count("#") > MOST_HASHES:
         hint = "RabbitMQ 4.3 refuses it; two suffice for any pattern that one queue needs"
         yield "has more than two `#`", (*where, "routing_key"), hint

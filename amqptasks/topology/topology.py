@@ -14,7 +14,7 @@ from amqptasks.routing import QUEUES_EXCHANGE, Route
 from amqptasks.topology import durations
 from amqptasks.topology.delays import LONGEST
 
-#: direct, topic, fanout, headers, or a name that begins with `x-`: `EXTENSIONS`, or a plugin's.
+#: direct, topic, fanout, headers, or a name that begins with `x-`: one of `exchange_types.EXTENSIONS`, or a plugin's.
 ExchangeType = str
 QueueType = Literal["quorum", "classic", "stream"]
 Overflow = Literal["reject-publish", "drop-head", "reject-publish-dlx"]
@@ -30,16 +30,6 @@ DEFAULT_QUEUE = "default"
 
 #: How the names end of the dead-letter queues that are made for work queues.
 DEAD = ".dead"
-
-#: Exchange types of RabbitMQ and its plugins beyond AMQP's four, and where each comes from.
-EXTENSIONS: Mapping[str, str] = {
-    "x-local-random": "RabbitMQ 4.0",
-    "x-modulus-hash": "RabbitMQ 4.3, before it the plugin rabbitmq_sharding",
-    "x-consistent-hash": "the plugin rabbitmq_consistent_hash_exchange",
-    "x-random": "the plugin rabbitmq_random_exchange",
-    "x-recent-history": "the plugin rabbitmq_recent_history_exchange",
-    "x-delayed-message": "the plugin rabbitmq_delayed_message_exchange",
-}
 
 #: Exchanges that every virtual host has (AMQP 0-9-1, 3.1.3; `amq.match` is the older name of `amq.headers`).
 BUILT_IN: Mapping[str, ExchangeType] = {

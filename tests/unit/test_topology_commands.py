@@ -116,6 +116,40 @@ def test_route_answers_machines_too() -> None:
     assert [arrival["queue"] for arrival in found["arrivals"]] == ["stock", "audit"]
 
 
+def test_a_routing_key_alone_is_for_the_one_exchange_that_compares_keys() -> None:
+    alone = run("route", SHOP, "--routing-key", "email.reset")
+    named = run("route", SHOP, "--exchange", "tasks", "--routing-key", "email.reset")
+    assert (alone.exit_code, alone.stdout) == (0, named.stdout)
+    assert run("route", SHOP, "--routing-key", "nothing.takes.it").exit_code == 1
+    records = json.loads(run("route", SHOP, "--routing-key", "email.reset", "--json").stdout)
+    assert [record["destination"]["exchange"] for record in records] == ["tasks"]
+
+
+def test_a_routing_key_alone_is_tried_at_every_exchange_where_several_compare(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text(
+        "version: 1\nexchanges:\n  first: {type: topic}\n  second: {}\n  all: {type: fanout}\n"
+        "  inner: {internal: true}\n"
+        "queues:\n  q: {bindings: [{exchange: first, routing_key: k}, {exchange: all}]}\n"
+        "  p: {bindings: [{exchange: second, routing_key: other}]}\n"
+    )
+    done = run("route", str(file), "--routing-key", "k")
+    assert done.exit_code == 0
+    blocks = done.stdout.split("\n\n")
+    assert [block.split("\n")[0].split() for block in blocks] == [
+        ["message", "first", "k"],
+        ["message", "second", "k"],
+        ["message", "all", "k"],
+    ]
+    assert ["queue      none" in block for block in blocks] == [False, True, False]
+    records = json.loads(run("route", str(file), "--routing-key", "k", "--json").stdout)
+    assert [[arrival["queue"] for arrival in record["arrivals"]] for record in records] == [["q"], [], ["q"]]
+    file.write_text("version: 1\nqueues:\n  q:\n")
+    done = run("route", str(file), "--routing-key", "k")
+    assert done.exit_code == 2
+    assert "--exchange" in done.stderr
+
+
 @pytest.mark.parametrize("words", [[], ["a", "b"], ["a", "--exchange", "tasks"], ["a", "--routing-key", "k"]])
 def test_route_wants_one_task_or_one_exchange(words: list[str]) -> None:
     assert run("route", SHOP, *words).exit_code == 2
@@ -165,6 +199,18 @@ def test_simulate_tells_each_hop_with_its_time() -> None:
 def test_simulate_answers_machines_too() -> None:
     hops = json.loads(run("simulate", SHOP, "else", "--expire", "--json").stdout)
     assert [(hop["what"], hop["place"]) for hop in hops][-1] == ("rests", "default")
+
+
+def test_simulate_refuses_an_exchange_that_the_broker_in_memory_does_not_have_and_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text(
+        "version: 1\nexchanges:\n  shares: {type: x-consistent-hash}\n"
+        "queues:\n  q: {bindings: [{exchange: shares, weight: 1}]}\nroutes:\n  t: {exchange: shares}\n"
+    )
+    done = run("simulate", str(file), "t")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "exchange 'shares' is of type x-consistent-hash, and such exchanges cannot be simulated" in done.stderr
+    assert run("route", str(file), "t").exit_code == 0
 
 
 @pytest.mark.parametrize("words", [[], [SHOP], [SHOP, "t", "--countdown", "2030-01-01"]])
