@@ -209,7 +209,11 @@ def command(
         prefetch=prefetch or (max(4, 2 * bounds[0]) if bounds else None),
         limits=TimeLimits(time_limit, soft_time_limit),
         prefork=PreforkSettings(
-            max_tasks_per_child, max_memory_per_child, start_method, *(bounds or (None, concurrency or 1))
+            max_tasks_per_child,
+            max_memory_per_child,
+            start_method,
+            *(bounds or (None, concurrency or 1)),
+            logs.Setup(log_level, log_format),
         ),
         stopping=StopPlan(on_shutdown, stop_timeout, tidy_timeout),
         name=name,
