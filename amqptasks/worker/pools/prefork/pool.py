@@ -118,6 +118,10 @@ class PreforkPool:
         number, since = self._slots.runs(child.slot)
         return since if child.outstanding.get(number) is job else 0.0
 
+    def pid(self, job: Job) -> int | None:
+        child = self._holder(job)
+        return None if child is None else child.pid
+
     def start(self) -> None:
         self._link.call_soon(self._begin)
 
