@@ -33,9 +33,7 @@ def revoke(service: ControlService, arguments: Arguments) -> dict[str, int]:
     found = revocation.read(arguments.get("revocation"))
     if found is None:
         raise ConfigurationError("this is no revocation: use app.control.revoke or `amqptasks control revoke`")
-    terminate, signal = bool(arguments.get("terminate")), arguments.get("signal", "TERM")
-    if signal not in ("TERM", "KILL"):
-        raise ConfigurationError(f"signal {signal!r}: TERM lets a task tidy up, KILL does not")
+    terminate, signal = bool(arguments.get("terminate")), revocation.signal_named(arguments.get("signal", "TERM"))
     return service.on_link(lambda: _revoke(service, found, terminate=terminate, force=signal == "KILL"))
 
 
