@@ -90,16 +90,16 @@ def test_what_a_worker_holds_is_shown_with_its_arguments_and_the_process_that_ru
     else:
         assert active.pid == worker.pid
 
-    told.send(task, 61)
-    told.send(task, "long" * 5000)
-    told.send(task, "packed" * 500, compression="zlib")
+    short = told.send(task, 61)
+    long = told.send(task, "long" * 5000)
+    packed = told.send(task, "packed" * 500, compression="zlib")
     waiting = wait_for(lambda: len(found := control.reserved(timeout=ANSWERS_WITHIN)["one"]) == 3 and found)
-    assert [(one.args, one.kwargs, one.pid) for one in waiting] == [
-        ("(61,)", "{}", None),
-        (None, None, None),
-        (None, None, None),
-    ]
-    assert control.query(waiting[0].id, timeout=ANSWERS_WITHIN)["one"] == (waiting[0],)
+    assert {one.id: (one.args, one.kwargs, one.pid) for one in waiting} == {
+        short.id: ("(61,)", "{}", None),
+        long.id: (None, None, None),
+        packed.id: (None, None, None),
+    }
+    assert [one.args for one in control.query(short.id, timeout=ANSWERS_WITHIN)["one"]] == ["(61,)"]
     worker.signal(signal.SIGQUIT)
     worker.wait()
 

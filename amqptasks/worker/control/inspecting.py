@@ -205,7 +205,7 @@ def _held(job: Job) -> Told:
     headers = job.delivery.properties.headers or {}
     request = job.request
     retries = request.retries if request is not None else headers.get("retries", 0)
-    told = {
+    told: dict[str, Any] = {
         "id": job.task_id,
         "name": job.task_name,
         "queue": job.delivery.queue,
