@@ -13,7 +13,7 @@ _LETTER = re.compile(r"%(.?)", re.DOTALL)
 def expanded(text: str, host: str, number: int | None = None) -> str:
     """`%h` is `host`, `%n` what is before its first dot and `%d` what is behind it; `%i` is `number`, that of this
     process among several on one host (None: it is alone, and has number 0), `%I` the same behind a dash, or nothing for
-    one that is alone; `%%` a percent sign. Where several would have one name, `%I` is put at its end, or before its `@`.
+    one that is alone; `%%` a percent sign. Where several would have one name, `%I` is put at its end, or before `@`.
 
     Raises `ConfigurationError` for another letter."""
     if number is not None and not {"i", "I"} & set(_LETTER.findall(text)):

@@ -31,8 +31,8 @@ def fail(text):
 """
 
 
-#: How the processes begin in which tasks run: as copies of the worker, or of an interpreter that knows nothing of how it
-#: logs, or each as one; and as copies of such a one because the process that was copied is gone.
+#: How the processes begin in which tasks run: as copies of the worker, or of an interpreter that knows nothing of how
+#: it logs, or each as one; and as copies of such a one because the process that was copied is gone.
 BEGINNINGS = ["fork", "forkserver", "spawn", "fork, but its forker was killed"]
 
 #: Seconds for a task to end whose process may have to begin first, on a busy machine.

@@ -222,7 +222,7 @@ def _shown(found: Iterable[Told]) -> list[dict[str, Any]]:
     shown = []
     for told, delivery in found:
         if told["args"] is None and told["kwargs"] is None:
-            told |= _read(delivery)
+            told.update(_read(delivery))
         shown.append(told)
     return shown
 
