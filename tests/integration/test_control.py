@@ -167,7 +167,8 @@ def test_processes_of_one_command_have_names_of_their_own(told: Told, worker_pro
     worker = worker_process(SOURCE, "-n", "web@%n", "--processes", "2", "-c", "1", ready=False)
     worker.wait_for_line("is ready", 40, count=2)
     host = socket.gethostname().partition(".")[0]
-    assert sorted(told.app.control.ping(timeout=ANSWERS_WITHIN)) == [f"web-0@{host}", f"web-1@{host}"]
+    names = [f"web-0@{host}", f"web-1@{host}"]
+    wait_for(lambda: sorted(told.app.control.ping(timeout=ANSWERS_WITHIN)) == names, 20, "each answers for itself")
 
 
 def test_a_hung_worker_does_not_do_later_what_it_was_told_before(told: Told, worker_process: WorkerFactory) -> None:
