@@ -100,13 +100,15 @@ def revoke(
     as_json: bool,
 ) -> None:
     """Let tasks not run, wherever they wait; kept on the broker, for workers that start later."""
+    from amqptasks.control.revocation import signal_named
+
     with asking.control_of(target) as control:
         found = control.revoke(
             ids,
             task=task,
             headers=headers,
             terminate=terminate,
-            signal="KILL" if signal.upper() == "KILL" else "TERM",
+            signal=signal_named(signal),
             destination=asking.names(destination),
             timeout=timeout,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 from amqptasks import dial, logs
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
+from amqptasks.worker.name import expanded
 from amqptasks.worker.stopping import FINISH_WITHIN, TIDY_WITHIN, Beginning, StopPlan
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work;
     type=click.IntRange(1, 65535),
     help="Deliveries held from each queue, and async tasks run at once.  [default: twice the concurrency, at least 4]",
 )
-@click.option("-n", "--name", help="The worker's name in logs and dead letters.  [default: HOST:PID]")
+@click.option("-n", "--name", help="The worker's name, say web@%h; see docs/worker.md.  [default: HOST:PID]")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
 @click.option("-E", "--events", is_flag=True, help="Send events of tasks and of this worker.")
 @click.option(
@@ -154,7 +156,8 @@ Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work;
     is_flag=True,
     help="For development: start again when a file below the current folder changes (*.py, *.yaml).",
 )
-@click.option("--supervisor", type=int, hidden=True)  # what `--processes` adds: the process that answers for this one
+@click.option("--supervisor", type=int, hidden=True)  # what `--processes` adds: the process that answers for this one,
+@click.option("--number", type=int, hidden=True)  # and which of them it is
 @pass_target
 def command(
     target: Target,
@@ -181,8 +184,11 @@ def command(
     log_format: logs.Form,
     watch: bool,
     supervisor: int | None,
+    number: int | None,
 ) -> None:
     """Run the tasks of the app that -A names."""
+    if name is not None:
+        name = expanded(name, socket.gethostname(), number)
     if processes > 1 and health_port:
         raise click.UsageError("--health-port is for one process: leave --processes out, or probe with `inspect ping`")
     if watch:
@@ -217,7 +223,12 @@ def command(
         prefetch=prefetch,
         limits=TimeLimits(time_limit, soft_time_limit),
         prefork=PreforkSettings(
-            max_tasks_per_child, max_memory_per_child, start_method, *(bounds or (None, concurrency or 1))
+            max_tasks_per_child,
+            max_memory_per_child,
+            start_method,
+            most=bounds[0] if bounds else None,
+            least=bounds[1] if bounds else concurrency or 1,
+            logs=logs.Setup(log_level, log_format),
         ),
         stopping=StopPlan(on_shutdown, stop_timeout, tidy_timeout),
         name=name,
@@ -295,4 +306,4 @@ def _supervise(processes: int) -> int:
         elif not argument.startswith("--processes="):
             arguments.append(argument)
     command = [sys.executable, "-m", "amqptasks", *arguments, "--supervisor", str(os.getpid())]
-    return Supervisor([command] * processes).run()
+    return Supervisor([[*command, "--number", str(number)] for number in range(processes)]).run()

@@ -79,7 +79,8 @@ class Stats:
 @dataclass(frozen=True, slots=True)
 class HeldTask:
     """A task that a worker holds: running where `started` is set, else about to run. `args` and `kwargs` are their
-    `repr`, cut; None where the worker has not decoded them yet."""
+    `repr`, cut; None where no pool's thread has read them yet and they are more than 16 KiB, or no plain JSON. `pid` is
+    the process in which it runs."""
 
     id: str = ""
     name: str = ""

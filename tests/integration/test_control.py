@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from amqptasks import App
@@ -72,6 +74,39 @@ def test_what_runs_and_what_waits_is_told_apart(told: Told) -> None:
         assert (stats.running, stats.held, stats.pools["threads"]) == (1, 2, {"size": 1, "running": 1})
         assert stats.memory > 2**20
         told.gate.set()
+
+
+@pytest.mark.parametrize(
+    ("pool", "task"), [("prefork", "hold"), ("threads", "hold"), ("solo", "hold"), ("threads", "ahold")]
+)
+def test_what_a_worker_holds_is_shown_with_its_arguments_and_the_process_that_runs_it(
+    told: Told, worker_process: WorkerFactory, pool: str, task: str
+) -> None:
+    options = ("-P", pool, "-c", "1", "--async-concurrency", "1", "--prefetch", "10")
+    worker = worker_process(SOURCE, "-n", "one", *options)
+    told.send(task, 60)
+    worker.wait_for_line("holding")
+    control = told.app.control
+    (active,) = control.active(timeout=ANSWERS_WITHIN)["one"]
+    assert (active.args, active.kwargs) == ("(60,)", "{}")
+    if pool == "prefork":
+        (forker,) = psutil.Process(worker.pid).children()
+        assert [active.pid] == [child.pid for child in forker.children()]
+    else:
+        assert active.pid == worker.pid
+
+    short = told.send(task, 61)
+    long = told.send(task, "long" * 5000)
+    packed = told.send(task, "packed" * 500, compression="zlib")
+    waiting = wait_for(lambda: len(found := control.reserved(timeout=ANSWERS_WITHIN)["one"]) == 3 and found)
+    assert {one.id: (one.args, one.kwargs, one.pid) for one in waiting} == {
+        short.id: ("(61,)", "{}", None),
+        long.id: (None, None, None),
+        packed.id: (None, None, None),
+    }
+    assert [one.args for one in control.query(short.id, timeout=ANSWERS_WITHIN)["one"]] == ["(61,)"]
+    worker.signal(signal.SIGQUIT)
+    worker.wait()
 
 
 def test_a_worker_tells_how_it_is_set_up(told: Told, vhost: Vhost) -> None:
@@ -143,6 +178,14 @@ def test_a_command_is_for_those_it_names(told: Told, worker_process: WorkerFacto
     assert sorted(control.ping("web-*")) == ["web-1", "web-2"]
     assert sorted(control.ping(["mail-1", "web-2"])) == ["mail-1", "web-2"]
     assert sorted(control.ping("self")) == ["mail-1", "web-1", "web-2"]
+
+
+def test_processes_of_one_command_have_names_of_their_own(told: Told, worker_process: WorkerFactory) -> None:
+    worker = worker_process(SOURCE, "-n", "web@%n", "--processes", "2", "-c", "1", ready=False)
+    worker.wait_for_line("is ready", 40, count=2)
+    host = socket.gethostname().partition(".")[0]
+    names = [f"web-0@{host}", f"web-1@{host}"]
+    wait_for(lambda: sorted(told.app.control.ping(timeout=ANSWERS_WITHIN)) == names, 20, "each answers for itself")
 
 
 def test_a_hung_worker_does_not_do_later_what_it_was_told_before(told: Told, worker_process: WorkerFactory) -> None:

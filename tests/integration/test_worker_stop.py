@@ -306,6 +306,29 @@ def test_async_tasks_run_at_once_and_a_blocked_loop_stops_no_heartbeat(
     assert worker.terminate() == 0
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_a_stop_that_takes_longer_than_its_heartbeats_keeps_the_connection(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management, pool: str
+) -> None:
+    """A broker closes a connection that is silent for two of its heartbeats, and gives the task to somebody else."""
+    url = f"{vhost.url}?heartbeat=1"
+    worker = worker_process(SOURCE, "-c", "1", "-P", pool, module="stop", broker_url=url)
+    send(sender, "work", "word", 5.0)
+    worker.wait_for_line(r"(?m)^began word 0$")
+    worker.signal(signal.SIGTERM)
+    worker.wait_for_line("stopping: 1 tasks are running")
+    began = time.monotonic()
+    assert worker.wait(20) == 0
+    assert time.monotonic() - began > 3.5, "more than two heartbeats"
+    assert worker.output.count("\nbegan word") == worker.output.count("\nended word") == 1
+    assert "lost" not in worker.output
+    other = worker_process(None, "-c", "1", module="stop")
+    send(sender, "work", "next", 0.0)
+    other.wait_for_line(r"(?m)^ended next 0$")
+    assert "word" not in other.output, "it was acknowledged"
+    assert management.ready("default.dead") == 0
+
+
 def test_a_warm_stop_waits_for_async_tasks_too(
     vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
 ) -> None:

@@ -38,6 +38,9 @@ class Pool(Protocol):
     def started(self, job: Job) -> float:
         """When it began, in seconds on the monotonic clock; 0 while it waits."""
 
+    def pid(self, job: Job) -> int | None:
+        """The process in which it runs; None where that is not known."""
+
     def start(self) -> None: ...
 
     def submit(self, jobs: Sequence[Job]) -> None:

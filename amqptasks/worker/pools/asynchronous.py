@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -60,6 +61,9 @@ class AsyncPool:
 
     def started(self, job: Job) -> float:
         return job.started
+
+    def pid(self, job: Job) -> int | None:  # noqa: ARG002 - as of every pool
+        return os.getpid()
 
     def start(self) -> None: ...
 

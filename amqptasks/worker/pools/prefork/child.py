@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from amqptasks import logs
 from amqptasks.capabilities import Capabilities
+from amqptasks.logs import Setup
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker import delivery as delivery_steps
 from amqptasks.worker import process
@@ -46,11 +48,13 @@ NODE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class Upbringing:
-    """What a child learns from its node. `memory` asks for its size with each result."""
+    """What a child learns from its node. `memory` asks for its size with each result; `logs` is how it is to log,
+    unless it is a copy of a process that does already."""
 
     worker: str
     capabilities: Capabilities | None
     memory: bool = False
+    logs: Setup | None = None
 
 
 class Child:
@@ -79,6 +83,17 @@ class Child:
             waiting_calls=WaitingCalls(app),
         )
         self._number = 0
+        self._level = 0
+
+    def begin(self) -> None:
+        """Before anything that may log. The level is the node's of now: what it logs of our tasks, we describe."""
+        taught = self._upbringing.logs
+        if taught is not None:
+            logs.configure(taught.level, taught.form)
+        self._level = self._slots.level()
+        if self._level != logs.current_level():
+            logs.change_level(self._level)
+        process.begin(self._app)
 
     def run(self) -> None:
         """Until the node says so, or is gone."""
@@ -92,6 +107,10 @@ class Child:
             data = self._receive()
             if not data or data == wire.END:
                 return
+            level = slots.level()
+            if level != self._level:  # the node was told another
+                self._level = level
+                logs.change_level(level)
             number, delivery, acked, ended = wire.decode_job(data, lease)
             queue = self._queue(delivery.queue)
             job = Job(delivery, queue) if ended is None else telling(delivery, queue, *ended)
@@ -141,7 +160,7 @@ def live(child: Child) -> None:
     """A forked process from its first line to its last; never returns."""
     status = 1
     try:
-        process.begin(child._app)
+        child.begin()
         child.run()
         status = 0
     except BaseException:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from amqptasks import logs
 from amqptasks.errors import ConfigurationError
 from amqptasks.transport import Watching
 from amqptasks.worker.job import Job
@@ -125,6 +126,10 @@ class PreforkPool:
         number, since = self._slots.runs(child.slot)
         return since if child.outstanding.get(number) is job else 0.0
 
+    def pid(self, job: Job) -> int | None:
+        child = self._holder(job)
+        return None if child is None else child.pid
+
     def start(self) -> None:
         self._link.call_soon(self._begin)
 
@@ -198,6 +203,10 @@ class PreforkPool:
         """Follow the demand between these bounds from now on."""
         self._demand.bound(most, least)
 
+    def log_from(self, level: int) -> None:
+        """Each child logs from this level on with its next task, and those to come do. From any thread."""
+        self._slots.set_level(level)
+
     def abort(self) -> None:
         self._stopping = True
         for child in self._children.values():
@@ -212,6 +221,7 @@ class PreforkPool:
 
     def _begin(self) -> None:
         self._link.watch(self._forkers.descriptor, self._hear)
+        self.log_from(logs.current_level())
         self._forkers.bring_up(self._upbringing())
         self._fill()
 

@@ -1,4 +1,5 @@
-"""A page of memory that the node shares with its children: a slot for each, with what it runs and what interrupts it.
+"""Memory that the node shares with its children: a slot for each, with what it runs and what interrupts it; and behind
+the slots, for all of them, from which level on they log.
 
 A slot is five fields of eight bytes, each written by one side only:
     child   number of the job that it runs (0: none), when it began (seconds on the monotonic clock)
@@ -26,6 +27,10 @@ _INTERRUPT = struct.Struct("<QQ")
 #: Where the last field is.
 _LOST = _RUNS.size + _INTERRUPT.size
 
+#: Where the level is, and how many bytes there are: it has a cache line of its own, to which hardly ever is written.
+_LEVEL = COUNT * SIZE
+_ALL = _LEVEL + SIZE
+
 
 class Slots:
     """`descriptor` is the file behind it: pass it to a process that is to share it."""
@@ -33,9 +38,9 @@ class Slots:
     def __init__(self, descriptor: int | None = None) -> None:
         if descriptor is None:
             descriptor = os.memfd_create("amqptasks-slots")
-            os.ftruncate(descriptor, COUNT * SIZE)
+            os.ftruncate(descriptor, _ALL)
         self.descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, COUNT * SIZE)
+        self._memory = mmap.mmap(descriptor, _ALL)
 
     def clear(self, slot: int) -> None:
         self._memory[slot * SIZE : slot * SIZE + SIZE] = bytes(SIZE)
@@ -74,6 +79,15 @@ class Slots:
         runs, _ = self.runs(slot)
         (lost,) = _NUMBER.unpack_from(self._memory, slot * SIZE + _LOST)
         return bool(runs) and runs == lost
+
+    def set_level(self, level: int) -> None:
+        """Node: from which level on all children log."""
+        _NUMBER.pack_into(self._memory, _LEVEL, level)
+
+    def level(self) -> int:
+        """Child: from which level on it is to log."""
+        number: int = _NUMBER.unpack_from(self._memory, _LEVEL)[0]
+        return number
 
     def close(self) -> None:
         self._memory.close()
