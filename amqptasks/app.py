@@ -25,6 +25,8 @@ from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task, current_task
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from amqptasks.capabilities import Capabilities
     from amqptasks.claims import Claims
     from amqptasks.control.client import Control
@@ -287,6 +289,11 @@ class App:
     @property
     def publisher(self) -> Publisher:
         return self._connections.publisher
+
+    @property
+    def ending(self) -> Executor:
+        """The thread on which calls end that nobody waits for (`Task.submit`)."""
+        return self._connections.ending
 
     @property
     def replies(self) -> Replies:

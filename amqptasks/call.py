@@ -180,9 +180,7 @@ def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
             if ours:
                 app.claims.give_back(call.claim)
             raise
-    app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
-    if signals.after_task_publish:
-        tell_published(call)
+    tell(app, call)
     return call.result
 
 
@@ -213,9 +211,7 @@ async def send_async(
             if ours:
                 await asyncio.to_thread(app.claims.give_back, call.claim)
             raise
-    app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
-    if signals.after_task_publish:
-        tell_published(call)
+    tell(app, call)
     return call.result
 
 
@@ -241,6 +237,13 @@ def _result(app: App, request: Request, options: Mapping[str, Any]) -> AsyncResu
         return _without_reply(request.id, request.task)
     request.reply_to = REPLY_TO
     return app.replies.register(request.id, request.task)
+
+
+def tell(app: App, call: Call) -> None:
+    """The event and the signal of a call that the broker has."""
+    app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
+    if signals.after_task_publish:
+        tell_published(call)
 
 
 def tell_published(call: Call) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+#: Seconds that RabbitMQ waits for an acknowledgement where nobody says otherwise.
+#: https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
+CONSUMER_TIMEOUT = 1800.0
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:

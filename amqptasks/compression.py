@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from amqptasks.errors import ConfigurationError
+from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 
 #: zlib's window size for "zlib or gzip, see the header". https://docs.python.org/3/library/zlib.html#zlib.decompress
 _DETECT_FORMAT = 32 + zlib.MAX_WBITS
@@ -59,14 +59,15 @@ def find(name: str) -> Compression:
 
 
 def decompress(name: object, body: bytes, largest: int | None = None) -> bytes:
-    """The body as it was before, at most `largest` bytes (default: `LARGEST_BODY`). Raises `Unreadable` only."""
+    """The body as it was before, at most `largest` bytes (default: `LARGEST_BODY`). Raises `Unreadable` only, and what
+    interrupts a worker's task from outside."""
     found = _BY_NAME.get(name) if isinstance(name, str) else None
     if found is None:
         known = ", ".join(kind.name for kind in _KINDS)
         raise Unreadable(f"compression {ascii(name)[:80]} is not known here; send one of {known}")
     try:
         return found.expand(body, LARGEST_BODY if largest is None else largest)
-    except Unreadable:
+    except (Unreadable, *INTERRUPTIONS):
         raise
     except Exception as error:  # each library has its own, and MemoryError
         raise Unreadable(f"the body is not {name}: {error}") from None

@@ -13,6 +13,8 @@ from amqptasks.publisher import Publisher
 from amqptasks.transport import Link, Session
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from amqptasks.claims import Claims
     from amqptasks.codec import Codec
     from amqptasks.events.emitter import Emitter
@@ -44,6 +46,7 @@ class Connections:
         self._event_link: Link | None = None
         self._emitters: dict[str, Emitter] = {}
         self._claims: Claims | None = None
+        self._ending: Executor | None = None
         self._claims_lock = threading.Lock()  # its own: an event loop asks for them, and must not wait for a link
 
     @property
@@ -102,6 +105,16 @@ class Connections:
         return self._publisher
 
     @property
+    def ending(self) -> Executor:
+        """One thread on which calls end that nobody waits for, in the order of their confirms."""
+        with self._lock:
+            if self._ending is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._ending = ThreadPoolExecutor(1, thread_name_prefix="amqptasks-ending")
+            return self._ending
+
+    @property
     def replies(self) -> Replies:
         _ = self.link
         assert self._replies is not None
@@ -131,8 +144,9 @@ class Connections:
         """Publish what is under way and close all, within `timeout` seconds; what is used later is opened anew."""
         with self._lock:
             links, emitters = [*self._earlier_links, self._link, self._event_link], self._emitters
+            ending = self._ending
             self._earlier_links = []
-            self._link = self._publisher = self._replies = self._event_link = None
+            self._link = self._publisher = self._replies = self._event_link = self._ending = None
             self._emitters = {}
         if self._claims is not None:
             self._claims.close(timeout)
@@ -141,3 +155,5 @@ class Connections:
         for link in links:
             if link is not None:
                 link.stop(timeout)
+        if ending is not None:
+            ending.shutdown(wait=False)  # what was published ends first; for callbacks of the user's nobody waits

@@ -44,6 +44,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from shlex import quote
 
 
 class AmqptasksError(Exception):
@@ -112,8 +113,8 @@ class DeclarationConflict(BrokerError):
     """An object of this name exists with other properties, and these cannot be changed in place.
 
     `kind` is "queue" or "exchange", `name` its name, `argument` what differs, `wanted` and `current` both values
-    as the broker printed them (empty where it cut its answer before them). Either change the file to the current value,
-    or replace the object.
+    as the broker printed them (empty where it cut its answer before them). Either write the current value into the
+    file, or replace the object: a queue with `amqptasks migrate`, which keeps its messages; an exchange by deleting it.
     """
 
     def __init__(self, kind: str, name: str, argument: str, wanted: str, current: str) -> None:
@@ -122,9 +123,16 @@ class DeclarationConflict(BrokerError):
         self.argument = argument
         self.wanted = wanted
         self.current = current
+        if kind == "queue":
+            way_out = f"`amqptasks migrate {quote(name)} FILE` replaces it, with its messages"
+        else:
+            way_out = (
+                "delete it and run `amqptasks declare`, which binds it again; what is published to it in between is"
+                " refused (404)"
+            )
         super().__init__(
             f"{kind} {name!r} exists with another {argument}: the broker has {current}, the topology wants {wanted}."
-            f" It cannot be changed in place: write the broker's value, or move its messages and delete it first"
+            f" It cannot be changed in place: write the broker's value into the file, or {way_out}"
         )
 
 
@@ -339,3 +347,8 @@ class Terminated(TaskError):
 class WorkerLostError(TaskError):
     """The process that ran the task died, of a signal or by itself: the message says how. Look for memory limits, and
     for faults in C code."""
+
+
+#: What a worker raises in a task from outside. Whoever catches what a user's code raises lets these through, or does
+#: what they ask for.
+INTERRUPTIONS = (SoftTimeLimitExceeded, Terminated, TimeLimitExceeded, WorkerStopping)

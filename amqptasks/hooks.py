@@ -1,4 +1,5 @@
-"""Who is told of a run: the task's own hooks, then the signals. What they raise is logged, and changes nothing.
+"""Who is told of a run: the task's own hooks, then the signals. What they raise is logged, and changes nothing: also
+what would end the process, for a pool's threads, its loop and its children are not one task's to end.
 
 The order is Celery's: `task_prerun`, `before_start`, the run; then by the outcome `on_success` and `task_success`,
 `on_retry` and `task_retry`, or `on_failure` and `task_failure`; then `after_return` and `task_postrun`.
@@ -8,6 +9,7 @@ A hook may be `async def` in an `async def` task: it is awaited. Outside of one,
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator
@@ -73,22 +75,35 @@ def run(steps: Steps, task: Task[..., Any], request: Request) -> None:
             if inspect.iscoroutine(left):
                 left.close()
                 _broken(TypeError("a hook of a plain task cannot be async: nothing would await it"), task, request)
-        except Exception as error:
+        except BaseException as error:
+            if request.is_eager and isinstance(error, KeyboardInterrupt):  # in the caller's program, not in a worker
+                raise
             _broken(error, task, request)
 
 
 async def run_async(steps: Steps, task: Task[..., Any], request: Request) -> None:
-    """Call them all, and await those that are async."""
+    """Call them all, and await those that are async. Raises `CancelledError` when this run is cancelled; one that a
+    hook made itself is logged."""
     for step in steps:
         try:
             left = step()
             if isinstance(left, Awaitable):
                 await left
-        except Exception as error:
+        except BaseException as error:
+            if _is_cancelled(error):
+                raise
             _broken(error, task, request)
 
 
-def _broken(error: Exception, task: Task[..., Any], request: Request) -> None:
+def _is_cancelled(error: BaseException) -> bool:
+    """True where `error` is how this run itself is ended: a hook may as well have awaited what others cancelled."""
+    if isinstance(error, GeneratorExit):
+        return True
+    running = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and running is not None and running.cancelling() > 0
+
+
+def _broken(error: BaseException, task: Task[..., Any], request: Request) -> None:
     logger.error(
         "%s[%s] a hook raised; the outcome of the task stays what it was",
         task.name,

@@ -15,6 +15,11 @@ class Lease(Protocol):
     @property
     def alive(self) -> bool: ...
 
+    @property
+    def lost(self) -> bool:
+        """True once the broker may give, or have given, what is unsettled to others. In a child of a prefork pool,
+        where nothing is settled, this alone tells it, of the job that runs."""
+
     def ack(self, tag: int) -> None:
         """Done: the message leaves its queue. Link thread only; written with the others of this loop turn."""
 
@@ -25,16 +30,21 @@ class Lease(Protocol):
         """Back to its queue: failed, count it. Link thread only."""
 
 
-class _Settled:
-    """The lease of what needs no settling, such as a reply."""
-
-    alive = False
+class Unwritten:
+    """What leases share through which nothing is written."""
 
     def ack(self, tag: int) -> None: ...
 
     def nack(self, tag: int) -> None: ...
 
     def reject(self, tag: int) -> None: ...
+
+
+class _Settled(Unwritten):
+    """Of what needs no settling, such as a reply."""
+
+    alive = False
+    lost = False
 
 
 SETTLED: Lease = _Settled()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from amqptasks.incoming import Lease
 from amqptasks.properties import Headers
 from amqptasks.uuid7 import made_at
 
@@ -23,7 +24,7 @@ class Request:  # without slots: what has its default is not stored, and a worke
     the task. `headers` are all that this protocol does not name: ours (`x-amqptasks-*`), Celery's further ones, the
     user's. From `queue` on, the fields are facts of a delivery and of the run: `delivery_count` is how often it was
     delivered before, `hostname` the worker's name, `is_eager` true in `task.apply()`, `started` when the run began, on
-    the monotonic clock, `instance` the task that runs it.
+    the monotonic clock, `instance` the task that runs it, `lease` the right to settle the delivery.
     """
 
     task: str
@@ -60,11 +61,19 @@ class Request:  # without slots: what has its default is not stored, and a worke
     is_eager: bool = False
     started: float = 0.0
     instance: Any = field(default=None, compare=False, repr=False)
+    lease: Lease | None = field(default=None, compare=False, repr=False)
 
     @property
     def called_directly(self) -> bool:
         """True where nothing was sent: the function was simply called."""
         return not self.id
+
+    @property
+    def lease_lost(self) -> bool:
+        """True once the worker has lost the connection that this delivery came by, before it was acknowledged: another
+        run of it begins, or has begun, and what this one does is done twice. False where nothing can be lost."""
+        lease, task = self.lease, self.instance
+        return lease is not None and lease.lost and not (task is not None and not task.acks_late)
 
     @property
     def attempt(self) -> int:

@@ -6,7 +6,9 @@
 A receiver is called with `signal`, `sender` and the arguments below, by keyword, so it ends with `**more`. It runs
 where the thing happens, one after the other, and holds it up as long as it takes; one that raises is logged, and
 changes nothing. Nobody connected costs nothing. `task_*` signals are sent where the task runs (in a prefork worker:
-in its child), never on the thread that holds the connections.
+in its child), never on the thread that holds the connections. A receiver of theirs that asks to end the process
+(`sys.exit`) has raised like any other: the thread or process is not its own. Everywhere else that ends what it always
+ends: the program that publishes, the worker that begins.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import logging
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
+
+from amqptasks.errors import INTERRUPTIONS
 
 logger = logging.getLogger(__name__)
 
@@ -41,15 +45,19 @@ class Audience:
 class Signal:
     """One kind of happening. True while anybody is connected, so that a sender need not gather what nobody hears.
 
-    `arguments` are those that a receiver gets beside `sender`; who connects counts in its `audience`.
+    `arguments` are those that a receiver gets beside `sender`; who connects counts in its `audience`; `bears` is what a
+    receiver may raise and change nothing.
     """
 
-    __slots__ = ("__weakref__", "_audience", "_connections", "arguments", "name")
+    __slots__ = ("__weakref__", "_audience", "_bears", "_connections", "arguments", "name")
 
-    def __init__(self, name: str, *arguments: str, audience: Audience | None = None) -> None:
+    def __init__(
+        self, name: str, *arguments: str, audience: Audience | None = None, bears: type[BaseException] = Exception
+    ) -> None:
         self.name = name
         self.arguments = arguments
         self._audience = audience or Audience()
+        self._bears = bears
         #: Replaced as a whole, never changed: whoever sends meanwhile goes on with what it has.
         self._connections: tuple[_Connection, ...] = ()
 
@@ -101,7 +109,8 @@ class Signal:
         return found
 
     def send(self, sender: object, **named: Any) -> None:
-        """Tell everybody who is connected. Never raises."""
+        """Tell everybody who is connected. Raises nothing that receivers raise (see `bears`), but what interrupts the
+        task from outside while they run."""
         gone = False
         for connection in self._connections:
             receiver = connection.receiver()
@@ -110,7 +119,9 @@ class Signal:
             elif connection.sender is None or _is(connection.sender, sender):
                 try:
                     receiver(signal=self, sender=sender, **named)
-                except Exception:
+                except INTERRUPTIONS:
+                    raise
+                except self._bears:
                     logger.exception(
                         "a receiver of %s raised: %r", self.name, receiver, extra={"action": "receiver_failed"}
                     )
@@ -159,19 +170,24 @@ after_task_publish = Signal("after_task_publish", "body", "exchange", "routing_k
 #: Of what is told before a task runs, and after it.
 BEFORE_RUN, AFTER_RUN = Audience(), Audience()
 
+
+def _of_run(name: str, *arguments: str, audience: Audience | None = None) -> Signal:
+    return Signal(name, *arguments, audience=audience, bears=BaseException)
+
+
 # Where a task runs. `sender` is the task; for the first three the worker's name.
-task_received = Signal("task_received", "request", audience=BEFORE_RUN)
-task_unknown = Signal("task_unknown", "name", "id", "message", "exc")
-task_rejected = Signal("task_rejected", "message", "exc", audience=AFTER_RUN)
-task_prerun = Signal("task_prerun", "task_id", "task", "args", "kwargs", audience=BEFORE_RUN)
-task_postrun = Signal("task_postrun", "task_id", "task", "args", "kwargs", "retval", "state", audience=AFTER_RUN)
-task_success = Signal("task_success", "result", "runtime", audience=AFTER_RUN)
-task_retry = Signal("task_retry", "request", "reason", "einfo", audience=AFTER_RUN)
-task_failure = Signal(
+task_received = _of_run("task_received", "request", audience=BEFORE_RUN)
+task_unknown = _of_run("task_unknown", "name", "id", "message", "exc")
+task_rejected = _of_run("task_rejected", "message", "exc", audience=AFTER_RUN)
+task_prerun = _of_run("task_prerun", "task_id", "task", "args", "kwargs", audience=BEFORE_RUN)
+task_postrun = _of_run("task_postrun", "task_id", "task", "args", "kwargs", "retval", "state", audience=AFTER_RUN)
+task_success = _of_run("task_success", "result", "runtime", audience=AFTER_RUN)
+task_retry = _of_run("task_retry", "request", "reason", "einfo", audience=AFTER_RUN)
+task_failure = _of_run(
     "task_failure", "task_id", "exception", "args", "kwargs", "traceback", "einfo", audience=AFTER_RUN
 )
-task_revoked = Signal("task_revoked", "request", "terminated", "signum", "expired", audience=AFTER_RUN)
-task_internal_error = Signal("task_internal_error", "task_id", "args", "kwargs", "request", "exception", "einfo")
+task_revoked = _of_run("task_revoked", "request", "terminated", "signum", "expired", audience=AFTER_RUN)
+task_internal_error = _of_run("task_internal_error", "task_id", "args", "kwargs", "request", "exception", "einfo")
 
 # In a worker. `sender` is the worker (of the last three: the app).
 worker_init = Signal("worker_init")

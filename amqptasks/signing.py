@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from amqptasks.errors import ConfigurationError
+from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong, short
 from amqptasks.properties import REPLY_TO, Properties
 
@@ -125,6 +125,8 @@ class Signing:
             return self._keys
         try:
             self._keys = _checked(source())
+        except INTERRUPTIONS:
+            raise
         except Exception as error:  # the user's code; its text could show a secret
             logger.error(  # noqa: TRY400 - as above
                 "the signing keys could not be fetched again (%s): the known ones stay in use", type(error).__name__

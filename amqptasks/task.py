@@ -6,10 +6,11 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import arguments, bulk, call, errors, hooks, states, uniqueness
+from amqptasks import arguments, bulk, call, errors, hooks, states, submission, uniqueness
 from amqptasks.errors import ConfigurationError
 from amqptasks.limits import TaskLimits
 from amqptasks.options import CallOptions, MessageOptions, TaskOptions
@@ -211,6 +212,13 @@ class Task(Generic[P, R]):
     ) -> AsyncResult[R]:
         """`apply_async` for asyncio."""
         return await call.send_async(self.app, self, tuple(args or ()), dict(kwargs or {}), options)
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[AsyncResult[R]]:
+        """`delay` without waiting for the confirm: the future ends with the result of the call once the broker has
+        stored it, or with a `BrokerError`. Its callbacks run one after the other on a thread of their own, which must
+        not wait for another such future; what is submitted cannot be cancelled. Raises here what is known before:
+        `TypeError`, `NoRoute`, `AlreadyQueued`. Nothing bounds how much is under way: wait for some now and then."""
+        return submission.submit(self.app, self, args, kwargs, CallOptions())
 
     def publish_many(
         self, calls: Iterable[Iterable[Any]], *, progress: Progress | None = None, **options: Unpack[CallOptions]

@@ -58,6 +58,10 @@ class ChannelLease:
             self._settled()
 
     @property
+    def lost(self) -> bool:
+        return not self.alive
+
+    @property
     def is_empty(self) -> bool:
         """Everything is settled, and that is written."""
         return self.unsettled == 0 and not self._flushing

@@ -9,17 +9,24 @@ import ssl
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from email.message import Message
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
 
 from amqptasks.amqp.address import parameters
+from amqptasks.amqp.opener import opener
 from amqptasks.errors import BrokerError
 
 #: Seconds for an answer. Listing 10,000 queues takes a busy broker a few.
 ANSWER_WITHIN = 60.0
+
+
+#: Characters of an answer that nobody understands, for a message.
+LARGEST_QUOTE = 120
 
 
 class Unanswered(BrokerError):
@@ -35,7 +42,8 @@ class Management:
     """The API at `base` (`http://HOST:15672`), as the user and for the virtual host of the broker's address `url`.
 
     `tls` is used where `base` is https; by default what the address says of TLS, and the system's authorities where it
-    says nothing. `timeout` is in seconds, for each answer.
+    says nothing. `timeout` is in seconds, for each answer. The password goes to `base` and nowhere else: redirects are
+    not followed, and the environment's proxies are not used.
     """
 
     def __init__(self, base: str, url: str, tls: ssl.SSLContext | None = None, timeout: float = ANSWER_WITHIN) -> None:
@@ -44,10 +52,21 @@ class Management:
         self._authorization = b64encode(f"{self.user}:{password}".encode()).decode()
         if tls is None and wanted.ssl_options is not None:
             tls = wanted.ssl_options.context
-        self._tls = tls if base.startswith("https:") else None
+        self._opener = opener(base, tls)
         self._timeout = timeout
         self.base = base.rstrip("/")
+        #: The broker's address, with its password.
+        self.url = url
         self.vhost = str(wanted.virtual_host)
+
+    def version(self) -> str:
+        """The broker's release (`4.3.0`). Raises `Unanswered`, also where something else than the API answers."""
+        said = self.request("GET", "overview", query={"columns": "rabbitmq_version"})
+        if not isinstance(said, dict) or "rabbitmq_version" not in said:
+            raise Unanswered(
+                f"{self.base} answers, but does not say which RabbitMQ it is: is it RabbitMQ's management API?"
+            )
+        return str(said["rabbitmq_version"])
 
     def time(self) -> float:
         """The broker's clock, in seconds since 1970, without their fraction. Raises `Unanswered`."""
@@ -98,20 +117,30 @@ class Management:
             data=None if body is None else orjson.dumps(body),
             headers={"Authorization": f"Basic {self._authorization}", "Content-Type": "application/json"},
         )
+        text, headers = self._sent(request, what)
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout, context=self._tls) as response:  # noqa: S310
-                text, date = response.read(), response.headers["Date"]
-        except urllib.error.HTTPError as error:
-            with error:
-                text, date = error.read(), error.headers["Date"]
-            if error.code != 503:
+            return orjson.loads(text) if text else None, headers["Date"]
+        except ValueError:
+            raise Unanswered(f"{self.base} answers, but not in JSON: is it RabbitMQ's management API?") from None
+
+    def _sent(self, request: urllib.request.Request, what: str) -> tuple[bytes, Message]:
+        try:
+            try:
+                with self._opener.open(request, timeout=self._timeout) as response:
+                    return response.read(), response.headers
+            except urllib.error.HTTPError as error:
+                with error:
+                    text = error.read()
+                if error.code == 503:
+                    return text, error.headers
                 raise Unanswered(f"{what}: {self._reason(error, text)}", error.code) from None
         except OSError as error:
             raise Unanswered(f"{self.base}: {getattr(error, 'reason', None) or error}") from None
-        try:
-            return orjson.loads(text) if text else None, date
-        except ValueError:
-            raise Unanswered(f"{self.base} answers, but not in JSON: is it RabbitMQ's management API?") from None
+        except (HTTPException, ValueError) as error:  # ValueError: a host's name that cannot be one
+            said = repr(error)[:LARGEST_QUOTE]
+            raise Unanswered(
+                f"{self.base} gives no answer in HTTP ({said}): is it RabbitMQ's management API?"
+            ) from None
 
     def _reason(self, error: urllib.error.HTTPError, text: bytes) -> str:
         """The broker's own words, and for a refusal what the user lacks."""
@@ -119,6 +148,9 @@ class Management:
             said = str(orjson.loads(text)["reason"])
         except (ValueError, KeyError, TypeError):
             said = error.reason
+        if 300 <= error.code < 400:
+            place = error.headers.get("Location", "another address")
+            return f"{error.code}: {self.base} leads to {place}, where the password does not go along: name that one"
         if error.code in (401, 403):
             tags = "its tags decide: `management` to look, `policymaker` for policies, `administrator` for the rest"
             return f"{error.code} {said}: the user {self.user!r} may not do this ({tags})"

@@ -39,8 +39,11 @@ def declare_all(
     """
     usual, connection.seconds = connection.seconds, max(connection.seconds, WINDOW_WITHIN)
     channels: list[BlockingChannel] = []
+    reasons: list[Exception] = []
     try:
-        channels += [connection.channel() for _ in range(CHANNELS)]
+        for _ in range(CHANNELS):
+            channels.append(connection.channel())
+            channels[-1]._impl.add_on_close_callback(lambda _, reason: reasons.append(reason))
         waiting = iter(objects)
         while window := list(islice(waiting, WINDOW)):
             for number, one in enumerate(window):
@@ -49,6 +52,9 @@ def declare_all(
                 channel.basic_qos(prefetch_count=1)
             for one in window:
                 progress(one)
+    except exceptions.ChannelWrongStateError as error:
+        # The broker closed one while another's answer was waited for: then pika says no more than that it is closed.
+        raise [*reasons, error][0] from None
     finally:
         connection.seconds = usual
         for channel in channels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from amqptasks.errors import AccessRefused, BrokerError, DeclarationConflict
+from amqptasks.exchange_types import remedy
 
 #: `PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '11' but current is '10'`
 #: and, where one side has none, `received none but current is the value '10' of type 'signedint'` (or the reverse);
@@ -17,6 +18,8 @@ _INEQUIVALENT = re.compile(
 #: The same, where long names left no room for the rest: a reply's text has 255 bytes.
 _CUT = re.compile(r"inequivalent arg '(?P<argument>[^']*)' for (?P<kind>queue|exchange) '(?P<name>[^']*)")
 CUT_OFF = "..."
+#: `unknown exchange type 'x-random'`; `invalid` where the broker knows the word for something else.
+_UNKNOWN_TYPE = re.compile(r"(?:unknown|invalid) exchange type '(?P<type>[^']*)'")
 _VALUE = re.compile(r"^(?:the value )?'(?P<value>.*?)'(?: of type '[^']*')?$", re.DOTALL)
 
 
@@ -61,6 +64,9 @@ def explained(what: str, code: int, text: str, answers: frozenset[int] = frozens
         return AccessRefused(f"{what}: {text}")
     if code == 541:
         return InternalFault(f"{what}: the broker failed: {text}. Its log says why")
+    unknown = _UNKNOWN_TYPE.search(text)
+    if unknown:
+        return BrokerError(f"{what}: the broker has no exchange type {unknown['type']}: {remedy(unknown['type'])}")
     return BrokerError(f"{what}: the broker refused: {code} {text}")
 
 

@@ -23,6 +23,10 @@ class Taken:
     def alive(self) -> bool:
         return bool(self.channel.is_open)
 
+    @property
+    def lost(self) -> bool:
+        return not self.alive
+
     def ack(self, tag: int) -> None:
         if self.alive:
             self.channel.basic_ack(tag)

@@ -97,6 +97,10 @@ class DockerNode:
         """Run `rabbitmqctl` in the container; what it printed. Raises `BrokerUnreachable` when it fails."""
         return _docker("exec", self.name, "rabbitmqctl", "-q", *arguments)
 
+    def rabbitmq_plugins(self, *arguments: str) -> str:
+        """The same with `rabbitmq-plugins`."""
+        return _docker("exec", self.name, "rabbitmq-plugins", "-q", *arguments)
+
     def _create(self) -> None:
         _docker("pull", "--quiet", self.image, timeout=PULL_WITHIN)
         ports = choose()  # Docker's own choice would change with each start
@@ -115,8 +119,9 @@ class DockerNode:
         _docker("cp", "-", f"{self.name}:{CONFIGURATION.rpartition('/')[0]}", stdin=archive.getvalue())
 
     def _serves(self) -> bool:
-        return probe.greeting_version("127.0.0.1", self._port(5672)) is not None and probe.management_answers(
-            self.management_url, GUEST, GUEST
+        return (
+            probe.greeting_version("127.0.0.1", self._port(5672)) is not None
+            and probe.management_refusal(self.management_url, self.url) is None
         )
 
     def _state(self) -> str | None:

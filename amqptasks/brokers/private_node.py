@@ -123,20 +123,27 @@ class PrivateNode:
 
     def rabbitmqctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` against this node; what it printed. Raises `BrokerUnreachable` when it fails."""
-        command = [*self.installation.command("rabbitmqctl"), "-q", "-n", self.name, *arguments]
+        return self._run("rabbitmqctl", arguments)
+
+    def rabbitmq_plugins(self, *arguments: str) -> str:
+        """The same with `rabbitmq-plugins`. What it enables is so until the node is started anew."""
+        return self._run("rabbitmq-plugins", arguments)
+
+    def _run(self, script: str, arguments: tuple[str, ...]) -> str:
+        command = [*self.installation.command(script), "-q", "-n", self.name, *arguments]
         done = subprocess.run(
             command, env=self._environment(), capture_output=True, text=True, timeout=COMMAND_WITHIN, check=False
         )
         if done.returncode:
             words = (done.stderr or done.stdout).strip()
-            raise BrokerUnreachable(f"rabbitmqctl {' '.join(arguments)} failed with status {done.returncode}: {words}")
+            raise BrokerUnreachable(f"{script} {' '.join(arguments)} failed with status {done.returncode}: {words}")
         return done.stdout
 
     def _serves(self) -> bool:
         return (
             self.running
             and probe.greeting_version("127.0.0.1", self.ports.amqp) is not None
-            and probe.management_answers(self.management_url, GUEST, GUEST)
+            and probe.management_refusal(self.management_url, self.url) is None
         )
 
     def _launch(self) -> int:

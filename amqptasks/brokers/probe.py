@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
-from base64 import b64encode
+import ssl
+from collections.abc import Mapping
 from socket import create_connection
 
 from amqptasks.amqp.address import parameters
+from amqptasks.amqp.management import Management, Unanswered
 from amqptasks.capabilities import from_server_properties
 
 #: A server on the same machine answers within milliseconds, a busy one still within this many seconds.
@@ -16,8 +16,8 @@ ANSWER_WITHIN = 5.0
 #: The first bytes of a client: AMQP, then protocol 0-9-1 (specification, section 4.2.2).
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
-#: The management plugin's own default port: https://www.rabbitmq.com/docs/management#usage
-MANAGEMENT_PORT = 15672
+#: The management plugin's own default ports: https://www.rabbitmq.com/docs/management#usage
+MANAGEMENT_PORTS: Mapping[str, int] = {"http": 15672, "https": 15671}
 
 
 def greeting_version(host: str, port: int, timeout: float = ANSWER_WITHIN) -> str | None:
@@ -58,23 +58,30 @@ def version(url: str, timeout: float = ANSWER_WITHIN) -> str:
     return _version(properties)
 
 
-def management_answers(url: str, user: str, password: str, timeout: float = ANSWER_WITHIN) -> bool:
-    """Whether RabbitMQ's management API is at `url` and lets this user in."""
-    credentials = b64encode(f"{user}:{password}".encode()).decode()
-    request = urllib.request.Request(f"{url}/api/overview", headers={"Authorization": f"Basic {credentials}"})  # noqa: S310
+def management_refusal(base: str, url: str, tls: ssl.SSLContext | None = None) -> str | None:
+    """Why RabbitMQ's management API is not at `base`, or does not let in the user of the broker's address `url`, in
+    words that begin with `base`; None where it does."""
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
-            return "rabbitmq_version" in json.load(response)
-    except (OSError, ValueError):  # nobody there, or somebody else
-        return False
+        Management(base, url, tls, ANSWER_WITHIN).version()
+    except Unanswered as unanswered:
+        words = str(unanswered)
+        return words if words.startswith(base) else f"{base}: {words}"
+    return None
+
+
+def usual_management(url: str) -> str:
+    """Where the management API of the broker at `url` is by default. Nobody asked for the password to be sent there,
+    so it goes encrypted to a broker that is spoken to encrypted, or not at all."""
+    wanted = parameters(url)
+    scheme = "http" if wanted.ssl_options is None else "https"
+    host = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
+    return f"{scheme}://{host}:{MANAGEMENT_PORTS[scheme]}"
 
 
 def management_url(url: str) -> str | None:
     """The management API of the broker at `url`, where it is at its usual port; else None."""
-    wanted = parameters(url)
-    candidate = f"http://{wanted.host}:{MANAGEMENT_PORT}"
-    user, password = (str(getattr(wanted.credentials, name)) for name in ("username", "password"))
-    return candidate if management_answers(candidate, user, password) else None
+    candidate = usual_management(url)
+    return candidate if management_refusal(candidate, url) is None else None
 
 
 def _version(properties: dict[str, object]) -> str:

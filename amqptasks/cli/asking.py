@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+#: For the help of every command that asks workers: `show` ends with these.
+EXIT_STATUS = """\b
+Exit status: 0 all answered; 5 nobody did, or one that is there did not; 1 one could not do it; 3 no broker.
+"""
+
 
 def asking_options(decorated: Decorated) -> Decorated:
     """`--destination`, `--timeout` and `--json`, as `destination`, `timeout` and `as_json`."""
@@ -47,6 +52,12 @@ def asking_options(decorated: Decorated) -> Decorated:
     ):
         decorated = option(decorated)
     return decorated
+
+
+def example_help(*lines: str, status: str = EXIT_STATUS) -> str:
+    """What stands below a command's help: its examples, and the exit status."""
+    listed = "\n".join(f"  amqptasks {line}" for line in lines)
+    return f"\b\nExamples:\n{listed}\n\n{status}"
 
 
 def names(destination: str | None) -> list[str] | None:

@@ -29,18 +29,19 @@ Tried in this order:
 Examples:
   amqptasks broker start
   amqptasks broker start --install
-  export AMQPTASKS_BROKER_URL=$(amqptasks broker start --json | jq -r .url)
+  export AMQPTASKS_BROKER_URL=${AMQPTASKS_BROKER_URL:-$(amqptasks broker start --json | jq -r '.url // empty')}
 
 \b
 Exit status: 0 there is a broker; 1 the URL is none; 3 no broker can be had.
 
 A broker that is started here listens on 127.0.0.1 only, with RabbitMQ's own user guest and password guest, which are
-printed. A password of a URL that you gave is never printed.
+printed. A password of a URL that you gave is never printed: with --json, `named` is then true, and `url` null.
 """
 
 STOP_HELP = """\b
 Examples:
   amqptasks broker stop
+
 \b
 Exit status: 0 stopped, or there was nothing to stop; 1 or 3 it could not be stopped.
 """
@@ -49,12 +50,24 @@ STATUS_HELP = """\b
 Examples:
   amqptasks broker status
   amqptasks broker status --json
+
 \b
 Exit status: 0 it answers; 3 there is none, or it does not answer.
 """
 
 
-@click.group(name="broker", epilog="\b\nExamples:\n  amqptasks broker start --install\n  amqptasks broker stop")
+HELP = """\b
+Examples:
+  amqptasks broker start --install
+  amqptasks broker status
+  amqptasks broker stop
+
+\b
+Exit status: 0 done; 1 the URL is none; 3 there is no broker, or it does not answer.
+"""
+
+
+@click.group(name="broker", epilog=HELP)
 def command() -> None:
     """Find or start a RabbitMQ for those who have none."""
 
@@ -126,13 +139,17 @@ def _named(target: Target) -> str | None:
 
 
 def _json(running: Running) -> str:
+    """Of a URL that was named nothing is told: masked, a script would take its `***` for the password."""
+    from amqptasks.brokers import given
     from amqptasks.brokers.running import shown
 
+    named = running.kind == given.KIND
     return json.dumps(
         {
             "kind": running.kind,
             "version": running.version,
-            "url": shown(running.url),
+            "url": None if named else shown(running.url),
+            "named": named,
             "management_url": running.management_url,
             "started": running.started,
             "folder": None if running.folder is None else str(running.folder),

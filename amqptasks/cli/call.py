@@ -33,7 +33,11 @@ Examples:
 
 \b
 Without --wait it prints the task's id once the broker has stored the task. With --wait it prints the result in JSON,
-a plain text as it is; what the task raised goes to standard error, with its traceback, and the exit status is 1.
+a plain text as it is; what the task raised goes to standard error, with its traceback.
+
+\b
+Exit status: 0 the broker has the task, and with --wait the task returned; 1 it failed, no result came in time, or
+             no such task or route; 2 wrong use; 3 no broker, or it did not take the task.
 """
 
 #: A negative number is an argument; anything else that begins with a dash is an option that does not exist.

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-HELP = """\b
+HELP = (
+    """\b
 Examples:
   amqptasks control revoke 0199a1b2-...           also one that waits for its time
   amqptasks control revoke 0199a1b2-... --terminate
@@ -26,9 +27,33 @@ Examples:
   amqptasks control rate_limit shop.send 100/m
   amqptasks control shutdown -d web1:4711
 
-\b
-Exit status: 0 all answered; 5 nobody did, or one that is there did not; 1 one could not do it; 3 no broker.
 """
+    + asking.EXIT_STATUS
+)
+
+#: Where no worker is there, nobody need answer: the broker keeps it.
+KEPT = """\b
+Exit status: 0 all answered, or no worker is there now (with --json that is 5); 5 one that is there did not;
+             1 one could not do it; 3 no broker.
+"""
+
+REVOKE_HELP = asking.example_help(
+    "control revoke 0199a1b2-...",
+    "control revoke 0199a1b2-... --terminate --signal KILL",
+    "control revoke --task 'shop.email.*'",
+    """control revoke --headers '{"tenant": "acme"}'""",
+    status=KEPT,
+)
+RESTORE_HELP = asking.example_help("control restore 0199a1b2-...", "control restore --task 'shop.email.*'", status=KEPT)
+TIME_LIMIT_HELP = asking.example_help(
+    "control time_limit shop.report.monthly 600        ended by force after ten minutes",
+    "control time_limit shop.report.monthly 600 540    told to end a minute before that",
+)
+RATE_LIMIT_HELP = asking.example_help(
+    "control rate_limit shop.send 100/m", "control rate_limit shop.send 0          as often as it can"
+)
+AUTOSCALE_HELP = asking.example_help("control autoscale 8 2", "control autoscale 8 -d 'web1:*'")
+LOG_LEVEL_HELP = asking.example_help("control log_level debug -d web1:4711", "control log_level info")
 
 
 @click.group(name="control", epilog=HELP)
@@ -51,7 +76,7 @@ def revocation_options(decorated: Decorated) -> Decorated:
     return decorated
 
 
-@command.command("revoke")
+@command.command("revoke", epilog=REVOKE_HELP)
 @revocation_options
 @click.option("--terminate", is_flag=True, help="End those that run, too.")
 @click.option(
@@ -75,13 +100,15 @@ def revoke(
     as_json: bool,
 ) -> None:
     """Let tasks not run, wherever they wait; kept on the broker, for workers that start later."""
+    from amqptasks.control.revocation import signal_named
+
     with asking.control_of(target) as control:
         found = control.revoke(
             ids,
             task=task,
             headers=headers,
             terminate=terminate,
-            signal="KILL" if signal.upper() == "KILL" else "TERM",
+            signal=signal_named(signal),
             destination=asking.names(destination),
             timeout=timeout,
         )
@@ -91,7 +118,7 @@ def revoke(
     asking.show(found, as_json, lambda done: [f"{done['dropped']} dropped, {done['terminated']} terminated"])
 
 
-@command.command("restore")
+@command.command("restore", epilog=RESTORE_HELP)
 @revocation_options
 @asking.asking_options
 @pass_target
@@ -113,7 +140,7 @@ def restore(
     asking.show(found, as_json, lambda _: ["restored"])
 
 
-@command.command("time_limit")
+@command.command("time_limit", epilog=TIME_LIMIT_HELP)
 @click.argument("task")
 @click.argument("hard", type=click.FloatRange(0, min_open=True))
 @click.argument("soft", type=click.FloatRange(0, min_open=True), required=False)
@@ -132,7 +159,7 @@ def time_limit(
     _tell(target, lambda control: control.time_limit(task, hard, soft, asking.names(destination), timeout), as_json)
 
 
-@command.command("rate_limit")
+@command.command("rate_limit", epilog=RATE_LIMIT_HELP)
 @click.argument("task")
 @click.argument("rate")
 @asking.asking_options
@@ -143,7 +170,9 @@ def rate_limit(target: Target, task: str, rate: str, destination: str | None, ti
 
 
 def _add_queue_command(name: str, words: str) -> None:
-    @command.command(name, help=words)
+    @command.command(
+        name, help=words, epilog=asking.example_help(f"control {name} emails", f"control {name} emails -d 'web1:*'")
+    )
     @click.argument("queue")
     @asking.asking_options
     @pass_target
@@ -153,7 +182,9 @@ def _add_queue_command(name: str, words: str) -> None:
 
 
 def _add_pool_command(name: str, words: str) -> None:
-    @command.command(name, help=words)
+    @command.command(
+        name, help=words, epilog=asking.example_help(f"control {name} 4", f"control {name} 4 -d web1:4711")
+    )
     @click.argument("number", type=click.IntRange(1), default=1)
     @asking.asking_options
     @pass_target
@@ -167,14 +198,14 @@ def _add_pool_command(name: str, words: str) -> None:
 
 
 def _add_command(name: str, words: str) -> None:
-    @command.command(name, help=words)
+    @command.command(name, help=words, epilog=asking.example_help(f"control {name}", f"control {name} -d web1:4711"))
     @asking.asking_options
     @pass_target
     def tell(target: Target, destination: str | None, timeout: float, as_json: bool) -> None:
         _tell(target, lambda control: getattr(control, name)(asking.names(destination), timeout), as_json)
 
 
-@command.command("autoscale")
+@command.command("autoscale", epilog=AUTOSCALE_HELP)
 @click.argument("most", metavar="MAX", type=click.IntRange(1))
 @click.argument("least", metavar="MIN", type=click.IntRange(1), default=1)
 @asking.asking_options
@@ -184,7 +215,7 @@ def autoscale(target: Target, most: int, least: int, destination: str | None, ti
     _tell(target, lambda control: control.autoscale(most, least, asking.names(destination), timeout), as_json)
 
 
-@command.command("log_level")
+@command.command("log_level", epilog=LOG_LEVEL_HELP)
 @click.argument("level", type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False))
 @asking.asking_options
 @pass_target

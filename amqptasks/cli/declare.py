@@ -11,7 +11,7 @@ import click
 
 from amqptasks import dial
 from amqptasks.cli.failures import CONFLICT, FAILED
-from amqptasks.cli.management import NEEDED, find, management_option
+from amqptasks.cli.management import Nowhere, find, management_option
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.wanted import Planned, objects_of, planned, topology_of
 from amqptasks.errors import ConfigurationError
@@ -56,8 +56,8 @@ Examples:
   amqptasks declare topology.yaml --prune --keep 'legacy.*' --yes
 
 \b
-Exit status: 0 done, 1 a file is wrong or a queue could not be pruned, 3 no broker, or it refused,
-4 something exists with other properties that cannot be changed in place.
+Exit status: 0 done, also where you answered no; 1 a file is wrong or a queue could not be pruned; 3 no broker, or it
+refused; 4 something exists with other properties that cannot be changed in place.
 """
 
 
@@ -88,25 +88,30 @@ def command(
     """
     if prune and as_json and not yes:
         raise click.UsageError("--prune with --json cannot ask: add --yes")
-    app = target.load_app() if target.app else None
-    tls = app.tls if app is not None else None
+    tls = target.tls
     topology = topology_of(target, files)
     urls = dial.within(target.broker_urls(), topology.vhost)
-    api = None if dial.is_memory(urls) else find(management_url, urls[0], tls)
+    api = find(target, management_url, topology.vhost)
     found = (
         None
-        if api is None
+        if isinstance(api, Nowhere)
         else _planned(topology, api, keep, not no_delays, needed=prune or management_url is not None)
     )
-    if found is None:
-        changes = _over_amqp(topology, dial.session(urls, tls), no_delays, prune, as_json)
+    if isinstance(api, Nowhere) or found is None:
+        lacking = api if isinstance(api, Nowhere) else "RabbitMQ's management API does not let this user look"
+        changes = _over_amqp(topology, dial.session(urls, tls), no_delays, prune, as_json, str(lacking))
     else:
         _stop_at_conflicts(found, as_json)
-        assert api is not None
         with _amqp(urls, tls) as session:
             changes = _apply(found, session, api, as_json)
-            if prune:
-                changes += _prune(found, session, api, force, yes, as_json)
+            if prune and found.plan.prunable:
+                if not yes:
+                    _print_table(changes)  # whatever the answer: this much is done
+                    changes = []
+                    if not _confirmed(found):
+                        click.echo("Nothing was deleted.")
+                        return
+                changes += _prune(found, session, api, force, as_json)
     if as_json:
         _print_json(changes)
     else:
@@ -128,7 +133,10 @@ def _planned(topology: Topology, api: Management, keep: Sequence[str], delays: b
         return None
 
 
-def _over_amqp(topology: Topology, session: Session, no_delays: bool, prune: bool, quiet: bool) -> list[Change]:
+def _over_amqp(
+    topology: Topology, session: Session, no_delays: bool, prune: bool, quiet: bool, lacking: str
+) -> list[Change]:
+    """`lacking` says why the management API is not used, where something needs it."""
     from amqptasks.topology.declare import Change, declare
     from amqptasks.topology.migrate import marks
 
@@ -136,7 +144,7 @@ def _over_amqp(topology: Topology, session: Session, no_delays: bool, prune: boo
         objects = objects_of(topology, session.capabilities, not no_delays)
         if objects.needs_management or prune:
             asked = "--prune" if prune else "the file has policies, users, permissions, limits or a vhost, and this"
-            raise ConfigurationError(f"{asked}: {NEEDED}")
+            raise ConfigurationError(f"{asked}: {lacking}")
         moving = marks.under_way([queue.name for queue in objects.queues], session)
         objects = marks.without(objects, moving)
         with _progress("declaring", len(objects), quiet) as advance:
@@ -183,21 +191,23 @@ def _apply(found: Planned, session: AmqpSession, api: Management, quiet: bool) -
     return changes
 
 
-def _prune(found: Planned, session: AmqpSession, api: Management, force: bool, yes: bool, quiet: bool) -> list[Change]:
+def _confirmed(found: Planned) -> bool:
+    """Whether what is to be deleted may go. No answer at all (Ctrl-C, the end of the input) is click's to abort."""
     from rich.console import Console
 
     from amqptasks.cli import plans
-    from amqptasks.topology.prune import prune
     from amqptasks.topology.steps import Plan
 
     steps = found.plan.prunable
-    if not steps:
-        return []
-    if not yes:
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        plans.show_steps(Plan(tuple(steps)), console, everything=True)
-        click.confirm(f"Delete these {len(steps)} from {found.heading}?", abort=True, err=True)
-    with _progress("pruning", len(steps), quiet) as advance:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    plans.show_steps(Plan(tuple(steps)), console, everything=True)
+    return click.confirm(f"Delete these {len(steps)} from {found.heading}?", err=True)
+
+
+def _prune(found: Planned, session: AmqpSession, api: Management, force: bool, quiet: bool) -> list[Change]:
+    from amqptasks.topology.prune import prune
+
+    with _progress("pruning", len(found.plan.prunable), quiet) as advance:
         return prune(found.plan, found.observed, session, api, force, lambda _: advance())
 
 

@@ -15,6 +15,7 @@ import click
 
 from amqptasks import dial
 from amqptasks.cli.failures import FAILED, NO_BROKER
+from amqptasks.cli.management import management_option
 from amqptasks.cli.target import Target, pass_target
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ Exit status: 0 all figures are as they should be; 1 they are not; 3 the broker n
 
 @click.command(epilog=HELP)
 @click.option("--install", is_flag=True, help="May install the package rabbitmq-server.")
-@click.option("--management", metavar="URL", help="The management API.  [default: the broker's host, port 15672]")
+@management_option
 @pass_target
-def command(target: Target, install: bool, management: str | None) -> None:
+def command(target: Target, install: bool, management_url: str | None) -> None:
     """See tasks flow, fail, come back and be dead-lettered."""
     signal.signal(signal.SIGTERM, _interrupt)
     named = target.broker or os.environ.get(dial.ENVIRONMENT)
@@ -50,7 +51,7 @@ def command(target: Target, install: bool, management: str | None) -> None:
         figures = _in_memory()
     else:
         with _broker(named, install) as found:
-            figures = _in_memory() if found is None else _on(found, management or found.management_url)
+            figures = _in_memory() if found is None else _on(found, management_url or found.management_url)
     _show(figures)
     problems = figures.problems()
     for problem in problems:

@@ -27,7 +27,8 @@ Examples:
 \b
 Exit status: 0 stopped by Ctrl-C; 3 no broker can be had; else that of the part which ended.
 
-Ctrl-C stops all of it, also a broker that was started here; its data stays. Once more: at once.
+Ctrl-C stops all of it, also a broker that was started here; its data stays. Tasks get 10 seconds to end. Once more: at
+once.
 """
 
 #: Colours of the names before the lines.

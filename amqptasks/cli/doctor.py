@@ -10,7 +10,7 @@ import click
 
 from amqptasks import dial
 from amqptasks.cli.failures import FAILED
-from amqptasks.cli.management import find, management_option
+from amqptasks.cli.management import Nowhere, find, management_option
 from amqptasks.cli.parameters import duration
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
@@ -100,19 +100,20 @@ def command(
     urls = target.broker_urls()
     if dial.is_memory(urls):
         raise ConfigurationError("memory:// lives within one process, and needs no doctor")
-    tls = app.tls if app is not None else None
-    if app is not None:
-        urls = dial.within(urls, app.topology.vhost)
-    session = dial.session(urls, tls)
+    vhost = app.topology.vhost if app is not None else None
+    urls = dial.within(urls, vhost)
+    session = dial.session(urls, target.tls)
     try:
+        api = find(target, management_url, vhost)
         patient = Patient(
             session,
             str(parameters(urls[0]).virtual_host),
-            find(management_url, urls[0], tls),
+            None if isinstance(api, Nowhere) else api,
             app.topology if app is not None else None,
             target.app,
             {} if app is None else _time_limits(app),
             consumer_timeout,
+            "; ".join(api.tried) if isinstance(api, Nowhere) else "",
         )
         found = examine(patient, chosen(only, without))
     finally:

@@ -29,6 +29,10 @@ Examples:
   amqptasks events --since 1h --follow              the last hour, and then live
   amqptasks events --since 2d --task 0199a1b2-...   the life of one task
   amqptasks events --type 'task-failed' --json | jq .exception
+
+\b
+Exit status: 0 the past is told, --limit is reached, or Ctrl-C; 2 wrong use; 3 no broker, or no
+             event was ever sent to it.
 """
 
 #: Characters of an exception or result in a line for people.

@@ -27,13 +27,31 @@ Exit status: 0 all answered; 5 nobody did, or one that is there did not, or (pin
              1 one could not do it; 3 no broker.
 """
 
+PING_HELP = asking.example_help(
+    "inspect ping",
+    "inspect ping --self           a probe: the workers of this container",
+    "inspect ping -d 'web1:*' --json | jq .answers",
+    status="""\b
+Exit status: 0 all answered and are ready; 5 nobody did, or one that is there did not, or one is not ready;
+             1 one could not do it; 3 no broker.
+""",
+)
+
+SCHEDULED_HELP = asking.example_help(
+    "inspect scheduled",
+    "inspect scheduled --json | jq 'map(.count) | add'",
+    status="""\b
+Exit status: 0 it was told, whether or not a task waits; 3 no broker.
+""",
+)
+
 
 @click.group(name="inspect", epilog=HELP)
 def command() -> None:
     """Ask workers what they do: all of them, or those of --destination."""
 
 
-@command.command("ping")
+@command.command("ping", epilog=PING_HELP)
 @click.option("--self", "own", is_flag=True, help="As `-d self`: the workers of this machine or container.")
 @asking.asking_options
 @pass_target
@@ -44,7 +62,7 @@ def ping(target: Target, own: bool, destination: str | None, timeout: float, as_
     asking.show(found, as_json, _pong, bad=lambda pong: not pong.ready)
 
 
-@command.command("query_task")
+@command.command("query_task", epilog=asking.example_help("inspect query_task 0199a1b2-... 0199a1b3-..."))
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @asking.asking_options
 @pass_target
@@ -55,7 +73,7 @@ def query_task(target: Target, ids: tuple[str, ...], destination: str | None, ti
     asking.show(found, as_json, _tasks)
 
 
-@command.command("scheduled")
+@command.command("scheduled", epilog=SCHEDULED_HELP)
 @click.option("-j", "--json", "as_json", is_flag=True, help="Print one JSON list.")
 @pass_target
 def scheduled(target: Target, as_json: bool) -> None:
@@ -71,13 +89,13 @@ def scheduled(target: Target, as_json: bool) -> None:
         click.echo("No task waits for its time.")
 
 
-def _add(name: str, method: str, lines: Callable[[Any], list[str]], words: str) -> None:
-    @command.command(name, help=words)
+def _add(name: str, lines: Callable[[Any], list[str]], words: str, *examples: str) -> None:
+    @command.command(name, help=words, epilog=asking.example_help(f"inspect {name}", *examples))
     @asking.asking_options
     @pass_target
     def ask(target: Target, destination: str | None, timeout: float, as_json: bool) -> None:
         with asking.control_of(target) as control:
-            found = getattr(control, method)(asking.names(destination), timeout)
+            found = getattr(control, name)(asking.names(destination), timeout)
         asking.show(found, as_json, lines)
 
 
@@ -88,6 +106,10 @@ def _pong(pong: Pong) -> list[str]:
 
 def _stats(stats: Stats) -> list[str]:
     return [f"{name}: {value}" for name, value in asking.plain(stats).items() if value is not None]
+
+
+def _settings(conf: dict[str, Any]) -> list[str]:
+    return [f"{name}: {value}" for name, value in conf.items()]
 
 
 def _tasks(tasks: tuple[HeldTask, ...]) -> list[str]:
@@ -129,11 +151,11 @@ def _span(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
-_add("stats", "stats", _stats, "Counts, pools, memory, versions.")
-_add("active", "active", _tasks, "The tasks that run.")
-_add("reserved", "reserved", _tasks, "The tasks that a worker holds and has not begun.")
-_add("active_queues", "active_queues", _queues, "The queues that are consumed.")
-_add("registered", "registered", list, "The tasks that each worker knows.")
-_add("revoked", "revoked", _revoked, "What each worker refuses to run.")
-_add("conf", "conf", lambda conf: [f"{k}: {v}" for k, v in conf.items()], "How each worker is configured.")
-_add("report", "report", str.splitlines, "Versions and settings, for a bug report.")
+_add("stats", _stats, "Counts, pools, memory, versions.", "inspect stats --json | jq '.answers[].counts'")
+_add("active", _tasks, "The tasks that run.", "inspect active -d 'web1:*'")
+_add("reserved", _tasks, "The tasks that a worker holds and has not begun.", "inspect reserved -d web1:4711")
+_add("active_queues", _queues, "The queues that are consumed.", "inspect active_queues -d self")
+_add("registered", list, "The tasks that each worker knows.", "inspect registered --json | jq '.answers[]'")
+_add("revoked", _revoked, "What each worker refuses to run.", "inspect revoked -d web1:4711")
+_add("conf", _settings, "How each worker is configured.", "inspect conf -d self")
+_add("report", str.splitlines, "Versions and settings, for a bug report.", "inspect report -d self > report.txt")

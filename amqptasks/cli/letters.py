@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+import click
+
 from amqptasks.dead.letter import PUBLISHED, Letter
+from amqptasks.errors import BrokerError
 from amqptasks.message import Malformed
 from amqptasks.request import Request
 
@@ -120,6 +124,16 @@ def as_json(letter: Letter) -> str:
     return _dumped(found)
 
 
+def outcome(queue: str, count: int, stayed: Mapping[str, tuple[int, str]], missing: Collection[str]) -> str:
+    """What became of the letters of a queue, on one line; `stayed` has by queue how many it did not take, and why."""
+    refused = {name: {"count": many, "error": error} for name, (many, error) in stayed.items()}
+    return json.dumps({"queue": queue, "count": count, "refused": refused, "missing": sorted(missing)})
+
+
+def number(count: int) -> str:
+    return f"{count} letter" if count == 1 else f"{count} letters"
+
+
 def moment(seconds: float | None) -> str | None:
     """In UTC, to the second."""
     if seconds is None:
@@ -141,7 +155,7 @@ class Progress:
     `missing` are those of the `wanted` ids that have not come.
     """
 
-    def __init__(self, verb: str, total: int, wanted: frozenset[str]) -> None:
+    def __init__(self, verb: str, total: int, wanted: frozenset[str] = frozenset()) -> None:
         from rich.console import Console
         from rich.progress import Progress as Bar
 
@@ -162,6 +176,17 @@ class Progress:
         self.count += 1
         self.missing.discard(letter.id)
         self._bar.advance(self._task)
+
+
+@contextmanager
+def counted(progress: Progress, verb: str) -> Iterator[None]:
+    """However it ends, say how far it came."""
+    try:
+        with progress:
+            yield
+    except (BrokerError, KeyboardInterrupt):
+        click.echo(f"Interrupted: {number(progress.count)} {verb}, the others are where they were", err=True)
+        raise
 
 
 def _exception(letter: Letter) -> str:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from amqptasks.cli import parameters
-from amqptasks.cli.management import find, management_option
+from amqptasks.cli.management import management_option, need
 from amqptasks.cli.target import Target, pass_target
-from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from amqptasks.topology.migrate.migration import Counts, Event, Migration
@@ -99,18 +98,10 @@ def command(
     from amqptasks.topology.migrate.opening import opened
     from amqptasks.topology.migrate.run import migrate
 
-    app = target.load_app() if target.app else None
     topology = _topology(target, files)
-    urls = target.broker_urls()
-    if not dial.is_memory(urls):
-        urls = dial.within(urls, topology.vhost)
-    management = None if dial.is_memory(urls) else find(management_url, urls[0])
-    if management is None:
-        raise ConfigurationError(
-            "migrate needs RabbitMQ's management API, which alone counts what workers hold: run `rabbitmq-plugins"
-            " enable rabbitmq_management` on the broker, or name it with --management http://HOST:15672"
-        )
-    tls = app.tls if app is not None else None
+    urls = dial.within(target.broker_urls(), topology.vhost)
+    management = need(target, management_url, topology.vhost)  # which alone counts what workers hold
+    tls = target.tls
     told = contextlib.nullcontext(_untold) if dry_run else _lines() if as_json else _bar()
     with (
         told as tell,

@@ -82,18 +82,15 @@ def command(
     from amqptasks.brokers.running import shown
     from amqptasks.cli import plans
 
-    app = target.load_app() if target.app else None
     topology = topology_of(target, files)
-    urls = target.broker_urls()
-    if dial.is_memory(urls):
+    if dial.is_memory(target.broker_urls()):
         raise ConfigurationError("memory:// lives within one process: there is nothing to plan for")
-    url = dial.within(urls, topology.vhost)[0]
-    api = need(management_url, url, app.tls if app is not None else None)
+    api = need(target, management_url, topology.vhost)
     found = planned(topology, api, keep, not no_delays)
     plan = found.plan
     if as_json:
-        click.echo(plans.as_json(found, shown(url), everything))
+        click.echo(plans.as_json(found, shown(api.url), everything))
     else:
-        plans.show(found, shown(url), everything)
+        plans.show(found, shown(api.url), everything)
     if not plan.empty or (prune and plan.prunable):
         raise click.exceptions.Exit(CHANGES)

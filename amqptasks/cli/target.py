@@ -18,6 +18,8 @@ from amqptasks.dial import ENVIRONMENT, addresses
 from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import ssl
+
     from amqptasks.app import App
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -40,6 +42,11 @@ class Target:
     def broker_urls(self) -> list[str]:
         """See `broker_urls`; the app is loaded when one is named."""
         return broker_urls(self.broker, load_app(self.app) if self.app else None)
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What the app trusts and shows (`App(tls=)`); None: what the broker's address says of it."""
+        return load_app(self.app).tls if self.app else None
 
 
 #: Decorator: the command gets the `Target` as its first argument.
@@ -135,7 +142,7 @@ def _keep_broker(ctx: click.Context, parameter: click.Parameter, value: str | No
         else:
             os.environ[ENVIRONMENT] = before
 
-    ctx.call_on_close(restore)
+    ctx.find_root().call_on_close(restore)  # its own context is never closed where a further option is wrong
 
 
 def _import(name: str) -> ModuleType:

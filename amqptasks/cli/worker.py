@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 from amqptasks import dial, logs
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
+from amqptasks.worker.name import expanded
 from amqptasks.worker.stopping import FINISH_WITHIN, TIDY_WITHIN, Beginning, StopPlan
 
 if TYPE_CHECKING:
@@ -23,18 +25,23 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 EXAMPLES = """\b
 Examples:
   amqptasks -A shop worker                         every queue of the topology
-  amqptasks -A shop worker -Q emails,reports -c 8  two queues, eight processes
-  amqptasks -A shop worker -P threads -c 20        tasks that wait for others
-  amqptasks -A shop worker --autoscale 8,2         two to eight processes, by demand
-  amqptasks -A shop worker -Q emails:100,reports:2 with a prefetch for each
-  amqptasks -A shop worker --processes 4           four processes, started again when they die
-  amqptasks -A shop worker --watch                 started again when a file changes
+  amqptasks -A shop worker -Q emails,reports -c 8   two queues, eight processes
+  amqptasks -A shop worker -P threads -c 20         tasks that wait for others
+  amqptasks -A shop worker --autoscale 8,2          two to eight processes, by demand
+  amqptasks -A shop worker -Q emails:100,reports:2  with a prefetch for each
+  amqptasks -A shop worker --processes 4            four processes, started again when they die
+  amqptasks -A shop worker --watch                  started again when a file changes
 
 \b
 Signals:
   TERM, INT    stop: what has not begun goes back to its queue, what runs may end (see --on-shutdown)
   again, QUIT  cold stop: what runs goes back too, at once; no attempt is counted
   HUP          stop as TERM does, then begin anew: for new code
+
+\b
+Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work; 2 wrong use; 3 no broker within a
+             minute, or it refused; 4 something exists with other properties. Once it runs, it waits for a broker that
+             goes away. With --processes: that of a node that cannot start; with --watch: that of the last worker.
 """
 
 
@@ -119,7 +126,7 @@ Signals:
     type=click.IntRange(1, 65535),
     help="Deliveries held from each queue, and async tasks run at once.  [default: twice the concurrency, at least 4]",
 )
-@click.option("-n", "--name", help="The worker's name in logs and dead letters.  [default: HOST:PID]")
+@click.option("-n", "--name", help="The worker's name, say web@%h; see docs/worker.md.  [default: HOST:PID]")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
 @click.option("-E", "--events", is_flag=True, help="Send events of tasks and of this worker.")
 @click.option(
@@ -149,7 +156,8 @@ Signals:
     is_flag=True,
     help="For development: start again when a file below the current folder changes (*.py, *.yaml).",
 )
-@click.option("--supervisor", type=int, hidden=True)  # what `--processes` adds: the process that answers for this one
+@click.option("--supervisor", type=int, hidden=True)  # what `--processes` adds: the process that answers for this one,
+@click.option("--number", type=int, hidden=True)  # and which of them it is
 @pass_target
 def command(
     target: Target,
@@ -176,8 +184,11 @@ def command(
     log_format: logs.Form,
     watch: bool,
     supervisor: int | None,
+    number: int | None,
 ) -> None:
     """Run the tasks of the app that -A names."""
+    if name is not None:
+        name = expanded(name, socket.gethostname(), number)
     if processes > 1 and health_port:
         raise click.UsageError("--health-port is for one process: leave --processes out, or probe with `inspect ping`")
     if watch:
@@ -212,7 +223,12 @@ def command(
         prefetch=prefetch,
         limits=TimeLimits(time_limit, soft_time_limit),
         prefork=PreforkSettings(
-            max_tasks_per_child, max_memory_per_child, start_method, *(bounds or (None, concurrency or 1))
+            max_tasks_per_child,
+            max_memory_per_child,
+            start_method,
+            most=bounds[0] if bounds else None,
+            least=bounds[1] if bounds else concurrency or 1,
+            logs=logs.Setup(log_level, log_format),
         ),
         stopping=StopPlan(on_shutdown, stop_timeout, tidy_timeout),
         name=name,
@@ -290,4 +306,4 @@ def _supervise(processes: int) -> int:
         elif not argument.startswith("--processes="):
             arguments.append(argument)
     command = [sys.executable, "-m", "amqptasks", *arguments, "--supervisor", str(os.getpid())]
-    return Supervisor([command] * processes).run()
+    return Supervisor([[*command, "--number", str(number)] for number in range(processes)]).run()

@@ -44,7 +44,7 @@ class Answers(Mapping[str, T], Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """`ready`: the broker has confirmed its consumer on every queue that is not paused."""
+    """`ready`: the broker has confirmed its consumer on every queue that is not paused, and tasks can run."""
 
     ready: bool = False
     host: str = ""
@@ -79,7 +79,8 @@ class Stats:
 @dataclass(frozen=True, slots=True)
 class HeldTask:
     """A task that a worker holds: running where `started` is set, else about to run. `args` and `kwargs` are their
-    `repr`, cut; None where the worker has not decoded them yet."""
+    `repr`, cut; None where no pool's thread has read them yet and they are more than 16 KiB, or no plain JSON. `pid` is
+    the process in which it runs."""
 
     id: str = ""
     name: str = ""

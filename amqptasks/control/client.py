@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from amqptasks import dial
 from amqptasks.control import answers, places
 from amqptasks.control.answers import ActiveQueue, Answers, HeldTask, Pong, Revoked, Stats
 from amqptasks.control.envelope import Command, Destination
 from amqptasks.control.question import Question, nobody
-from amqptasks.control.revocation import Revocation
+from amqptasks.control.revocation import Revocation, Signal, signal_named
 from amqptasks.control.waiting import Waiting, waiting
 from amqptasks.errors import AccessRefused, ConfigurationError
 
@@ -25,8 +25,6 @@ TIMEOUT = 1.0
 
 #: `destination` that means the workers of this machine (in a container: of this container).
 SELF = "self"
-
-Signal = Literal["TERM", "KILL", "INT", "QUIT", "USR1", "USR2", "HUP"]
 
 
 class Control:
@@ -120,14 +118,14 @@ class Control:
 
         The revocation is on the broker's disk when this returns, and workers that start later honour it too; a task
         that is revoked goes to its queue's dead-letter queue when its turn comes, and its caller gets `TaskRevoked`.
-        `terminate` also ends those that run: with `signal` in a prefork pool, by cancelling in asyncio; a thread
-        cannot be ended. Answers how many each worker `dropped` at once and how many it `terminated`. Raises
-        `ConfigurationError` where nothing is named.
+        `terminate` also ends those that run: `signal` TERM raises `Terminated` in them (in asyncio they are cancelled),
+        KILL ends their process; a thread is given up, for it cannot be ended. Answers how many each worker `dropped` at
+        once and how many it `terminated`. Raises `ConfigurationError` where nothing is named, or another signal.
         """
+        told = {"terminate": terminate, "signal": signal_named(signal)}
         revocation = Revocation("revoke", _texts(ids), _texts(task), dict(headers or {}))
         self._keep(revocation, timeout)
-        told = {"revocation": revocation.said, "terminate": terminate, "signal": signal}
-        return self.ask("revoke", told, destination, timeout)
+        return self.ask("revoke", {"revocation": revocation.said, **told}, destination, timeout)
 
     def restore(
         self,

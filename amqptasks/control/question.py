@@ -16,7 +16,7 @@ from amqptasks.control.answers import Answers
 from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
 from amqptasks.control.places import LOOK_BACK, NODES
 from amqptasks.control.roster import Announcement
-from amqptasks.errors import BrokerError, PublishRejected, ReplyLost, Unroutable
+from amqptasks.errors import BrokerError, Nacked, PublishRejected, ReplyLost, Unroutable
 from amqptasks.incoming import Delivery
 from amqptasks.results.replies import Replies
 from amqptasks.transport import Link, Session
@@ -66,9 +66,9 @@ class Question:
         error = confirmed.get()
         if isinstance(error, Unroutable) or (isinstance(error, PublishRejected) and error.reason.startswith("404")):
             return False
-        if error is not None:
+        if error is not None and not isinstance(error, Nacked):
             raise error
-        return True
+        return True  # nacked: one queue did not take it, as that of a worker that just died; who did answers
 
     def _look_round(self, arrived: SimpleQueue[Any]) -> streams.Reader:
         """Read who announced themselves, while the answers come. Somebody listens, so somebody did: silence is no end

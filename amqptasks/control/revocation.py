@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from amqptasks.control.places import REVOKED
+from amqptasks.errors import ConfigurationError
 from amqptasks.outgoing import Outgoing
 from amqptasks.serializers import Undecodable, json
+
+#: How a task that runs is ended: TERM raises `Terminated` in it, and it may tidy up; KILL ends it by force.
+Signal = Literal["TERM", "KILL"]
 
 #: Ids in one record: some 40 kB, of the 128 kB that a frame has.
 IDS_A_RECORD = 1000
@@ -44,6 +48,15 @@ class Revocation:
         if self.tasks or self.headers:
             records.append(Revocation(self.action, (), self.tasks, self.headers, self.at))
         return [REVOKED.message(json.encode(one.said)) for one in records]
+
+
+def signal_named(name: object) -> Signal:
+    """Raises `ConfigurationError` for any other."""
+    if name == "TERM":
+        return "TERM"
+    if name == "KILL":
+        return "KILL"
+    raise ConfigurationError(f"signal {name!r}: TERM lets a task tidy up, KILL does not; there are no others")
 
 
 def parse(body: bytes) -> Revocation | None:

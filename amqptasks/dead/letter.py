@@ -13,9 +13,11 @@ from hashlib import sha256
 
 from amqptasks import message
 from amqptasks.codec import PLAIN, Codec
+from amqptasks.dead.home import is_lost, meant_for
 from amqptasks.incoming import Delivery
 from amqptasks.message import Malformed
 from amqptasks.request import Request
+from amqptasks.topology.delays import PREFIX as LADDER
 from amqptasks.topology.delays import clean
 
 #: What our own headers begin with.
@@ -23,6 +25,9 @@ PREFIX = "x-amqptasks-"
 
 #: The reason shown for a message that neither a worker nor the broker put there.
 PUBLISHED = "published"
+
+#: The reason shown for a delayed message whose target was gone when it was due.
+GONE = "lost"
 
 #: Hexadecimal digits of the name given to a message without an id: two of a million share one with a chance of 1:500.
 _DIGITS = 12
@@ -56,7 +61,11 @@ def read(delivery: Delivery, codec: Codec = PLAIN) -> Letter:
     """Never raises, whatever was sent. Its signature is not asked for: this is for looking."""
     properties = delivery.properties
     headers = properties.headers or {}
+    if is_lost(delivery):
+        return _lost(delivery, headers, codec)
     death = _last_death(headers)
+    if (_text(death, "queue") or "").startswith(LADDER):  # not of a death: it has been delayed, and has arrived
+        death = {}
     given = _text(headers, "x-amqptasks-reason")
     by_worker = given is not None
     return Letter(
@@ -73,6 +82,27 @@ def read(delivery: Delivery, codec: Codec = PLAIN) -> Letter:
         last_time=_moment(headers.get("x-amqptasks-last-time")) if by_worker else _moment(death.get("time")),
         worker=_text(headers, "x-amqptasks-worker") if by_worker else None,
         content=codec.decode_unverified(properties, delivery.body),
+        delivery=delivery,
+    )
+
+
+def _lost(delivery: Delivery, headers: Mapping[str, object], codec: Codec) -> Letter:
+    """It has not died: what stands in its headers is of a life that goes on where it is sent on."""
+    meant = meant_for(delivery)
+    return Letter(
+        id=_identity(delivery, headers),
+        task=message.task_name(delivery.properties.headers),
+        reason=GONE,
+        detail=None if meant is None else f"when it was due, this was gone: {meant}",
+        exception=None,
+        message=None,
+        traceback=None,
+        attempts=None,
+        queue=None,
+        first_time=_moment(headers.get("x-amqptasks-first-time")),
+        last_time=_moment(_last_death(headers).get("time")),
+        worker=None,
+        content=codec.decode_unverified(delivery.properties, delivery.body),
         delivery=delivery,
     )
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from amqptasks.codec import PLAIN, Codec
+from amqptasks.dead.home import home, of_queue
 from amqptasks.dead.letter import Letter, read
-from amqptasks.dead.replay import AS_IT_WAS, Edit, target, to_replay
+from amqptasks.dead.replay import AS_IT_WAS, Edit, to_replay
 from amqptasks.dead.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
 from amqptasks.incoming import Delivery
@@ -28,18 +29,21 @@ WINDOW = 200
 AWAKE = 5.0
 
 
+#: Stands in `Replayed.refused` for the queue of letters that do not say where they came from.
+NOWHERE = "(unknown)"
+
+#: Why those stayed.
+NO_HOME = "nothing says where they came from: name a queue"
+
+
 @dataclass(slots=True)
 class Replayed:
     """`count` letters are back in a queue. `refused` has, by queue, how many stayed because it did not take them, and
-    the first error."""
+    the first error. `missing` are ids that were asked for and were not there."""
 
     count: int = 0
     refused: dict[str, tuple[int, BrokerError]] = field(default_factory=dict)
-
-
-def name_of(queue: str) -> str:
-    """The dead-letter queue of a work queue; a name that is one already stays."""
-    return queue if queue.endswith(".dead") else f"{queue}.dead"
+    missing: set[str] = field(default_factory=set)
 
 
 def letters(
@@ -80,25 +84,31 @@ def replay(
     codec: Codec = PLAIN,
 ) -> Replayed:
     """Send the letters that fit to the queue they came from, or to queue `to`, as new: no retries counted, no reason.
+    Those of `amqptasks.delay.lost` go on as they were, to the exchange that they were meant for.
 
     Each is published, confirmed, and only then removed here: an end at any moment loses nothing, and leaves at most
     one letter in both places, with one id. `edit` changes them on the way, `rate` is letters a second, `progress` is
     called after each. A queue that refuses (full, or not there) keeps its letters here; those of others go on.
+    What does not say where it came from stays, too.
 
     Only what waits when the call begins is replayed, not what fails again meanwhile. Raises `BrokerError` where there
     is no such queue or no connection, `ConfigurationError` for an edit that cannot be sent, or a signed letter that
     must be signed anew where `codec` has no keys.
     """
-    replayed = Replayed()
+    replayed = Replayed(missing=set(selection.ids))
     due = time.monotonic()
     try:
         for delivery in _taken(session, queue, WINDOW):
             letter = read(delivery, codec)
             if not selection.fits(letter):
                 continue
-            destination = to or target(letter, queue)
-            if destination in replayed.refused:
-                _refuse(replayed, destination, replayed.refused[destination][1])
+            replayed.missing.discard(letter.id)
+            destination = of_queue(to) if to is not None else home(letter.queue, delivery)
+            if destination is None:
+                _refuse(replayed, NOWHERE, Unroutable(NO_HOME))
+                continue
+            if str(destination) in replayed.refused:
+                _refuse(replayed, str(destination), replayed.refused[str(destination)][1])
                 continue
             if rate is not None:
                 _wait_until(due, session, queue)
@@ -106,7 +116,7 @@ def replay(
             try:
                 session.publish(to_replay(letter, destination, edit, codec))
             except (Unroutable, Nacked, PublishRejected, MessageTooLarge) as error:
-                _refuse(replayed, destination, error)
+                _refuse(replayed, str(destination), error)
                 continue
             session.ack(delivery)
             replayed.count += 1

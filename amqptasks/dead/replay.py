@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from amqptasks.codec import PLAIN, Codec
+from amqptasks.dead.home import Home, is_lost
 from amqptasks.dead.letter import PREFIX, Letter
 from amqptasks.errors import ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong
 from amqptasks.outgoing import Outgoing
-from amqptasks.properties import PERSISTENT, REPLY_TO, Properties
+from amqptasks.properties import PERSISTENT, REPLY_TO, Headers, Properties
 from amqptasks.request import Request
-from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.signing import signed_bytes
 from amqptasks.topology.delays import clean
 from amqptasks.uuid7 import task_id
@@ -38,24 +38,16 @@ class Edit:
 AS_IT_WAS = Edit()
 
 
-def target(letter: Letter, queue: str) -> str:
-    """The queue that a letter of the dead-letter queue `queue` goes back to."""
-    return letter.queue or queue.removesuffix(".dead")
+def to_replay(letter: Letter, to: Home, edit: Edit = AS_IT_WAS, codec: Codec = PLAIN) -> Outgoing:
+    """The message for `to`. Raises `ConfigurationError` naming the argument of `edit` that JSON cannot carry.
 
-
-def to_replay(letter: Letter, queue: str, edit: Edit = AS_IT_WAS, codec: Codec = PLAIN) -> Outgoing:
-    """The message for `queue`. Raises `ConfigurationError` naming the argument of `edit` that JSON cannot carry.
-
-    Same id, same arguments, the headers of whoever published it, and nothing of what happened since. An `expires`
-    that is over is left out: it would die of it again. A signature that does not fit any more is made anew, where the
-    old one was right; raises `ConfigurationError` where `codec` has no keys to do so.
+    Same id, same arguments, the headers of whoever published it, and nothing of what happened since; a delayed message
+    that lost its target goes on as it was. An `expires` that is over is left out: it would die of it again. A signature
+    that does not fit any more is made anew, where the old one was right; raises `ConfigurationError` where `codec` has
+    no keys to do so.
     """
     given = letter.delivery.properties
-    headers = {
-        name: value
-        for name, value in clean(given.headers or {}).items()
-        if not name.startswith(PREFIX) and name not in _OF_THE_OLD_LIFE
-    }
+    headers = _kept(letter)
     expires = letter.content.expires if isinstance(letter.content, Request) else None
     if expires is not None and expires <= datetime.now(UTC):
         del headers["expires"]
@@ -76,7 +68,17 @@ def to_replay(letter: Letter, queue: str, edit: Edit = AS_IT_WAS, codec: Codec =
         for name in _OF_THE_OLD_BODY:
             headers.pop(name, None)
     _sign(letter, properties, body, codec)
-    return Outgoing(QUEUES_EXCHANGE, queue, body, properties)
+    return Outgoing(to.exchange, to.routing_key, body, properties)
+
+
+def _kept(letter: Letter) -> Headers:
+    """Its headers. What has not died keeps its retries and its claim (`unique=`), which only its begin releases."""
+    headers = clean(letter.delivery.properties.headers or {})
+    if is_lost(letter.delivery):
+        return headers
+    return {
+        name: value for name, value in headers.items() if not name.startswith(PREFIX) and name not in _OF_THE_OLD_LIFE
+    }
 
 
 def _sign(letter: Letter, properties: Properties, body: bytes, codec: Codec) -> None:

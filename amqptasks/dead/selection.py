@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from amqptasks.dead.letter import Letter
+from amqptasks.dead.letter import PUBLISHED, Letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,8 @@ class Selection:
     """All that is given must fit; nothing given means every letter.
 
     `task`, `exception` and `reason` are glob patterns (`shop.email.*`); an exception fits with its module or without
-    (`ValueError`, `builtins.ValueError`). `since` and `until` bound the time of death, in seconds since 1970.
+    (`ValueError`, `builtins.ValueError`). `since` and `until` bound the time of death, in seconds since 1970. `queue`
+    is the one that they came from, where several share a dead-letter queue. `died`: not what was only published there.
     """
 
     ids: frozenset[str] = frozenset()
@@ -22,10 +23,14 @@ class Selection:
     reason: str | None = None
     since: float | None = None
     until: float | None = None
+    queue: str | None = None
+    died: bool = False
 
     def fits(self, letter: Letter) -> bool:
         return (
             (not self.ids or letter.id in self.ids)
+            and (self.queue is None or letter.queue == self.queue)
+            and not (self.died and letter.reason == PUBLISHED)
             and _fits(self.task, letter.task)
             and _fits(self.reason, letter.reason)
             and (_fits(self.exception, letter.exception) or _fits(self.exception, _without_module(letter.exception)))

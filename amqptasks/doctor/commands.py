@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from amqptasks.entities import Policy
+from amqptasks.topology.topology import DEAD
 
 
 def rabbitmqctl(verb: str, *arguments: str, vhost: str | None = None) -> str:
@@ -32,6 +33,10 @@ def amqptasks(app: str | None, *arguments: str) -> str:
     return shlex.join(("amqptasks", "-A", app or "MODULE", *arguments))
 
 
-def dead_list(queue: str) -> str:
-    """The dead letters of a queue."""
-    return shlex.join(("amqptasks", "dead", "list", queue))
+def dead_list(app: str | None, queue: str, others: Collection[str] = ()) -> str:
+    """The dead letters in the queue `queue`, among the queues `others`. What is not called `NAME.dead` is only known by
+    the app's topology, or where no queue is called so after it."""
+    work = queue.removesuffix(DEAD)
+    if work != queue or (app is None and f"{queue}{DEAD}" not in others):
+        return shlex.join(("amqptasks", "dead", "list", work))
+    return amqptasks(app, "dead", "list", queue)

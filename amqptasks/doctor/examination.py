@@ -33,7 +33,8 @@ _NEEDED = "rabbitmq-plugins enable rabbitmq_management, and name it with --manag
 @dataclass(frozen=True, slots=True)
 class Patient:
     """Whom the doctor looks at. `app` is how the command line names the app, `time_limits` has by queue the task that
-    may run longest, `broker_timeout` is rabbitmq.conf's `consumer_timeout` in seconds, None where nobody knows."""
+    may run longest, `broker_timeout` is rabbitmq.conf's `consumer_timeout` in seconds, None where nobody knows;
+    `no_management` is why there is no management API."""
 
     session: Session
     vhost: str = "/"
@@ -42,6 +43,7 @@ class Patient:
     app: str | None = None
     time_limits: Mapping[str, TimeLimit] = field(default_factory=dict)
     broker_timeout: float | None = None
+    no_management: str = "nobody named it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def examine(patient: Patient, checks: Sequence[Check] = CHECKS) -> Examination:
     fitting = [check for check in checks if topology is not None or not check.of_app]
     sections = {section for check in fitting for section in check.reads}
     seen = _over_amqp(patient, sections)
-    seen = _by_management(patient.management, seen, sections)
+    seen = _by_management(patient, seen, sections)
     left_out: dict[str, str] = {}
     findings: list[Finding] = []
     for check in fitting:
@@ -120,10 +122,11 @@ def _over_amqp(patient: Patient, sections: set[Section]) -> Seen:
     )
 
 
-def _by_management(management: Management | None, seen: Seen, sections: set[Section]) -> Seen:
+def _by_management(patient: Patient, seen: Seen, sections: set[Section]) -> Seen:
+    management = patient.management
     wanted = [section for section in reading.READERS if section in sections]
     if management is None:
-        gone = Unread("it is not at its usual port, or does not let this user in")
+        gone = Unread(patient.no_management)
         unread: dict[Section, Unread] = {section: gone for section in (*wanted, "lengths") if section in sections}
         return replace(seen, unread=unread)
     unread = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -28,7 +28,7 @@ from amqptasks.topology.expand import Objects
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.policies import applied
 from amqptasks.topology.time_limits import TimeLimit
-from amqptasks.topology.topology import Topology
+from amqptasks.topology.topology import DEAD, Topology
 from amqptasks.uniqueness import PREFIX as CLAIMS
 
 
@@ -77,6 +77,11 @@ class Seen:
                     yield queue
 
     @property
+    def names(self) -> Collection[str]:
+        """Of all queues, as far as they were looked at."""
+        return self.states.keys() if self.observed is None else self.observed.queues.keys()
+
+    @property
     def tasks_queues(self) -> Iterator[ObservedQueue]:
         """Of `queues` those that workers are to consume: not those of amqptasks itself, not where dead letters end, not
         where messages only wait, and no streams."""
@@ -88,10 +93,9 @@ class Seen:
     def ends(self) -> frozenset[str]:
         """Queues of dead letters: those of the topology, those that a queue's dead letters are routed to by a key or a
         fanout exchange, and those that are called so."""
-        named = {one.dead_letter for one in self.topology.queues.values()} if self.topology is not None else set()
-        found = {name for name in named if name is not None}
+        found = set(self.topology.ends) if self.topology is not None else set()
         if self.observed is not None:
-            found |= {name for name in self.observed.queues if name.endswith(".dead")}
+            found |= {name for name in self.observed.queues if name.endswith(DEAD)}
             for exchange, keys in self._ways_of_dead_letters.items():
                 fanout = exchange in self.observed.exchanges and self.observed.exchanges[exchange].type == "fanout"
                 found |= {key for key in keys if exchange == "" and key is not None}

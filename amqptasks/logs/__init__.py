@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from dataclasses import dataclass
 from typing import Literal, TextIO
 
 from amqptasks.logs.context import TaskContext
@@ -16,7 +17,22 @@ from amqptasks.logs.plain_lines import PlainLines
 
 Form = Literal["plain", "json"]
 
+#: The logger above all of this library's.
+OURS = "amqptasks"
+
 FORMS: tuple[Form, ...] = ("plain", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a command was told of logging: `level` and `form` as of `configure`."""
+
+    level: str
+    form: Form
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """The handler of a process that `configure` set up."""
 
 
 def get_task_logger(name: str) -> logging.Logger:
@@ -32,18 +48,40 @@ def configure(level: str, form: Form = "plain", stream: TextIO | None = None) ->
     """Write all records from `level` up to `stream` (default: stderr). For a process of ours, not for a library.
 
     Where the user's own code has given the root logger a handler, that is left as it is, and `level` is for our records
-    alone.
+    alone. A process that is a copy of one that was set up stays as it is.
     """
     root = logging.getLogger()
+    if _is_ours(root):
+        return
     if root.handlers:
-        logging.getLogger("amqptasks").setLevel(level.upper())
+        logging.getLogger(OURS).setLevel(level.upper())
         return
     stream = sys.stderr if stream is None else stream
-    handler = logging.StreamHandler(stream)
+    handler = Lines(stream)
     handler.addFilter(TaskContext())  # records of the user's plain loggers too
     handler.setFormatter(JsonLines() if form == "json" else PlainLines(colours=_wants_colours(stream)))
     root.addHandler(handler)
     root.setLevel(level.upper())
+
+
+def current_level() -> int:
+    """From which level on our own records are written."""
+    return logging.getLogger(OURS).getEffectiveLevel()
+
+
+def change_level(wanted: int) -> None:
+    """Write all records from `wanted` up from now on, or our own alone: whatever `configure` gave its level to."""
+    root = logging.getLogger()
+    logging.getLogger(OURS).setLevel(wanted)
+    if _is_ours(root):
+        root.setLevel(wanted)
+    for handler in root.handlers:  # one that is set higher would still drop what we let through
+        if handler.level > wanted:
+            handler.setLevel(wanted)
+
+
+def _is_ours(root: logging.Logger) -> bool:
+    return any(isinstance(handler, Lines) for handler in root.handlers)
 
 
 def _wants_colours(stream: TextIO) -> bool:

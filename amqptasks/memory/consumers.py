@@ -43,6 +43,10 @@ class Consumer:
         return self._alive
 
     @property
+    def lost(self) -> bool:
+        return not self._alive
+
+    @property
     def is_orphaned(self) -> bool:
         """Its queue was deleted while it took no messages."""
         return self._queue.is_closed

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from amqptasks.errors import ConfigurationError, RemoteError, ResultError, TaskRevoked
+from amqptasks.errors import INTERRUPTIONS, ConfigurationError, RemoteError, ResultError, TaskRevoked
 from amqptasks.headers import Wrong
 from amqptasks.payload import JSON_ONLY, Reader
 from amqptasks.properties import Properties
@@ -183,6 +183,8 @@ def _rebuilt(kind: type[Exception], arguments: tuple[object, ...]) -> Exception 
     try:
         exception = kind(*arguments)
         same = type(exception) is kind and exception.args == arguments
+    except INTERRUPTIONS:
+        raise
     except Exception:  # a constructor that wants other arguments than it kept, and raises whatever it likes
         return None
     return exception if same else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from amqptasks.errors import ConfigurationError
+from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 
 #: The modules of the kinds here, each with a `SERIALIZER`. Imported when first asked for: most programs use json alone.
 _KINDS = ("json", "msgpack", "yaml", "pickle")
@@ -49,10 +49,10 @@ class Serializer:
         return found.encode() if isinstance(found, str) else found
 
     def decode(self, data: bytes) -> Any:
-        """Raises `Undecodable` only, whatever the bytes are."""
+        """Raises `Undecodable` only, whatever the bytes are, and what interrupts a worker's task from outside."""
         try:
             return self.loads(data)
-        except Undecodable:
+        except (Undecodable, *INTERRUPTIONS):
             raise
         except RecursionError:
             raise Undecodable("nested too deeply") from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from amqptasks.entities import Queue
 from amqptasks.errors import ConfigurationError, PublishError
+from amqptasks.exchange_types import STANDARD
 from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import CAPABILITIES, Broker, Transfer
 from amqptasks.memory.clock import VirtualClock
@@ -51,7 +52,8 @@ def simulate(
     """What happens to a call of `task`. `options` are the task's own (its retry policy among them), `countdown` is in
     seconds. On a broker that behaves as RabbitMQ 4.3, with a worker for every queue, and no time lost on the way.
 
-    Raises `NoRoute`, and `ConfigurationError` for arguments that cannot travel.
+    Raises `NoRoute`, and `ConfigurationError` for arguments that cannot travel and for exchanges that the broker in
+    memory does not have.
     """
     return _Simulation(topology, task, script or Script(), options or {}).run(args, kwargs or {}, countdown, priority)
 
@@ -74,7 +76,7 @@ class _Simulation:
         objects = expand(topology, CAPABILITIES) + ladder_objects(topology, CAPABILITIES)
         self._declare(objects)
         settings = topology.queues.values()
-        self._dead = {queue.dead_letter for queue in settings} | {delays.LOST}
+        self._dead = topology.ends.keys() | {delays.LOST}
         self._due = {queue.due for queue in settings}
         self._resting = self._dead | {queue.name for queue in settings if queue.type == "stream"}
         self._queues = [queue.name for queue in objects.queues]
@@ -103,6 +105,11 @@ class _Simulation:
 
     def _declare(self, objects: Objects) -> None:
         for exchange in objects.exchanges:
+            if exchange.type not in STANDARD:
+                raise ConfigurationError(
+                    f"exchange {exchange.name!r} is of type {exchange.type}, and such exchanges cannot be simulated,"
+                    f" only {', '.join(STANDARD)}: ask `amqptasks topology route` which queues it can lead to"
+                )
             self._broker.declare_exchange(exchange)
         for queue in objects.queues:
             self._broker.declare_queue(_kept(queue))

@@ -11,7 +11,7 @@ from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import due
 from amqptasks.topology.document import Where
 from amqptasks.topology.reach import queues_reached
-from amqptasks.topology.topology import BUILT_IN, ExchangeType, QueueSettings, Source, Topology, did_you_mean
+from amqptasks.topology.topology import BUILT_IN, DEAD, ExchangeType, QueueSettings, Source, Topology, did_you_mean
 
 #: AMQP's short string, the type of names and routing keys: 255 bytes.
 LONGEST_NAME = 255
@@ -97,7 +97,7 @@ def _collisions(topology: Topology) -> Iterator[_Problem]:
         generated |= dict.fromkeys(queue.generated, queue.name)
     for name in topology.queues:
         if name in generated:
-            hint = "Rename it, or set `dead_letter: false` there" if name.endswith(".dead") else "Rename it"
+            hint = "Rename it, or set `dead_letter: false` there" if name.endswith(DEAD) else "Rename it"
             problem = f"a queue of this name is generated for the queue `{generated[name]}`"
             yield problem, ("queues", name), hint
 
@@ -161,6 +161,9 @@ def _routing_key(kind: ExchangeType, binding: Source, where: Where, given: Given
     if kind == "x-consistent-hash" and not re.fullmatch(r"[1-9][0-9]*", binding.routing_key):
         problem = f"a binding to `{binding.exchange}`, which is of type x-consistent-hash, needs a share"
         yield problem, where if missing else (*where, "routing_key"), "Write `weight: 1`"
+    if kind == "x-local-random" and binding.routing_key:
+        problem = f"a binding to `{binding.exchange}`, which is of type x-local-random, has no key"
+        yield problem, (*where, "routing_key"), "Remove it: RabbitMQ refuses any but the empty one"
     if kind == "topic" and binding.routing_key.split(".").count("#") > MOST_HASHES:
         hint = "RabbitMQ 4.3 refuses it; two suffice for any pattern that one queue needs"
         yield "has more than two `#`", (*where, "routing_key"), hint

@@ -80,8 +80,8 @@ class Observed:
     """A virtual host as it is. Users and their limits are the whole broker's; the rest is this virtual host's.
 
     `sections` says what was read besides exchanges, queues and bindings; of the rest nothing is known. `user` is who
-    looked. The default exchange and its bindings, which nobody can change, are left out; the other built-in exchanges
-    are not.
+    looked, `exchange_types` are those that the node asked has (none: it did not say). The default exchange and its
+    bindings, which nobody can change, are left out; the other built-in exchanges are not.
     """
 
     vhost: str
@@ -97,6 +97,7 @@ class Observed:
     limits: tuple[Limit, ...] = ()
     sections: frozenset[Section] = EVERYTHING
     user: str = ""
+    exchange_types: frozenset[str] = frozenset()
 
     @property
     def exists(self) -> bool:
@@ -111,11 +112,18 @@ class Observed:
 def observe(management: Management, sections: Collection[Section] = EVERYTHING) -> Observed:
     """Read the virtual host of `management`. Raises `Unanswered` where the API cannot be had, or refuses this user."""
     vhost = management.vhost
-    capabilities = capabilities_of(management)
+    capabilities, types = capabilities_of(management), _exchange_types(management)
     settings = _virtual_host(management)
     if settings is None:
         users = _users(management) if "users" in sections else {}
-        return Observed(vhost, capabilities, users=users, sections=frozenset(sections), user=management.user)
+        return Observed(
+            vhost,
+            capabilities,
+            users=users,
+            sections=frozenset(sections),
+            user=management.user,
+            exchange_types=types,
+        )
     nothing: tuple[Any, ...] = ()
     with ThreadPoolExecutor(_AT_A_TIME) as readers:
 
@@ -140,6 +148,7 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
             limits(),
             frozenset(sections),
             management.user,
+            types,
         )
 
 
@@ -160,8 +169,12 @@ def observe_bindings(management: Management, destination: str, kind: Destination
 
 def capabilities_of(management: Management) -> Capabilities:
     """What the broker can do. Raises `Unanswered`."""
-    overview = management.request("GET", "overview", query={"columns": "rabbitmq_version"})
-    return from_server_properties({"version": overview["rabbitmq_version"]})
+    return from_server_properties({"version": management.version()})
+
+
+def _exchange_types(management: Management) -> frozenset[str]:
+    overview = management.request("GET", "overview", query={"columns": "exchange_types"})
+    return frozenset(str(row["name"]) for row in overview.get("exchange_types") or () if row.get("enabled", True))
 
 
 def _virtual_host(management: Management) -> Mapping[str, Any] | None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from amqptasks.entities import Binding, Exchange, Queue, User, VirtualHost
+from amqptasks.exchange_types import remedy
 from amqptasks.topology import differences
-from amqptasks.topology.drift import ALL_IS_OURS, Kept, clients_own, drift
+from amqptasks.topology.drift import ALL_IS_OURS, DELAYS, Kept, clients_own, drift
 from amqptasks.topology.expand import Objects
 from amqptasks.topology.identity import binding_key, binding_name, limit_name, topic_permission_name
 from amqptasks.topology.migrate import marks
@@ -20,6 +21,9 @@ Entity = TypeVar("Entity")
 
 #: Said of a queue that fits one of `Objects.older`.
 OLDER = "it still is what an older release of RabbitMQ made it; `amqptasks migrate` would renew it"
+
+#: As many names are printed of exchanges whose type the broker lacks.
+_NAMED = 3
 
 
 def sections_for(wanted: Objects) -> frozenset[Section]:
@@ -177,6 +181,7 @@ def _warnings(wanted: Objects, observed: Observed) -> Iterator[Warning]:
         yield Warning(
             f"vhost {observed.vhost}", problem, "upgrade to RabbitMQ 3.11 or newer, or take it out of the file"
         )
+    yield from _unknown_types(wanted, observed)
     policies = {(policy.name, policy.operator): policy for policy in (*observed.policies, *wanted.policies)}
     settings = wanted.vhost or VirtualHost()
     default = settings.default_queue_type or (observed.settings or settings).default_queue_type or "classic"
@@ -185,3 +190,15 @@ def _warnings(wanted: Objects, observed: Observed) -> Iterator[Warning]:
         there = observed.queues.get(queue.name)
         queues.append((queue, there.type if there else str(queue.arguments.get("x-queue-type", default))))
     yield from shadowed(queues, policies.values(), wanted.policies, observed.vhost)
+
+
+def _unknown_types(wanted: Objects, observed: Observed) -> Iterator[Warning]:
+    """No more than a warning: what the node that was asked lacks, the one that is declared on may have."""
+    if not observed.exchange_types:
+        return
+    own = [exchange for exchange in wanted.exchanges if not exchange.name.startswith(DELAYS)]
+    for kind in sorted({exchange.type for exchange in own} - observed.exchange_types):
+        names = [exchange.name for exchange in own if exchange.type == kind]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        problem = f"this broker does not have it, and refuses {', '.join(names[:_NAMED])}{more}"
+        yield Warning(f"exchange type {kind}", problem, remedy(kind))

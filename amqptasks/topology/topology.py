@@ -14,7 +14,7 @@ from amqptasks.routing import QUEUES_EXCHANGE, Route
 from amqptasks.topology import durations
 from amqptasks.topology.delays import LONGEST
 
-#: direct, topic, fanout, headers, or a name that begins with `x-`: `EXTENSIONS`, or a plugin's.
+#: direct, topic, fanout, headers, or a name that begins with `x-`: one of `exchange_types.EXTENSIONS`, or a plugin's.
 ExchangeType = str
 QueueType = Literal["quorum", "classic", "stream"]
 Overflow = Literal["reject-publish", "drop-head", "reject-publish-dlx"]
@@ -28,15 +28,8 @@ DELIVERY_LIMIT = 20
 #: The queue that `default()` declares, and that takes what no route takes where a file declares it.
 DEFAULT_QUEUE = "default"
 
-#: Exchange types of RabbitMQ and its plugins beyond AMQP's four, and where each comes from.
-EXTENSIONS: Mapping[str, str] = {
-    "x-local-random": "RabbitMQ 4.0",
-    "x-modulus-hash": "RabbitMQ 4.3, before it the plugin rabbitmq_sharding",
-    "x-consistent-hash": "the plugin rabbitmq_consistent_hash_exchange",
-    "x-random": "the plugin rabbitmq_random_exchange",
-    "x-recent-history": "the plugin rabbitmq_recent_history_exchange",
-    "x-delayed-message": "the plugin rabbitmq_delayed_message_exchange",
-}
+#: How the names end of the dead-letter queues that are made for work queues.
+DEAD = ".dead"
 
 #: Exchanges that every virtual host has (AMQP 0-9-1, 3.1.3; `amq.match` is the older name of `amq.headers`).
 BUILT_IN: Mapping[str, ExchangeType] = {
@@ -140,12 +133,12 @@ class QueueSettings:
     @property
     def dead_letter(self) -> str | None:
         """The dead-letter queue's name, None where there is none."""
-        return None if self.dead_letters is None else self.dead_letters.queue or f"{self.name}.dead"
+        return None if self.dead_letters is None else self.dead_letters.queue or f"{self.name}{DEAD}"
 
     @property
     def own_dead_letter(self) -> str | None:
         """As `dead_letter`, without one that is declared on its own and only named here."""
-        return None if self.dead_letters is None or self.dead_letters.queue else f"{self.name}.dead"
+        return None if self.dead_letters is None or self.dead_letters.queue else f"{self.name}{DEAD}"
 
     @property
     def retry_queues(self) -> Mapping[float, str]:
@@ -209,7 +202,7 @@ class Topology:
                 found.setdefault(queue.dead_letter, []).append(queue.name)
         return {name: tuple(whose) for name, whose in found.items()}
 
-    @property
+    @cached_property
     def workable(self) -> tuple[str, ...]:
         """The queues that a worker can consume. What it runs leaves its queue, which a stream does not allow; and what
         fails must have a place to go to, which dead letters mostly have not."""

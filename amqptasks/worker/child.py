@@ -21,6 +21,7 @@ class Child:
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None, *, piped: bool = False
     ) -> None:
+        self._asked = False
         self.process = subprocess.Popen(
             command,
             env=None if environment is None else dict(environment),
@@ -38,13 +39,24 @@ class Child:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)  # does nothing once it has ended
 
+    def ask(self) -> None:
+        """TERM, once however often it is called: a second one would tell a worker that there is no time."""
+        if not self._asked:
+            self._asked = True
+            self.signal(signal.SIGTERM)
+
     def end(self, patience: float) -> int:
-        """TERM, after `patience` seconds QUIT, and in the end KILL for it and all in its group; its exit status."""
-        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGQUIT, FIRM)):
-            self.signal(number)
-            deadline = time.monotonic() + seconds
-            while self.status is None and time.monotonic() < deadline:
-                time.sleep(LOOK_EVERY)
+        """TERM where it was not asked before, after `patience` seconds QUIT, and in the end KILL for it and all in its
+        group; its exit status."""
+        self.ask()
+        self._wait(patience)
+        self.signal(signal.SIGQUIT)
+        self._wait(FIRM)
         if self.status is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait()
+
+    def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self.status is None and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY)

@@ -35,7 +35,6 @@ class Consumption:
         self._patience = patience
         self._prefetch = prefetch or usual_prefetch(at_once)
         self._follows = prefetch is None
-        self._own = {name for name, own in wanted.items() if own is not None}
         self._closed = False
         self.queues = {name: self._consumed(name, own) for name, own in wanted.items()}
 
@@ -75,21 +74,17 @@ class Consumption:
         many."""
         if self._follows:
             self._prefetch = usual_prefetch(at_once)
-            for name, queue in self.queues.items():
-                if name not in self._own:
-                    queue.resize(self._prefetch)
+            for queue in self.queues.values():
+                queue.follow(self._prefetch)
 
     def add(self, name: str, prefetch: int | None = None) -> None:
-        """Consume one more queue. Raises `TopologyError` for a name that the topology does not have, and
-        for a queue that cannot be worked on."""
+        """Consume one more queue. Raises `TopologyError` for a name that the topology does not have, and for a queue
+        that cannot be worked on."""
         known = self.queues.get(name)
         if known is not None and not known.cancelled:
             return
         self._node.app.add_queues([name])
         queue = self._consumed(name, prefetch)
-        self._own.discard(name)
-        if prefetch is not None:
-            self._own.add(name)
         if known is not None:
             queue.held = known.held  # what came before is still to be settled
         self.queues[name] = queue
@@ -104,7 +99,8 @@ class Consumption:
                 self._node.endings.hand_back(job)
 
     def _consumed(self, name: str, prefetch: int | None) -> ConsumedQueue:
-        return ConsumedQueue(self._node.app.topology.work_queue(name), prefetch or self._prefetch)
+        settings = self._node.app.topology.work_queue(name)
+        return ConsumedQueue(settings, prefetch or self._prefetch, follows=self._follows and prefetch is None)
 
     def _subscribe(self, queue: ConsumedQueue) -> None:
         if self._closed:

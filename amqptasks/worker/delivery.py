@@ -18,7 +18,7 @@ from typing import Any
 from amqptasks import hooks, signals
 from amqptasks.capabilities import Capabilities
 from amqptasks.codec import PLAIN, Codec
-from amqptasks.errors import ConfigurationError, PublishError, TaskRejected
+from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
 from amqptasks.exception_info import exception_text
 from amqptasks.message import Malformed
 from amqptasks.outgoing import Outgoing
@@ -33,10 +33,14 @@ from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.news import is_heard, news, refused
 from amqptasks.worker.outcomes import LOST, Failure, Outcome, Reject, Replaced, Retry, Success, classify
 from amqptasks.worker.policies import RetryPolicies
+from amqptasks.worker.rescue import rescue
 from amqptasks.worker.settlement import QUIET, Settlement, is_quiet, settlement
 from amqptasks.worker.waiting import count_native_retries, waiting
 
 logger = logging.getLogger(__name__)
+
+#: In place of a task's value before it has returned.
+_NOTHING = object()
 
 #: Turns a message into one that goes through the delay ladder for so many seconds.
 Delayed = Callable[[Outgoing, float], Outgoing]
@@ -72,14 +76,18 @@ class Steps:
         self.admissions: list[Admission] = [refusal, self._can_be_followed]
 
     def execute(self, job: Job) -> None:
-        """All steps of a plain function's job, or for one that was ended from outside, the telling. Never raises."""
+        """All steps of a plain function's job, or for one that was ended from outside, the telling. Raises nothing but
+        what interrupts the task from outside: see `rescue`."""
         if job.settled:  # there is nothing to do but to tell, if that: see `news.telling`
             if self._know_again(job):
                 self.tell(job)
             return
-        if self.prepare(job):
-            self.run(job)
-        self.plan(job)
+        try:
+            if self.prepare(job):
+                self.run(job)
+            self.plan(job)
+        except BaseException as error:
+            rescue(self, job, error)
         if not job.settled:  # else it was given up while it ran, and has been told of
             self.tell(job)
 
@@ -89,9 +97,12 @@ class Steps:
             if self._know_again(job):
                 await self.tell_async(job)
             return
-        if self.prepare(job):
-            await self.run_async(job)
-        self.plan(job)
+        try:
+            if self.prepare(job):
+                await self.run_async(job)
+            self.plan(job)
+        except BaseException as error:
+            rescue(self, job, error)
         if not job.settled:
             await self.tell_async(job)
 
@@ -123,6 +134,7 @@ class Steps:
                 else Reject("malformed", f"{decoded.reason}: {decoded.detail}")
             )
             return False
+        decoded.lease = delivery.lease
         decoded.queue = delivery.queue
         decoded.exchange = delivery.exchange
         decoded.routing_key = delivery.routing_key
@@ -163,14 +175,22 @@ class Steps:
         request, task = job.request, job.task
         if UNIQUE in request.headers and self._waiting_calls is not None:
             self._waiting_calls.begin(job)
+        value: Any = _NOTHING
         token = current_request.set(request)
-        self._begin(job, task, request)
         try:
-            job.outcome = Success(call(task, request))
+            self._begin(job, task, request)
+            value = call(task, request)
+            job.outcome = Success(value)
         except BaseException as error:
-            self._classify(job, error)
+            if value is not _NOTHING:  # an interruption that came too late: the task has returned
+                job.outcome = Success(value)
+            elif job.started:
+                self._classify(job, error)
+            else:  # or too early
+                raise
         finally:
-            job.runtime = time.monotonic() - job.started
+            if job.started:
+                job.runtime = time.monotonic() - job.started
             current_request.reset(token)
 
     async def run_async(self, job: Job) -> None:
@@ -199,6 +219,8 @@ class Steps:
         if task.track_started:
             try:
                 task.update_state(state="STARTED", meta={"hostname": self._worker, "pid": os.getpid()}, request=request)
+            except INTERRUPTIONS:
+                raise
             except Exception:  # no connection for it: the task runs all the same
                 logger.exception("the start of task %s could not be told", request.id)
         if signals.BEFORE_RUN.present:
@@ -208,14 +230,20 @@ class Steps:
     def plan(self, job: Job) -> None:
         """What is to be written, ready encoded: results and exceptions hold user code, which must not run in the
         link's thread. A retry whose new arguments or delay are impossible, or a result whose `__json__` raises, is a
-        failure that says so: whatever a user's code does here, the job gets its settlement."""
+        failure that says so: whatever a user's code does here, the job gets its settlement. What interrupts this was
+        meant for the task, which has ended, and is planned as it ended."""
         assert job.outcome is not None
         if is_quiet(job):
             job.planned = QUIET
             return
         try:
-            job.planned = self._planned(job, job.outcome)
-        except Exception as error:
+            try:
+                job.planned = self._planned(job, job.outcome)
+            except INTERRUPTIONS:
+                job.planned = self._planned(job, job.outcome)
+        except BaseException as error:
+            if job.interruption is not None and isinstance(error, INTERRUPTIONS):
+                raise  # a second one: its pool plans it, when nothing can interrupt any more
             job.outcome = Failure(error) if job.started else Reject("malformed", exception_text(error))
             job.planned = self._planned(job, job.outcome)
 
@@ -287,7 +315,9 @@ class Steps:
         assert job.request is not None
         try:
             job.outcome = classify(error, job.policy, job.request, job.task.options)
-        except Exception as broken:  # `self.retry(max_retries="3")`, or a class with an odd idea of isinstance
+        except INTERRUPTIONS:
+            raise
+        except BaseException as broken:  # `self.retry(max_retries="3")`, or a class with an odd idea of isinstance
             broken.__context__ = error
             job.outcome = Failure(broken)
 

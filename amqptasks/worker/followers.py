@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import call
 from amqptasks.embedded import listed
-from amqptasks.errors import ConfigurationError
+from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.options import CallOptions
 from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request
@@ -86,6 +86,8 @@ class Followers:
         for number, signature in enumerate(self._read(request.errbacks)):
             try:
                 made.append(self._error_call(request, signature, info, f"link-error-{number}"))
+            except INTERRUPTIONS:
+                raise
             except Exception:
                 logger.exception(
                     "task %s[%s]: its error callback %s cannot be sent",

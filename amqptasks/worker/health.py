@@ -1,8 +1,9 @@
-"""Probes over HTTP: does this worker live, and does it consume? On a thread of its own, whatever its tasks do.
+"""Probes over HTTP: does this worker live, and does it work? On a thread of its own, whatever its tasks do.
 
     GET /live     200 while the link's thread turns; 503 when it is stuck: start the process again
-    GET /ready    200 while the broker has confirmed every consumer; 503 when not: no broker, a queue that is gone, a
-                  queue paused because its dead letters cannot be stored, or the worker stops
+    GET /ready    200 while the broker has confirmed every consumer and tasks can run; 503 when not: no broker, a queue
+                  that is gone, a queue paused because its dead letters cannot be stored, a pool whose processes die
+                  before they run anything, or the worker stops
 
 The body is a JSON object that says why. A worker without a broker lives and is not ready: starting it again mends
 nothing, it comes back by itself.
@@ -58,7 +59,7 @@ class HealthServer:
             return (200, {"live": True}) if path == "/live" else (503, {"ready": False, "why": "it starts"})
         try:
             ready, stopping, idle, trouble = node.control.on_link(
-                lambda: (node.ready, node.is_stopping, _not_consumed(node), node.link.trouble)
+                lambda: (node.ready, node.is_stopping, _not_consumed(node), node.trouble)
             )
         except BrokerError as error:
             return 503, {"live": False, "ready": False, "why": str(error)}

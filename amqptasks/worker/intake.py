@@ -16,7 +16,7 @@ from amqptasks.worker.gate import Gate
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.throttle import Throttle
 from amqptasks.worker.limits.tokens import Tokens
-from amqptasks.worker.outcomes import Outcome
+from amqptasks.worker.outcomes import LOST, Outcome
 from amqptasks.worker.pools import Pool
 
 if TYPE_CHECKING:
@@ -96,13 +96,20 @@ class Intake:
         return _Way(task, node.pools.for_task(queue.name, name), limited, watched)
 
     def lost(self, lease: Lease, reason: str) -> None:  # noqa: ARG002 - a listener's signature
-        for queue in self._node.queues.values():
+        node = self._node
+        for queue in node.queues.values():
+            for job in [job for job in queue.held if not job.ours]:
+                pool = node.pools.of(job)
+                if pool.withdraw(job):  # it would run here besides where the broker gives it next
+                    node.endings.conclude(job, LOST)
+                else:
+                    pool.lose(job)
             queue.forget_lost()
         if not self._node.is_stopping:
             logger.warning("deliveries are lost, others will get them: %s", reason, extra={"action": "lease_lost"})
 
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
-        if self._node.ready:
+        if self._node.consumption.ready:
             self._node.consuming()
 
     def unavailable(self, queue: str, reason: str) -> None:

@@ -29,8 +29,8 @@ class Job:
     """One delivery on its way. `queue` is where it came from, `policy` how its task is retried there, `planned` what
     is to be written because of `outcome`; each step fills in its part. `started` and `runtime` are in seconds, the
     first on the monotonic clock and 0 for a task that never ran. `acked` says that it was acknowledged before it ran
-    (`acks_late=False`), `settled` that nothing is to be written any more. `interruption` is what was raised in the
-    task from outside, if anything was; `limits` are those that it is held to, None where it has none.
+    (`acks_late=False`), `settled` that nothing is to be written any more. `interruption` is what is raised in the
+    task from outside, as long as it may come; `limits` are those that it is held to, None where it has none.
 
     Once it is planned, settling needs `delivery`, `queue`, `planned`, `acked` and `settled` alone."""
 

@@ -136,8 +136,14 @@ class Node:
 
     @property
     def ready(self) -> bool:
-        """True while the broker has confirmed our consumer on every queue, but for those that somebody paused."""
-        return self.consumption.ready
+        """True while the broker has confirmed our consumer on every queue, but for those that somebody paused, and
+        tasks can run."""
+        return self.consumption.ready and self.pools.trouble is None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it is not ready, where the connection or a pool knows."""
+        return self.link.trouble or self.pools.trouble
 
     @property
     def cold(self) -> bool:

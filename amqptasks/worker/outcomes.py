@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -198,6 +199,16 @@ def classify(error: BaseException, policy: RetryPolicy, request: Request, option
     if isinstance(error, errors.Retry):
         return Retry(decision.seconds, decision.cause, error.call_args, error.call_kwargs)
     return Retry(decision.seconds, decision.cause)
+
+
+def interrupted(error: BaseException) -> Outcome:
+    """What an exception leads to that met a job outside of its task's lines, where nothing is known of the task: as
+    `classify` has it, without a retry. What was cancelled so has not begun. Pure."""
+    if isinstance(error, errors.WorkerStopping | asyncio.CancelledError):
+        return HAND_BACK
+    if isinstance(error, errors.Terminated):
+        return Revoked(str(error))
+    return Failure(error)
 
 
 def _led_to(error: BaseException, kind: type[BaseException]) -> BaseException | None:

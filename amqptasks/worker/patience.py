@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from amqptasks.topology.time_limits import time_limits
+from amqptasks.capabilities import CONSUMER_TIMEOUT
+from amqptasks.topology.time_limits import TimeLimit, time_limits
 
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.worker.queues import ConsumedQueue
-
-#: Seconds that RabbitMQ waits for an acknowledgement unless it is told otherwise.
-#: https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
-USUAL = 1800.0
 
 
 class Patience:
@@ -29,8 +28,12 @@ class Patience:
         until those that were prefetched before it have run, each as long as it may, then runs, and is told of."""
         if queue.settings.type != "quorum" or queue.settings.consumer_timeout is not None:
             return None
-        tasks = ((name, task.options) for name, task in self._app.tasks.items())
-        longest = time_limits(tasks, self._app.router, self._app.topology).get(queue.name)
+        longest = self._longest.get(queue.name)
         limit = max(self._limit, longest.seconds if longest is not None else 0.0)
         turns = 2 + queue.prefetch // self._concurrency
-        return limit * turns if limit * turns > USUAL else None
+        return limit * turns if limit * turns > CONSUMER_TIMEOUT else None
+
+    @cached_property
+    def _longest(self) -> Mapping[str, TimeLimit]:
+        app = self._app
+        return time_limits(((name, task.options) for name, task in app.tasks.items()), app.router, app.topology)

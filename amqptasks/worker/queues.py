@@ -15,9 +15,12 @@ logger = logging.getLogger(__name__)
 class ConsumedQueue:
     """Link thread only. Paused while a message of it can go nowhere: taking more would only pile up."""
 
-    def __init__(self, settings: QueueSettings, prefetch: int) -> None:
+    def __init__(self, settings: QueueSettings, prefetch: int, *, follows: bool = False) -> None:
+        """`follows`: nobody said how many messages to hold, so it may become as many as is usual."""
         self.settings = settings
         self.prefetch = prefetch
+        # Not a queue with one active consumer: while it is not ours for a moment, it becomes another's.
+        self._follows = follows and not settings.single_active_consumer
         self.subscription: Subscription | None = None
         self.held: set[Job] = set()
         self.recounting = 0  # messages that were sent round to be counted, and are not yet acked for certain
@@ -37,14 +40,12 @@ class ConsumedQueue:
     def is_closed(self) -> bool:
         return self.subscription is None or self.subscription.is_closed
 
-    def resize(self, prefetch: int) -> None:
-        """Hold so many at most from now on. Not of a queue with one active consumer: while it is not ours for a moment,
-        it becomes another's."""
-        if prefetch == self.prefetch or self.settings.single_active_consumer:
-            return
-        self.prefetch = prefetch
-        if self.subscription is not None:
-            self.subscription.resize(prefetch)
+    def follow(self, usual: int) -> None:
+        """Hold so many at most from now on, unless somebody said how many."""
+        if self._follows and usual != self.prefetch:
+            self.prefetch = usual
+            if self.subscription is not None:
+                self.subscription.resize(usual)
 
     def pause(self) -> None:
         """Take nothing more until `resume`; somebody asked for it."""

@@ -97,7 +97,9 @@ def vanished(job: Job) -> Report:
 
 
 def log(report: Report) -> None:
-    """Write the line. Raises what a log handler of the user's raises."""
+    """Write the line, unless its level is not wanted any more. Raises what a log handler of the user's raises."""
+    if not logger.isEnabledFor(report.level):
+        return
     record = logger.makeRecord(
         logger.name, report.level, __file__, 0, report.sentence, (), None, "report", extra=report.fields
     )

@@ -60,7 +60,10 @@ class Together:
 
     def _end(self) -> None:
         for child in self._children.values():
-            child.signal(signal.SIGTERM if self._asked < 2 else signal.SIGQUIT)
+            if self._asked < 2:
+                child.ask()
+            else:
+                child.signal(signal.SIGQUIT)
         deadline = time.monotonic() + PATIENCE
         while any(child.status is None for child in self._children.values()) and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY)

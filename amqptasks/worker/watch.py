@@ -25,7 +25,7 @@ LOOK_EVERY = 100
 #: Seconds for tasks to end before a restart; then they go back to their queue, and the new worker runs them.
 PATIENCE = 3.0
 
-#: Seconds for tasks to end when all is to stop.
+#: Seconds for tasks to end when all is to stop; then they go back to their queue.
 STOP_PATIENCE = 10.0
 
 #: click's exit status for a wrong command line: no change of a file mends that.
@@ -99,7 +99,11 @@ class Watcher:
             logger.error("the worker ended (exit status %d): it starts again when a file changes", status)
         return status
 
-    def _on_signal(self, _signum: int, _frame: object) -> None:
+    def _on_signal(self, signum: int, _frame: object) -> None:
         self._asked += 1
-        if self._child is not None:
-            self._child.signal(signal.SIGTERM if self._asked == 1 else signal.SIGQUIT)
+        if self._child is None:
+            return
+        if self._asked > 1 or signum == signal.SIGQUIT:
+            self._child.signal(signal.SIGQUIT)
+        else:
+            self._child.ask()

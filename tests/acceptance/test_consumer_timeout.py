@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from amqptasks.capabilities import from_server_properties
 from tests.acceptance.shop import Shop, new_shop, said
 from tests.conftest import StartedBroker, start_node
 from tests.harness.vhost import new_vhost
@@ -79,20 +78,20 @@ def test_a_worker_survives_a_task_that_runs_longer_than_the_consumer_timeout(
 
 
 def test_a_queue_for_long_tasks_has_a_consumer_timeout_of_its_own(
-    open_shop: Callable[[str], Shop], impatient_broker: StartedBroker
+    open_shop: Callable[[str], Shop],
 ) -> None:
     """It counts instead of the broker's, from 3.12 on; before that only rabbitmq.conf can help."""
     shop = open_shop("queues: {default: {consumer_timeout: 1h}}\n")
-    run_longer(shop, shop.worker("-c", "2"), taken_back=release(impatient_broker) < (3, 12, 0))
+    run_longer(shop, shop.worker("-c", "2"), taken_back=shop.management.release() < (3, 12, 0))
 
 
 def test_a_worker_tells_the_broker_how_long_its_tasks_may_take(
-    open_shop: Callable[[str], Shop], impatient_broker: StartedBroker
+    open_shop: Callable[[str], Shop],
 ) -> None:
     """From 4.3 on a consumer may: nobody need set anything on the broker."""
     shop = open_shop("queues: {default: {}}\n")
     worker = shop.worker("-c", "2", "--time-limit", "3600")
-    run_longer(shop, worker, taken_back=release(impatient_broker) < (4, 3, 0))
+    run_longer(shop, worker, taken_back=shop.management.release() < (4, 3, 0))
 
 
 def run_longer(shop: Shop, worker: WorkerProcess, *, taken_back: bool) -> None:
@@ -105,7 +104,3 @@ def run_longer(shop: Shop, worker: WorkerProcess, *, taken_back: bool) -> None:
     # Two runs go on side by side here, and the second, which does not sleep as long, ends first.
     assert sorted(one.deliveries > 0 for one in ended) == [False, True][:runs]
     assert ("lost" in worker.output) is taken_back
-
-
-def release(broker: StartedBroker) -> tuple[int, int, int]:
-    return from_server_properties({"version": broker.version}).version

@@ -21,7 +21,6 @@ import psutil
 import pytest
 
 from amqptasks import App
-from amqptasks.capabilities import from_server_properties
 from tests.chaos.faults import IN_CHILD, IN_NODE, PLACE, place
 from tests.harness.management import Management
 from tests.harness.vhost import Vhost
@@ -236,7 +235,7 @@ def test_no_task_is_lost_when_processes_are_killed_at_any_step(
     counted = {run.id for run in found if run.failed} - hit
     # What a node held was delivered; before 4.3 so was what it gave back when it stopped.
     held = kills["node"] * PREFETCH
-    if version(vhost) < (4, 3, 0):
+    if vhost.management.release() < (4, 3, 0):
         held += kills["supervisor"] * PROCESSES * PREFETCH
     print(
         f"\nRabbitMQ {management.overview()['rabbitmq_version']}, seed {SEED}: {len(taken)} kills {dict(kills)} in"
@@ -293,7 +292,3 @@ def taken_letters(app: App) -> list[dict[str, Any]]:
             found.append(dict(letter.properties.headers or {}))
             session.ack(letter)
     return found
-
-
-def version(vhost: Vhost) -> tuple[int, int, int]:
-    return from_server_properties({"version": vhost.management.overview()["rabbitmq_version"]}).version

@@ -17,14 +17,18 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 import pika
 from pika import exceptions
 
+from amqptasks.capabilities import from_server_properties
+
 #: Seconds for one answer; a node that has just been started takes its time.
 ANSWER_WITHIN = 15.0
 
 
 #: How often something is read that a 3.10 answers with a 500 and no word: a list of queues one of which ends meanwhile,
-#: with the connection of a worker that was killed. And the seconds in between.
-TRIES = 5
+#: with the connection of a worker that was killed; and how often a virtual host is deleted in a broker that is just
+#: up again, and answers likewise. And the seconds in between.
+TRIES = 10
 TRY_AGAIN = 0.2
+REPEATABLE = ("GET", "DELETE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,16 @@ class Management:
                 with error:
                     if error.code == 404:
                         return None
-                    if not (method == "GET" and error.code == 500 and left):
+                    if not (method in REPEATABLE and error.code == 500 and left):
                         raise RuntimeError(f"{method} {address}: {error.code} {error.read().decode()}") from None
             time.sleep(TRY_AGAIN)
         return json.loads(text) if text else None
 
     def overview(self) -> dict[str, Any]:
         return self.request("GET", "overview")
+
+    def release(self) -> tuple[int, int, int]:
+        return from_server_properties({"version": self.overview()["rabbitmq_version"]}).version
 
     def queues(self) -> list[dict[str, Any]]:
         return self.request("GET", "queues", self.vhost) or []

@@ -8,7 +8,7 @@ from typing import Any
 from amqptasks import App
 
 SOURCE = """
-import os, time
+import asyncio, os, time
 from amqptasks import App
 app = App("told", ignore_result=True)
 
@@ -23,6 +23,11 @@ def note(word):
 def hold(seconds):
     say("holding")
     time.sleep(seconds)
+
+@app.task(name="ahold")
+async def ahold(seconds):
+    say("holding")
+    await asyncio.sleep(seconds)
 """
 
 #: Seconds within which everybody answers who is there, on a busy machine.

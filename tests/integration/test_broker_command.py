@@ -65,7 +65,7 @@ def test_a_private_node_is_started_told_of_and_stopped_from_separate_shells(shel
     started = shell("broker", "start", "--json")
     assert started.returncode == 0, started.stderr
     broker = json.loads(started.stdout)
-    assert broker["kind"] == "private node"
+    assert (broker["kind"], broker["named"]) == ("private node", False)
     assert urlsplit(broker["url"]).hostname == "127.0.0.1"
     publish(broker["url"], "kept")
 
@@ -97,7 +97,9 @@ def test_a_private_node_is_started_told_of_and_stopped_from_separate_shells(shel
 def test_a_url_given_is_used_as_it_is_and_never_stopped(shell: Shell, vhost: Vhost) -> None:
     named = shell("broker", "start", "--json", "--broker", vhost.url)
     assert named.returncode == 0, named.stderr
-    assert json.loads(named.stdout)["kind"] == "given"
+    broker = json.loads(named.stdout)
+    assert (broker["kind"], broker["named"], broker["url"]) == ("given", True, None)
+    assert json.loads(shell("broker", "status", "--json", AMQPTASKS_BROKER_URL=vhost.url).stdout) == broker
     told = shell("broker", "status", AMQPTASKS_BROKER_URL=vhost.url)
     assert "at the URL given" in told.stdout
     assert "Nothing to stop" in shell("broker", "stop").stdout

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from amqptasks import App, streams
+from amqptasks.amqp.session import Session
 from amqptasks.control.envelope import CLOCKS_DIFFER
-from amqptasks.errors import ConfigurationError
+from amqptasks.control.places import EXCHANGE
+from amqptasks.entities import Binding, Queue
+from amqptasks.errors import ConfigurationError, Nacked
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Broker, Vhost, new_vhost
 from tests.harness.wait import wait_for
@@ -69,6 +76,39 @@ def test_what_runs_and_what_waits_is_told_apart(told: Told) -> None:
         told.gate.set()
 
 
+@pytest.mark.parametrize(
+    ("pool", "task"), [("prefork", "hold"), ("threads", "hold"), ("solo", "hold"), ("threads", "ahold")]
+)
+def test_what_a_worker_holds_is_shown_with_its_arguments_and_the_process_that_runs_it(
+    told: Told, worker_process: WorkerFactory, pool: str, task: str
+) -> None:
+    options = ("-P", pool, "-c", "1", "--async-concurrency", "1", "--prefetch", "10")
+    worker = worker_process(SOURCE, "-n", "one", *options)
+    told.send(task, 60)
+    worker.wait_for_line("holding")
+    control = told.app.control
+    (active,) = control.active(timeout=ANSWERS_WITHIN)["one"]
+    assert (active.args, active.kwargs) == ("(60,)", "{}")
+    if pool == "prefork":
+        (forker,) = psutil.Process(worker.pid).children()
+        assert [active.pid] == [child.pid for child in forker.children()]
+    else:
+        assert active.pid == worker.pid
+
+    short = told.send(task, 61)
+    long = told.send(task, "long" * 5000)
+    packed = told.send(task, "packed" * 500, compression="zlib")
+    waiting = wait_for(lambda: len(found := control.reserved(timeout=ANSWERS_WITHIN)["one"]) == 3 and found)
+    assert {one.id: (one.args, one.kwargs, one.pid) for one in waiting} == {
+        short.id: ("(61,)", "{}", None),
+        long.id: (None, None, None),
+        packed.id: (None, None, None),
+    }
+    assert [one.args for one in control.query(short.id, timeout=ANSWERS_WITHIN)["one"]] == ["(61,)"]
+    worker.signal(signal.SIGQUIT)
+    worker.wait()
+
+
 def test_a_worker_tells_how_it_is_set_up(told: Told, vhost: Vhost) -> None:
     with told.app.worker({"default": 7}, concurrency=2) as node:
         control = told.app.control
@@ -118,6 +158,18 @@ def test_a_worker_that_hangs_is_named_and_one_that_was_killed_is_not(told: Told,
         assert control.ping(timeout=ANSWERS_WITHIN).missing == (), "it said goodbye"
 
 
+def test_one_queue_that_takes_no_command_hides_nobodys_answer(told: Told, session: Session) -> None:
+    """As that of a worker that dies in this moment: the broker nacks what all others got."""
+    full = Queue("full", arguments={"x-queue-type": "classic", "x-max-length": 0, "x-overflow": "reject-publish"})
+    with told.app.worker(["default"]) as node:
+        session.declare_queue(full)
+        session.bind(Binding(EXCHANGE.name, full.name, ""))
+        with pytest.raises(Nacked):
+            session.publish(Outgoing(EXCHANGE.name, "", b"{}", Properties()))
+        assert name(told.app.control.ping(timeout=ANSWERS_WITHIN)) == node.name
+        assert told.app.control.pool_grow(1, timeout=ANSWERS_WITHIN)[node.name] == node.concurrency
+
+
 def test_no_silence_of_the_broker_is_taken_for_the_end_of_the_list_of_workers(
     told: Told, worker_process: WorkerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +192,14 @@ def test_a_command_is_for_those_it_names(told: Told, worker_process: WorkerFacto
     assert sorted(control.ping("web-*")) == ["web-1", "web-2"]
     assert sorted(control.ping(["mail-1", "web-2"])) == ["mail-1", "web-2"]
     assert sorted(control.ping("self")) == ["mail-1", "web-1", "web-2"]
+
+
+def test_processes_of_one_command_have_names_of_their_own(told: Told, worker_process: WorkerFactory) -> None:
+    worker = worker_process(SOURCE, "-n", "web@%n", "--processes", "2", "-c", "1", ready=False)
+    worker.wait_for_line("is ready", 40, count=2)
+    host = socket.gethostname().partition(".")[0]
+    names = [f"web-0@{host}", f"web-1@{host}"]
+    wait_for(lambda: sorted(told.app.control.ping(timeout=ANSWERS_WITHIN)) == names, 20, "each answers for itself")
 
 
 def test_a_hung_worker_does_not_do_later_what_it_was_told_before(told: Told, worker_process: WorkerFactory) -> None:

@@ -315,7 +315,7 @@ def test_purge_asks_and_says_how_many(app: App, dead: Dead, session: Session) ->
 #: What is typed, the exit status, and what the error says.
 REFUSED = [
     (("list", "defalt"), 1, "there is no queue 'defalt.dead'"),
-    (("-A", "shop", "list", "defalt"), 1, "Did you mean `default`?"),
+    (("-A", "shop", "list", "defalt"), 1, "did you mean `default`?"),
     (("show", "default", "nobody"), 1, "holds no letter 'nobody'"),
     (("replay", "default"), 2, "which letters?"),
     (("purge", "default", "--yes"), 2, "which letters?"),
@@ -324,6 +324,7 @@ REFUSED = [
     (("replay", "default", "x", "--set-args", "{}"), 2, "is no list"),
     (("replay", "default", "--all", "--rate", "fast"), 2, "is no rate"),
     (("list", "default", "--since", "yesterday"), 2, "is no time"),
+    (("purge", "default", "--all", "--json"), 2, "add --yes"),
 ]
 
 

@@ -128,7 +128,11 @@ def test_a_changed_argument_is_a_sentence_with_both_values(
     # A change of type brings others with it, and the broker names whichever it looks at first.
     if argument != "x-queue-type":
         assert (error.argument, error.wanted, error.current) == (argument, wanted, current)
-    assert f"the broker has {error.current}, the topology wants {error.wanted}" in str(error)
+    assert str(error) == (
+        f"queue 'q' exists with another {error.argument}: the broker has {error.current}, the topology wants"
+        f" {error.wanted}. It cannot be changed in place: write the broker's value into the file, or"
+        f" `amqptasks migrate q FILE` replaces it, with its messages"
+    )
     assert session.queue_state("q") is not None
 
 
@@ -144,6 +148,10 @@ def test_a_changed_exchange_is_a_sentence_with_both_values(session: Session):
         error = caught.value
         assert (error.kind, error.name, error.argument) == ("exchange", "it's", argument)
         assert (error.wanted, error.current) == (wanted, current)
+        assert str(error).endswith(
+            "write the broker's value into the file, or delete it and run `amqptasks declare`, which binds it again;"
+            " what is published to it in between is refused (404)"
+        )
 
 
 def test_a_queue_from_before_an_upgrade_of_the_broker_stays_as_it_is(session: Session):

@@ -30,10 +30,11 @@ TABLE = [
 
 
 def test_in_a_virtual_host_of_its_own_it_shows_all_and_leaves_nothing(
-    broker: GivenBroker | StartedBroker, tmp_path: Path, vhost: Vhost
+    broker: GivenBroker | StartedBroker, tmp_path: Path, vhost: Vhost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AMQPTASKS_MANAGEMENT_URL", broker.management_url)
     began = time.monotonic()
-    ended = run_command("demo", "--management", broker.management_url, url=broker.url, folder=tmp_path, timeout=100)
+    ended = run_command("demo", url=broker.url, folder=tmp_path, timeout=100)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert time.monotonic() - began < 60
     for row in TABLE:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from amqptasks import App
 from amqptasks.brokers import probe
 from amqptasks.brokers.installation import find_installation
+from amqptasks.worker.watch import STOP_PATIENCE
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory, WorkerProcess
@@ -37,6 +39,13 @@ def sleep():
     import time
     print("asleep", flush=True)
     time.sleep(600)
+
+@app.task(name="shop.nap")
+def nap(seconds):
+    import time
+    print("nodding off", flush=True)
+    time.sleep(seconds)
+    print("awake", flush=True)
 """
 
 
@@ -109,6 +118,39 @@ def test_a_task_that_runs_does_not_hold_up_a_restart(
     worker.signal(signal.SIGINT)
     worker.wait(30)
     wait_for(none_is_left(processes), 5, "all have ended")
+
+
+@pytest.mark.parametrize("way", ["watch", "dev"])
+def test_the_first_ctrl_c_lets_what_runs_end_and_the_second_does_not(
+    vhost: Vhost, worker_process: WorkerFactory, way: str
+) -> None:
+    """What a worker hears once more it takes for a cold stop: it must hear of one Ctrl-C once."""
+    app = App("asker", vhost.url, ignore_result=True)
+
+    def nodding_off(seconds: float) -> WorkerProcess:
+        (worker_process.folder / "shop.py").write_text(shop("1"))
+        options = ["worker", "--watch"] if way == "watch" else ["dev"]
+        started = worker_process.command("-A", "shop", *options, "-c", "1", ready=True)
+        app.send_task("shop.nap", [seconds], queue="default")
+        started.wait_for_line("nodding off")
+        return started
+
+    try:
+        first = nodding_off(2.0)
+        first.signal(signal.SIGINT)
+        assert first.wait(30) == 0
+        assert "awake" in first.output
+        assert vhost.management.ready("default") == 0, "it is acknowledged"
+        second = nodding_off(600.0)
+        second.signal(signal.SIGINT)
+        second.wait_for_line("stopping: 1 tasks are running")
+        began = time.monotonic()
+        second.signal(signal.SIGINT)
+        assert second.wait(30) == 0
+        assert time.monotonic() - began < STOP_PATIENCE - 2
+        assert "awake" not in second.output
+    finally:
+        app.close()
 
 
 def test_a_wrong_option_ends_the_watch_too(vhost: Vhost, worker_process: WorkerFactory) -> None:

@@ -291,7 +291,10 @@ def test_the_command_writes_a_file_that_plan_takes_and_overwrites_none(vhost: Vh
     refused = run("topology", "export", "-o", str(file))
     assert refused.exit_code == 1
     assert "--force" in refused.stderr
+    assert run("topology", "export", "-o", str(file), "--force").exit_code == 0
     assert run("topology", "export").stdout == file.read_text()
+    nowhere = run("topology", "export", "-o", "/nonexistent/out.yaml")
+    assert (nowhere.exit_code, "/nonexistent/out.yaml cannot be written" in nowhere.stderr) == (1, True)
     missing = run("topology", "export", "--vhost", "not-there")
     assert missing.exit_code == 1
     assert "no virtual host 'not-there'" in missing.stderr

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,22 @@ SOURCE = """
 from amqptasks import App
 app = App("probed")
 """
+
+#: An app that fresh interpreters cannot import while a file says so.
+BROKEN = """
+import os, sys
+from amqptasks import App
+if os.path.exists("broken") and sys.argv[0].endswith("forker.py"):
+    raise RuntimeError("no settings here")
+app = App("broken")
+
+@app.task(name="echo")
+def echo(word):
+    return word
+"""
+
+#: Seconds for fresh interpreters to be tried again and to import the app, on a busy machine.
+TRIED_WITHIN = 60.0
 
 #: Seconds in which a worker notices that its broker is gone, and in which it is back.
 NOTICES_WITHIN = 30.0
@@ -87,6 +104,25 @@ def test_a_port_that_is_taken_is_said(probed: tuple[Node, int]) -> None:
     node, port = probed
     with pytest.raises(ConfigurationError, match=str(port)):
         HealthServer(node, port, "127.0.0.1")
+
+
+def test_a_probe_fails_while_no_process_can_run_a_task(
+    vhost: Vhost, tmp_path: Path, worker_process: WorkerFactory
+) -> None:
+    broken = tmp_path / "broken"
+    broken.touch()
+    arguments = ("-n", "broken", "-c", "2", "--start-method", "forkserver", "--health-port", "0")
+    worker = worker_process(BROKEN, *arguments, module="forked")
+    port = int(worker.wait_for_line(r"probes on port (\d+)")[0].split()[-1])
+    wait_for(lambda: "no settings here" in ask(port, "/ready")[1].get("why", ""), TRIED_WITHIN)
+    assert ask(port, "/live") == (200, {"live": True})
+    pinged = run_command("inspect", "ping", "-t", "5", url=vhost.url, folder=tmp_path)
+    assert pinged.returncode == 5
+    assert "not ready: the prefork pool can run nothing: the app cannot be imported" in pinged.stdout
+    broken.unlink()
+    wait_for(lambda: ask(port, "/ready")[0] == 200, TRIED_WITHIN, lambda: str(ask(port, "/ready")))
+    with closing(App("sender", vhost.url)) as sender:
+        assert sender.send_task("echo", ("back",)).get(timeout=20) == "back"
 
 
 def test_the_command_line_probes_and_asks(

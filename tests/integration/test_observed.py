@@ -88,7 +88,14 @@ def test_a_virtual_host_that_is_not_there_is_empty_and_says_so(seen: Management,
     seen.vhost = f"{vhost.name}-missing"
     found = observe(seen, ())
     assert not found.exists
-    assert found == Observed(f"{vhost.name}-missing", found.capabilities, sections=frozenset(), user="guest")
+    assert {"direct", "fanout", "headers", "topic"} <= found.exchange_types
+    assert found == Observed(
+        f"{vhost.name}-missing",
+        found.capabilities,
+        sections=frozenset(),
+        user="guest",
+        exchange_types=found.exchange_types,
+    )
 
 
 def test_a_user_without_the_right_to_look_is_told_which_tag_is_missing(seen: Management, vhost: Vhost):

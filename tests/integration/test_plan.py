@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,7 @@ def test_prune_asks_and_deletes_what_is_idle_and_keeps_what_holds_messages(file:
     session.declare_exchange(Exchange("new"))
     session.bind(Binding("events", "lost", "x"))
     put(vhost, "policies", vhost.name, "mine", pattern="^e", definition={"max-length": 3}, apply_to="queues")
-    assert run("declare", file, vhost, "--prune", typed="n\n")[0] == 1
+    assert run("declare", file, vhost, "--prune", typed="n\n")[0] == 0
     assert session.exchange_exists("new")
     status, out, _ = run("declare", file, vhost, "--prune", "--json", "--yes")
     assert status == 1
@@ -235,6 +236,26 @@ def test_prune_asks_and_deletes_what_is_idle_and_keeps_what_holds_messages(file:
     assert left == {"classic-full", "quorum-full"}
     assert run("declare", file, vhost, "--prune", "--yes", "--force")[0] == 0
     assert run("plan", file, vhost, "--prune")[0] == 0
+
+
+def test_what_was_made_is_told_before_prune_asks(file: Path, vhost: Vhost, session: Session):
+    session.declare_exchange(Exchange("stranger"))
+    file.write_text(file.read_text().replace("queues:\n", "queues:\n  added:\n"))
+    status, out, asked = run("declare", file, vhost, "--prune", typed="n\n")
+    assert status == 0
+    assert re.search(r"queue +added +created", out)
+    assert out.splitlines()[-1] == "Nothing was deleted."
+    assert "- exchange stranger" in asked
+    assert session.queue_state("added") is not None
+    file.write_text(file.read_text().replace("  added:\n", "  added:\n  later:\n"))
+    status, out, _ = run("declare", file, vhost, "--prune")
+    assert status == 1, "no answer is no 'no'"
+    assert re.search(r"queue +later +created", out)
+    assert session.exchange_exists("stranger")
+    status, out, _ = run("declare", file, vhost, "--prune", typed="y\n")
+    assert status == 0
+    assert re.search(r"exchange +stranger +deleted", out)
+    assert not session.exchange_exists("stranger")
 
 
 def test_what_a_retry_and_a_priority_become_is_told_with_the_reason(vhost: Vhost, tmp_path: Path):

@@ -7,17 +7,11 @@ from pathlib import Path
 import pika
 import pytest
 
-from amqptasks.capabilities import from_server_properties
 from tests.harness.management import Management
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.integration.recovery import Place, place
-
-
-def version(vhost: Vhost) -> tuple[int, int, int]:
-    said = vhost.management.overview()["rabbitmq_version"]
-    return from_server_properties({"version": said}).version
 
 
 def raw(url: str, queue: str, type: str) -> None:
@@ -115,7 +109,7 @@ def test_after_its_queue_was_deleted_and_made_again_by_somebody_else(vhost: Vhos
     with place(vhost, tmp_path, patient=True) as here:
         vhost.management.delete_queue("default")
         wait_for(lambda: vhost.management.ready("default") == -1, message="it is gone; we make it again in two seconds")
-        if version(vhost) < (4, 0, 0):
+        if vhost.management.release() < (4, 0, 0):
             # 3.10 forgets to cancel a consumer whose quorum queue comes back within 0.1 s, and gives its messages to
             # nobody; it says all the while that the consumer is there.
             here.wait_lost()
@@ -161,7 +155,7 @@ def test_after_its_virtual_host_was_deleted_and_made_again(vhost: Vhost, tmp_pat
 def test_after_the_broker_timed_its_consumer_out(vhost: Vhost, tmp_path: Path, way: str) -> None:
     """4.3 cancels the consumer and keeps it as a zombie, which takes messages that nobody hears of: with an ack for an
     old delivery it would wake."""
-    if version(vhost) < (4, 3, 0):
+    if vhost.management.release() < (4, 3, 0):
         pytest.skip("before 4.3 the broker looks once a minute: see the test below")
     timeout = "{consumer_timeout: 1s}" if way == "topology" else "{}"
     if way == "policy":
@@ -181,7 +175,7 @@ def test_after_the_broker_timed_its_consumer_out(vhost: Vhost, tmp_path: Path, w
 @pytest.mark.timeout(300)
 def test_after_the_broker_closed_its_channel_over_a_timeout(vhost: Vhost, tmp_path: Path) -> None:
     """From 3.12 to 4.2 a policy may set a time, and all that the channel held goes back."""
-    if not (3, 12, 0) <= version(vhost) < (4, 3, 0):
+    if not (3, 12, 0) <= vhost.management.release() < (4, 3, 0):
         pytest.skip("3.10 knows one time for all queues, and 4.3 another way")
     vhost.management.set_policy("impatient", "^default$", consumer_timeout=2000)
     with place(vhost, tmp_path) as here:

@@ -12,6 +12,7 @@ from amqptasks.errors import (
     AccessRefused,
     BrokerUnreachable,
     ConnectionBlocked,
+    DeclarationConflict,
     Nacked,
     PublishRejected,
     PublishTimeout,
@@ -183,6 +184,17 @@ def test_acking_while_taking_gives_no_more_than_was_asked_for(session: Session):
 def test_taking_from_an_empty_queue_ends(session: Session):
     declare(expand(default(), session.capabilities), session)
     assert list(session.take("default", 10)) == []
+
+
+@pytest.mark.parametrize("position", [0, 1, 2, 3, 70, 199])
+def test_of_many_that_are_declared_at_a_time_the_one_that_differs_is_named(session: Session, position: int):
+    session.declare_exchange(Exchange("there", "fanout"))
+    wanted = [Exchange(f"e{number}", "topic") for number in range(200)]
+    wanted[position] = Exchange("there", "topic")
+    with pytest.raises(DeclarationConflict) as caught:
+        session.declare_all(wanted, lambda _: None)
+    assert (caught.value.name, caught.value.wanted, caught.value.current) == ("there", "topic", "fanout")
+    session.declare_all([one for one in wanted if one.name != "there"], lambda _: None)
 
 
 def test_looking_at_dead_letters_many_times_loses_none(session: Session):

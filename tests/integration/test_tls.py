@@ -1,4 +1,5 @@
-"""amqps: the same over TLS, and a clear refusal where the certificate is not trusted."""
+"""amqps, and https for the management API: the same over TLS, and a clear refusal where the certificate is not
+trusted."""
 
 from __future__ import annotations
 
@@ -8,13 +9,19 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 
 from amqptasks import App
+from amqptasks.brokers import probe
 from amqptasks.brokers.installation import inside
 from amqptasks.brokers.private_node import PrivateNode
+from amqptasks.cli import main
 from amqptasks.errors import BrokerUnreachable
+from tests.harness.command import run_command
+from tests.harness.impostor import impostor
 from tests.harness.nodes import NoBroker, new_node
 
 pytestmark = [pytest.mark.broker, pytest.mark.kills_broker]
@@ -22,13 +29,17 @@ pytestmark = [pytest.mark.broker, pytest.mark.kills_broker]
 
 @dataclass(frozen=True)
 class TlsBroker:
+    """`url` names no authority, `management_url` is https."""
+
     url: str
+    management_url: str
     certificate: Path
 
 
 @pytest.fixture(scope="module")
 def tls_broker() -> Iterator[TlsBroker]:
-    """A node that also listens for TLS, with a certificate for `localhost` that it signed itself."""
+    """A node that also listens for TLS, both for AMQP and for its management API, with a certificate for `localhost`
+    that it signed itself."""
     try:
         node = new_node("tls")
     except NoBroker as error:
@@ -42,7 +53,7 @@ def tls_broker() -> Iterator[TlsBroker]:
     request += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(request, check=True, capture_output=True, timeout=60)
     key.chmod(0o644)  # whatever user the broker runs as
-    port = _free_port()
+    port, management_port = _free_port(), _free_port()
     node.configuration.update(
         {
             "listeners.ssl.default": f"127.0.0.1:{port}",
@@ -50,11 +61,16 @@ def tls_broker() -> Iterator[TlsBroker]:
             "ssl_options.certfile": _seen(certificate, node),
             "ssl_options.keyfile": _seen(key, node),
             "ssl_options.verify": "verify_none",
+            "management.ssl.ip": "127.0.0.1",
+            "management.ssl.port": str(management_port),
+            "management.ssl.cacertfile": _seen(certificate, node),
+            "management.ssl.certfile": _seen(certificate, node),
+            "management.ssl.keyfile": _seen(key, node),
         }
     )
     try:
         node.start()
-        yield TlsBroker(f"amqps://guest:guest@localhost:{port}/", certificate)
+        yield TlsBroker(f"amqps://guest:guest@localhost:{port}/", f"https://localhost:{management_port}", certificate)
     finally:
         node.destroy()
 
@@ -101,3 +117,70 @@ def test_a_certificate_that_is_not_trusted_is_refused_with_the_reason(
     with pytest.raises(BrokerUnreachable, match=r"TLS failed: .*CERTIFICATE_VERIFY_FAILED|TLS failed: .*verify"):
         app.send_task("shop.echo", ("x",))
     app.close()
+
+
+#: What asks the management API, in an order in which each finds what it needs; and a word of its answer.
+COMMANDS = (
+    ("declare --no-delays", "5 objects: 5 was there"),
+    ("plan --no-delays", "Nothing to do"),
+    ("doctor --only policies --json", '"left_out": {}'),
+    ("topology export", "default:"),
+    ("topology graph --live --format json", '"figures": {'),
+    ("migrate default --dry-run", "Nothing to do"),
+)
+
+APP = """
+import ssl
+from amqptasks import App
+trusted = ssl.create_default_context(cafile={certificate!r})
+app = App("shop", broker={url!r}, topology="topology.yaml", tls=trusted)
+"""
+
+
+@pytest.fixture
+def shop(tls_broker: TlsBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an app that trusts the broker's certificate, which its address does not name."""
+    monkeypatch.delenv("AMQPTASKS_MANAGEMENT_URL", raising=False)
+    (tmp_path / "topology.yaml").write_text("version: 1\nqueues: {default: {}}\ndefault_queue: default\n")
+    (tmp_path / "shop.py").write_text(APP.format(certificate=str(tls_broker.certificate), url=tls_broker.url))
+    return tmp_path
+
+
+def test_every_command_trusts_what_the_app_trusts(tls_broker: TlsBroker, shop: Path) -> None:
+    for words, says in COMMANDS:
+        ended = run_command(
+            "-A", "shop", *words.split(), "--management", tls_broker.management_url, url=None, folder=shop
+        )
+        assert says in ended.stdout, (words, ended.stdout, ended.stderr)
+        assert ended.returncode == 0
+
+
+def test_without_the_app_the_authority_of_the_address_is_trusted(tls_broker: TlsBroker, shop: Path) -> None:
+    arguments = ("plan", "topology.yaml", "--no-delays", "--management", tls_broker.management_url)
+    refused = run_command(*arguments, url=tls_broker.url, folder=shop)
+    assert refused.returncode == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr
+    trusting = run_command(*arguments, url=f"{tls_broker.url}?cacertfile={tls_broker.certificate}", folder=shop)
+    assert trusting.returncode in (0, 2), trusting.stderr
+    assert "queue default" in trusting.stdout or "Nothing to do" in trusting.stdout
+
+
+def test_the_management_api_of_an_encrypted_broker_is_found_by_https_alone(
+    tls_broker: TlsBroker, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the port of http somebody listens for passwords."""
+    body = b'{"rabbitmq_version": "4.3.0"}'
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    url = f"{tls_broker.url}?cacertfile={tls_broker.certificate}"
+    arguments = ["plan", str(shop / "topology.yaml"), "--json"]
+    monkeypatch.setenv("XDG_STATE_HOME", str(shop))
+    with impostor(answer) as other:
+        ports = {"http": other.port, "https": urlsplit(tls_broker.management_url).port}
+        monkeypatch.setattr(probe, "MANAGEMENT_PORTS", ports)
+        found = CliRunner().invoke(main, [*arguments, "--broker", url])
+        assert found.exit_code in (0, 2), found.output
+        assert probe.management_url(url) == tls_broker.management_url
+        untrusted = CliRunner().invoke(main, [*arguments, "--broker", tls_broker.url])
+        assert untrusted.exit_code == 1
+        assert f"{tls_broker.management_url}: [SSL: CERTIFICATE_VERIFY_FAILED]" in untrusted.stderr
+        assert other.heard == []

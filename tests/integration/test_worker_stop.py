@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from amqptasks import App
-from amqptasks.capabilities import from_server_properties
 from amqptasks.worker.node import Node
 from tests.harness.management import Management
 from tests.harness.vhost import Vhost
@@ -99,10 +98,6 @@ def waiting(url: str, queue: str = "default") -> list[dict[str, Any]]:
     return found
 
 
-def version(vhost: Vhost) -> tuple[int, int, int]:
-    return from_server_properties({"version": vhost.management.overview()["rabbitmq_version"]}).version
-
-
 def test_a_warm_stop_finishes_what_runs_and_gives_the_rest_back(
     vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
 ) -> None:
@@ -119,7 +114,7 @@ def test_a_warm_stop_finishes_what_runs_and_gives_the_rest_back(
     assert len(left) == 8, "what was not begun is in the queue, what ended is not"
     assert management.ready("default.dead") == 0
     assert not any("retries" in headers for headers in left), "no attempt was counted"
-    if version(vhost) >= (4, 3, 0):
+    if vhost.management.release() >= (4, 3, 0):
         assert [headers.get("x-delivery-count", 0) for headers in left] == [0] * 8, "nor by the broker"
 
 
@@ -127,7 +122,7 @@ def test_a_warm_stop_under_fire_counts_nothing_against_anybody(
     vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
 ) -> None:
     """Messages that are on their way while the worker says that it wants no more."""
-    if version(vhost) < (4, 3, 0):
+    if vhost.management.release() < (4, 3, 0):
         pytest.skip("before 4.3 the broker counts every return")
     sender.task(name="work")(lambda word, seconds: None).publish_many((f"{number}", 0.0) for number in range(4000))
     for _ in range(3):
@@ -164,7 +159,7 @@ def test_a_cold_stop_gives_back_what_hangs_within_a_second(
     left = waiting(vhost.url)
     assert len(left) == 4
     assert management.ready("default.dead") == 0
-    if version(vhost) >= (4, 3, 0):
+    if vhost.management.release() >= (4, 3, 0):
         assert [headers.get("x-delivery-count", 0) for headers in left] == [0] * 4
 
 
@@ -355,6 +350,29 @@ def test_async_tasks_run_at_once_and_a_blocked_loop_stops_no_heartbeat(
     wait_for(lambda: (depth := management.depth("default")) and depth.total == 0)
     assert "lost" not in worker.output
     assert worker.terminate() == 0
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_a_stop_that_takes_longer_than_its_heartbeats_keeps_the_connection(
+    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management, pool: str
+) -> None:
+    """A broker closes a connection that is silent for two of its heartbeats, and gives the task to somebody else."""
+    url = f"{vhost.url}?heartbeat=1"
+    worker = worker_process(SOURCE, "-c", "1", "-P", pool, module="stop", broker_url=url)
+    send(sender, "work", "word", 5.0)
+    worker.wait_for_line(r"(?m)^began word 0$")
+    worker.signal(signal.SIGTERM)
+    worker.wait_for_line("stopping: 1 tasks are running")
+    began = time.monotonic()
+    assert worker.wait(20) == 0
+    assert time.monotonic() - began > 3.5, "more than two heartbeats"
+    assert worker.output.count("\nbegan word") == worker.output.count("\nended word") == 1
+    assert "lost" not in worker.output
+    other = worker_process(None, "-c", "1", module="stop")
+    send(sender, "work", "next", 0.0)
+    other.wait_for_line(r"(?m)^ended next 0$")
+    assert "word" not in other.output, "it was acknowledged"
+    assert management.ready("default.dead") == 0
 
 
 def test_a_warm_stop_waits_for_async_tasks_too(

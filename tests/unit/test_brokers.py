@@ -18,6 +18,7 @@ from amqptasks.brokers.installation import Installation, find_installation
 from amqptasks.brokers.private_node import PrivateNode
 from amqptasks.brokers.running import Absent, Running, Wish, shown
 from amqptasks.errors import ConfigurationError
+from tests.harness.impostor import Impostor, impostor
 
 LOCAL = "amqp://guest:guest@127.0.0.1:5999/"
 
@@ -57,14 +58,68 @@ def test_a_closed_port_is_no_broker_and_no_management_api() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert probe.greeting_version("127.0.0.1", port) is None
-    assert not probe.management_answers(f"http://127.0.0.1:{port}", "guest", "guest")
+    assert probe.management_refusal(f"http://127.0.0.1:{port}", LOCAL) is not None
     with pytest.raises(ConnectionError):
         probe.version(f"amqp://guest:guest@127.0.0.1:{port}/")
 
 
-def test_a_web_server_is_no_management_api() -> None:
-    with server(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi!\n") as port:
-        assert not probe.management_answers(f"http://127.0.0.1:{port}", "guest", "guest")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi!\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+        b"220 mail\r\n",
+    ],
+)
+def test_what_is_no_management_api_is_told_with_its_address(answer: bytes) -> None:
+    with impostor(answer) as other:
+        refusal = probe.management_refusal(other.url, LOCAL)
+    assert refusal is not None
+    assert refusal.startswith(other.url)
+
+
+def test_a_refused_user_is_told_with_the_address() -> None:
+    with impostor(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n") as other:
+        refusal = probe.management_refusal(other.url, LOCAL)
+    assert refusal is not None
+    assert refusal.startswith(f"{other.url}: GET /api/overview: 401")
+
+
+@pytest.fixture
+def at_the_usual_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Impostor]]:
+    """A management API that lets everybody in, at what is taken for the usual port of http or https; nobody is at the
+    other one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = listener.getsockname()[1]
+    body = b'{"rabbitmq_version": "4.3.0"}'
+    with impostor(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)) as other:
+
+        def put(scheme: str) -> Impostor:
+            monkeypatch.setattr(probe, "MANAGEMENT_PORTS", {"http": closed, "https": closed, scheme: other.port})
+            return other
+
+        yield put
+
+
+def test_a_broker_that_is_not_encrypted_is_asked_at_its_usual_port(at_the_usual_port) -> None:
+    other = at_the_usual_port("http")
+    assert probe.management_url("amqp://shop:hush@127.0.0.1/") == other.url
+    assert b"Authorization: Basic" in other.heard[0]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_password_of_an_encrypted_broker_never_goes_out_in_the_clear(scheme: str, at_the_usual_port) -> None:
+    """At the port of https it gets the first bytes of a handshake, at that of http nothing at all."""
+    other = at_the_usual_port(scheme)
+    assert probe.management_url("amqps://shop:hush@127.0.0.1/") is None
+    assert [said[:1] for said in other.heard] == ([b"\x16"] if scheme == "https" else [])
+    assert not any(b"Authorization" in said for said in other.heard)
+
+
+def test_the_usual_place_is_beside_the_broker() -> None:
+    assert probe.usual_management("amqp://h:5673/v") == "http://h:15672"
+    assert probe.usual_management("amqps://h/v?verify=verify_none") == "https://h:15671"
+    assert probe.usual_management("amqps://[::1]:5673") == "https://[::1]:15671"
 
 
 def test_a_password_is_shown_only_where_everybody_knows_it() -> None:

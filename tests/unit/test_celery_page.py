@@ -125,7 +125,7 @@ def test_every_command_of_celerys_and_every_option_of_its_worker_is_listed() -> 
     assert unlisted == []
     assert celery.commands.keys() - {row[0] for row in rows("Commands")} == set()
     panel: Any = pytest.importorskip("celery.worker.control").Panel
-    assert panel.meta.keys() - {row[0] for row in rows("Inspect and control")} <= {"rate_limit"}
+    assert panel.meta.keys() - {row[0] for row in rows("Inspect and control")} == set()
 
 
 def test_every_hook_and_method_of_celerys_task_is_listed() -> None:

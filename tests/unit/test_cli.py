@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,12 @@ def test_the_brokers_address_is_the_options_then_the_environments_then_the_apps(
     assert broker_urls("amqp://one/; amqp://two/", app) == ["amqp://one/", "amqp://two/"]
     monkeypatch.setenv("AMQPTASKS_BROKER_URL", "amqp://env/")
     assert broker_urls(None, App("a", broker="amqp://app/")) == ["amqp://env/"]
+
+
+def test_a_command_that_was_used_wrongly_leaves_no_broker_in_the_environment() -> None:
+    refused = CliRunner().invoke(main, ["plan", "--broker", "memory://", "--management", "http://user:hush@here"])
+    assert refused.exit_code == 1
+    assert "AMQPTASKS_BROKER_URL" not in os.environ
 
 
 def test_an_app_loaded_by_a_command_takes_the_broker_of_the_command_line(here: Path, monkeypatch) -> None:

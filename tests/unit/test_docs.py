@@ -6,20 +6,25 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from textwrap import indent
+from typing import get_args
 
-import click
 import pytest
 
 from amqptasks import App, errors
-from amqptasks.cli import main
+from amqptasks.amqp.address import CONNECT_TIMEOUT, HEARTBEAT, OPTIONS, parameters
+from amqptasks.cli import failures
+from amqptasks.cli.plan import CHANGES
+from amqptasks.cli.topology.validate import FINDINGS
 from amqptasks.topology.loader import load
+from amqptasks.worker.outcomes import DeadReason
+from tests.harness.command import refuse_what_does_not_exist
 from tests.harness.vhost import Vhost
 from tests.harness.worker_process import REPOSITORY
 
@@ -83,18 +88,8 @@ def commands() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
-def test_every_command_shown_exists_with_its_options(page: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMQPTASKS_BROKER_URL", "memory://")  # what a command's --broker puts there goes with this test
-    command: click.Command = main
-    arguments = shlex.split(line)[1:]
-    parent = None
-    while True:
-        context = command.make_context(command.name or "amqptasks", arguments, parent)  # refuses what does not exist
-        if not isinstance(command, click.Group):
-            return
-        _, found, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
-        assert found is not None
-        command, parent = found, context
+def test_every_command_shown_exists_with_its_options(page: str, line: str) -> None:
+    refuse_what_does_not_exist(line)
 
 
 def topologies() -> list[tuple[str, str]]:
@@ -108,12 +103,47 @@ def test_every_topology_shown_loads(page: str, text: str, tmp_path: Path) -> Non
     assert load(file).queue_names
 
 
+#: An address in a program or a command, and the files that it names, which are not here.
+ADDRESS = re.compile(r"amqps?://[^\s'\"`;)]+")
+FILES = re.compile(r"[?&](?:cacertfile|certfile|keyfile)=[^&]*")
+
+
+def test_every_address_of_the_page_about_them_is_one() -> None:
+    page = REPOSITORY / "docs" / "connecting.md"
+    text = "\n".join(blocks(page, "sh") + blocks(page, "python"))
+    found = [FILES.sub("", address) for address in ADDRESS.findall(text)]
+    assert len(found) >= 4
+    assert {parameters(address).credentials.username for address in found} == {"shop"}
+
+
+def test_every_option_of_an_address_has_its_line_with_its_default() -> None:
+    rows = re.findall(
+        r"^\| (`.*?) \| .* \| (.*?) \|$", (REPOSITORY / "docs" / "connecting.md").read_text(), re.MULTILINE
+    )
+    told = {name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    assert tuple(sorted(told)) == tuple(sorted(OPTIONS))
+    assert told["heartbeat"] == str(HEARTBEAT)
+    assert told["connection_timeout"] == str(int(CONNECT_TIMEOUT * 1000))
+
+
 def test_every_public_error_has_its_line() -> None:
     page = (REPOSITORY / "docs" / "errors.md").read_text()
     groups = {"AmqptasksError", "BrokerError", "PublishError", "ResultError", "TaskError"}
     kinds = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind)}
     names = {name for name, kind in kinds.items() if issubclass(kind, BaseException)} - groups
     assert {name for name in names if f"`{name}`" not in page} == set()
+
+
+def test_the_page_of_dead_letters_tells_every_reason_and_no_other() -> None:
+    page = (REPOSITORY / "docs" / "dead-letters.md").read_text()
+    rows = re.findall(r"^\| (`.*?`) \|", page.partition("## ")[0], re.MULTILINE)
+    assert Counter(name for row in rows for name in re.findall("`(.*?)`", row)) == Counter(get_args(DeadReason))
+
+
+def test_the_page_of_errors_tells_every_exit_status() -> None:
+    statuses = {value for name, value in vars(failures).items() if name.isupper()}
+    page = (REPOSITORY / "docs" / "errors.md").read_text().partition("## Exit status")[2]
+    assert {int(row) for row in re.findall(r"^\| (\d) \|", page, re.MULTILINE)} == statuses | {0, CHANGES, FINDINGS}
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -134,3 +134,33 @@ def test_a_level_leaves_out_what_is_below() -> None:
         logging.getLogger("shop").info("quiet")
         logging.getLogger("shop").warning("loud")
     assert out.getvalue().count("\n") == 1
+
+
+def test_the_level_changes_of_what_it_was_given_to() -> None:
+    out, own = io.StringIO(), io.StringIO()
+    with configured("info", "plain", out):
+        logs.change_level(logging.ERROR)
+        logging.getLogger("shop").warning("quiet")
+        logging.getLogger("amqptasks.worker").warning("quiet")
+        logs.change_level(logging.DEBUG)
+        logging.getLogger("shop").debug("loud")
+        logging.getLogger("amqptasks.worker").debug("loud")
+        assert logs.current_level() == logging.DEBUG
+    assert (out.getvalue().count("quiet"), out.getvalue().count("loud")) == (0, 2)
+    logging.getLogger().setLevel("WARNING")
+    with configured("info", "plain", out, logging.StreamHandler(own)):
+        logs.change_level(logging.DEBUG)
+        logging.getLogger("shop").info("not asked for")
+        logging.getLogger("amqptasks.worker").debug("asked for")
+    assert own.getvalue() == "asked for\n"
+
+
+def test_a_copy_of_a_process_that_was_set_up_stays_as_it_is() -> None:
+    out, other = io.StringIO(), io.StringIO()
+    with configured("info", "plain", out) as root:
+        logging.getLogger("amqptasks").setLevel("WARNING")  # the user's own choice
+        logs.configure("debug", "json", other)
+        assert len(root.handlers) == 1
+        logging.getLogger("amqptasks.worker").info("ready")
+        logging.getLogger("shop").info("bought")
+    assert (out.getvalue().count("\n"), other.getvalue()) == (1, "")

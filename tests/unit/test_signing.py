@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from amqptasks import App, signing
 from amqptasks.capabilities import Capabilities
 from amqptasks.codec import PLAIN, Codec
+from amqptasks.dead.home import of_queue
 from amqptasks.dead.letter import read
 from amqptasks.dead.replay import Edit, to_replay
 from amqptasks.errors import ConfigurationError
@@ -167,19 +168,19 @@ def delivery(properties: Properties, body: bytes) -> Delivery:
 def test_a_replay_of_a_retried_letter_is_signed_anew_by_who_has_the_keys() -> None:
     properties, body = message(retries=3)
     properties.headers |= {"x-amqptasks-reason": "failed"}
-    sent = to_replay(read(delivery(properties, body), SIGNED), "emails", Edit(args=["eve", 5]), SIGNED)
+    sent = to_replay(read(delivery(properties, body), SIGNED), of_queue("emails"), Edit(args=["eve", 5]), SIGNED)
     request = SIGNED.decode(sent.properties, sent.body)
     assert isinstance(request, Request)
     assert (request.args, request.eta, request.retries) == (("eve", 5), None, 0)
     assert sent.properties.headers["compression"] == "application/x-gzip"
     with pytest.raises(ConfigurationError, match="-A MODULE"):
-        to_replay(read(delivery(properties, body)), "emails")
+        to_replay(read(delivery(properties, body)), of_queue("emails"))
 
 
 def test_a_replay_that_changes_nothing_signed_needs_no_keys() -> None:
     body, properties = SIGNED.encode(Request("t", "1", (1,)))
     properties.headers |= {"x-amqptasks-reason": "failed", "retries": 3}
-    sent = to_replay(read(delivery(properties, body)), "emails")
+    sent = to_replay(read(delivery(properties, body)), of_queue("emails"))
     assert isinstance(SIGNED.decode(sent.properties, sent.body), Request)
     assert "x-amqptasks-reason" not in sent.properties.headers
 
@@ -188,7 +189,7 @@ def test_a_replay_that_changes_nothing_signed_needs_no_keys() -> None:
 def test_a_replay_makes_no_strangers_message_ours(tamper: Callable[[Properties], Properties]) -> None:
     properties, body = message()
     letter = read(delivery(tamper(properties), body), SIGNED)
-    sent = to_replay(letter, "emails", Edit(args=[1]), SIGNED)
+    sent = to_replay(letter, of_queue("emails"), Edit(args=[1]), SIGNED)
     assert isinstance(SIGNED.decode(sent.properties, sent.body), Malformed)
 
 

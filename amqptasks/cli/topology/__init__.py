@@ -24,6 +24,19 @@ class TopologyCommands(LazyGroup):
     summaries = COMMANDS
 
 
-@click.command(cls=TopologyCommands)
+HELP = """\b
+Examples:
+  amqptasks topology graph shop.yaml -o shop.html
+  amqptasks topology route shop.yaml shop.email.reset
+  amqptasks topology validate shop.yaml --release 3.10 --strict
+  amqptasks topology simulate shop.yaml shop.payment.charge 7 --fail 3
+
+\b
+Exit status: 0 done; 1 a file is wrong; 2 wrong use, and of `validate`: warnings; 3 no broker (`export`,
+             `graph --live`).
+"""
+
+
+@click.command(cls=TopologyCommands, epilog=HELP)
 def command() -> None:
     """Look at a topology, ask it questions, hand it on."""

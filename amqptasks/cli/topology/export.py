@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amqptasks.cli.management import management_option, need
+from amqptasks.cli.output import write, write_new
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
 
@@ -25,26 +26,32 @@ Examples:
   amqptasks topology export --broker amqp://guest:guest@localhost/shop -o shop.yaml
   amqptasks topology export --vhost shop | less
   amqptasks plan shop.yaml --broker amqp://guest:guest@localhost/shop
+
+\b
+Exit status: 0 written; 1 FILE exists, or no management API is found that lets us in; 2 wrong use; 3 it does not tell.
 """
 
 
 @click.command("export", epilog=HELP)
 @click.option("--vhost", metavar="NAME", help="The virtual host.  [default: the one of the broker's address]")
 @click.option(
-    "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write here, not to the terminal."
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write here, not to the terminal.",
 )
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @management_option
 @pass_target
-def command(target: Target, vhost: str | None, output: str | None, force: bool, management_url: str | None) -> None:
+def command(target: Target, vhost: str | None, output: Path | None, force: bool, management_url: str | None) -> None:
     """Write a topology file that says what is on a broker."""
     from amqptasks import dial
     from amqptasks.topology.export.export import export
 
-    urls = target.broker_urls()
-    if dial.is_memory(urls):
+    if dial.is_memory(target.broker_urls()):
         raise ConfigurationError("memory:// lives within one process: there is nothing to export")
-    management = need(management_url, urls[0])
+    management = need(target, management_url)
     if vhost is not None:
         management.vhost = vhost
     found = export(_observed(management))
@@ -53,11 +60,10 @@ def command(target: Target, vhost: str | None, output: str | None, force: bool, 
     if output is None:
         click.echo(found.text, nl=False)
         return
-    try:
-        with Path(output).open("w" if force else "x", encoding="utf-8") as file:
-            file.write(found.text)
-    except FileExistsError:
-        raise ConfigurationError(f"{output} exists: name another file, or --force") from None
+    if force:
+        write(output, found.text)
+    else:
+        write_new(output, found.text)
     click.echo(f"{output}: {len(found.topology.exchanges)} exchanges, {len(found.topology.queues)} queues", err=True)
 
 

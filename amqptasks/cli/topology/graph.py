@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amqptasks.cli.management import management_option
+from amqptasks.cli.output import write
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.topology.files import release_option, title_of, topology_of
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
@@ -74,10 +75,7 @@ def command(
     if output is None:
         click.echo(text, nl=False)
         return
-    try:
-        output.write_text(text, "utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{output} cannot be written: {error.strerror or error}") from None
+    write(output, text)
 
 
 def _form_of(output: Path | None) -> str:
@@ -119,21 +117,16 @@ def _live(target: Target, topology: Topology, named: str | None) -> tuple[Capabi
     """The broker's release, and what its queues hold."""
     from amqptasks import dial
     from amqptasks.amqp.management import Unanswered
-    from amqptasks.capabilities import from_server_properties
-    from amqptasks.cli.management import find
+    from amqptasks.cli.management import Nowhere, find
     from amqptasks.topology.graphs.live import figures
+    from amqptasks.topology.observed import capabilities_of
 
-    urls = target.broker_urls()
-    if dial.is_memory(urls):
+    if dial.is_memory(target.broker_urls()):
         raise ConfigurationError("memory:// lives within one process, and this is another: there is nothing to look at")
-    management = find(named, dial.within(urls, topology.vhost)[0])
-    if management is None:
-        raise BrokerUnreachable(
-            "no management API at its usual port: rabbitmq-plugins enable rabbitmq_management,"
-            " and name it with --management http://HOST:15672"
-        )
+    management = find(target, named, topology.vhost)
+    if isinstance(management, Nowhere):
+        raise BrokerUnreachable(str(management))
     try:
-        version = management.request("GET", "overview").get("rabbitmq_version", "0")
-        return from_server_properties({"version": version}), figures(management)
+        return capabilities_of(management), figures(management)
     except Unanswered as unanswered:
         raise BrokerUnreachable(f"the management API does not tell: {unanswered}") from None

@@ -30,6 +30,9 @@ Examples:
   amqptasks topology permissions shop.yaml
   amqptasks topology permissions shop.yaml --role worker --user shop-worker
   amqptasks topology permissions shop.yaml --json | jq .publisher.write
+
+\b
+Exit status: 0 told; 1 a file is wrong; 2 wrong use.
 """
 
 

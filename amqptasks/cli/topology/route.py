@@ -27,8 +27,13 @@ FILEs are the words that end with .yaml or .yml; without one, the app's topology
 Examples:
   amqptasks topology route shop.yaml shop.email.reset
   amqptasks topology route shop.yaml --exchange tasks --routing-key payment.refund
+  amqptasks topology route shop.yaml --routing-key payment.refund
   amqptasks topology route shop.yaml --exchange formats --headers '{"format": "pdf"}' --json
   amqptasks -A shop topology route shop.stock.count --release 3.10
+
+\b
+--routing-key alone means the declared exchange that compares keys (direct, topic) where there is one, else all declared
+exchanges, one after the other.
 
 \b
 Exit status: 0 it reaches a queue, 1 it reaches none or a file is wrong.
@@ -38,10 +43,10 @@ Exit status: 0 it reaches a queue, 1 it reaches none or a file is wrong.
 @click.command("route", epilog=HELP)
 @click.argument("words", nargs=-1, metavar="[FILE]... [TASK]")
 @click.option("--exchange", metavar="NAME", help="A message to this exchange instead of a task.")
-@click.option("--routing-key", metavar="KEY", help="With this routing key.  [default: the empty one]")
+@click.option("--routing-key", metavar="KEY", help="With this routing key.  [default with --exchange: the empty one]")
 @click.option("--headers", metavar="JSON", type=parameters.json_object, help="With these headers.")
 @click.option("--priority", type=click.IntRange(0, 255), help="With this priority, in place of the route's.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object; with --routing-key alone, a list.")
 @release_option
 @pass_target
 def command(
@@ -58,38 +63,65 @@ def command(
     from amqptasks.topology.places import Places, places
 
     files, rest = split(words)
-    if len(rest) != (1 if exchange is None else 0):
+    if len(rest) != (1 if exchange is None and routing_key is None else 0):
         raise click.UsageError("Name one TASK, or --exchange and --routing-key.")
-    if exchange is None and routing_key is not None:
-        raise click.UsageError("--routing-key needs --exchange.")
     topology = topology_of(target, files)
-    found = _explained(topology, rest, exchange, routing_key or "", headers, priority, capabilities)
+    if rest:
+        explained = {rest[0]: _of_task(topology, rest[0], headers, priority, capabilities)}
+    else:
+        key = routing_key or ""
+        names = _meant_by_key(topology) if exchange is None else [exchange]
+        explained = {
+            f"{name} {key}": _of_message(topology, name, key, headers, priority, capabilities) for name in names
+        }
     if as_json:
-        _print_json(found)
+        records = [_record(found) for found in explained.values()]
+        _print_json(records[0] if rest or exchange is not None else records)
     else:
         lines = places(files) if files else Places()
-        _print(found, rest[0] if rest else f"{exchange} {routing_key or ''}", lines, headers)
-    if not found.arrivals:
+        for number, (subject, found) in enumerate(explained.items()):
+            if number:
+                click.echo()
+            _print(found, subject, lines, headers)
+    if not any(found.arrivals for found in explained.values()):
         raise click.exceptions.Exit(FAILED)
 
 
-def _explained(
+def _meant_by_key(topology: Topology) -> list[str]:
+    """The exchanges that a routing key alone can be for; not the internal ones, which nobody publishes to."""
+    names = [name for name, one in topology.exchanges.items() if not one.internal]
+    by_key = [name for name in names if topology.exchanges[name].type in ("direct", "topic")]
+    if not names:
+        raise click.UsageError("No exchange is declared that --routing-key could be for: name one with --exchange.")
+    return by_key if len(by_key) == 1 else names
+
+
+def _of_message(
     topology: Topology,
-    rest: list[str],
-    exchange: str | None,
+    exchange: str,
     routing_key: str,
+    headers: Mapping[str, object] | None,
+    priority: int | None,
+    capabilities: Capabilities,
+) -> Explanation:
+    from amqptasks.routing import Destination
+    from amqptasks.topology.explanation import explain
+
+    return explain(topology, Destination(exchange, routing_key, None, priority), capabilities, headers or {})
+
+
+def _of_task(
+    topology: Topology,
+    task: str,
     headers: Mapping[str, object] | None,
     priority: int | None,
     capabilities: Capabilities,
 ) -> Explanation:
     from dataclasses import replace
 
-    from amqptasks.routing import Destination
     from amqptasks.topology.explanation import explain, explain_task
 
-    if exchange is not None:
-        return explain(topology, Destination(exchange, routing_key, None, priority), capabilities, headers or {})
-    found = explain_task(topology, rest[0], capabilities, headers)
+    found = explain_task(topology, task, capabilities, headers)
     if priority is None or found.destination is None:
         return found
     destination = replace(found.destination, priority=priority)
@@ -169,8 +201,13 @@ def _hop(hop: Hop, passage: Passage) -> str:
     return f"{rule} -> {target}"
 
 
-def _print_json(found: Explanation) -> None:
+def _record(found: Explanation) -> dict[str, Any]:
     import dataclasses
+
+    return dataclasses.asdict(found)
+
+
+def _print_json(found: object) -> None:
     import json
 
-    click.echo(json.dumps(dataclasses.asdict(found), indent=2, default=dict))
+    click.echo(json.dumps(found, indent=2, default=dict))

@@ -11,6 +11,9 @@ Examples:
 \b
 In a topology file, for editors with the YAML language server:
   # yaml-language-server: $schema=topology.schema.json
+
+\b
+Exit status: 0 printed; 2 wrong use.
 """
 
 

@@ -28,7 +28,8 @@ Examples:
   amqptasks -A shop topology simulate shop.email.send --fail 1 --countdown 10m
 
 \b
-Exit status: 0 it was told; 1 no route takes the task, or a file is wrong.
+Exit status: 0 it was told; 1 no route takes the task, a file is wrong, or it has exchanges of a type beyond direct,
+fanout, headers and topic.
 """
 
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from amqptasks.capabilities import CONSUMER_TIMEOUT
 from amqptasks.doctor.commands import amqptasks, set_policy
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
 from amqptasks.topology import durations
 from amqptasks.topology.time_limits import TimeLimit
-
-#: Seconds, where rabbitmq.conf says nothing.
-DEFAULT = 1800.0
 
 #: How much longer than a task the broker is to wait: time for what is prefetched before it, and for its outcome.
 ROOM = 2
@@ -53,7 +51,10 @@ def _timeout(seen: Seen, name: str) -> tuple[float | None, str]:
         return None, ""
     if seen.broker_timeout is not None:
         return seen.broker_timeout, "the broker's consumer_timeout"
-    return DEFAULT, "the broker's consumer_timeout (its default: what rabbitmq.conf says cannot be read from here)"
+    return (
+        CONSUMER_TIMEOUT,
+        "the broker's consumer_timeout (its default: what rabbitmq.conf says cannot be read from here)",
+    )
 
 
 def _kind(seen: Seen, name: str) -> str:

@@ -10,6 +10,7 @@ from amqptasks.doctor.seen import Seen
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.reach import topic_matches
+from amqptasks.topology.topology import DEAD
 
 
 def dead_letter_targets(seen: Seen) -> Iterator[Finding]:
@@ -35,7 +36,7 @@ def dead_letter_targets(seen: Seen) -> Iterator[Finding]:
         full = _full(seen, observed, str(exchange), None if key is None else str(key))
         if full is not None:
             problem = f"the queue {full} that takes its dead letters is full"
-            yield Finding(level, f"queue {queue.name}", problem, dead_list(queue.name))
+            yield Finding(level, f"queue {queue.name}", problem, dead_list(seen.app, full, seen.names))
     for queue in seen.tasks_queues:
         if queue.name in untargeted:
             yield from _none(seen, queue)
@@ -46,7 +47,7 @@ def _none(seen: Seen, queue: ObservedQueue) -> Iterator[Finding]:
     name = queue.name
     settings = None if seen.topology is None else seen.topology.queues.get(name)
     if settings is None:
-        definition = {"dead-letter-exchange": "", "dead-letter-routing-key": f"{name}.dead"}
+        definition = {"dead-letter-exchange": "", "dead-letter-routing-key": f"{name}{DEAD}"}
         policy = set_policy(seen.vhost, name, "dead", definition, seen.policy(queue))
         mend = f"declare a queue {name}.dead, then {policy}"
     elif settings.dead_letter is None:

@@ -11,7 +11,7 @@ from amqptasks.doctor.seen import Seen
 
 def dead_letters(seen: Seen) -> Iterator[Finding]:
     for name, messages in sorted(waiting(seen).items()):
-        listed = dead_list(name.removesuffix(".dead"))
+        listed = dead_list(seen.app, name, seen.names)
         if messages:
             yield Finding(seen.level(name), f"queue {name}", f"{messages} dead letters wait", listed)
         length = seen.lengths.get(name)

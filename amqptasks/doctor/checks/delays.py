@@ -21,7 +21,8 @@ def delays(seen: Seen) -> Iterator[Finding]:
     messages = state.messages if state is not None else (lost.messages or 0) if lost is not None else 0
     if messages:
         problem = f"{messages} delayed messages found no queue when due"
-        yield Finding("wrong", f"queue {LOST}", problem, "declare their queues, then move them there")
+        mend = f"declare their queues, then amqptasks dead replay {LOST} --all"
+        yield Finding("wrong", f"queue {LOST}", problem, mend)
     for name, length in sorted(seen.lengths.items()):
         if length.leaving and _waits(seen, name) and (length.leaving >= SLOTS or _cut(seen, name)):
             problem = f"{length.leaving} messages are due and cannot leave it: what comes next is full, or gone"

@@ -9,13 +9,14 @@ from amqptasks.entities import Queue
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.advice.advice import Advice, Subject
 from amqptasks.topology.reach import queues_reached
+from amqptasks.topology.topology import DEAD
 
 
 def dead_letters_in_a_circle(subject: Subject) -> Iterator[Advice]:
     """The retry queues that this topology generates are left out: a worker counts how often a task passes them."""
     for queue in subject.topology.queues.values():
         circle = _circle(subject, queue.name)
-        if circle and any(name in subject.topology.queues or name.endswith(".dead") for name in circle[1:-1] or circle):
+        if circle and any(name in subject.topology.queues or name.endswith(DEAD) for name in circle[1:-1] or circle):
             expiring = all("x-message-ttl" in subject.queues[name].arguments for name in circle)
             ends = (
                 "RabbitMQ drops a message that goes round by itself" if expiring else "a message can go round for ever"

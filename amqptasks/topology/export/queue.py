@@ -21,7 +21,7 @@ from amqptasks.topology.identity import binding_key
 from amqptasks.topology.model.queue import QueuePart
 from amqptasks.topology.model.retry import NATIVE_RETRIES
 from amqptasks.topology.observed import ObservedQueue
-from amqptasks.topology.topology import DELIVERY_LIMIT, QueueSettings, Topology
+from amqptasks.topology.topology import DEAD, DELIVERY_LIMIT, QueueSettings, Topology
 
 #: Keys of ours for arguments whose value is taken as it is, and for those in milliseconds.
 _AS_IT_IS = {
@@ -178,7 +178,7 @@ def _dead_letters(queue: ObservedQueue, around: Surroundings) -> Iterator[dict[s
     there = around.queues.get(str(target))
     if there is None:
         return
-    if target == f"{queue.name}.dead":
+    if target == f"{queue.name}{DEAD}":
         arguments = there.queue.arguments
         names = {"max_length": "x-max-length", "max_length_bytes": "x-max-length-bytes"}
         bounds: dict[str, Any] = {key: arguments[name] for key, name in names.items() if name in arguments}

@@ -7,13 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
+from amqptasks.exchange_types import EXTENSIONS, STANDARD
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.model.part import Part, Wrong
 from amqptasks.topology.model.values import Count, Text
-from amqptasks.topology.topology import EXTENSIONS, ExchangeSettings, Source
-
-#: AMQP's own exchange types.
-STANDARD = ("direct", "topic", "fanout", "headers")
+from amqptasks.topology.topology import ExchangeSettings, Source
 
 #: Keys of ours for the arguments of one exchange type.
 ARGUMENTS = {

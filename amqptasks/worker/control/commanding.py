@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from amqptasks import rate
+from amqptasks import logs, rate
 from amqptasks.control import revocation
 from amqptasks.errors import ConfigurationError
 from amqptasks.worker.control.inspecting import Arguments, CarryOut
@@ -32,9 +32,7 @@ def revoke(service: ControlService, arguments: Arguments) -> dict[str, int]:
     found = revocation.read(arguments.get("revocation"))
     if found is None:
         raise ConfigurationError("this is no revocation: use app.control.revoke or `amqptasks control revoke`")
-    terminate, signal = bool(arguments.get("terminate")), arguments.get("signal", "TERM")
-    if signal not in ("TERM", "KILL"):
-        raise ConfigurationError(f"signal {signal!r}: TERM lets a task tidy up, KILL does not")
+    terminate, signal = bool(arguments.get("terminate")), revocation.signal_named(arguments.get("signal", "TERM"))
     return service.on_link(lambda: service.sweep.command(found, terminate=terminate, force=signal == "KILL"))
 
 
@@ -129,17 +127,16 @@ def shutdown(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG
     return "stopping"
 
 
-def log_level(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG001
+def log_level(service: ControlService, arguments: Arguments) -> str:
     level = str(arguments.get("level", "")).lower()
     if level not in LEVELS:
         raise ConfigurationError(f"there is no level {level!r}: choose one of {', '.join(LEVELS)}")
-    ours = logging.getLogger("amqptasks")
-    root = logging.getLogger()
-    before = logging.getLevelName(ours.getEffectiveLevel()).lower()
-    ours.setLevel(level.upper())
-    for handler in root.handlers:  # one that is set higher would still drop what we let through
-        if handler.level > ours.level:
-            handler.setLevel(ours.level)
+    before = logging.getLevelName(logs.current_level()).lower()
+    wanted = logging.getLevelNamesMapping()[level.upper()]
+    logs.change_level(wanted)
+    pool = service.node.pools.named("prefork")
+    if pool is not None:
+        cast("PreforkPool", pool).log_from(wanted)
     return f"{level}, before {before}"
 
 

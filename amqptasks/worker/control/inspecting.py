@@ -7,11 +7,13 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from amqptasks import message
 from amqptasks.dial import is_memory
+from amqptasks.incoming import Delivery
 from amqptasks.worker.job import Job
 
 if TYPE_CHECKING:
@@ -20,11 +22,17 @@ if TYPE_CHECKING:
 
 Arguments = Mapping[str, Any]
 
+#: A task as an answer has it, and the delivery that it came in.
+Told = tuple[dict[str, Any], Delivery]
+
 #: What carries a command out.
 CarryOut = Callable[["ControlService", Arguments], object]
 
 #: Characters of the `repr` of a task's arguments in an answer: enough to know it again.
 ARGUMENTS_SHOWN = 1024
+
+#: Bytes of a body that is read only to show what is in it: the node of a pool of processes has no other use for it.
+LARGEST_READ = 16 * 1024
 
 #: Tasks in one answer; a worker with a larger prefetch shows those that it has had longest.
 TASKS_SHOWN = 2000
@@ -32,7 +40,7 @@ TASKS_SHOWN = 2000
 
 def ping(service: ControlService, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - takes none
     node = service.node
-    ready, trouble = service.on_link(lambda: (node.ready, node.link.trouble))
+    ready, trouble = service.on_link(lambda: (node.ready, node.trouble))
     return {
         "ready": ready,
         "host": service.host,
@@ -60,29 +68,29 @@ def stats(service: ControlService, arguments: Arguments) -> dict[str, Any]:  # n
 
 def active(service: ControlService, arguments: Arguments) -> list[dict[str, Any]]:  # noqa: ARG001
     node = service.node
-    return service.on_link(lambda: [_running(node, job) for job in node.current[:TASKS_SHOWN]])
+    return _shown(service.on_link(lambda: [_running(node, job) for job in node.current[:TASKS_SHOWN]]))
 
 
 def reserved(service: ControlService, arguments: Arguments) -> list[dict[str, Any]]:  # noqa: ARG001
     node = service.node
 
-    def waiting() -> list[dict[str, Any]]:
+    def waiting() -> list[Told]:
         running = set(node.current)
         held = [job for job in node.held if job not in running]
         return [_held(job) for job in held[:TASKS_SHOWN]]
 
-    return service.on_link(waiting)
+    return _shown(service.on_link(waiting))
 
 
 def query_task(service: ControlService, arguments: Arguments) -> list[dict[str, Any]]:
     node, wanted = service.node, set(map(str, arguments.get("ids", ())))
 
-    def found() -> list[dict[str, Any]]:
+    def found() -> list[Told]:
         running = set(node.current)
         held = {*node.held, *running}
         return [_running(node, job) if job in running else _held(job) for job in held if job.task_id in wanted]
 
-    return service.on_link(found)
+    return _shown(service.on_link(found))
 
 
 def active_queues(service: ControlService, arguments: Arguments) -> list[dict[str, Any]]:  # noqa: ARG001
@@ -182,20 +190,22 @@ def _events(node: Node) -> dict[str, int] | None:
     return {"sent": emitter.sent, "dropped": emitter.dropped}
 
 
-def _running(node: Node, job: Job) -> dict[str, Any]:
+def _running(node: Node, job: Job) -> Told:
+    told, delivery = _held(job)
     for kind, pool in node.pools.items():
         began = pool.started(job)
         if began:
             runtime = time.monotonic() - began
-            return {**_held(job), "started": time.time() - runtime, "runtime": runtime, "pool": kind}
-    return _held(job)
+            told |= {"started": time.time() - runtime, "runtime": runtime, "pool": kind, "pid": pool.pid(job)}
+            break
+    return told, delivery
 
 
-def _held(job: Job) -> dict[str, Any]:
+def _held(job: Job) -> Told:
     headers = job.delivery.properties.headers or {}
     request = job.request
     retries = request.retries if request is not None else headers.get("retries", 0)
-    return {
+    told: dict[str, Any] = {
         "id": job.task_id,
         "name": job.task_name,
         "queue": job.delivery.queue,
@@ -204,6 +214,29 @@ def _held(job: Job) -> dict[str, Any]:
         "attempt": retries + 1 if isinstance(retries, int) else 1,
         "redelivered": job.delivery.redelivered,
     }
+    return told, job.delivery
+
+
+def _shown(found: Iterable[Told]) -> list[dict[str, Any]]:
+    """With what is in the bodies of those that nobody has read here. On control's thread: the link has better to do."""
+    shown = []
+    for told, delivery in found:
+        if told["args"] is None and told["kwargs"] is None:
+            told.update(_read(delivery))
+        shown.append(told)
+    return shown
+
+
+def _read(delivery: Delivery) -> dict[str, str]:
+    """Of a body that is short and our own JSON, so that no code of the user's runs here. To look at: a signature is not
+    asked for."""
+    properties, body = delivery.properties, delivery.body
+    if len(body) > LARGEST_READ or (properties.headers or {}).get("compression"):
+        return {}
+    request = message.decode(properties, body)
+    if isinstance(request, message.Malformed):
+        return {}
+    return {"args": _repr(request.args), "kwargs": _repr(request.kwargs)}
 
 
 def _repr(value: object) -> str:

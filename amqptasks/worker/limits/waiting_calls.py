@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from amqptasks.errors import BrokerError
+from amqptasks.errors import INTERRUPTIONS, BrokerError
 from amqptasks.uniqueness import UNIQUE, Claim, read
 from amqptasks.worker.job import Job
 
@@ -64,9 +64,12 @@ class WaitingCalls:
             self._release(claim)
 
     def _release(self, claim: Claim) -> None:
-        """Never raises: the claim that could not be released ends in time, and its task runs, or was settled."""
+        """Raises nothing but what interrupts the task from outside: the claim that could not be released ends in time,
+        and its task runs, or was settled."""
         try:
             self._app.claims.release(claim)
+        except INTERRUPTIONS:
+            raise
         except Exception as error:
             logger.warning(
                 "the claim of task %s could not be released: calls like it are refused for up to %.0f s more: %s",

@@ -28,11 +28,18 @@ class Pool(Protocol):
     def running(self) -> int:
         """How many jobs are being run now."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why it can run nothing now, though it is to; None where it can."""
+
     def current(self) -> list[Job]:
         """The jobs that are being run now."""
 
     def started(self, job: Job) -> float:
         """When it began, in seconds on the monotonic clock; 0 while it waits."""
+
+    def pid(self, job: Job) -> int | None:
+        """The process in which it runs; None where that is not known."""
 
     def start(self) -> None: ...
 
@@ -44,6 +51,9 @@ class Pool(Protocol):
 
     def withdraw(self, job: Job) -> bool:
         """As `take_back`, for this one; False when it has begun, or ended."""
+
+    def lose(self, job: Job) -> None:
+        """The lease of a job that cannot be withdrawn is lost: let its task know, where it cannot see by itself."""
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         """Have `error` raised in the code of a job that runs; False when it does not."""

@@ -8,6 +8,8 @@ it was.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -16,9 +18,11 @@ from typing import Any
 from amqptasks.errors import WorkerStopping
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import HAND_BACK, Failure
 from amqptasks.worker.pools import AllFinished
 from amqptasks.worker.pools.blocking import Watch
+from amqptasks.worker.rescue import rescue
+
+logger = logging.getLogger(__name__)
 
 
 class AsyncPool:
@@ -36,6 +40,7 @@ class AsyncPool:
         self._done: list[Job] = []  # to be handed back at the end of this turn
         self._given_up: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
+        self._over = False
         self._watch = Watch(lambda: len(self._jobs) > 0, self._name)
 
     @property
@@ -46,20 +51,26 @@ class AsyncPool:
     def running(self) -> int:
         return len(self._jobs)
 
+    @property
+    def trouble(self) -> str | None:
+        dead = self._thread is not None and not self._thread.is_alive() and not self._over
+        return "the thread of its event loop is dead; see the log" if dead else None
+
     def current(self) -> list[Job]:
         return list(self._jobs.values())
 
     def started(self, job: Job) -> float:
         return job.started
 
+    def pid(self, job: Job) -> int | None:  # noqa: ARG002 - as of every pool
+        return os.getpid()
+
     def start(self) -> None: ...
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._run, name="amqptasks-async", daemon=True)
-            self._thread.start()
-            self._watch.start(self._loop, self._thread)
+        if self._thread is None or not self._thread.is_alive():
+            self._start_thread()
+        assert self._loop is not None
         self._arrived.extend(jobs)
         self._loop.call_soon_threadsafe(self._begin)
         self._watch.look()
@@ -79,6 +90,9 @@ class AsyncPool:
         except (ValueError, IndexError):  # the loop has it, or takes another in this moment
             return False
         return True
+
+    def lose(self, job: Job) -> None:
+        """Its task sees the lease itself."""
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         task = self._task_of(job)
@@ -115,6 +129,14 @@ class AsyncPool:
             self._loop.call_soon_threadsafe(self._cancel_all)
             self._thread.join(timeout)
 
+    def _start_thread(self) -> None:
+        """For the first time, or because it is dead: then what it had runs on."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="amqptasks-async", daemon=True)
+        self._thread.start()
+        self._watch.start(self._loop, self._thread)
+
     def _task_of(self, job: Job) -> asyncio.Task[None] | None:
         """Asked now and then: what is asked for each task is the job of one."""
         return next((task for task, one in list(self._jobs.items()) if one is job), None)
@@ -126,7 +148,14 @@ class AsyncPool:
     def _run(self) -> None:
         assert self._loop is not None
         asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        while not self._over:
+            try:
+                self._loop.run_forever()
+            except BaseException:  # asyncio lets SystemExit and KeyboardInterrupt of any callback end its loop
+                logger.exception("the event loop goes on", extra={"action": "pool_goes_on"})
+            else:
+                if not self._over:
+                    logger.error("a task stopped the event loop of all: it goes on", extra={"action": "pool_goes_on"})
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -149,8 +178,8 @@ class AsyncPool:
             self._given_up.discard(task)
             return
         if job.planned is None:  # it was cancelled before its first line
-            stopping = job.interruption is None or isinstance(job.interruption, WorkerStopping)
-            self._steps.conclude(job, HAND_BACK if stopping else Failure(job.interruption or WorkerStopping()))
+            error, job.interruption = job.interruption or WorkerStopping(), None
+            rescue(self._steps, job, error)
         if not self._done:
             task.get_loop().call_soon(self._hand_back)
         self._done.append(job)
@@ -174,4 +203,5 @@ class AsyncPool:
         while self._jobs:
             await asyncio.wait(set(self._jobs))
         self._hand_back()
+        self._over = True
         asyncio.get_running_loop().stop()

@@ -37,9 +37,11 @@ class Watch:
         self._stopped = False
 
     def start(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-        """Watch `loop`, which runs in `thread`."""
+        """Watch `loop`, which runs in `thread`; again, once it runs in another."""
+        begins = self._loop is None
         self._loop, self._watched = loop, thread
-        threading.Thread(target=self._run, name="amqptasks-watch", daemon=True).start()
+        if begins:
+            threading.Thread(target=self._run, name="amqptasks-watch", daemon=True).start()
 
     def look(self) -> None:
         """Something runs from now on."""

@@ -60,6 +60,14 @@ class Pools:
     def running(self) -> int:
         return sum(pool.running for pool in self._pools.values())
 
+    @property
+    def trouble(self) -> str | None:
+        """Why a part of the tasks cannot run now; None where all can."""
+        for kind, pool in self._pools.items():
+            if (trouble := pool.trouble) is not None:
+                return f"the {kind} pool can run nothing: {trouble}"
+        return None
+
     def of(self, job: Job) -> Pool:
         """The pool for this job; the same each time."""
         return self.for_task(job.delivery.queue, message.task_name(job.delivery.shared_headers))

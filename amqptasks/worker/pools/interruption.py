@@ -9,11 +9,6 @@ from __future__ import annotations
 
 import ctypes
 
-from amqptasks.errors import SoftTimeLimitExceeded, Terminated, TimeLimitExceeded, WorkerStopping
-
-#: What is raised in tasks from outside.
-INTERRUPTIONS = (SoftTimeLimitExceeded, Terminated, TimeLimitExceeded, WorkerStopping)
-
 
 def raise_in_thread(identity: int, kind: type[BaseException]) -> None:
     """`identity` as of `threading.get_ident`. Only a class can be raised so, without its details."""

@@ -62,7 +62,7 @@ class Making:
         from amqptasks.worker.pools.prefork.pool import PreforkPool
 
         def upbringing() -> Upbringing:
-            return Upbringing(node.name, app.capabilities, settings.max_memory is not None)
+            return Upbringing(node.name, app.capabilities, settings.max_memory is not None, settings.logs)
 
         return PreforkPool(
             app,

@@ -3,16 +3,20 @@ main thread. The link's thread keeps the heartbeats going all the same."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from queue import Empty
 
+from amqptasks.errors import INTERRUPTIONS
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Failure
 from amqptasks.worker.pools import Finished
-from amqptasks.worker.pools.interruption import INTERRUPTIONS, clear, raise_in_thread
+from amqptasks.worker.pools.interruption import clear, raise_in_thread
 from amqptasks.worker.pools.waiting import Waiting
+from amqptasks.worker.rescue import rescue
+
+logger = logging.getLogger(__name__)
 
 
 class SoloPool(Waiting):
@@ -34,6 +38,10 @@ class SoloPool(Waiting):
     def running(self) -> int:
         return len(self.current())
 
+    @property
+    def trouble(self) -> str | None:
+        return None
+
     def current(self) -> list[Job]:
         busy = self._busy
         return [] if busy is None else [busy]
@@ -47,6 +55,9 @@ class SoloPool(Waiting):
         super().submit(jobs)
         if not self._arrived.is_set():
             self._arrived.set()
+
+    def lose(self, job: Job) -> None:
+        """Its task sees the lease itself."""
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         with self._lock:
@@ -87,6 +98,8 @@ class SoloPool(Waiting):
             self._steps.execute(job)
         except INTERRUPTIONS:  # one that comes when the task's code has just ended
             pass
+        except Exception:
+            logger.exception("the pool goes on", extra={"action": "pool_goes_on"})
         left = False
         while not left:
             try:
@@ -101,6 +114,6 @@ class SoloPool(Waiting):
             self._busy = None
         if job.interruption is not None:
             clear(self._identity)
-            if job.planned is None:
-                self._steps.conclude(job, Failure(job.interruption))
+            error, job.interruption = job.interruption, None  # nothing can come any more
+            rescue(self._steps, job, error)
         return True

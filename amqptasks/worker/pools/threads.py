@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 
+from amqptasks.errors import INTERRUPTIONS
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Failure
 from amqptasks.worker.pools import Finished
-from amqptasks.worker.pools.interruption import INTERRUPTIONS, clear, raise_in_thread
+from amqptasks.worker.pools.interruption import clear, raise_in_thread
 from amqptasks.worker.pools.waiting import Waiting
+from amqptasks.worker.rescue import rescue
+
+logger = logging.getLogger(__name__)
 
 
 class ThreadPool(Waiting):
@@ -37,6 +41,10 @@ class ThreadPool(Waiting):
     def running(self) -> int:
         return len(self._busy)
 
+    @property
+    def trouble(self) -> str | None:
+        return None
+
     def current(self) -> list[Job]:
         return list(self._busy.values())
 
@@ -46,6 +54,9 @@ class ThreadPool(Waiting):
     def start(self) -> None:
         for _ in range(self._size):
             self._start_one()
+
+    def lose(self, job: Job) -> None:
+        """Its task sees the lease itself."""
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         with self._lock:
@@ -100,6 +111,9 @@ class ThreadPool(Waiting):
                 self._run(threading.get_ident(), held)
             except INTERRUPTIONS:  # raised in our own lines, when the task's code had just ended: go on there
                 continue
+            except BaseException:  # nobody would miss a thread that ended here, nor the job that it has
+                logger.exception("a thread of the pool goes on", extra={"action": "pool_goes_on"})
+                continue
             return
 
     def _run(self, me: int, held: list[Job]) -> None:
@@ -131,8 +145,8 @@ class ThreadPool(Waiting):
             ours = job not in self._given_up
         if job.interruption is not None:
             clear(me)
-            if job.planned is None:
-                self._steps.conclude(job, Failure(job.interruption))
+            error, job.interruption = job.interruption, None  # nothing can come any more
+            rescue(self._steps, job, error)
         if not ours:
             self._given_up.discard(job)
         return ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
@@ -30,6 +31,9 @@ class Waiting:
                 return taken
             if job is not None and self.withdraw(job):
                 taken.append(job)
+
+    def pid(self, job: Job) -> int | None:  # noqa: ARG002 - as of every pool
+        return os.getpid()
 
     def withdraw(self, job: Job) -> bool:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from amqptasks import App
-from amqptasks.errors import TaskRevoked
+from amqptasks.errors import ConfigurationError, TaskRevoked
 
 
 @pytest.fixture
@@ -36,6 +36,15 @@ def test_what_is_revoked_does_not_run(app: App) -> None:
         with pytest.raises(TaskRevoked):
             revoked.get(10)
         assert other.get(10) == "ran"
+
+
+def test_there_are_no_other_signals_than_workers_have_a_meaning_for(app: App) -> None:
+    with app.worker() as node:
+        for signal in ("HUP", "SIGTERM", ""):
+            with pytest.raises(ConfigurationError, match="TERM lets a task tidy up"):
+                app.control.revoke("some-id", terminate=True, signal=signal)  # type: ignore[arg-type]
+        told = {"revocation": {"revoke": {"ids": ["some-id"]}, "at": 0}, "terminate": True, "signal": "HUP"}
+        assert "TERM lets a task tidy up" in app.control.ask("revoke", told, timeout=0.3).errors[node.name]
 
 
 def test_nobody_there_is_an_answer(app: App) -> None:

@@ -200,7 +200,7 @@ FINDINGS: dict[str, tuple[Seen, str, tuple[str, str, str, str]]] = {
             )
         ),
         "dead-letter-targets",
-        ("wrong", "queue work", "the queue letters that takes its dead letters is full", "dead list"),
+        ("wrong", "queue work", "the queue letters that takes its dead letters is full", "amqptasks dead list letters"),
     ),
     "dropped as the file says": (
         of_topology({"queues": {"work": {"dead_letter": False}}}, observed=broker(queue("work"))),
@@ -232,6 +232,23 @@ FINDINGS: dict[str, tuple[Seen, str, tuple[str, str, str, str]]] = {
         "dead-letters",
         ("wrong", "queue work.dead", "3 dead letters wait", "amqptasks dead list work"),
     ),
+    "dead letters of several queues": (
+        of_topology(
+            {"queues": {"work": {"dead_letter": {"queue": "letters"}}, "letters": None}},
+            observed=broker(queue("letters", messages=3)),
+        ),
+        "dead-letters",
+        ("wrong", "queue letters", "3 dead letters wait", "amqptasks -A shop dead list letters"),
+    ),
+    "dead letters in a queue that has some itself": (
+        seen(
+            observed=broker(
+                queue("work", **TO_DLX), queue("letters", messages=3), queue("letters.dead"), bindings=BOUND
+            )
+        ),
+        "dead-letters",
+        ("wrong", "queue letters", "3 dead letters wait", "amqptasks -A MODULE dead list letters"),
+    ),
     "dead letters of others": (
         of_topology({"queues": {"mine": None}}, observed=broker(queue("work.dead", messages=3))),
         "dead-letters",
@@ -245,12 +262,22 @@ FINDINGS: dict[str, tuple[Seen, str, tuple[str, str, str, str]]] = {
     "lost delays": (
         seen(observed=broker(queue("amqptasks.delay.lost", messages=2))),
         "delays",
-        ("wrong", "queue amqptasks.delay.lost", "2 delayed messages found no queue", "declare their queues"),
+        (
+            "wrong",
+            "queue amqptasks.delay.lost",
+            "2 delayed messages found no queue",
+            "amqptasks dead replay amqptasks.delay.lost",
+        ),
     ),
     "lost delays by AMQP": (
         seen(states={"amqptasks.delay.lost": QueueState(2, 0)}),
         "delays",
-        ("wrong", "queue amqptasks.delay.lost", "2 delayed messages found no queue", "declare their queues"),
+        (
+            "wrong",
+            "queue amqptasks.delay.lost",
+            "2 delayed messages found no queue",
+            "amqptasks dead replay amqptasks.delay.lost",
+        ),
     ),
     "a rung that is stuck": (
         seen(

@@ -149,8 +149,8 @@ def test_claims_of_unique_calls_are_no_concern() -> None:
             "dead-letter-targets",
             seen(
                 observed=broker(
-                    queue("two words", dead_letter_exchange="", dead_letter_routing_key="full"),
-                    queue("full", messages=1, max_length=1, overflow="reject-publish"),
+                    queue("work", dead_letter_exchange="", dead_letter_routing_key="two words"),
+                    queue("two words", messages=1, max_length=1, overflow="reject-publish"),
                 )
             ),
         ),

@@ -216,6 +216,16 @@ def test_every_lint_has_a_mistake_that_it_finds() -> None:
     assert len(LINTS) <= len(CORPUS)
 
 
+def test_a_delayed_exchange_compares_keys_where_the_type_behind_it_does() -> None:
+    for behind, rules in (("topic", {"route-by-name"}), ("fanout", set())):
+        sections = {
+            "exchanges": {"t": {"type": "x-delayed-message", "delayed_type": behind}},
+            "queues": {"default": {"bindings": [{"exchange": "t", "routing_key": "a"}]}},
+            "routes": {"a*": {"exchange": "t"}},
+        }
+        assert {one.rule for one in advice(NEW, sections)} == rules
+
+
 @pytest.mark.parametrize("file", sorted((REPOSITORY / "topology").glob("*.yaml")), ids=lambda file: file.name)
 def test_the_ready_topologies_are_without_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = advise(load(file, environment={}), Capabilities())
@@ -234,6 +244,12 @@ def test_the_ready_topologies_are_without_a_warning(file: Path, monkeypatch: pyt
             {"exchange": "amq.headers", "arguments": {"x-match": "any-with-x", "x-late": True}}]}}}),
         ("binding-within", NEW, {"queues": {"default": {"bindings": [
             {"exchange": "amq.topic", "routing_key": "a.*"}, {"exchange": "amq.topic", "routing_key": "*.b"}]}}}),
+        *(("route-by-name", NEW, {
+            "exchanges": {"t": {"type": kind}},
+            "queues": {"default": {"bindings": [{"exchange": "t", "routing_key": key}]}},
+            "routes": {"a*": {"exchange": "t"}}})
+            for kind, key in (("x-consistent-hash", "1"), ("x-local-random", ""), ("x-random", "1"),
+                              ("x-modulus-hash", "1"), ("x-recent-history", "1"))),
         ("policy-undercuts", NEW, {
             "queues": {"default": {"message_ttl": "1h"}},
             "policies": {

@@ -173,3 +173,24 @@ def test_a_default_queue_type_is_ignored_with_a_warning_where_there_is_none():
     assert found.empty
     assert "no default queue type" in found.warnings[0].problem
     assert ("vhost", "v", "change") in _actions(wanted, _there())
+
+
+def test_an_exchange_type_that_the_broker_lacks_is_a_warning_with_what_to_do():
+    wanted = Objects(
+        (
+            *(Exchange(f"e{number}", "x-random") for number in range(5)),
+            Exchange("amqptasks.due.e0", "x-random"),
+            Exchange("t", "topic"),
+            Exchange("m", "x-modulus-hash"),
+            Exchange("o", "x-of-somebody"),
+        )
+    )
+    observed = replace(_there(), exchange_types=frozenset({"direct", "topic"}))
+    found = {warning.subject: (warning.problem, warning.mend) for warning in plan(wanted, observed).warnings}
+    problem, mend = found.pop("exchange type x-random")
+    assert problem == "this broker does not have it, and refuses e0, e1, e2 and 2 more"
+    assert mend == "run `rabbitmq-plugins enable rabbitmq_random_exchange` on each of its nodes"
+    assert "rabbitmq_sharding` on each of its nodes (RabbitMQ 4.3" in found.pop("exchange type x-modulus-hash")[1]
+    assert "enable the plugin that has x-of-somebody" in found.pop("exchange type x-of-somebody")[1]
+    assert not found
+    assert not plan(wanted, _there()).warnings, "nothing is known of its types"

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from amqptasks.errors import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerStopping
+from amqptasks import signals
+from amqptasks.errors import BrokerError, SoftTimeLimitExceeded, Terminated, TimeLimitExceeded, WorkerStopping
+from amqptasks.serializers import Serializer
+from amqptasks.uniqueness import PREFIX, UNIQUE, Claim
+from amqptasks.worker import delivery as delivery_steps
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Failure, HandBack, Success
+from amqptasks.worker.limits.waiting_calls import WaitingCalls, claim_held_by
+from amqptasks.worker.outcomes import Failure, HandBack, Revoked, Success
 from amqptasks.worker.pools import Pool
 from amqptasks.worker.pools.asynchronous import AsyncPool
 from amqptasks.worker.pools.threads import ThreadPool
@@ -82,6 +89,15 @@ def pool(request: pytest.FixtureRequest, back: list[Job]) -> Iterator[Pool]:
     made.stop(5)
 
 
+@pytest.fixture
+def often() -> Iterator[None]:
+    """The interpreter changes threads after a few lines, so that one is hit anywhere."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
 def running(pool: Pool, name: str) -> Job:
     """A job of task `name`, in the pool's own kind, that has begun."""
     prefix = "a" if isinstance(pool, AsyncPool) else ""
@@ -132,20 +148,200 @@ def test_what_is_given_up_never_comes_back_and_another_takes_its_place(pool: Poo
     wait_for(lambda: pool.running == 0)
 
 
-def test_nothing_hits_the_task_after_the_one_that_it_was_meant_for(back: list[Job]) -> None:
+# One that hits a callback of the garbage collector's is dropped by the interpreter, which says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", [WorkerStopping, Terminated, TimeLimitExceeded])
+@pytest.mark.parametrize("answered", [True, False])
+def test_nothing_hits_the_task_after_the_one_that_it_was_meant_for(
+    back: list[Job], often: None, error: type[BaseException], answered: bool
+) -> None:
+    """And it hits in any line, also in those that are not the task's: what has returned has succeeded all the same."""
     pool = ThreadPool(steps(quick), back.append, 1)
     pool.start()
-    jobs = [job(delivery("shop.quick"), decoded=False) for _ in range(3000)]
-    pool.submit(jobs)
-    hit = []
-    for one in jobs:
-        while one not in back[-20:] and len(back) < len(jobs):
-            if pool.interrupt(one, TimeLimitExceeded()):
-                hit.append(one)
-                break
+    replies = {"reply_to": "replies"} if answered else {}
+    jobs: list[Job] = []
+    hit: set[Job] = set()
+    until = time.monotonic() + 30
+    while len(hit) < 500 and time.monotonic() < until:
+        if len(jobs) - len(back) < 100:
+            more = [job(delivery("shop.quick", **replies), decoded=False) for _ in range(200)]
+            jobs += more
+            pool.submit(more)
+        hit.update(one for one in pool.current() if one not in hit and pool.interrupt(one, error("from outside")))
     wait_for(lambda: len(back) == len(jobs))
     assert back == jobs, "each once, in order"
-    wrong = [one for one in jobs if one.outcome != Success("quick") and one.interruption is None]
-    assert not wrong
-    assert all(one.planned is not None for one in jobs)
+    assert not [one for one in jobs if one.outcome != Success("quick") and one not in hit]
+    assert len(hit) >= 500
+    ended = {type(one.outcome) for one in hit}
+    expected = {WorkerStopping: HandBack, Terminated: Revoked, TimeLimitExceeded: Failure}[error]
+    assert ended <= {Success, expected}
+    assert all(one.planned is not None and one.planned.kind == type(one.outcome).__name__ for one in jobs)
+    pool.stop(5)
+
+
+KINDS = pytest.mark.parametrize(("error", "expected"), [(WorkerStopping, HandBack), (Terminated, Revoked)])
+
+
+def interrupting(
+    monkeypatch: pytest.MonkeyPatch, place: Any, name: str, error: type[BaseException], *, after: bool = False
+) -> None:
+    """Raise `error` where `place.name` is called for the first time; with `after`, where it returns."""
+    known, raised = getattr(place, name), []
+
+    def interrupted(*args: Any, **named: Any) -> Any:
+        value = known(*args, **named) if after else None
+        if not raised:
+            raised.append(True)
+            raise error
+        return value if after else known(*args, **named)
+
+    monkeypatch.setattr(place, name, interrupted)
+
+
+def hit() -> Job:
+    made = job(delivery("shop.quick", reply_to="replies"), decoded=False)
+    made.interruption = WorkerStopping()  # something is on its way
+    return made
+
+
+@KINDS
+@pytest.mark.parametrize("name", ["decode", "resolve", "admit", "_begin"])
+def test_an_interruption_before_the_tasks_first_line_means_what_it_means_in_it(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException], expected: type, name: str
+) -> None:
+    known, made = steps(quick), hit()
+    made.interruption = error("by hand")
+    interrupting(monkeypatch, known, name, error)
+    known.execute(made)
+    assert isinstance(made.outcome, expected)
+    assert made.planned is not None
+    assert made.planned.kind == expected.__name__
+
+
+@pytest.mark.parametrize("error", [WorkerStopping, Terminated, SoftTimeLimitExceeded])
+@pytest.mark.parametrize(
+    ("place", "name", "after"),
+    [
+        (delivery_steps, "Success", False),
+        (delivery_steps, "is_quiet", False),
+        (None, "_planned", False),
+        (None, "run", True),
+    ],
+)
+def test_an_interruption_after_the_tasks_last_line_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException], place: Any, name: str, after: bool
+) -> None:
+    known, made = steps(quick), hit()
+    told = []
+    monkeypatch.setattr(known, "tell", told.append)
+    interrupting(monkeypatch, place or known, name, error, after=after)
+    known.execute(made)
+    assert made.outcome == Success("quick")
+    assert made.planned is not None
+    assert made.planned.kind == "Success"
+    assert told == [made]
+
+
+@KINDS
+def test_an_interruption_in_a_receiver_is_not_taken_for_the_receivers(
+    error: type[BaseException], expected: type
+) -> None:
+    ran = []
+
+    def noted() -> None:
+        ran.append(True)
+
+    def receiver(**_: Any) -> None:
+        raise error
+
+    made = job(delivery("shop.noted"), decoded=False)
+    signals.task_prerun.connect(receiver)
+    try:
+        steps(noted).execute(made)
+    finally:
+        signals.task_prerun.disconnect(receiver)
+    assert isinstance(made.outcome, expected)
+    assert not ran
+
+
+class Stopped:
+    """An app whose claims are being released when something comes from outside, or the broker does not answer."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.claims = self
+        self.error = error
+
+    def release(self, claim: Claim) -> None:
+        raise self.error
+
+
+def test_an_interruption_while_a_claim_is_released_is_not_taken_for_the_brokers() -> None:
+    claimed = job(
+        delivery("shop.quick", headers={UNIQUE: Claim(f"{PREFIX}.{'a' * 22}", "id-1", 1000).header}), decoded=False
+    )
+    assert claim_held_by(claimed) is not None
+    WaitingCalls(Stopped(BrokerError("no answer"))).begin(claimed)  # type: ignore[arg-type]
+    with pytest.raises(WorkerStopping):
+        WaitingCalls(Stopped(WorkerStopping())).begin(claimed)  # type: ignore[arg-type]
+
+
+def test_an_interruption_while_a_body_is_read_is_not_taken_for_the_bodys() -> None:
+    def loads(_: bytes) -> Any:
+        raise WorkerStopping
+
+    with pytest.raises(WorkerStopping):
+        Serializer("odd", repr, loads, "application/x-odd").decode(b"")
+
+
+class Blocking(WaitingCalls):
+    """Claims whose release takes its time."""
+
+    def __init__(self) -> None: ...
+
+    def begin(self, job: Job) -> None:
+        assert gate.wait(10)
+
+
+@KINDS
+def test_an_async_task_that_is_interrupted_before_its_first_line_is_not_a_failure(
+    back: list[Job], error: type[BaseException], expected: type
+) -> None:
+    gate.clear()
+    known = steps(aquick)
+    known._waiting_calls = Blocking()
+    pool = AsyncPool(known, back.extend, 1)
+    made = job(delivery("shop.aquick", headers={UNIQUE: "held"}), decoded=False)
+    pool.submit([made])
+    wait_for(lambda: made in pool.current() and made.policy is not None)
+    assert pool.interrupt(made, error("by hand"))
+    wait_for(lambda: back)
+    gate.set()
+    assert isinstance(made.outcome, expected)
+    assert made.planned is not None
+    assert made.planned.kind == expected.__name__
+    pool.stop(5)
+
+
+def test_a_user_who_raises_what_we_raise_blocks_nobody() -> None:
+    """In a place where it would be planned again and again."""
+
+    class Odd:
+        def __json__(self) -> object:
+            raise WorkerStopping
+
+    def odd() -> Odd:
+        return Odd()
+
+    made = job(delivery("shop.odd", reply_to="replies"), decoded=False)
+    steps(odd).execute(made)
+    assert isinstance(made.outcome, Failure)
+    assert made.planned is not None
+    back: list[Job] = []
+    pool = ThreadPool(steps(odd), back.append, 1)
+    pool.start()
+    again = job(delivery("shop.odd", reply_to="replies"), decoded=False)
+    again.interruption = Terminated()
+    pool.submit([again])
+    wait_for(lambda: back == [again])
+    assert again.planned is not None
     pool.stop(5)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -98,6 +99,38 @@ def test_what_ran_and_what_waited_is_settled_though_no_forker_can_be_started_at_
     assert isinstance(outcome, Crashed)
     assert len(tries) == 3
     assert tries[2] - tries[1] > tries[1] - tries[0] > 0.4
+
+
+def test_a_hook_that_would_end_its_process_does_not(running: Callable[[int], Running]) -> None:
+    one = running(1)
+    (pid,) = one.pool.pids
+    jobs = [job(delivery("held.leave_after"), decoded=False), job(delivery("held.hold", 0.0), decoded=False)]
+    one.link.call_soon(lambda: one.pool.submit(jobs))
+    wait_for(lambda: len(one.finished) == 2, 10, "both came back")
+    assert one.finished == jobs
+    assert [made.planned.kind for made in jobs if made.planned is not None] == ["Success", "Success"]
+    assert (one.pool.pids, one.concluded) == ([pid], [])
+
+
+def test_a_pool_that_can_run_nothing_says_why_until_it_can(
+    running: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = running(2)
+    assert one.pool.trouble is None
+    forkers, start = one.pool._forkers, one.pool._forkers.start
+    room = threading.Event()
+
+    def no_memory() -> None:
+        if not room.is_set():
+            raise OSError("cannot allocate memory")
+        start()
+
+    monkeypatch.setattr(forkers, "start", no_memory)
+    os.kill(one.forker.pid, signal.SIGKILL)
+    wait_for(lambda: "cannot allocate memory" in str(one.pool.trouble), 10, lambda: str(one.pool.trouble))
+    room.set()
+    wait_for(lambda: one.pool.trouble is None, BEGUN_WITHIN, lambda: str(one.pool.trouble))
+    assert not one.finished, "it lives, though it ran nothing yet"
 
 
 def test_a_stop_does_not_wait_for_a_forker_that_died_meanwhile(running: Callable[[int], Running]) -> None:

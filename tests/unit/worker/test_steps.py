@@ -168,6 +168,11 @@ class Stubborn:
         raise RuntimeError("no JSON today")
 
 
+class Leaving:
+    def __json__(self) -> object:
+        raise SystemExit(3)
+
+
 def five() -> int:
     return 5
 
@@ -182,6 +187,10 @@ def unpayable() -> None:
 
 def stubborn() -> object:
     return Stubborn()
+
+
+def leaving() -> object:
+    return Leaving()
 
 
 def wrong_limit() -> None:
@@ -211,6 +220,7 @@ def cancelled() -> None:
         (never, Failure),
         (cancelled, Failure),
         (stubborn, Failure),
+        (leaving, Failure),
     ],
 )
 def test_whatever_a_task_does_its_job_has_a_settlement(function: Any, kind: type) -> None:

@@ -3,7 +3,8 @@
     node ------- jobs (one datagram each) ------> child        pool.py, child_process.py -> child.py
     node <------ results (a stream) ------------- child
     node <------ orders, births, deaths --------> forker       forker.py: single-threaded, parent of all children
-    node <------ a page of memory --------------> child        slots.py: what runs, since when, and what interrupts it
+    node <------ a page of memory --------------> child        slots.py: what runs, since when, what interrupts it;
+                                                                         from which level on to log
 
 A child holds the one task that it runs. What is sent ahead, so that it need not wait for the node between two short
 tasks, stays in its socket, and the node can read there too: each datagram goes to exactly one of them. So a job is

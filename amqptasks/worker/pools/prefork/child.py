@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from amqptasks import logs
 from amqptasks.capabilities import Capabilities
+from amqptasks.logs import Setup
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker import delivery as delivery_steps
 from amqptasks.worker import process
@@ -24,6 +26,7 @@ from amqptasks.worker.job import Job
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.news import telling
 from amqptasks.worker.pools.prefork import wire
+from amqptasks.worker.pools.prefork.child_lease import ChildLease
 from amqptasks.worker.pools.prefork.slots import Slots
 
 if TYPE_CHECKING:
@@ -45,11 +48,13 @@ NODE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class Upbringing:
-    """What a child learns from its node. `memory` asks for its size with each result."""
+    """What a child learns from its node. `memory` asks for its size with each result; `logs` is how it is to log,
+    unless it is a copy of a process that does already."""
 
     worker: str
     capabilities: Capabilities | None
     memory: bool = False
+    logs: Setup | None = None
 
 
 class Child:
@@ -78,23 +83,46 @@ class Child:
             waiting_calls=WaitingCalls(app),
         )
         self._number = 0
+        self._level = 0
+
+    def begin(self) -> None:
+        """Before anything that may log. The level is the node's of now: what it logs of our tasks, we describe."""
+        taught = self._upbringing.logs
+        if taught is not None:
+            logs.configure(taught.level, taught.form)
+        self._level = self._slots.level()
+        if self._level != logs.current_level():
+            logs.change_level(self._level)
+        process.begin(self._app)
 
     def run(self) -> None:
         """Until the node says so, or is gone."""
         signal.signal(INTERRUPT, self._interrupted)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the node is gone: no job will come
+            self._results.sendall(wire.encode_lives())
         slots, slot, execute = self._slots, self._slot, self._steps.execute
         send, measured = self._results.sendall, self._upbringing.memory
+        lease = ChildLease(slots, slot)
         while True:
             data = self._receive()
             if not data or data == wire.END:
                 return
-            number, delivery, acked, limits, ended = wire.decode_job(data)
+            level = slots.level()
+            if level != self._level:  # the node was told another
+                self._level = level
+                logs.change_level(level)
+            number, delivery, acked, limits, ended = wire.decode_job(data, lease)
             queue = self._queue(delivery.queue)
             job = Job(delivery, queue) if ended is None else telling(delivery, queue, *ended)
             job.acked, job.limits = acked, limits
             self._number = number
             slots.begin(slot, number, time.monotonic())
-            execute(job)
+            try:
+                execute(job)
+            except BaseException:  # in what is told of a task; what becomes of that is known, and the node waits for it
+                if job.planned is None:
+                    raise
+                logger.exception("a child of the pool goes on", extra={"action": "pool_goes_on"})
             slots.end(slot)
             try:
                 send(wire.encode_result(number, job, memory_size() if measured else 0))
@@ -133,7 +161,7 @@ def live(child: Child) -> None:
     """A forked process from its first line to its last; never returns."""
     status = 1
     try:
-        process.begin(child._app)
+        child.begin()
         child.run()
         status = 0
     except BaseException:

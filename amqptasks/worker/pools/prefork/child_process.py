@@ -28,6 +28,7 @@ class ChildProcess:
         self.pid: int | None = None
         self.given = 0
         self.done = 0
+        self.lives = False  # it has said so
         self.leaving = False
         self.watched = False
         self.gone = False  # it will send nothing more

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from amqptasks import logs
 from amqptasks.errors import ConfigurationError
 from amqptasks.transport import Watching
 from amqptasks.worker.job import Job
@@ -70,6 +71,8 @@ class PreforkPool:
         self._backlog = Backlog(self._children, settings.max_tasks, conclude)
         self._demand = Demand(self, link, settings.most, settings.least)
         self._stillborn = 0
+        self._failed: str | None = None  # why the forker there is cannot import the app
+        self._why: str | None = None  # why the last child died unused, while none has lived since
         self._stopping = False
         self._all_ended = threading.Event()
         self._forkers = Forkers(app, self._slots, settings.start_method)
@@ -82,6 +85,12 @@ class PreforkPool:
     @property
     def running(self) -> int:
         return sum(1 for child in self._children.values() if child.outstanding)
+
+    @property
+    def trouble(self) -> str | None:
+        if self._why is None or any(child.lives and not child.leaving for child in self._children.values()):
+            return None
+        return self._why
 
     @property
     def is_busy(self) -> bool:
@@ -117,6 +126,10 @@ class PreforkPool:
         number, since = self._slots.runs(child.slot)
         return since if child.outstanding.get(number) is job else 0.0
 
+    def pid(self, job: Job) -> int | None:
+        child = self._holder(job)
+        return None if child is None else child.pid
+
     def start(self) -> None:
         self._link.call_soon(self._begin)
 
@@ -134,6 +147,12 @@ class PreforkPool:
         withdrawn = self._backlog.remove(job)
         self._hand_out()
         return withdrawn
+
+    def lose(self, job: Job) -> None:
+        child = self._holder(job)
+        if child is not None:
+            number = next(number for number, one in child.outstanding.items() if one is job)
+            self._slots.lose(child.slot, number)
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         child = self._holder(job)
@@ -184,6 +203,10 @@ class PreforkPool:
         """Follow the demand between these bounds from now on."""
         self._demand.bound(most, least)
 
+    def log_from(self, level: int) -> None:
+        """Each child logs from this level on with its next task, and those to come do. From any thread."""
+        self._slots.set_level(level)
+
     def abort(self) -> None:
         self._stopping = True
         for child in self._children.values():
@@ -198,6 +221,7 @@ class PreforkPool:
 
     def _begin(self) -> None:
         self._link.watch(self._forkers.descriptor, self._hear)
+        self.log_from(logs.current_level())
         self._forkers.bring_up(self._upbringing())
         self._fill()
 
@@ -239,8 +263,11 @@ class PreforkPool:
             self._link.unwatch(child.descriptor)
 
     def _take_results(self, child: ChildProcess) -> None:
-        memory = 0
+        memory, before = 0, child.done
         for number, planned, runtime, measured in child.results():
+            if planned.kind == wire.LIVES:
+                child.lives, self._why = True, None
+                continue
             if planned.kind == wire.BEGUN:
                 if number in child.outstanding:
                     self._begun(child.outstanding[number])
@@ -251,10 +278,11 @@ class PreforkPool:
             if job is not None:  # else it was killed in the moment in which it ended
                 job.planned, job.runtime = planned, runtime
                 self._finished(job)
-        child.since = time.monotonic()
+        if child.done != before:
+            child.since = time.monotonic()
         if child.gone:
             self._unwatch(child)  # it would be readable for ever
-        else:
+        elif child.done:
             self._stillborn = 0
         settings = self._settings
         full = settings.max_tasks is not None and child.done >= settings.max_tasks
@@ -280,6 +308,7 @@ class PreforkPool:
                 case ("ended", int(number), str(how)) if number in self._children:
                     self._ended(self._children.pop(number), how)
                 case ("failed", str(text)):
+                    self._failed = f"the app cannot be imported by its processes: {text.strip().splitlines()[-1]}"
                     logger.error("the app cannot be imported by the pool's processes:\n%s", text)
         if notices is None:
             self._link.unwatch(descriptor)
@@ -304,11 +333,13 @@ class PreforkPool:
         """Another forker. What there is to run waits for it, however long the machine has no room for one."""
         if self._stopping:
             return
+        self._failed = None
         try:
             self._forkers.start()
         except (OSError, ConfigurationError) as error:
             pause = pause_after(self._stillborn)
             self._stillborn += 1
+            self._why = f"its processes cannot be started: {error}"
             logger.error("no forker can be started: %s; the next try in %.1f s", error, pause)  # noqa: TRY400
             self._link.call_later(pause, self._begin_again)
             return
@@ -338,6 +369,7 @@ class PreforkPool:
         else:
             pause = pause_after(self._stillborn)
             self._stillborn += 1
+            self._why = self._failed or f"its processes die before they run anything: {how or 'ended by themselves'}"
             logger.error("a child of the pool died unused: %s; the next in %.1f s", how, pause)
             self._link.call_later(pause, self._renew)
 

@@ -1,8 +1,9 @@
-"""A page of memory that the node shares with its children: a slot for each, with what it runs and what interrupts it.
+"""Memory that the node shares with its children: a slot for each, with what it runs and what interrupts it; and behind
+the slots, for all of them, from which level on they log.
 
-A slot is four fields of eight bytes, each written by one side only:
+A slot is five fields of eight bytes, each written by one side only:
     child   number of the job that it runs (0: none), when it began (seconds on the monotonic clock)
-    node    number of the job to interrupt, and with which of `INTERRUPTIONS`
+    node    number of the job to interrupt, and with which of `INTERRUPTIONS`; of the last whose lease is lost
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import mmap
 import os
 import struct
 
-from amqptasks.worker.pools.interruption import INTERRUPTIONS
+from amqptasks.errors import INTERRUPTIONS
 
 #: Children of one pool at the same time, those that are leaving included. A slot costs nothing before it is used.
 COUNT = 1024
@@ -23,6 +24,13 @@ _RUNS = struct.Struct("<Qd")
 _NUMBER = struct.Struct("<Q")
 _INTERRUPT = struct.Struct("<QQ")
 
+#: Where the last field is.
+_LOST = _RUNS.size + _INTERRUPT.size
+
+#: Where the level is, and how many bytes there are: it has a cache line of its own, to which hardly ever is written.
+_LEVEL = COUNT * SIZE
+_ALL = _LEVEL + SIZE
+
 
 class Slots:
     """`descriptor` is the file behind it: pass it to a process that is to share it."""
@@ -30,9 +38,9 @@ class Slots:
     def __init__(self, descriptor: int | None = None) -> None:
         if descriptor is None:
             descriptor = os.memfd_create("amqptasks-slots")
-            os.ftruncate(descriptor, COUNT * SIZE)
+            os.ftruncate(descriptor, _ALL)
         self.descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, COUNT * SIZE)
+        self._memory = mmap.mmap(descriptor, _ALL)
 
     def clear(self, slot: int) -> None:
         self._memory[slot * SIZE : slot * SIZE + SIZE] = bytes(SIZE)
@@ -59,6 +67,27 @@ class Slots:
         runs, _ = self.runs(slot)
         number, kind = _INTERRUPT.unpack_from(self._memory, slot * SIZE + _RUNS.size)
         return INTERRUPTIONS[kind] if runs and number == runs else None
+
+    def lose(self, slot: int, number: int) -> None:
+        """Node: the lease of job `number` is lost."""
+        (last,) = _NUMBER.unpack_from(self._memory, slot * SIZE + _LOST)
+        if number > last:  # what the child was given before has ended, and comes back in this moment
+            _NUMBER.pack_into(self._memory, slot * SIZE + _LOST, number)
+
+    def is_lost(self, slot: int) -> bool:
+        """Child: whether the lease of the job that runs now is lost."""
+        runs, _ = self.runs(slot)
+        (lost,) = _NUMBER.unpack_from(self._memory, slot * SIZE + _LOST)
+        return bool(runs) and runs == lost
+
+    def set_level(self, level: int) -> None:
+        """Node: from which level on all children log."""
+        _NUMBER.pack_into(self._memory, _LEVEL, level)
+
+    def level(self) -> int:
+        """Child: from which level on it is to log."""
+        number: int = _NUMBER.unpack_from(self._memory, _LEVEL)[0]
+        return number
 
     def close(self) -> None:
         self._memory.close()

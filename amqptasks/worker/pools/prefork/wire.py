@@ -31,25 +31,13 @@ END = b"end"
 #: In place of a settlement's kind: the job is to be acknowledged now, and is being run.
 BEGUN = "begun"
 
+#: In place of a settlement's kind, with no job: the child lives, and takes jobs from now on.
+LIVES = "lives"
+
 #: How a job was ended from outside: outcome, when it began (seconds, monotonic), runtime in seconds.
 Ended = tuple[Outcome, float, float]
 
 _properties = attrgetter(*Properties.__slots__)
-
-
-class _Held:
-    """The lease of a job in a child: the node has the real one, and settles."""
-
-    alive = True
-
-    def ack(self, tag: int) -> None: ...
-
-    def nack(self, tag: int) -> None: ...
-
-    def reject(self, tag: int) -> None: ...
-
-
-HELD: Lease = _Held()
 
 
 def encode_job(number: int, job: Job) -> bytes:
@@ -72,21 +60,25 @@ def encode_job(number: int, job: Job) -> bytes:
     )
 
 
-def decode_job(data: bytes) -> tuple[int, Delivery, bool, TimeLimits | None, Ended | None]:
-    """Number, delivery, whether it is acknowledged already, its limits of time, and how it ended where that is only to
+def decode_job(data: bytes, lease: Lease) -> tuple[int, Delivery, bool, TimeLimits | None, Ended | None]:
+    """Number, delivery (with `lease`), whether it is acknowledged, its limits of time, and how it ended where that is only to
     be told."""
     (number,) = NUMBER.unpack_from(data)
     queue, exchange, routing_key, redelivered, properties, body, acked, limits, ended = pickle.loads(  # noqa: S301
         memoryview(data)[NUMBER.size :]
     )
-    delivery = Delivery(queue, 0, exchange, routing_key, redelivered, Properties(*properties), body, HELD)
+    delivery = Delivery(queue, 0, exchange, routing_key, redelivered, Properties(*properties), body, lease)
     return number, delivery, acked, None if limits is None else TimeLimits(*limits), ended
 
 
 def encode_begun(number: int) -> bytes:
     """Job `number` begins, and is to be acknowledged before."""
-    data = pickle.dumps((number, BEGUN, 0.0, 0, None, None), pickle.HIGHEST_PROTOCOL)
-    return LENGTH.pack(len(data)) + data
+    return _encode_notice(number, BEGUN)
+
+
+def encode_lives() -> bytes:
+    """The child that sends it lives."""
+    return _encode_notice(0, LIVES)
 
 
 def encode_result(number: int, job: Job, memory: int) -> bytes:
@@ -127,6 +119,11 @@ def decode_result(data: bytes | memoryview) -> tuple[int, Settlement, float, int
         report,
     )
     return number, settlement, runtime, memory
+
+
+def _encode_notice(number: int, kind: str) -> bytes:
+    data = pickle.dumps((number, kind, 0.0, 0, None, None), pickle.HIGHEST_PROTOCOL)
+    return LENGTH.pack(len(data)) + data
 
 
 def _outgoing(message: Outgoing) -> tuple[Any, ...]:

@@ -1,0 +1,48 @@
+"""Where a letter goes back to. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amqptasks.incoming import Delivery
+from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.topology.delays import LOST, TO
+from amqptasks.topology.topology import DEAD
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What to publish to; `str()` of it is for people: a queue's name, or an exchange with the routing key."""
+
+    exchange: str
+    routing_key: str
+
+    def __str__(self) -> str:
+        if self.exchange == QUEUES_EXCHANGE:
+            return self.routing_key
+        return f"exchange {self.exchange} with routing key {self.routing_key!r}"
+
+
+def of_queue(name: str) -> Home:
+    return Home(QUEUES_EXCHANGE, name)
+
+
+def is_lost(delivery: Delivery) -> bool:
+    """Whether this is no dead letter, but a delayed message whose target was gone when it was due."""
+    return delivery.queue == LOST
+
+
+def meant_for(delivery: Delivery) -> Home | None:
+    """Where a delayed message was to go: the ladder leaves its routing key as it was. None where nothing says so."""
+    exchange = (delivery.properties.headers or {}).get(TO)
+    return Home(exchange, delivery.routing_key) if isinstance(exchange, str) and exchange else None
+
+
+def home(came_from: str | None, delivery: Delivery) -> Home | None:
+    """Of a letter that came from the queue `came_from`; None where nothing says where it came from."""
+    if is_lost(delivery):
+        return meant_for(delivery)
+    if came_from is not None:
+        return of_queue(came_from)
+    work = delivery.queue.removesuffix(DEAD)
+    return of_queue(work) if work != delivery.queue else None

@@ -1,0 +1,38 @@
+"""What becomes of a job that an exception met outside of its task's own lines: an interruption that came too early or
+too late, or a fault. Each job gets its settlement, or it would stay with its worker for good."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from amqptasks.errors import INTERRUPTIONS
+from amqptasks.exception_info import exception_text
+from amqptasks.worker.job import Job
+from amqptasks.worker.outcomes import Crashed, interrupted
+
+if TYPE_CHECKING:
+    from amqptasks.worker.delivery import Steps
+
+logger = logging.getLogger(__name__)
+
+
+def rescue(steps: Steps, job: Job, error: BaseException) -> None:
+    """Plan a job that `error` kept from it. An outcome that it has stands: the interruption came too late. Raises
+    nothing but a further interruption, while the job's pool may still interrupt it, and may be called again then."""
+    if job.planned is not None:
+        return
+    if isinstance(error, (*INTERRUPTIONS, asyncio.CancelledError)):
+        error = job.interruption or error  # with its reason: only its class can be raised in a thread
+    else:
+        logger.error("task %s[%s]: a step of its delivery raised", job.task_name, job.task_id, exc_info=error)
+    try:
+        steps.conclude(job, job.outcome or interrupted(error))
+    except BaseException as broken:
+        if job.interruption is not None and isinstance(broken, INTERRUPTIONS):
+            raise
+        logger.exception("task %s[%s] could not be settled as it ended", job.task_name, job.task_id)
+        # Back to its queue, where the broker counts it: nothing goes round for ever.
+        job.outcome = Crashed(f"its worker could not settle it: {exception_text(broken)}")
+        steps.plan(job)
