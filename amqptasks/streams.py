@@ -121,6 +121,12 @@ class Reader:
         except BrokerError as error:  # the transport has no streams
             self._end(str(error))
 
+    def catch_up(self) -> None:
+        """Something may have been written that it has not read: `ended` is called again once it has, or cannot."""
+        if self._over and not self._closed:
+            self._over = False
+            self._look_at_the_tail()
+
     def close(self) -> None:
         """Read no more."""
         self._closed = True

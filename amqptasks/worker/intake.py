@@ -105,7 +105,8 @@ class Intake:
                 else:
                     pool.lose(job)
             queue.forget_lost()
-        if not self._node.is_stopping:
+        if not node.is_stopping:
+            node.control.catch_up()
             logger.warning("deliveries are lost, others will get them: %s", reason, extra={"action": "lease_lost"})
 
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature

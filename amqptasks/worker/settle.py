@@ -169,8 +169,8 @@ class _Publishing:
             self._link.publish(answer, self._on_answer, PUBLISH_TIMEOUT)
 
     def give_up(self) -> None:
-        """The message goes back to its queue instead: one that was acknowledged before by another publish, if the broker
-        takes that."""
+        """The message goes back to its queue instead: one that was acknowledged before by another publish, if the
+        broker takes that."""
         if not self._onward:
             return
         if not self._job.acked:

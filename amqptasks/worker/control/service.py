@@ -103,6 +103,13 @@ class ControlService:
         self.node.link.call_soon(self._leave)
         self._jobs.put(None)
 
+    def catch_up(self) -> None:
+        """The worker has lost a channel, and may have missed a revocation: nothing begins before all are read. Their
+        reader need not have lost one: it has none yet where their stream was made after it began. Link thread."""
+        if self._reader is not None:
+            self._shut_gate()
+            self._reader.catch_up()
+
     def on_link(self, ask: Callable[[], Value]) -> Value:
         """What `ask` returns on the link's thread. Raises `BrokerError` where that thread does not answer."""
         answer: SimpleQueue[tuple[Value | None, BaseException | None]] = SimpleQueue()
@@ -171,9 +178,12 @@ class ControlService:
             self._on_revocations_read,
             follow=True,
             never_empty=True,
-            behind=lambda: self.node.intake.gate.shut(REVOCATIONS_WITHIN),
+            behind=self._shut_gate,
         )
         self._reader.start()
+
+    def _shut_gate(self) -> None:
+        self.node.intake.gate.shut(REVOCATIONS_WITHIN)
 
     def _on_revocation(self, delivery: Delivery) -> None:
         found = revocation.parse(delivery.body)
@@ -186,6 +196,7 @@ class ControlService:
             self._without(trouble)
             if self._reader is not None:
                 self._reader.close()
+                self._reader = None
         self.revocations_read.set()
         self.node.intake.gate.open()
 

@@ -23,7 +23,7 @@ class Timers:
         self.pending.append(timer)
 
         class Pending:
-            def cancel(_self) -> None:  # noqa: N805 - the test's own is taken
+            def cancel(_self) -> None:
                 self.pending.remove(timer)
 
         return Pending()

@@ -61,8 +61,8 @@ def encode_job(number: int, job: Job) -> bytes:
 
 
 def decode_job(data: bytes, lease: Lease) -> tuple[int, Delivery, bool, TimeLimits | None, Ended | None]:
-    """Number, delivery (with `lease`), whether it is acknowledged, its limits of time, and how it ended where that is only to
-    be told."""
+    """Number, delivery (with `lease`), whether it is acknowledged, its limits of time, and how it ended where that is
+    only to be told."""
     (number,) = NUMBER.unpack_from(data)
     queue, exchange, routing_key, redelivered, properties, body, acked, limits, ended = pickle.loads(  # noqa: S301
         memoryview(data)[NUMBER.size :]
