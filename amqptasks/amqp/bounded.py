@@ -1,4 +1,5 @@
-"""A blocking connection that waits only so long. Leans on a private method of pika, as `pika_internals.py` does."""
+"""A blocking connection that waits only so long, and what else leans on private parts of pika's blocking side; those of
+its other side are in `pika_internals.py`. `tests/unit/amqp/test_pika_internals.py` fails when pika changes one."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import time
 from collections.abc import Callable
 
 from pika import BlockingConnection, ConnectionParameters
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.channel import Channel
 
 from amqptasks.amqp.pika_internals import TolerantConnection
 
@@ -24,11 +27,6 @@ class BoundedConnection(BlockingConnection):
 
     def __init__(self, wanted: ConnectionParameters) -> None:
         super().__init__(wanted, _impl_class=TolerantConnection)  # type: ignore[arg-type]
-
-    @property
-    def server_properties(self) -> dict[str, object]:
-        """What the broker said of itself when we connected."""
-        return dict(self._impl.server_properties or {})
 
     def abandon(self) -> None:
         """Disconnect without a goodbye, from a broker that does not answer one, and free the sockets."""
@@ -49,6 +47,17 @@ class BoundedConnection(BlockingConnection):
                 self.remove_timeout(timer)
         if waiters and not any(ready() for ready in waiters):
             raise TimedOut
+
+
+def server_properties(connection: BlockingConnection) -> dict[str, object]:
+    """What the broker said of itself when we connected."""
+    return dict(connection._impl.server_properties or {})
+
+
+def channel_below(channel: BlockingChannel) -> Channel:
+    """The channel that does not wait for answers, and hears why the broker closed it."""
+    below: Channel = channel._impl
+    return below
 
 
 def _wake() -> None:

@@ -11,7 +11,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from amqptasks.amqp.address import masked, parameters
-from amqptasks.amqp.bounded import BoundedConnection, TimedOut
+from amqptasks.amqp.bounded import BoundedConnection, TimedOut, server_properties
 from amqptasks.amqp.failures import CONNECTING_FAILED, explain
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.replies import explained
@@ -67,7 +67,7 @@ class Conversation:
         connection: BoundedConnection = self.until_in_time(BrokerUnreachable)(self._connect_once)
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
-        self._capabilities = from_server_properties(connection.server_properties)
+        self._capabilities = from_server_properties(server_properties(connection))
         self._connection = connection
         return connection
 

@@ -14,7 +14,7 @@ from itertools import islice
 from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from amqptasks.amqp.bounded import BoundedConnection
+from amqptasks.amqp.bounded import BoundedConnection, channel_below
 from amqptasks.entities import Binding, Exchange, Queue
 
 #: Channels at work. With 4 the broker makes about three times as many queues a second as in a loop, on two cores; 8 did
@@ -43,7 +43,7 @@ def declare_all(
     try:
         for _ in range(CHANNELS):
             channels.append(connection.channel())
-            channels[-1]._impl.add_on_close_callback(lambda _, reason: reasons.append(reason))
+            channel_below(channels[-1]).add_on_close_callback(lambda _, reason: reasons.append(reason))
         waiting = iter(objects)
         while window := list(islice(waiting, WINDOW)):
             for number, one in enumerate(window):
@@ -65,7 +65,7 @@ def declare_all(
 
 def _send(channel: BlockingChannel, one: Declared) -> None:
     """pika's blocking channel always waits; the channel below it does not where it gets no callback."""
-    below = channel._impl
+    below = channel_below(channel)
     arguments = dict(one.arguments)
     if isinstance(one, Exchange):
         below.exchange_declare(

@@ -46,6 +46,8 @@ def version(url: str, timeout: float = ANSWER_WITHIN) -> str:
     import pika
     from pika import exceptions
 
+    from amqptasks.amqp.bounded import server_properties
+
     wanted = parameters(url)
     wanted.socket_timeout = wanted.blocked_connection_timeout = timeout
     wanted.stack_timeout = 2 * timeout
@@ -53,7 +55,7 @@ def version(url: str, timeout: float = ANSWER_WITHIN) -> str:
         connection = pika.BlockingConnection(wanted)
     except (OSError, exceptions.AMQPError) as error:
         raise ConnectionError(_in_words(error)) from error
-    properties = connection._impl.server_properties or {}  # no public door in pika 1.4
+    properties = server_properties(connection)
     connection.close()
     return _version(properties)
 

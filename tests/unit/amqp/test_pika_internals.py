@@ -9,6 +9,7 @@ import inspect
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from pika.channel import Channel
 from pika.connection import Connection
 from pika.frame import Body, Header, Method, decode_frame
 
+import amqptasks
 from amqptasks.amqp import wire_frames
 from amqptasks.amqp.bounded import BoundedConnection
 from amqptasks.amqp.pika_internals import FrameTooLarge, TolerantConnection, Wire, WireChannel
@@ -62,6 +64,21 @@ def test_what_we_override_is_called_by_pika() -> None:
     )
     assert "_flush_output(" in blocking
     assert "self.connection._flush_output(" in blocking or "connection._flush_output(" in blocking
+
+
+def test_what_is_below_pikas_blocking_side_is_where_we_look() -> None:
+    """`server_properties` and `channel_below` read an attribute; tests on a broker see that it is the right one."""
+    module = inspect.getmodule(BlockingConnection)
+    assert module is not None
+    source = inspect.getsource(module)
+    assert source.count("self._impl = ") == len((BlockingConnection, "BlockingChannel"))
+    assert "self._impl = channel_impl" in source
+
+
+def test_nothing_else_looks_below_pikas_blocking_side() -> None:
+    package = Path(amqptasks.__file__).parent
+    users = {path.name for path in package.rglob("*.py") if "._impl" in path.read_text()}
+    assert users == {"bounded.py"}
 
 
 @pytest.fixture
