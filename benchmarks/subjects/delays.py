@@ -31,8 +31,8 @@ DELAYS = 1000
 
 def stops(shortest: float) -> float:
     """Queues that a task is in, on average, whose delay is between `shortest` seconds and twice as many: its own, and
-    one for each bit that is set in its delay. That is 4 for a second and 7 for an hour: it grows with the delay, whatever the
-    number of tasks."""
+    one for each bit that is set in its delay. That is 4 for a second and 7 for an hour: it grows with the delay,
+    whatever the number of tasks."""
     visited = 0
     for number in range(DELAYS):
         _, headers = enter(shortest * (1 + number / DELAYS), "", Capabilities(), None)
