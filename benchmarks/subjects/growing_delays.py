@@ -13,8 +13,9 @@ NUMBERS = (10_000, 100_000, 1_000_000)
 
 SUBJECT = Subject(
     "Growth: delayed tasks",
-    f"As many delayed tasks as named, due over so long a time that {DUE:,} become due a second. Where a task costs the"
-    " same in each line, their cost grows in line with their number.",
+    f"As many delayed tasks as named, due over so long a time that {DUE:,} become due a second. More of them"
+    " take longer, so their delays are longer, and a longer delay goes through more queues: where a queue visited costs"
+    " the same in each line, the cost grows in line with the number.",
     COLUMNS,
     tuple(
         Contestant(
