@@ -25,6 +25,9 @@ PREFETCH = 500
 #: in more than one read of the socket.
 CHUNK_PAUSE = 0.03
 
+#: What RabbitMQ says of a queue that does not exist, in 404; of one that is only down it says that.
+NOT_THERE = "no queue"
+
 #: Seconds without a message after which a stream is taken to hold nothing (more) for this reader. The broker answers in
 #: some milliseconds; on a busy machine in some dozens.
 SILENCE = 0.3
@@ -157,7 +160,9 @@ class Reader:
             self._behind()
 
     def unavailable(self, queue: str, reason: str) -> None:
-        self._end(f"{queue}: {reason}")
+        # A broker that starts has its streams a moment after all else (404 and 406, in other words).
+        if not self._follow or reason.startswith("403") or NOT_THERE in reason:
+            self._end(f"{queue}: {reason}")
 
     def _look_at_the_tail(self) -> None:
         """Where the end is now. By a new consumer each time: one that goes on after a break goes on behind the end that

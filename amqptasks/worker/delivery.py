@@ -123,7 +123,7 @@ class Steps:
 
     def decode(self, job: Job) -> bool:
         delivery = job.delivery
-        if not delivery.lease.alive:
+        if not job.ours:
             job.outcome = LOST
             return False
         decoded = self._codec.decode_delivery(delivery)
@@ -292,7 +292,8 @@ class Steps:
         return True
 
     def tell(self, job: Job) -> None:
-        """The task's hooks, then the signals: on the pool's thread, before it is settled. Never raises."""
+        """The task's hooks, then the signals: on the pool's thread, before it is settled. Raises nothing but
+        what interrupts the task from outside."""
         if job.task is None or job.request is None or not job.started:
             refused(job)
         elif is_heard(job.task):

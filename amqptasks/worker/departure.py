@@ -60,6 +60,7 @@ class Departure:
             return
         self.cold = True
         self._begin()  # first: what we give back must not come to us again
+        self._settler.stop()
         for job in self._node.held:
             if job.acked:
                 self._node.endings.lose(job)  # while its pool still knows since when it ran

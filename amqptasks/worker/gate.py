@@ -26,6 +26,9 @@ class Gate:
         """Hold what comes, none of it longer than `within` seconds."""
         self.is_shut = True
         self._within = within
+        self._held = [batch for batch in self._held if batch[0].lease.alive]  # a batch is of one channel
+        if not self._held:  # the time is counted from the first that waits
+            self._cancel()
 
     def hold(self, batch: list[Delivery]) -> None:
         """While it is shut."""
@@ -36,13 +39,16 @@ class Gate:
     def open(self) -> None:
         """Let all of it go on."""
         self.is_shut = False
+        self._cancel()
+        held, self._held = self._held, []
+        for batch in held:
+            if batch[0].lease.alive:
+                self._deliver(batch)
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        held, self._held = self._held, []
-        for batch in held:
-            if batch[0].lease.alive:  # a batch is of one channel
-                self._deliver(batch)
 
     def _open_late(self) -> None:
         self._timer = None

@@ -16,6 +16,7 @@ from amqptasks.results import reply
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.uniqueness import UNIQUE
+from amqptasks.worker.admission import failed_deliveries
 from amqptasks.worker.dead_letters import dead_letter, first_time
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
 from amqptasks.worker.outcomes import (
@@ -69,6 +70,9 @@ class Settlement:
 #: for all of them, which nobody changes.
 QUIET = Settlement("ack", kind="Success")
 
+#: Kinds after which the task begins (again) in any case.
+BEGIN_AGAIN = frozenset(kind.__name__ for kind in (Crashed, HandBack, Postpone, Recount, Retry, Snooze, Throttled))
+
 
 def is_quiet(job: Job) -> bool:
     """True where `QUIET` is all there is to do: for most tasks of a busy worker."""
@@ -117,9 +121,7 @@ def _meaning(  # noqa: PLR0912 - one case an outcome
         case Recount(deliveries):
             return Settlement("ack", onward=(_same(job, {DELIVERIES: deliveries}),))
         case HandBack():
-            # `acked` is set on the link's thread, which may not have come to it.
-            early = job.acked or (job.started > 0 and job.task is not None and not job.task.acks_late)
-            return Settlement("ack", onward=(_same(job),)) if early else Settlement("nack")
+            return Settlement("nack")
         case Crashed():
             return Settlement("reject")
         case Lost():
@@ -127,11 +129,21 @@ def _meaning(  # noqa: PLR0912 - one case an outcome
 
 
 def handing_back(job: Job) -> Settlement:
-    """How a job that has no plan, or none that can be carried out, goes back to its queue because the worker stops. One
-    that was acknowledged when it began cannot be given back: it is published once more."""
-    planned = Settlement("ack", onward=(_same(job),)) if job.acked else Settlement("nack")
-    planned.kind, planned.report = HandBack.__name__, handed_back(job)
-    return planned
+    """How a job that has no plan, or none that can be carried out, goes back to its queue because the worker stops."""
+    return Settlement("nack", kind=HandBack.__name__, report=handed_back(job))
+
+
+def without_delivery(planned: Settlement, job: Job) -> Settlement:
+    """The same for a job that was acknowledged when it began: what cannot go back to its queue is published there once
+    more, counted where the broker would have counted it. Only the link's thread knows that it was."""
+    match planned.verdict:
+        case "nack":
+            again = _same(job)
+        case "reject":
+            again = _same(job, {DELIVERIES: failed_deliveries(job.delivery) + 1})
+        case _:
+            return planned
+    return replace(planned, verdict="ack", onward=(again,))
 
 
 def _same(job: Job, more: dict[str, object] | None = None) -> Outgoing:

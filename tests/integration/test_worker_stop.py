@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pika
@@ -70,6 +71,12 @@ def early(word):
     say(f"began {word}")
     while True:
         time.sleep(0.01)
+
+@app.task(name="early-fail", acks_late=False)
+def early_fail(word):
+    say(f"began {word}")
+    time.sleep(0.3)
+    raise ValueError(word)
 
 @app.task(name="early-hang", acks_late=False)
 def early_hang(word):
@@ -197,6 +204,26 @@ def test_a_task_that_was_acknowledged_when_it_began_is_said_to_be_lost_in_a_cold
     (letter,) = waiting(vhost.url, "default.dead")
     assert (letter["task"], letter["x-amqptasks-attempts"]) == ("early-hang", 1)
     assert "WorkerLostError" in letter["x-amqptasks-detail"]
+
+
+def test_a_cold_stop_says_what_is_lost_whose_dead_letter_nobody_takes(
+    vhost: Vhost, tmp_path: Path, worker_process: WorkerFactory
+) -> None:
+    (tmp_path / "full.yaml").write_text("version: 1\nqueues:\n  default: {dead_letter: {max_length: 1}}\n")
+    source = SOURCE.replace("ignore_result=True", 'ignore_result=True, topology="full.yaml"', 1)
+    worker = worker_process(source, "-P", "threads", "-c", "1", module="stop")
+    with closing(App("sender", vhost.url, ignore_result=True, topology=tmp_path / "full.yaml")) as sender:
+        for number in range(6):
+            send(sender, "early-fail", f"word-{number}")
+    worker.wait_for_line("queue default is paused", 20)
+    worker.signal(signal.SIGQUIT)
+    assert worker.wait(10) == 0, worker.output
+    began = re.findall(r"(?m)^began (word-\d)$", worker.output)
+    lost = re.findall(r"early-fail\[\S+\] is lost: it was acknowledged when it began", worker.output)
+    letters, left = waiting(vhost.url, "default.dead"), waiting(vhost.url)
+    assert lost
+    assert len(began) == len(set(began)) == len(letters) + len(lost), worker.output
+    assert len(left) == 6 - len(began), "what has failed does not begin again"
 
 
 def test_retries_under_way_outlive_the_worker(

@@ -149,3 +149,66 @@ def test_one_that_is_closed_falls_behind_no_more() -> None:
     reading.main.listener.lost(SETTLED, "closed")
     assert reading.said == ["ended None"]
     assert len(reading.link.consumers) == 2
+
+
+def test_a_stream_that_is_not_served_yet_is_no_end() -> None:
+    """A broker that starts has other queues sooner."""
+    reading = Reading(follow=True, never_empty=True)
+    reading.tail.get(0)
+    reading.main.get(0)
+    reading.link.pass_time()
+    reading.main.listener.lost(SETTLED, "the broker stops")
+    for reason in (
+        "406 PRECONDITION_FAILED - stream queue 'log' in vhost '/' does not have a running replica on the local node",
+        "404 NOT_FOUND - queue 'log' in vhost '/' process is stopped by supervisor",
+    ):
+        reading.main.listener.unavailable("log", reason)
+    assert reading.said == ["ended None", "behind"]
+    tail = reading.link.consumers[-1]
+    tail.begin()
+    tail.get(1)
+    reading.main.begin()
+    reading.main.get(1)
+    reading.link.pass_time()
+    assert reading.said == ["ended None", "behind", "ended None"]
+
+
+@pytest.mark.parametrize("reason", ["404 NOT_FOUND - no queue 'log' in vhost '/'", "403 ACCESS_REFUSED - read"])
+def test_a_stream_that_is_not_there_or_not_for_us_is_the_end(reason: str) -> None:
+    reading = Reading(follow=True, never_empty=True)
+    reading.main.listener.unavailable("log", reason)
+    assert reading.said == [f"ended log: {reason}"]
+
+
+def test_who_reads_to_the_end_once_does_not_wait_for_a_stream_that_is_not_served() -> None:
+    reading = Reading()
+    reading.main.listener.unavailable("log", "406 PRECONDITION_FAILED")
+    assert reading.said == ["ended log: 406 PRECONDITION_FAILED"]
+
+
+def test_one_that_never_had_the_stream_catches_up_when_it_is_told() -> None:
+    """The stream was made after it began: it has no channel whose loss it would hear of."""
+    reading = Reading(follow=True, never_empty=True)
+    reading.main.listener.unavailable("log", "404 NOT_FOUND - no queue 'log' in vhost '/'")
+    reading.said.clear()
+    reading.reader.catch_up()
+    reading.reader.catch_up()
+    tail = reading.link.consumers[-1]
+    assert len(reading.link.consumers) == 3, "its own, the first tail, and one more"
+    tail.begin()
+    tail.get(3)
+    reading.main.begin()
+    reading.main.get(0, 1, 2)
+    reading.link.pass_time()
+    assert reading.said == []
+    reading.main.get(3)
+    reading.link.pass_time()
+    assert reading.said == ["ended None"]
+
+
+def test_one_that_is_closed_does_not_catch_up() -> None:
+    reading = Reading(follow=True)
+    reading.link.pass_time()
+    reading.reader.close()
+    reading.reader.catch_up()
+    assert len(reading.link.consumers) == 2

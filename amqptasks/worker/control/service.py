@@ -187,8 +187,15 @@ class ControlService:
 
     def _on_revocation(self, delivery: Delivery) -> None:
         found = revocation.parse(delivery.body)
-        if found is not None:
-            self.sweep.record(found)
+        if found is None:
+            return
+        try:
+            if self.revocations_read.is_set():
+                self.sweep.record(found)
+            else:  # all of the past comes first: what was revoked may be restored later on
+                self.revocations.take(found)
+        except Exception:  # whoever reads the rest must go on
+            logger.exception("a revocation could not be carried out")
 
     def _on_revocations_read(self, trouble: str | None) -> None:
         # Its beginning tells: a virtual host may have any digits in its name.
@@ -197,7 +204,9 @@ class ControlService:
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
-        self.revocations_read.set()
+        if not self.revocations_read.is_set():
+            self.revocations_read.set()
+            self.sweep.look()
         self.node.intake.gate.open()
 
     def _listen(self) -> None:

@@ -43,6 +43,11 @@ class Sweep:
             for at in list(islice(self._dropped, max(0, len(self._dropped) - RECORDS_KNOWN))):
                 del self._dropped[at]
 
+    def look(self) -> None:
+        """Drop what waits here, whenever it was revoked."""
+        for job, reason in self._met():
+            self._drop(job, reason)
+
     def command(self, wanted: Revocation, *, terminate: bool, force: bool) -> dict[str, int]:
         """As `record`, and with `terminate` end what runs, too. Answers how many that were, with those that the record
         of the same revocation has dropped."""

@@ -84,3 +84,23 @@ def test_it_opens_by_itself_in_the_end_and_says_so(caplog: pytest.LogCaptureFixt
     assert tags(delivered) == [[1], [2]]
     assert not gate.is_shut
     assert "the revocations are not all read yet: going on without the rest" in caplog.text
+
+
+def test_after_another_break_what_waits_has_its_whole_time_again() -> None:
+    gate, link, delivered = shut_gate()
+    gate.hold(dead := batch(1))
+    dead[0].lease.alive = False  # type: ignore[misc]
+    gate.shut(15)
+    assert link.pending == [], "nothing waits any more"
+    gate.hold(batch(2))
+    assert len(link.pending) == 1
+    gate.open()
+    assert tags(delivered) == [[2]]
+
+
+def test_a_break_of_another_channel_prolongs_no_wait() -> None:
+    gate, link, _ = shut_gate()
+    gate.hold(batch(1))
+    before = list(link.pending)
+    gate.shut(15)
+    assert link.pending == before != []
