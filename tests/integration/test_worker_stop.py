@@ -219,7 +219,7 @@ def test_a_cold_stop_says_what_is_lost_whose_dead_letter_nobody_takes(
     worker.signal(signal.SIGQUIT)
     assert worker.wait(10) == 0, worker.output
     began = re.findall(r"(?m)^began (word-\d)$", worker.output)
-    lost = re.findall(r"early-fail\[\S+\] is lost: it was acknowledged when it began", worker.output)
+    lost = set(re.findall(r"early-fail\[(\S+)\] is lost: it was acknowledged when it began", worker.output))
     letters, left = waiting(vhost.url, "default.dead"), waiting(vhost.url)
     assert lost
     assert len(began) == len(set(began)) == len(letters) + len(lost), worker.output
