@@ -25,6 +25,9 @@ PREFETCH = 500
 #: in more than one read of the socket.
 CHUNK_PAUSE = 0.03
 
+#: What RabbitMQ says of a queue that does not exist, in 404; of one that is only down it says that.
+NOT_THERE = "no queue"
+
 #: Seconds without a message after which a stream is taken to hold nothing (more) for this reader. The broker answers in
 #: some milliseconds; on a busy machine in some dozens.
 SILENCE = 0.3
@@ -79,7 +82,9 @@ class Reader:
 
     `message(delivery)` is called for each message, `ended(trouble)` once: None at the end, else why the stream cannot
     be read (it is not there, or this user has no right). With `follow` it goes on reading after the end, and through
-    every kind of break and absence; else it stops there. All on the link's thread.
+    every kind of break and absence; else it stops there. `never_empty` says that there is something to read for
+    certain: silence is then a busy broker, and not the end. `behind()` is called when a break lets it fall behind;
+    `ended` is called once more when it has caught up. All on the link's thread.
     """
 
     def __init__(
@@ -91,6 +96,8 @@ class Reader:
         ended: Callable[[str | None], None],
         *,
         follow: bool = False,
+        never_empty: bool = False,
+        behind: Callable[[], None] | None = None,
     ) -> None:
         self._link = link
         self._stream = stream
@@ -98,8 +105,10 @@ class Reader:
         self._message = message
         self._ended = ended
         self._follow = follow
+        self._never_empty = never_empty
+        self._behind = behind
         self._subscription: LinkSubscription | None = None
-        self._tail = _Tail(self._advance)
+        self._tail = _Tail(self._advance, self._tail_lost)
         self._tail_subscription: LinkSubscription | None = None
         self._position = -1
         self._consuming = False
@@ -110,10 +119,16 @@ class Reader:
     def start(self) -> None:
         """Begin to read."""
         try:
-            self._tail_subscription = self._link.read_stream(self._stream, "last", PREFETCH, self._tail)
+            self._look_at_the_tail()
             self._subscription = self._link.read_stream(self._stream, self._offset, PREFETCH, self)
         except BrokerError as error:  # the transport has no streams
             self._end(str(error))
+
+    def catch_up(self) -> None:
+        """Something may have been written that it has not read: `ended` is called again once it has, or cannot."""
+        if self._over and not self._closed:
+            self._over = False
+            self._look_at_the_tail()
 
     def close(self) -> None:
         """Read no more."""
@@ -136,11 +151,31 @@ class Reader:
         self._consuming = True
         self._advance()
 
-    def lost(self, lease: Lease, reason: str) -> None:
-        """The subscription goes on by itself."""
+    def lost(self, lease: Lease, reason: str) -> None:  # noqa: ARG002 - a listener's signature
+        """The subscription goes on by itself, behind what was written meanwhile."""
+        was_consuming, self._consuming = self._consuming, False
+        if was_consuming and self._behind is not None and not self._closed:
+            self._over = False
+            self._look_at_the_tail()
+            self._behind()
 
     def unavailable(self, queue: str, reason: str) -> None:
-        self._end(f"{queue}: {reason}")
+        # A broker that starts has its streams a moment after all else (404 and 406, in other words).
+        if not self._follow or reason.startswith("403") or NOT_THERE in reason:
+            self._end(f"{queue}: {reason}")
+
+    def _look_at_the_tail(self) -> None:
+        """Where the end is now. By a new consumer each time: one that goes on after a break goes on behind the end that
+        it knew, and would tell nothing of another."""
+        if self._tail_subscription is not None:
+            self._tail_subscription.close()
+        self._heard += 1  # what was silence before is none
+        self._tail = _Tail(self._advance, self._tail_lost)
+        self._tail_subscription = self._link.read_stream(self._stream, "last", PREFETCH, self._tail)
+
+    def _tail_lost(self, tail: _Tail) -> None:
+        if tail is self._tail and not (self._over or self._closed):
+            self._look_at_the_tail()
 
     def _advance(self) -> None:
         if self._over or not (self._consuming and self._tail.is_consuming):
@@ -148,7 +183,7 @@ class Reader:
         self._heard += 1
         heard, last = self._heard, self._tail.last
         near = last is not None and self._position >= last
-        if not near and last is not None and self._offset == "first":
+        if not near and (self._never_empty or (last is not None and self._offset == "first")):
             return  # the rest is still to come, however long the broker takes
         self._link.call_later(CHUNK_PAUSE if near else SILENCE, lambda: self._end_if_silent_since(heard))
 
@@ -170,10 +205,11 @@ class Reader:
 class _Tail:
     """Listens to the end of the stream as it was: `last` is the highest number seen."""
 
-    def __init__(self, advance: Callable[[], None]) -> None:
+    def __init__(self, advance: Callable[[], None], lost: Callable[[_Tail], None]) -> None:
         self.last: int | None = None
         self.is_consuming = False
         self._advance = advance
+        self._lost = lost
 
     def deliveries(self, batch: list[Delivery]) -> None:
         for delivery in batch:
@@ -187,7 +223,8 @@ class _Tail:
         self.is_consuming = True
         self._advance()
 
-    def lost(self, lease: Lease, reason: str) -> None: ...
+    def lost(self, lease: Lease, reason: str) -> None:  # noqa: ARG002 - a listener's signature
+        self._lost(self)
 
     def unavailable(self, queue: str, reason: str) -> None: ...
 

@@ -36,6 +36,7 @@ class ChannelLease:
         self.unsettled = 0
         self.written = 0.0  # on the monotonic clock: when something was last settled
         self.alive = True
+        self.consumed = False  # the broker has confirmed a consumer: from then on, it may give messages
 
     def resize(self, prefetch: int) -> None:
         """So many may be unsettled from now on."""

@@ -160,6 +160,7 @@ class Subscription:
         if self._consumer_tag is None or self._lease is None:
             return
         self._attempt = 0
+        self._lease.consumed = True
         if not self._confirmed:
             self._confirmed = True
             self._listener.consuming(self._lease)
@@ -249,7 +250,8 @@ class Subscription:
         self._batch.clear()  # delivered in this very turn, and already the broker's again
         if lease is not None and lease.alive:
             lease.alive = False
-            self._listener.lost(lease, reason)
+            if lease.consumed:  # else the broker refused the consumer: nothing was given, nothing is lost
+                self._listener.lost(lease, reason)
 
     def _watch(self) -> None:
         if self._closing:

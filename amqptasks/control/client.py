@@ -150,7 +150,9 @@ class Control:
         destination: str | Iterable[str] | None = None,
         timeout: float = TIMEOUT,
     ) -> Answers[str]:
-        """Other time limits (seconds; None: none) for a task, for what begins from now on, until the worker stops."""
+        """Other time limits (seconds; None: none) for a task, in place of its own and the worker's, for what comes to
+        the worker from now on, until it stops. Those of a call come first, and a call through the task has the task's.
+        """
         return self.ask("time_limit", {"task": task, "hard": hard, "soft": soft}, destination, timeout)
 
     def rate_limit(

@@ -29,8 +29,10 @@ def prepare(session: Session, *, has_streams: bool) -> None:
     session.declare_exchange(EXCHANGE)
     if not has_streams:
         return
-    NODES.prepare(session)
-    is_new = session.queue_state(REVOKED.name) is None
-    REVOKED.prepare(session)
-    if is_new:  # nobody can tell the end of an empty stream from a broker that takes its time: readers would wait
-        session.publish(REVOKED.message(b"{}"))
+    for stream in (NODES, REVOKED):
+        state = session.queue_state(stream.name)
+        stream.prepare(session)
+        # Nobody can tell the end of an empty stream from a broker that takes its time: readers would wait. One that
+        # is there may be empty, too, if its maker died in between.
+        if state is None or not state.messages:
+            session.publish(stream.message(b"{}"))

@@ -51,8 +51,11 @@ class Question:
         try:
             if not self._send(message, timeout):
                 return nobody(command.destination)
-            self._look_round(arrived)
-            return self._gather(command, arrived, deadline)
+            reader = self._look_round(arrived)
+            try:
+                return self._gather(command, arrived, deadline)
+            finally:
+                self._link.call_soon(reader.close)  # where time was up before it came to the end
         finally:
             self._replies.forget(command.id)
 
@@ -67,15 +70,18 @@ class Question:
             raise error
         return True  # nacked: one queue did not take it, as that of a worker that just died; who did answers
 
-    def _look_round(self, arrived: SimpleQueue[Any]) -> None:
-        """Read who announced themselves, while the answers come."""
+    def _look_round(self, arrived: SimpleQueue[Any]) -> streams.Reader:
+        """Read who announced themselves, while the answers come. Somebody listens, so somebody did: silence is no end
+        of the list."""
         found: list[Delivery] = []
         since = datetime.now(UTC) - timedelta(seconds=LOOK_BACK)
 
         def ended(trouble: str | None) -> None:
             arrived.put(_Present(None if trouble is not None else roster.present(found)))
 
-        self._link.call_soon(lambda: streams.Reader(self._link, NODES.name, since, found.append, ended).start())
+        reader = streams.Reader(self._link, NODES.name, since, found.append, ended, never_empty=True)
+        self._link.call_soon(reader.start)
+        return reader
 
     def _gather(self, command: Command, arrived: SimpleQueue[Any], deadline: float) -> Answers[Any]:
         gathered = _Gathered(command)

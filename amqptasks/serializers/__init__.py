@@ -39,10 +39,11 @@ class Serializer:
     content_encoding: str = "utf-8"
 
     def encode(self, value: object) -> bytes:
-        """Raises TypeError, ValueError or RecursionError for what cannot be sent."""
+        """Raises TypeError, ValueError or RecursionError for what cannot be sent, and what interrupts a worker's task
+        from outside."""
         try:
             found = self.dumps(value)
-        except (TypeError, ValueError, RecursionError):
+        except (TypeError, ValueError, RecursionError, *INTERRUPTIONS):
             raise
         except Exception as error:  # a PicklingError, a YAMLError, whatever the user's own function raises
             raise ValueError(str(error) or type(error).__name__) from error

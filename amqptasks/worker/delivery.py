@@ -123,7 +123,7 @@ class Steps:
 
     def decode(self, job: Job) -> bool:
         delivery = job.delivery
-        if not delivery.lease.alive:
+        if not job.ours:
             job.outcome = LOST
             return False
         decoded = self._codec.decode_delivery(delivery)
@@ -154,13 +154,10 @@ class Steps:
             return False
         job.task = task
         job.policy = self._policies.of(task, job.queue)
-        request, options = job.request, task.options
-        if "time_limit" in options and request.time_limit is None:
-            request.time_limit = options["time_limit"]
-        if "soft_time_limit" in options and request.soft_time_limit is None:
-            request.soft_time_limit = options["soft_time_limit"]
+        if job.limits is not None:
+            job.request.time_limit, job.request.soft_time_limit = job.limits.hard, job.limits.soft
         if signals.BEFORE_RUN.present:
-            signals.task_received.send(self._worker, request=request)
+            signals.task_received.send(self._worker, request=job.request)
         return True
 
     def admit(self, job: Job) -> bool:
@@ -295,7 +292,8 @@ class Steps:
         return True
 
     def tell(self, job: Job) -> None:
-        """The task's hooks, then the signals: on the pool's thread, before it is settled. Never raises."""
+        """The task's hooks, then the signals: on the pool's thread, before it is settled. Raises nothing but
+        what interrupts the task from outside."""
         if job.task is None or job.request is None or not job.started:
             refused(job)
         elif is_heard(job.task):

@@ -55,11 +55,15 @@ class Departure:
         self._finish_when_settled()
 
     def leave_cold(self) -> None:
-        """Everything goes back to its queue, also what runs."""
+        """Everything goes back to its queue, also what runs, but for what was acknowledged when it began."""
         if self.over.is_set() or self.cold:
             return
         self.cold = True
         self._begin()  # first: what we give back must not come to us again
+        self._settler.stop()
+        for job in self._node.held:
+            if job.acked:
+                self._node.endings.lose(job)  # while its pool still knows since when it ran
         for pool in self._node.pools:
             pool.abort()  # before anybody else begins what it ran
         for job in self._node.held:
@@ -70,6 +74,7 @@ class Departure:
         self.begun = True
         self._node.give_up_starting()
         self._node.consumption.close()
+        self._node.intake.gate.open()  # after the cancels: what it held goes back, and must not come again
 
     def _finish_when_settled(self) -> None:
         if self.over.is_set():

@@ -3,19 +3,26 @@ says otherwise."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from amqptasks.errors import WorkerLostError
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import TimeLimits
 from amqptasks.worker.news import is_wanted, telling
-from amqptasks.worker.outcomes import Outcome
+from amqptasks.worker.outcomes import Failure, Outcome
 from amqptasks.worker.settle import Settler
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
+
+logger = logging.getLogger(__name__)
+
+#: Why a task is lost that cannot go back.
+TOO_LATE = "it was acknowledged when it began (acks_late=False), and the worker stopped before it had ended"
 
 
 class Endings:
@@ -78,16 +85,21 @@ class Endings:
         if job.settled:  # these were the hooks of one that was ended before
             self._told(job)
             return True
-        job.settled = True
-        # Whatever still runs may write to the old job: settle another for the same delivery.
         queue = self._node.queues[job.delivery.queue]
         queue.held.discard(job)
-        self._forget(job)
-        ended = Job(job.delivery, job.queue)
-        ended.started, ended.runtime = started, time.monotonic() - started
+        ended = self._in_place_of(job, started)
         queue.held.add(ended)
         self.conclude(ended, outcome)
         return True
+
+    def _in_place_of(self, job: Job, started: float) -> Job:
+        """Another job for the same delivery: whatever still runs may write to this one."""
+        job.settled = True
+        self._forget(job)
+        ended = Job(job.delivery, job.queue)
+        ended.acked = job.acked
+        ended.started, ended.runtime = started, time.monotonic() - started
+        return ended
 
     def hand_back(self, job: Job) -> None:
         """It has not begun, and goes back to its queue."""
@@ -100,6 +112,19 @@ class Endings:
         self._node.queues[job.delivery.queue].held.discard(job)
         self._node.limits.forget(job)
         self._settler.hand_back(job)
+
+    def lose(self, job: Job) -> None:
+        """It was acknowledged when it began, and the worker ends now: it cannot go back. What is to become of it is
+        written, and nobody waits until the broker has it."""
+        node, queue = self._node, self._node.queues[job.delivery.queue]
+        queue.held.discard(job)
+        if job.planned is None:  # else it has just ended
+            letter = "" if job.queue.dead_letter is None else "; its dead letter is written, if the broker takes it"
+            name, identity, action = job.task_name, job.task_id, "task_lost"
+            logger.error("%s[%s] is lost: %s%s", name, identity, TOO_LATE, letter, extra={"action": action})
+            job = self._in_place_of(job, node.pools.of(job).started(job) or time.monotonic())
+            node.steps.conclude(job, Failure(WorkerLostError(TOO_LATE)))
+        self._settler.settle(job, queue)
 
     def _settle_finished(self) -> None:
         self._settling = False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks import message
 from amqptasks.incoming import Delivery, Lease
+from amqptasks.worker.gate import Gate
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.throttle import Throttle
 from amqptasks.worker.limits.tokens import Tokens
@@ -48,10 +49,14 @@ class Intake:
         #: Asked for each delivery: an outcome ends it here, None lets it run.
         self.refusals: list[Callable[[Delivery], Outcome | None]] = []
         app, link, conclude = node.app, node.link, node.endings.conclude
+        self.gate = Gate(link, self.deliveries)
         self.throttle = Throttle(link, node.steps, Tokens(app, link), app.topology.longest_delay, self._begin, conclude)
 
     def deliveries(self, batch: list[Delivery]) -> None:
         node = self._node
+        if self.gate.is_shut and not node.is_stopping:
+            self.gate.hold(batch)
+            return
         queue = node.queues[batch[0].queue]
         if queue.recounting and not node.is_stopping:
             # It may be the counted copy of a message that kills us, and that we have not acked yet: run now, there
@@ -100,7 +105,8 @@ class Intake:
                 else:
                     pool.lose(job)
             queue.forget_lost()
-        if not self._node.is_stopping:
+        if not node.is_stopping:
+            node.control.catch_up()
             logger.warning("deliveries are lost, others will get them: %s", reason, extra={"action": "lease_lost"})
 
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature

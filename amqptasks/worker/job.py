@@ -14,6 +14,7 @@ from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.outcomes import Outcome
 
 if TYPE_CHECKING:
+    from amqptasks.worker.limits.time_limits import TimeLimits
     from amqptasks.worker.settlement import Settlement
 
 #: Header with our own count of earlier deliveries, for queues that count none.
@@ -29,7 +30,7 @@ class Job:
     is to be written because of `outcome`; each step fills in its part. `started` and `runtime` are in seconds, the
     first on the monotonic clock and 0 for a task that never ran. `acked` says that it was acknowledged before it ran
     (`acks_late=False`), `settled` that nothing is to be written any more. `interruption` is what is raised in the
-    task from outside, as long as it may come.
+    task from outside, as long as it may come; `limits` are those that it is held to, None where it has none.
 
     Once it is planned, settling needs `delivery`, `queue`, `planned`, `acked` and `settled` alone."""
 
@@ -38,6 +39,7 @@ class Job:
         "acked",
         "delivery",
         "interruption",
+        "limits",
         "outcome",
         "planned",
         "policy",
@@ -57,6 +59,7 @@ class Job:
         self.policy: RetryPolicy | None = None
         self.outcome: Outcome | None = None
         self.interruption: BaseException | None = None
+        self.limits: TimeLimits | None = None
         self.planned: Settlement | None = None
         self.started = 0.0
         self.runtime = 0.0

@@ -90,6 +90,12 @@ def lost(job: Job) -> Report:
     return _report(job, logging.WARNING, "Lost", "lost its lease, and will run again")
 
 
+def vanished(job: Job) -> Report:
+    """The line for a job that nobody has any more."""
+    why = "it was acknowledged when it began (acks_late=False), and the broker takes it no more before the worker stops"
+    return _report(job, logging.ERROR, "Lost", f"is lost: {why}")
+
+
 def log(report: Report) -> None:
     """Write the line, unless its level is not wanted any more. Raises what a log handler of the user's raises."""
     if not logger.isEnabledFor(report.level):

@@ -19,8 +19,8 @@ from amqptasks.outgoing import Outgoing
 from amqptasks.transport import Link
 from amqptasks.worker.dead_letters import without_foreign_headers
 from amqptasks.worker.job import Job
-from amqptasks.worker.report import Report, handed_back, log, lost
-from amqptasks.worker.settlement import Settlement
+from amqptasks.worker.report import Report, log, lost, vanished
+from amqptasks.worker.settlement import BEGIN_AGAIN, Settlement, handing_back, without_delivery
 
 if TYPE_CHECKING:
     from amqptasks.worker.queues import ConsumedQueue
@@ -63,6 +63,8 @@ class Settler:
 
     def stop(self) -> None:
         """From now on, what cannot be moved on goes back to its queue; nothing waits for better times."""
+        if self._stopping:
+            return
         self._stopping = True
         for publishing in list(self._blocked):
             publishing.give_up()
@@ -88,8 +90,10 @@ class Settler:
             return
         planned = job.planned
         if planned is None:  # without a plan it was handed back by its pool
-            self._hand_back(job)
-        elif not planned.onward and planned.answer is None and not planned.followers:
+            planned = handing_back(job)
+        if job.acked:
+            planned = without_delivery(planned, job)
+        if not planned.onward and planned.answer is None and not planned.followers:
             self.finish(job, planned)
         else:
             self.pending += 1
@@ -104,13 +108,11 @@ class Settler:
             job.delivery.lease.ack(job.delivery.tag)
 
     def hand_back(self, job: Job) -> None:
-        """The worker stops; whatever the job is doing, the message is somebody else's from now on."""
+        """The worker stops; whatever the job is doing, the message is somebody else's from now on. Not for one that is
+        acked."""
         if not job.settled:
             job.settled = True
-            self._hand_back(job)
-
-    def _hand_back(self, job: Job) -> None:
-        self.finish(job, Settlement("nack", kind="HandBack", report=handed_back(job)))
+            self.finish(job, handing_back(job))
 
     def finish(self, job: Job, planned: Settlement) -> None:
         """All that had to be safe is safe: the verdict."""
@@ -161,6 +163,7 @@ class _Publishing:
         self._answered = planned.answer is None
         self._blocked = False
         self._settled = False
+        self._is_last_try = False
 
     def start(self) -> None:
         answer = self._planned.answer
@@ -170,10 +173,30 @@ class _Publishing:
             self._link.publish(answer, self._on_answer, PUBLISH_TIMEOUT)
 
     def give_up(self) -> None:
-        """The message goes back to its queue instead."""
-        if self._onward:
-            self._planned = Settlement("nack", kind="HandBack", report=handed_back(self._job))
+        """The message goes back to its queue instead. One that was acknowledged before cannot: what else there is for
+        it is tried once."""
+        if not self._onward:
+            return
+        if not self._job.acked:
+            self._planned = handing_back(self._job)
             self._abandon()
+            return
+        instead = None if self._is_last_try else self._instead()
+        self._is_last_try = True
+        if instead is None:
+            self._planned = Settlement("nothing", kind="Lost", report=vanished(self._job))
+            self._abandon()
+        else:
+            self._onward = [_Onward(instead)]
+            self._publish(self._onward[0])
+
+    def _instead(self) -> Outgoing | None:
+        """Its call once more where its task is to begin again anyway; a dead letter where what follows on it is lost.
+        None where it has ended: who acknowledges early wants nothing to run twice."""
+        if self._planned.kind in BEGIN_AGAIN:
+            self._planned = without_delivery(handing_back(self._job), self._job)
+            return self._planned.onward[0]
+        return self._letter("what should follow on it could not be published before its worker stopped")
 
     def _publish(self, onward: _Onward) -> None:
         if onward not in self._onward:  # given up, while it waited
@@ -244,16 +267,21 @@ class _Publishing:
         name = message.task_name(onward.message.properties.headers)
         detail = f"{name}, which should follow on it, could not be published: {error}"
         logger.error("task %s: %s", _id(self._job), detail, extra={"action": "follower_failed"})
+        if (letter := self._letter(detail)) is not None:
+            instead = _Onward(letter)
+            self._onward.append(instead)
+            self._publish(instead)
+        self._remove(onward)
+
+    def _letter(self, detail: str) -> Outgoing | None:
+        """The dead letter of a task that succeeded, and on which something should follow; once."""
         letter, self._planned.otherwise = self._planned.otherwise, None
         if letter is not None:
             letter.properties.headers = {
                 **(letter.properties.headers or {}),
                 "x-amqptasks-detail": detail[:DETAIL_SIZE],
             }
-            instead = _Onward(letter)
-            self._onward.append(instead)
-            self._publish(instead)
-        self._remove(onward)
+        return letter
 
 
 def _report(report: Report | None) -> None:

@@ -16,6 +16,7 @@ from amqptasks.results import reply
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.uniqueness import UNIQUE
+from amqptasks.worker.admission import failed_deliveries
 from amqptasks.worker.dead_letters import dead_letter, first_time
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
 from amqptasks.worker.outcomes import (
@@ -38,7 +39,7 @@ from amqptasks.worker.outcomes import (
     Success,
     Throttled,
 )
-from amqptasks.worker.report import Report, describe, is_logged
+from amqptasks.worker.report import Report, describe, handed_back, is_logged
 
 #: `reject` is "back to its queue, and count it as failed", `nack` is "back to its queue, not its fault".
 Verdict = Literal["ack", "nack", "reject", "nothing"]
@@ -68,6 +69,9 @@ class Settlement:
 #: The settlement of a task that succeeded where nobody waits for its value, nothing follows, and no line is logged: one
 #: for all of them, which nobody changes.
 QUIET = Settlement("ack", kind="Success")
+
+#: Kinds after which the task begins (again) in any case.
+BEGIN_AGAIN = frozenset(kind.__name__ for kind in (Crashed, HandBack, Postpone, Recount, Retry, Snooze, Throttled))
 
 
 def is_quiet(job: Job) -> bool:
@@ -122,6 +126,24 @@ def _meaning(  # noqa: PLR0912 - one case an outcome
             return Settlement("reject")
         case Lost():
             return Settlement("nothing")
+
+
+def handing_back(job: Job) -> Settlement:
+    """How a job that has no plan, or none that can be carried out, goes back to its queue because the worker stops."""
+    return Settlement("nack", kind=HandBack.__name__, report=handed_back(job))
+
+
+def without_delivery(planned: Settlement, job: Job) -> Settlement:
+    """The same for a job that was acknowledged when it began: what cannot go back to its queue is published there once
+    more, counted where the broker would have counted it. Only the link's thread knows that it was."""
+    match planned.verdict:
+        case "nack":
+            again = _same(job)
+        case "reject":
+            again = _same(job, {DELIVERIES: failed_deliveries(job.delivery) + 1})
+        case _:
+            return planned
+    return replace(planned, verdict="ack", onward=(again,))
 
 
 def _same(job: Job, more: dict[str, object] | None = None) -> Outgoing:

@@ -2,7 +2,8 @@
 
 warm    nothing more is taken, what has not begun goes back to its queue, what runs may end
 soft    `WorkerStopping` is raised in what still runs: it may tidy up, and goes back without an attempt counted
-cold    what runs even now is ended by force where that can be, and goes back
+cold    what runs even now is ended by force where that can be, and goes back; a task that was acknowledged when it
+        began (`acks_late=False`) cannot, and becomes a dead letter if the broker takes that in time
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class Stages:
             self._link.call_later(self._plan.tidy, self._harden)
 
     def _harden(self) -> None:
-        jobs = [job for pool in self._pools for job in pool.current()]
+        # Those that were acknowledged are told of as lost.
+        jobs = [job for pool in self._pools for job in pool.current() if not job.acked]
         if jobs:
             listed = ", ".join(f"{job.task_name}[{job.task_id}]" for job in jobs)
             logger.warning(

@@ -157,6 +157,7 @@ def test_a_queue_that_comes_later_is_consumed_then(transport: Transport) -> None
     inbox = transport.subscribe("later", wait=False)
     assert inbox.refusals.get(timeout=SOON) == "later"
     assert not transport.on_link(lambda: inbox.subscription.consuming)
+    assert inbox.lost_leases.empty(), "what was refused has lost nothing"
     transport.queue("later")
     inbox.started.get(timeout=SOON)
     transport.send("later", "1")

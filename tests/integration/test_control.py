@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from amqptasks import App
+from amqptasks import App, streams
 from amqptasks.amqp.session import Session
 from amqptasks.control.envelope import CLOCKS_DIFFER
 from amqptasks.control.places import EXCHANGE
@@ -168,6 +168,20 @@ def test_one_queue_that_takes_no_command_hides_nobodys_answer(told: Told, sessio
             session.publish(Outgoing(EXCHANGE.name, "", b"{}", Properties()))
         assert name(told.app.control.ping(timeout=ANSWERS_WITHIN)) == node.name
         assert told.app.control.pool_grow(1, timeout=ANSWERS_WITHIN)[node.name] == node.concurrency
+
+
+def test_no_silence_of_the_broker_is_taken_for_the_end_of_the_list_of_workers(
+    told: Told, worker_process: WorkerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "SILENCE", 0.0)  # no patience at all
+    hung = worker_process(SOURCE, "-n", "hung")
+    with told.app.worker(["default"]) as node:
+        hung.signal(signal.SIGSTOP)
+        try:
+            answers = told.app.control.ping(timeout=1.0)
+            assert (list(answers), answers.missing, answers.complete) == ([node.name], ("hung",), True)
+        finally:
+            hung.signal(signal.SIGCONT)
 
 
 def test_a_command_is_for_those_it_names(told: Told, worker_process: WorkerFactory) -> None:

@@ -224,6 +224,19 @@ def test_a_task_with_acks_late_false_is_acknowledged_when_it_begins(
     assert "began long" not in again.output, "it was acknowledged: nobody has it any more"
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_task_with_acks_late_false_that_is_killed_at_its_limit_is_acknowledged_once(
+    app: App, worker_process: WorkerFactory, pool: str
+) -> None:
+    """Twice, and the broker closes the channel, with all that it delivered."""
+    worker = worker_process(SOURCE, "-c", "1", "-P", pool, module="told")
+    with pytest.raises(TimeLimitExceeded):
+        call(app, "early", "long", 1.5, time_limit=0.3).get(timeout=10)
+    assert call(app, "add", 2, 3).get(timeout=10) == 5
+    assert worker.terminate() == 0
+    assert "deliveries are lost" not in worker.output
+
+
 def test_a_task_with_acks_late_false_whose_process_dies_is_a_dead_letter(
     app: App, worker_process: WorkerFactory, management: Management
 ) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
+import pika
 import pytest
 
+from amqptasks.control import places
 from amqptasks.errors import TaskRevoked
+from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory
 from tests.integration.asking import SOURCE, Told, name
+
+#: Records of a stream that take a worker some tenths of a second to read.
+MANY_RECORDS = 10_000
 
 
 @pytest.fixture
@@ -33,6 +40,52 @@ def test_a_revoked_task_goes_to_the_dead_letters_and_its_caller_is_told(told: To
         told.gate.set()
     assert told.ran == ["0"]
     assert vhost.management.ready("default.dead") == 1
+
+
+def test_what_waits_in_a_worker_that_no_command_reached_is_dropped_all_the_same(told: Told) -> None:
+    with told.app.worker(["default"], concurrency=1) as node:
+        told.hold(1)
+        waiting = told.send("note", 1)
+        wait_for(lambda: len(node.queues["default"].held) == 2)
+        assert dict(told.app.control.revoke(waiting.id, destination="another worker")) == {}
+        with pytest.raises(TaskRevoked, match="by its id"):
+            waiting.get(10)
+        told.gate.set()
+    assert told.ran == ["0"]
+
+
+def test_what_was_revoked_during_an_outage_does_not_begin_before_that_is_read(
+    told: Told, vhost: Vhost, proxy: Proxy
+) -> None:
+    served = Told(proxy.url)
+    with closing(served.app), served.app.worker(["default"]) as node:
+        proxy.refuse()
+        wait_for(lambda: not node.ready)
+        with pika.BlockingConnection(pika.URLParameters(vhost.url)) as connection:
+            channel = connection.channel()
+            for _ in range(MANY_RECORDS):
+                channel.basic_publish("", places.REVOKED.name, b"{}")
+        revoked, other = told.send("note", "revoked"), told.send("note", "other")
+        assert dict(told.app.control.revoke(revoked.id)) == {}
+        proxy.accept()
+        with pytest.raises(TaskRevoked, match="by its id"):
+            revoked.get(20)
+        assert other.get(20) is None
+    assert served.ran == ["other"]
+
+
+def test_streams_of_control_are_never_empty(told: Told) -> None:
+    """Not even those whose maker died before it wrote the first record."""
+    with told.app.session() as session:
+        for stream in (places.NODES, places.REVOKED):
+            stream.prepare(session)
+        places.prepare(session, has_streams=True)
+
+        def written(name: str) -> bool:
+            state = session.queue_state(name)
+            return state is not None and state.messages > 0
+
+        wait_for(lambda: written(places.NODES.name) and written(places.REVOKED.name))
 
 
 def test_a_revoked_countdown_does_not_run_after_the_worker_was_killed_and_started_again(

@@ -28,6 +28,16 @@ def pid(seconds=0.0):
     return os.getpid()
 
 
+@app.task(name="limits", bind=True)
+def limits(self):
+    return *self.request.timelimit, self.request.remaining()
+
+
+@app.task(name="limited", bind=True, time_limit=30, soft_time_limit=25)
+def limited(self):
+    return *self.request.timelimit, self.request.remaining()
+
+
 @app.task(name="endless")
 def endless():
     while True:
@@ -69,6 +79,27 @@ def test_limits_of_time_hold_for_tasks_that_have_none(app: App, worker_process: 
     worker_process(None, "--time-limit", "0.5", "-c", "1")
     with pytest.raises(TimeLimitExceeded):
         app.send_task("endless", queue="default").get(timeout=20)
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_task_knows_its_limits_of_time_wherever_they_were_set(
+    app: App, worker_process: WorkerFactory, pool: str
+) -> None:
+    worker_process(SOURCE, "--soft-time-limit", "50", "-c", "1", "-P", pool, "-n", "limited")
+
+    def limits(task: str, **options: float) -> list[float | None]:
+        """Hard and soft, and what remains until the first of them."""
+        found: list[float | None] = app.send_task(task, queue="default", **options).get(timeout=20)
+        return [*found[:2], None if found[2] is None else pytest.approx(found[2], abs=5)]
+
+    assert limits("limits") == [None, 50, 50]
+    assert limits("limited") == [30, 25, 25]
+    assert limits("limited", time_limit=20) == [20, 25, 20]
+    app.control.time_limit("limited", 3600, None, timeout=5.0)
+    assert limits("limited") == [3600, None, 3600]
+    assert limits("limited", soft_time_limit=40) == [3600, 40, 40]
+    app.control.time_limit("limited", None, None, timeout=5.0)
+    assert limits("limited") == [None, None, None]
 
 
 def test_a_prefetch_of_one_leaves_the_rest_to_others(app: App, worker_process: WorkerFactory) -> None:

@@ -16,7 +16,7 @@ from kombu import serialization
 
 from amqptasks import App, serializers
 from amqptasks.codec import Codec
-from amqptasks.errors import ConfigurationError
+from amqptasks.errors import ConfigurationError, WorkerStopping
 from amqptasks.message import Malformed
 from amqptasks.properties import Properties
 from amqptasks.request import Request
@@ -183,6 +183,15 @@ def test_a_serializer_of_ones_own_is_used_by_name_and_refused_where_it_is_not_ac
         Codec(serializer="rot13")
     with pytest.raises(ConfigurationError, match="not in accept_content"):
         Codec().encode(Request("t", "1"), "rot13")
+
+
+def test_what_interrupts_a_task_while_its_result_is_written_is_not_taken_for_the_serializers() -> None:
+    def interrupted(_value: object) -> str:
+        raise WorkerStopping
+
+    kind = serializers.Serializer("slow", interrupted, json.decode, "x/slow")
+    with pytest.raises(WorkerStopping):
+        kind.encode(5)
 
 
 def test_a_name_or_content_type_that_is_taken_cannot_be_registered() -> None:

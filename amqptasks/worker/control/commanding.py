@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import logs, rate
 from amqptasks.control import revocation
-from amqptasks.errors import ConfigurationError, Terminated
+from amqptasks.errors import ConfigurationError
 from amqptasks.worker.control.inspecting import Arguments, CarryOut
 from amqptasks.worker.limits.time_limits import TimeLimits
-from amqptasks.worker.outcomes import Revoked
 
 if TYPE_CHECKING:
     from amqptasks.worker.control.service import ControlService
@@ -34,7 +33,7 @@ def revoke(service: ControlService, arguments: Arguments) -> dict[str, int]:
     if found is None:
         raise ConfigurationError("this is no revocation: use app.control.revoke or `amqptasks control revoke`")
     terminate, signal = bool(arguments.get("terminate")), revocation.signal_named(arguments.get("signal", "TERM"))
-    return service.on_link(lambda: _revoke(service, found, terminate=terminate, force=signal == "KILL"))
+    return service.on_link(lambda: service.sweep.command(found, terminate=terminate, force=signal == "KILL"))
 
 
 def time_limit(service: ControlService, arguments: Arguments) -> str:
@@ -158,26 +157,6 @@ CONTROL: dict[str, CarryOut] = {
     "shutdown": shutdown,
     "log_level": log_level,
 }
-
-
-def _revoke(service: ControlService, wanted: revocation.Revocation, *, terminate: bool, force: bool) -> dict[str, int]:
-    node, revocations = service.node, service.revocations
-    revocations.take(wanted)
-    dropped = terminated = 0
-    if wanted.action == "restore":
-        return {"dropped": 0, "terminated": 0}
-    for job in node.held:
-        reason = revocations.reason(job.task_name, job.task_id, job.delivery.properties.headers or {})
-        if reason is None:
-            continue
-        if node.endings.end(job, Revoked(reason), force=False):
-            dropped += 1
-        elif terminate and (
-            (force and node.endings.end(job, Revoked(f"{reason} while it ran"), force=True))
-            or node.pools.of(job).interrupt(job, Terminated(f"{reason} while it ran"))
-        ):
-            terminated += 1
-    return {"dropped": dropped, "terminated": terminated}
 
 
 def _resize(service: ControlService, change: int) -> int:

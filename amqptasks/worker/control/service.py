@@ -31,6 +31,7 @@ from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT
 from amqptasks.worker.control.revocations import Revocations
+from amqptasks.worker.control.sweep import Sweep
 from amqptasks.worker.outcomes import Outcome, Revoked
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
-#: Seconds that a start waits for the revocations: without them it would run what was revoked. A stream that is full
-#: takes some seconds; a broker that cannot give it must not keep the worker from working.
+#: Seconds that a start, and what comes after a break, waits for the revocations: without them what was revoked would
+#: run. A stream that is full takes some seconds; a broker that cannot give it must not keep the worker from working.
 REVOCATIONS_WITHIN = 15.0
 
 #: Seconds that a start waits for control to listen: it mostly does by the time that the queues are consumed.
@@ -66,6 +67,7 @@ class ControlService:
         self.node = node
         self.host = socket.gethostname()
         self.revocations = Revocations()
+        self.sweep = Sweep(node, self.revocations)
         self.revocations_read = threading.Event()
         self._settled = threading.Event()  # it listens, or cannot
         self.started_at = time.monotonic()
@@ -100,6 +102,13 @@ class ControlService:
         self._stopping = True
         self.node.link.call_soon(self._leave)
         self._jobs.put(None)
+
+    def catch_up(self) -> None:
+        """The worker has lost a channel, and may have missed a revocation: nothing begins before all are read. Their
+        reader need not have lost one: it has none yet where their stream was made after it began. Link thread."""
+        if self._reader is not None:
+            self._shut_gate()
+            self._reader.catch_up()
 
     def on_link(self, ask: Callable[[], Value]) -> Value:
         """What `ask` returns on the link's thread. Raises `BrokerError` where that thread does not answer."""
@@ -162,14 +171,31 @@ class ControlService:
 
     def _read_revocations(self) -> None:
         self._reader = Reader(
-            self.node.link, places.REVOKED.name, "first", self._on_revocation, self._on_revocations_read, follow=True
+            self.node.link,
+            places.REVOKED.name,
+            "first",
+            self._on_revocation,
+            self._on_revocations_read,
+            follow=True,
+            never_empty=True,
+            behind=self._shut_gate,
         )
         self._reader.start()
 
+    def _shut_gate(self) -> None:
+        self.node.intake.gate.shut(REVOCATIONS_WITHIN)
+
     def _on_revocation(self, delivery: Delivery) -> None:
         found = revocation.parse(delivery.body)
-        if found is not None:
-            self.revocations.take(found)
+        if found is None:
+            return
+        try:
+            if self.revocations_read.is_set():
+                self.sweep.record(found)
+            else:  # all of the past comes first: what was revoked may be restored later on
+                self.revocations.take(found)
+        except Exception:  # whoever reads the rest must go on
+            logger.exception("a revocation could not be carried out")
 
     def _on_revocations_read(self, trouble: str | None) -> None:
         # Its beginning tells: a virtual host may have any digits in its name.
@@ -177,7 +203,11 @@ class ControlService:
             self._without(trouble)
             if self._reader is not None:
                 self._reader.close()
-        self.revocations_read.set()
+                self._reader = None
+        if not self.revocations_read.is_set():
+            self.revocations_read.set()
+            self.sweep.look()
+        self.node.intake.gate.open()
 
     def _listen(self) -> None:
         if not self._stopping:

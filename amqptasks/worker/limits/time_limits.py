@@ -1,7 +1,7 @@
 """Limits of time: when a task is told that it ran too long, and when it is ended. Link thread only.
 
-A call's own limits come first (header `timelimit`, Celery's: hard, soft), then what was set while the worker runs,
-then the task's options, then the worker's.
+A call's own limits come first (header `timelimit`, Celery's: hard, soft), then the task's options, then the worker's.
+What was set while the worker runs stands in place of the last two, both limits at once: one that is None is none.
 """
 
 from __future__ import annotations
@@ -51,25 +51,28 @@ class Limits:
         hard = soft = None
         if headers and "timelimit" in headers:
             hard, soft = _given(headers["timelimit"])
-        if self.own and job.task_name in self.own:
-            own = self.own[job.task_name]
+        own = self.own.get(job.task_name) if self.own else None
+        if own is not None:
             hard, soft = hard or own.hard, soft or own.soft
-        if options:
-            hard, soft = hard or options.get("time_limit"), soft or options.get("soft_time_limit")
-        hard, soft = hard or self.default.hard, soft or self.default.soft
+        else:
+            if options:
+                hard, soft = hard or options.get("time_limit"), soft or options.get("soft_time_limit")
+            hard, soft = hard or self.default.hard, soft or self.default.soft
         return TimeLimits(hard, soft) if hard or soft else None
 
     def concern(self, task: str | None, options: TaskOptions | None) -> bool:
         """Whether all jobs of this task, whose options these are, have limits; else some, whose messages say so."""
+        own = self.own.get(task or "") if self.own else None
+        if own is not None:
+            return bool(own.hard or own.soft)
         default = self.default
-        return (
-            bool(default.hard or default.soft)
-            or task in self.own
-            or (options is not None and ("time_limit" in options or "soft_time_limit" in options))
+        return bool(default.hard or default.soft) or (
+            options is not None and ("time_limit" in options or "soft_time_limit" in options)
         )
 
     def watch(self, job: Job, limits: TimeLimits) -> None:
-        """Hold `job` to its limits from when it begins."""
+        """Hold `job` to its limits from when it begins, and tell it."""
+        job.limits = limits
         self._timers[job] = {}
         if limits.soft:
             self._at(job, limits.soft, self._soft)

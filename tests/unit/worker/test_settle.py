@@ -12,8 +12,8 @@ from amqptasks.errors import MessageTooLarge, Nacked, PublishRejected, Unroutabl
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Failure, Success
+from amqptasks.worker.job import DELIVERIES, Job
+from amqptasks.worker.outcomes import HAND_BACK, Crashed, Failure, Retry, Success
 from amqptasks.worker.queues import ConsumedQueue
 from amqptasks.worker.settle import MOST_TRIES, Settler
 from amqptasks.worker.settlement import Settlement, settlement
@@ -201,6 +201,76 @@ def test_a_stop_gives_back_what_cannot_be_moved_on(scene: Scene) -> None:
     assert scene.settler.pending == 0
 
 
+def test_a_stop_lets_begin_again_what_would_anyway_and_was_acked_before_it_ran(scene: Scene) -> None:
+    early = ack_early(scene, Retry(60.0, ValueError("boom")))
+    assert scene.link.answer(FULL).routing_key == "emails"
+    scene.settler.stop()
+    again = scene.link.answer(None)
+    assert again.routing_key == "emails"
+    assert "eta" not in (again.properties.headers or {}), "the call as it came, for it cannot be delayed"
+    assert early.delivery.lease.settled == [("ack", 1)]  # type: ignore[attr-defined]
+    assert scene.settler.counts == {"HandBack": 1}
+    assert scene.settler.pending == 0
+
+
+def test_a_stop_runs_nothing_twice_that_was_acked_before_it_ran(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    ack_early(scene, Failure(ValueError("boom")))
+    assert scene.link.answer(FULL).routing_key == "emails.dead"
+    scene.settler.stop()
+    assert not scene.link.published, "it has failed, and who acknowledges early wants no second run"
+    assert scene.settler.counts == {"Lost": 1}
+    assert scene.settler.pending == 0
+    assert "is lost: it was acknowledged when it began" in caplog.text
+
+
+def test_a_stop_makes_a_dead_letter_of_what_was_acked_early_and_cannot_be_followed(scene: Scene) -> None:
+    made = job(delivery())
+    scene.settler.ack_early(made)
+    follow(scene, "full", made=made)
+    assert scene.link.answer(FULL).routing_key == "full"
+    scene.settler.stop()
+    letter = scene.link.answer(None)
+    assert letter.routing_key == "emails.dead"
+    assert "before its worker stopped" in str((letter.properties.headers or {})["x-amqptasks-detail"])
+    assert scene.settler.counts == {"Success": 1}
+    assert scene.settler.pending == 0
+
+
+@pytest.mark.parametrize(("outcome", "counted"), [(HAND_BACK, None), (Crashed("odd"), 1)])
+def test_what_was_acked_before_it_ran_goes_back_by_another_publish_and_is_counted_by_us(
+    scene: Scene, outcome: Any, counted: int | None
+) -> None:
+    """Its pool planned it, which knows nothing of the ack."""
+    ack_early(scene, outcome)
+    again = scene.link.answer(None)
+    assert again.routing_key == "emails"
+    assert (again.properties.headers or {}).get(DELIVERIES) == counted
+    assert scene.settler.counts == {type(outcome).__name__: 1}
+
+
+def test_what_was_acked_before_it_ran_and_goes_nowhere_is_said_to_be_lost(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    ack_early(scene, HAND_BACK)
+    scene.settler.stop()
+    for _ in range(2):
+        assert scene.link.answer(FULL).routing_key == "emails"
+    assert scene.settler.counts == {"Lost": 1}
+    assert scene.settler.pending == 0
+    assert not scene.link.published
+    assert "is lost: it was acknowledged when it began" in caplog.text
+    assert "goes back" not in caplog.text
+
+
+def ack_early(scene: Scene, outcome: Any) -> Job:
+    """A job that was acknowledged when it began, and ended so."""
+    made = job(delivery())
+    scene.settler.ack_early(made)
+    made.planned = settlement(made, outcome, WORKER)
+    scene.settler.settle(made, scene.queue)
+    return made
+
+
 def test_a_job_is_settled_once(scene: Scene) -> None:
     made, lease = scene.settle(Success(1))
     scene.settler.settle(made, scene.queue)
@@ -218,9 +288,9 @@ def test_a_job_that_lost_its_lease_publishes_nothing(scene: Scene) -> None:
     assert scene.settler.counts == {"Lost": 1}
 
 
-def follow(scene: Scene, *targets: str, letter: bool = True) -> tuple[Job, Lease]:
+def follow(scene: Scene, *targets: str, letter: bool = True, made: Job | None = None) -> tuple[Job, Lease]:
     """A job that ended well, and whose followers go to `targets`."""
-    made = job(delivery())
+    made = made or job(delivery())
     made.planned = Settlement(
         "ack",
         followers=tuple(Outgoing("tasks", target, b"[]", Properties()) for target in targets),

@@ -111,10 +111,10 @@ class Child:
             if level != self._level:  # the node was told another
                 self._level = level
                 logs.change_level(level)
-            number, delivery, acked, ended = wire.decode_job(data, lease)
+            number, delivery, acked, limits, ended = wire.decode_job(data, lease)
             queue = self._queue(delivery.queue)
             job = Job(delivery, queue) if ended is None else telling(delivery, queue, *ended)
-            job.acked = acked
+            job.acked, job.limits = acked, limits
             self._number = number
             slots.begin(slot, number, time.monotonic())
             try:
@@ -129,7 +129,8 @@ class Child:
             except (BrokenPipeError, ConnectionResetError):  # the node is gone
                 return
 
-    def _on_begun(self, _job: Job) -> None:
+    def _on_begun(self, job: Job) -> None:
+        job.acked = True  # as the node has it, once it reads this
         self._results.sendall(wire.encode_begun(self._number))
 
     def _receive(self) -> bytes:

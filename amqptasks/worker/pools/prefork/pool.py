@@ -150,9 +150,13 @@ class PreforkPool:
 
     def lose(self, job: Job) -> None:
         child = self._holder(job)
-        if child is not None:
-            number = next(number for number, one in child.outstanding.items() if one is job)
-            self._slots.lose(child.slot, number)
+        if child is None:
+            return
+        numbers = [number for number, one in child.outstanding.items() if not one.ours]
+        if (
+            numbers and child.outstanding[numbers[-1]] is job
+        ):  # those before it have ended, and come back in this moment
+            self._slots.lose(child.slot, numbers[-1])
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         child = self._holder(job)

@@ -70,9 +70,7 @@ class Slots:
 
     def lose(self, slot: int, number: int) -> None:
         """Node: the lease of job `number` is lost."""
-        (last,) = _NUMBER.unpack_from(self._memory, slot * SIZE + _LOST)
-        if number > last:  # what the child was given before has ended, and comes back in this moment
-            _NUMBER.pack_into(self._memory, slot * SIZE + _LOST, number)
+        _NUMBER.pack_into(self._memory, slot * SIZE + _LOST, number)
 
     def is_lost(self, slot: int) -> bool:
         """Child: whether the lease of the job that runs now is lost."""

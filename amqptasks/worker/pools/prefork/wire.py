@@ -16,6 +16,7 @@ from amqptasks.incoming import Delivery, Lease
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.worker.job import Job
+from amqptasks.worker.limits.time_limits import TimeLimits
 from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.report import Report
 from amqptasks.worker.settlement import Settlement
@@ -40,7 +41,8 @@ _properties = attrgetter(*Properties.__slots__)
 
 
 def encode_job(number: int, job: Job) -> bytes:
-    """`number`, and the delivery without its lease; of one that was ended from outside, also how."""
+    """`number`, and the delivery without its lease, with the limits of its time; of one that was ended from outside,
+    also how."""
     given = job.delivery
     return NUMBER.pack(number) + pickle.dumps(
         (
@@ -51,20 +53,22 @@ def encode_job(number: int, job: Job) -> bytes:
             _properties(given.properties),
             given.body,
             job.acked,
+            None if job.limits is None else (job.limits.hard, job.limits.soft),
             None if job.outcome is None else (job.outcome, job.started, job.runtime),
         ),
         pickle.HIGHEST_PROTOCOL,
     )
 
 
-def decode_job(data: bytes, lease: Lease) -> tuple[int, Delivery, bool, Ended | None]:
-    """Number, delivery (with `lease`), whether it is acknowledged, and how it ended where that is only to be told."""
+def decode_job(data: bytes, lease: Lease) -> tuple[int, Delivery, bool, TimeLimits | None, Ended | None]:
+    """Number, delivery (with `lease`), whether it is acknowledged, its limits of time, and how it ended where that is
+    only to be told."""
     (number,) = NUMBER.unpack_from(data)
-    queue, exchange, routing_key, redelivered, properties, body, acked, ended = pickle.loads(  # noqa: S301
+    queue, exchange, routing_key, redelivered, properties, body, acked, limits, ended = pickle.loads(  # noqa: S301
         memoryview(data)[NUMBER.size :]
     )
     delivery = Delivery(queue, 0, exchange, routing_key, redelivered, Properties(*properties), body, lease)
-    return number, delivery, acked, ended
+    return number, delivery, acked, None if limits is None else TimeLimits(*limits), ended
 
 
 def encode_begun(number: int) -> bytes:

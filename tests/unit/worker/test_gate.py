@@ -1,0 +1,106 @@
+"""Deliveries wait while the worker does not know what must not run, and not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from amqptasks.incoming import Delivery
+from amqptasks.worker.gate import Gate
+from tests.unit.worker.jobs import Lease, delivery
+
+
+class Timers:
+    """A link whose timers ring when the test says."""
+
+    def __init__(self) -> None:
+        self.pending: list[tuple[float, Callable[[], None]]] = []
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Any:
+        timer = (delay, callback)
+        self.pending.append(timer)
+
+        class Pending:
+            def cancel(_self) -> None:
+                self.pending.remove(timer)
+
+        return Pending()
+
+
+def batch(*tags: int) -> list[Delivery]:
+    lease = Lease()
+    made = [delivery(tag=tag) for tag in tags]
+    for one in made:
+        one.lease = lease
+    return made
+
+
+def tags(batches: list[list[Delivery]]) -> list[list[int]]:
+    return [[one.tag for one in batch] for batch in batches]
+
+
+def shut_gate() -> tuple[Gate, Timers, list[list[Delivery]]]:
+    link: Any = Timers()
+    delivered: list[list[Delivery]] = []
+    gate = Gate(link, delivered.append)
+    assert not gate.is_shut
+    gate.shut(15)
+    assert gate.is_shut
+    return gate, link, delivered
+
+
+def test_what_was_held_goes_on_in_its_order() -> None:
+    gate, link, delivered = shut_gate()
+    gate.hold(batch(1, 2))
+    gate.hold(batch(3))
+    assert delivered == []
+    gate.open()
+    assert tags(delivered) == [[1, 2], [3]]
+    assert not gate.is_shut
+    assert link.pending == []
+
+
+def test_what_the_broker_has_taken_back_meanwhile_does_not() -> None:
+    gate, _, delivered = shut_gate()
+    gate.hold(dead := batch(1))
+    gate.hold(batch(1))
+    dead[0].lease.alive = False  # type: ignore[misc]
+    gate.open()
+    assert len(delivered) == 1
+    assert delivered[0][0].lease.alive
+
+
+def test_it_opens_by_itself_in_the_end_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    gate, link, delivered = shut_gate()
+    assert link.pending == [], "an outage of any length does not count: nothing waits"
+    gate.hold(batch(1))
+    gate.hold(batch(2))
+    ((delay, ring),) = link.pending
+    assert delay == 15
+    link.pending.clear()
+    ring()
+    assert tags(delivered) == [[1], [2]]
+    assert not gate.is_shut
+    assert "the revocations are not all read yet: going on without the rest" in caplog.text
+
+
+def test_after_another_break_what_waits_has_its_whole_time_again() -> None:
+    gate, link, delivered = shut_gate()
+    gate.hold(dead := batch(1))
+    dead[0].lease.alive = False  # type: ignore[misc]
+    gate.shut(15)
+    assert link.pending == [], "nothing waits any more"
+    gate.hold(batch(2))
+    assert len(link.pending) == 1
+    gate.open()
+    assert tags(delivered) == [[2]]
+
+
+def test_a_break_of_another_channel_prolongs_no_wait() -> None:
+    gate, link, _ = shut_gate()
+    gate.hold(batch(1))
+    before = list(link.pending)
+    gate.shut(15)
+    assert link.pending == before != []
