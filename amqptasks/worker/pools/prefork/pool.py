@@ -1,30 +1,25 @@
-"""The pool of processes, on the link's thread: who gets what, who is lost, who is renewed."""
+"""The pool of processes, on the link's thread: who gets what, who is killed, who is renewed."""
 
 from __future__ import annotations
 
-import itertools
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from amqptasks import logs
-from amqptasks.errors import ConfigurationError
 from amqptasks.transport import Watching
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.pools import Finished
-from amqptasks.worker.pools.prefork import slots as slots_module
 from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.backlog import Backlog
+from amqptasks.worker.pools.prefork.brood import Brood
 from amqptasks.worker.pools.prefork.child import INTERRUPT, Upbringing
 from amqptasks.worker.pools.prefork.child_process import ChildProcess
 from amqptasks.worker.pools.prefork.demand import Demand
 from amqptasks.worker.pools.prefork.forkers import Forkers
-from amqptasks.worker.pools.prefork.losses import lost, pause_after
+from amqptasks.worker.pools.prefork.losses import lost
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
 from amqptasks.worker.pools.prefork.slots import Slots
 
@@ -35,9 +30,6 @@ logger = logging.getLogger(__name__)
 
 #: SIGKILL, by its number: the module `signal` names it on no other platform.
 KILL = 9
-
-#: Seconds before a child is started that the forker had no room to be told of: it is busy forking others.
-ROOM_WITHIN = 0.2
 
 
 class PreforkPool:
@@ -61,26 +53,19 @@ class PreforkPool:
         self._conclude = conclude
         self._begun = begun
         self._finished = finished
-        self._upbringing = upbringing
         self._settings = settings
-        self._size = size
         self._slots = Slots()
-        self._free = deque(range(slots_module.COUNT))
-        self._names = itertools.count(1)
-        self._children: dict[int, ChildProcess] = {}
+        self._forkers = Forkers(app, self._slots, settings.start_method)
+        self._brood = Brood(link, self._forkers, self._slots, upbringing, size, self._read, self._died, self._hand_out)
+        self._children = self._brood.children
         self._backlog = Backlog(self._children, settings.max_tasks, conclude)
         self._demand = Demand(self, link, settings.most, settings.least)
-        self._stillborn = 0
-        self._failed: str | None = None  # why the forker there is cannot import the app
-        self._why: str | None = None  # why the last child died unused, while none has lived since
         self._stopping = False
-        self._all_ended = threading.Event()
-        self._forkers = Forkers(app, self._slots, settings.start_method)
         self._forkers.start()
 
     @property
     def size(self) -> int:
-        return self._size
+        return self._brood.size
 
     @property
     def running(self) -> int:
@@ -88,14 +73,12 @@ class PreforkPool:
 
     @property
     def trouble(self) -> str | None:
-        if self._why is None or any(child.lives and not child.leaving for child in self._children.values()):
-            return None
-        return self._why
+        return self._brood.trouble
 
     @property
     def is_busy(self) -> bool:
         """True when every child has something to run."""
-        return all(child.outstanding for child in self._children.values() if not child.leaving)
+        return all(child.outstanding for child in self._brood.staying)
 
     @property
     def has_backlog(self) -> bool:
@@ -181,26 +164,24 @@ class PreforkPool:
         del child.outstanding[number]
         child.leaving = True
         self._forkers.signal(child, KILL)
-        self._fill()
+        self._brood.fill()
         self._hand_out()
         return True
 
     def resize(self, size: int) -> None:
-        self._size = size
+        self._brood.size = size
         if self._stopping:
             return
-        staying = [child for child in self._children.values() if not child.leaving]
-        staying.sort(key=lambda child: len(child.outstanding))  # the idle ones first
+        staying = sorted(self._brood.staying, key=lambda child: len(child.outstanding))  # the idle ones first
         for child in staying[: max(0, len(staying) - size)]:
             self._dismiss(child)
-        self._fill()
+        self._brood.fill()
         self._hand_out()
 
     def restart(self) -> None:
-        for child in list(self._children.values()):
-            if not child.leaving:
-                self._dismiss(child)
-        self._fill()
+        for child in self._brood.staying:
+            self._dismiss(child)
+        self._brood.fill()
         self._hand_out()
 
     def autoscale(self, most: int, least: int) -> None:
@@ -217,34 +198,16 @@ class PreforkPool:
             child.outstanding.clear()
             child.leaving = True
             self._forkers.signal(child, KILL)
+        self._brood.stop()
 
     def stop(self, timeout: float) -> None:
         self._link.call_soon(self._end)
-        self._all_ended.wait(timeout)
+        self._brood.over.wait(timeout)
         self._forkers.end()
 
     def _begin(self) -> None:
-        self._link.watch(self._forkers.descriptor, self._hear)
         self.log_from(logs.current_level())
-        self._forkers.bring_up(self._upbringing())
-        self._fill()
-
-    def _fill(self) -> None:
-        """Start what is missing."""
-        if self._stopping or not self._forkers.running:
-            return
-        staying = sum(1 for child in self._children.values() if not child.leaving)
-        for _ in range(self._size - staying):
-            child = ChildProcess(next(self._names), self._free.popleft())
-            self._slots.clear(child.slot)  # before the process has it
-            if not self._forkers.bear(child):
-                child.close()
-                self._free.append(child.slot)
-                self._link.call_later(ROOM_WITHIN, self._renew)
-                return
-            self._children[child.number] = child
-            self._link.watch(child.descriptor, partial(self._read, child))
-            child.watched = True
+        self._brood.begin()
 
     def _holder(self, job: Job) -> ChildProcess | None:
         for child in self._children.values():
@@ -261,16 +224,11 @@ class PreforkPool:
         self._take_results(child)
         self._hand_out()
 
-    def _unwatch(self, child: ChildProcess) -> None:
-        if child.watched:
-            child.watched = False
-            self._link.unwatch(child.descriptor)
-
     def _take_results(self, child: ChildProcess) -> None:
         memory, before = 0, child.done
         for number, planned, runtime, measured in child.results():
             if planned.kind == wire.LIVES:
-                child.lives, self._why = True, None
+                self._brood.lives(child)
                 continue
             if planned.kind == wire.BEGUN:
                 if number in child.outstanding:
@@ -284,10 +242,7 @@ class PreforkPool:
                 self._finished(job)
         if child.done != before:
             child.since = time.monotonic()
-        if child.gone:
-            self._unwatch(child)  # it would be readable for ever
-        elif child.done:
-            self._stillborn = 0
+        self._brood.heard(child)
         settings = self._settings
         full = settings.max_tasks is not None and child.done >= settings.max_tasks
         large = settings.max_memory is not None and memory > settings.max_memory
@@ -295,63 +250,14 @@ class PreforkPool:
             if large:
                 logger.info("a child of %d KiB is renewed", memory, extra={"action": "child_renewed"})
             self._dismiss(child)
-            self._fill()
+            self._brood.fill()
 
     def _dismiss(self, child: ChildProcess) -> None:
         self._backlog.retract(child)
         child.dismiss()
 
-    def _hear(self) -> None:
-        """Notices of the forker."""
-        descriptor = self._forkers.descriptor
-        notices = self._forkers.notices()
-        for notice in notices or ():
-            match notice:
-                case ("started", int(number), int(pid)) if number in self._children:
-                    self._children[number].pid = pid
-                case ("ended", int(number), str(how)) if number in self._children:
-                    self._ended(self._children.pop(number), how)
-                case ("failed", str(text)):
-                    self._failed = f"the app cannot be imported by its processes: {text.strip().splitlines()[-1]}"
-                    logger.error("the app cannot be imported by the pool's processes:\n%s", text)
-        if notices is None:
-            self._link.unwatch(descriptor)
-            self._orphaned()
-
-    def _orphaned(self) -> None:
-        """The forker is gone, and with it all children."""
-        children = list(self._children.values())
-        self._children.clear()
-        self._forkers.end()
-        for child in children:
-            self._ended(child, "lost with the process that started it")
-        if self._stopping:
-            return
-        logger.error("the forker of the pool is gone: starting another", extra={"action": "forker_lost"})
-        if self._stillborn:
-            self._link.call_later(pause_after(self._stillborn), self._begin_again)
-        else:
-            self._begin_again()
-
-    def _begin_again(self) -> None:
-        """Another forker. What there is to run waits for it, however long the machine has no room for one."""
-        if self._stopping:
-            return
-        self._failed = None
-        try:
-            self._forkers.start()
-        except (OSError, ConfigurationError) as error:
-            pause = pause_after(self._stillborn)
-            self._stillborn += 1
-            self._why = f"its processes cannot be started: {error}"
-            logger.error("no forker can be started: %s; the next try in %.1f s", error, pause)  # noqa: TRY400
-            self._link.call_later(pause, self._begin_again)
-            return
-        self._begin()
-        self._hand_out()
-
-    def _ended(self, child: ChildProcess, how: str) -> None:
-        """A child is dead: what it sent counts, what it had not begun goes to others, what it ran is lost."""
+    def _died(self, child: ChildProcess, how: str) -> None:
+        """What it sent counts, what it had not begun goes to others, what it ran is lost."""
         self._take_results(child)
         self._backlog.retract(child)
         _, since = self._slots.runs(child.slot)
@@ -359,37 +265,9 @@ class PreforkPool:
             job.started = since
             job.runtime = time.monotonic() - since if since else 0.0
             self._conclude(job, lost(job, self._app.tasks.get(job.task_name), how or "ended by itself"))
-        self._unwatch(child)
-        child.close()
-        self._free.append(child.slot)
-        if self._stopping:
-            self._end_if_empty()
-            return
-        if child.leaving:
-            return
-        if child.done or child.outstanding:
-            logger.warning("a child of the pool was lost: %s", how, extra={"action": "child_lost"})
-            self._renew()
-        else:
-            pause = pause_after(self._stillborn)
-            self._stillborn += 1
-            self._why = self._failed or f"its processes die before they run anything: {how or 'ended by themselves'}"
-            logger.error("a child of the pool died unused: %s; the next in %.1f s", how, pause)
-            self._link.call_later(pause, self._renew)
-
-    def _renew(self) -> None:
-        self._fill()
-        self._hand_out()
 
     def _end(self) -> None:
         self._stopping = True
-        for child in self._children.values():
-            if not child.leaving:
-                child.dismiss()
-        self._end_if_empty()
-
-    def _end_if_empty(self) -> None:
-        if not self._children and not self._all_ended.is_set():
-            if self._forkers.running:
-                self._link.unwatch(self._forkers.descriptor)
-            self._all_ended.set()
+        for child in self._brood.staying:
+            child.dismiss()
+        self._brood.stop()
