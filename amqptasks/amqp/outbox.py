@@ -12,7 +12,6 @@ the first suspect bound for it is taken at once.
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections import deque
@@ -24,6 +23,7 @@ from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from amqptasks.amqp.connection import Connection
+from amqptasks.amqp.entry import Entry
 from amqptasks.amqp.pika_internals import FrameTooLarge, WireChannel
 from amqptasks.amqp.properties import ReceivedProperties
 from amqptasks.errors import (
@@ -32,17 +32,13 @@ from amqptasks.errors import (
     BrokerUnreachable,
     ConnectionBlocked,
     MessageTooLarge,
-    Nacked,
     PublishRejected,
     PublishTimeout,
-    Unroutable,
 )
 from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO, Properties
 from amqptasks.transport import Done
-
-logger = logging.getLogger(__name__)
 
 #: Messages written and not yet confirmed. A quorum queue on one connection is at its best from about 500; more only
 #: grows what must be written again after a break.
@@ -52,30 +48,6 @@ WINDOW = 1000
 SWEEP = 0.25
 
 _NAMED_EXCHANGE = re.compile(r"exchange '([^']*)'")
-
-
-class Entry:
-    """One message, until its `done` was called."""
-
-    __slots__ = ("deadline", "done", "outgoing", "returned")
-
-    def __init__(self, outgoing: Outgoing, done: Done, deadline: float) -> None:
-        self.outgoing = outgoing
-        self.done: Done | None = done
-        self.deadline = deadline
-        self.returned: str | None = None
-
-    def finish(self, error: BaseException | None) -> None:
-        done, self.done = self.done, None
-        if done is not None:
-            try:
-                done(error)
-            except Exception:  # within pika's loop it would end the connection, for everybody
-                logger.exception("what followed the publishing of %s failed; going on", self.name)
-
-    @property
-    def name(self) -> str | None:
-        return self.outgoing.properties.correlation_id
 
 
 class Outbox:
@@ -229,36 +201,14 @@ class Outbox:
             for below in range(self._lowest, tag + 1):
                 found = self._unconfirmed.pop(below, None)
                 if found is not None:
-                    self._confirm(found, acked)
+                    found.confirm(acked)
             self._lowest = tag + 1
         else:
             found = self._unconfirmed.pop(tag, None)
             if found is not None:
-                self._confirm(found, acked)
+                found.confirm(acked)
         if self._waiting or self._suspects:
             self._drain()
-
-    def _confirm(self, entry: Entry, acked: bool) -> None:
-        if acked and entry.returned is None:
-            entry.finish(None)
-        elif acked:
-            outgoing = entry.outgoing
-            entry.finish(
-                Unroutable(
-                    f"no queue takes routing key {outgoing.routing_key!r} of exchange {outgoing.exchange!r}"
-                    f" ({entry.returned}): declare the topology, or mend the route",
-                    entry.name,
-                )
-            )
-        else:
-            outgoing = entry.outgoing
-            entry.finish(
-                Nacked(
-                    f"a queue behind routing key {outgoing.routing_key!r} of exchange {outgoing.exchange!r} refused the"
-                    " message: it is full, or has no leader now",
-                    entry.name,
-                )
-            )
 
     def _on_return(self, _channel: object, method: Any, properties: ReceivedProperties, body: bytes) -> None:
         """The broker returns messages in the order it got them, each before its confirm, without its number."""

@@ -114,7 +114,9 @@ def _view(node: Any) -> str:
             f" {getattr(subscription, '_opening', None)}, {getattr(lease, 'unsettled', None)} unsettled"
         )
     for pool in node.pools:
-        lines.append(f"  {type(pool).__name__}: {len(pool._backlog._waiting)} waiting, stillborn {pool._brood._stillborn}")
+        lines.append(
+            f"  {type(pool).__name__}: {len(pool._backlog._waiting)} waiting, stillborn {pool._brood._stillborn}"
+        )
         lines += [
             f"    child {child.number}, process {child.pid}: {list(child.outstanding)} outstanding, runs"
             f" {pool._slots.runs(child.slot)}, {child.given} given, {child.done} done, leaving {child.leaving}, gone"
