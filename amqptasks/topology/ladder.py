@@ -99,8 +99,8 @@ def _twin_bindings(topology: Topology) -> Iterator[Binding]:
     for exchange, bound in topology.bound_from.items():
         if exchange == QUEUES_EXCHANGE:  # every queue is there already
             continue
-        if topology.exchange_type(exchange) == LOCAL_RANDOM:
-            bound = bound[:1]  # it leads to one of them, whichever: a twin that led to all would multiply tasks
-        for kind, name, source in bound:
+        # One of these leads to one of its queues, whichever: a twin that led to all of them would multiply tasks.
+        first_alone = topology.exchange_type(exchange) == LOCAL_RANDOM
+        for kind, name, source in bound[:1] if first_alone else bound:
             destination = due(name) if kind == "exchange" else topology.queues[name].due or name
             yield Binding(due(exchange), destination, source.routing_key, kind, source.arguments)
