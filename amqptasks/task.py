@@ -248,7 +248,7 @@ class Task(Generic[P, R]):
 
         Raises here what is known before: `TypeError`, `NoRoute`, `AlreadyQueued`. The first call of a process connects,
         and declares, in this thread; a `unique` call asks for its claim here. Both wait for the broker, and raise
-        `BrokerError` here.
+        `BrokerError` here; the first one raises `RuntimeError` where Python, which is about to end, starts no thread.
 
         In a task that runs here, the calls it submitted are confirmed before it is acknowledged; an error that nobody
         asked the future for is raised by the task. A program that ends waits for its calls, too. In a forked process
