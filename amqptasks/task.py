@@ -116,7 +116,7 @@ class Task(Generic[P, R]):
         submitted. What asks for another end (`Snooze`, `Reject`, `Retry`, `Ignore`) is raised, also where it was
         returned."""
         try:
-            value = self._run(request)
+            value = self._attempt(request)
         except errors.INTERRUPTIONS:
             raise
         except Exception:
@@ -130,7 +130,7 @@ class Task(Generic[P, R]):
     async def attempt_async(self, request: Request) -> Any:
         """`attempt`, of an `async def` task."""
         try:
-            value = await self._run_async(request)
+            value = await self._attempt_async(request)
         except errors.INTERRUPTIONS:
             raise
         except Exception:
@@ -141,7 +141,7 @@ class Task(Generic[P, R]):
             await submission.join_async(self.app, request)
         return value
 
-    def _run(self, request: Request) -> Any:
+    def _attempt(self, request: Request) -> Any:
         if self._is_plain:
             request.instance = self
             return self._value(self.function(*request.args, **request.kwargs))
@@ -150,7 +150,7 @@ class Task(Generic[P, R]):
             self.before_start(request.id, args, kwargs)
         return self._value(self(*args, **kwargs))
 
-    async def _run_async(self, request: Request) -> Any:
+    async def _attempt_async(self, request: Request) -> Any:
         if self._is_plain:
             request.instance = self
             begun: Any = self.function(*request.args, **request.kwargs)

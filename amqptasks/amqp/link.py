@@ -169,9 +169,9 @@ class Link:
             except Exception:  # one broken callback must not end every connection of the process
                 logger.exception("a callback of the link failed; going on")
         self._over = True  # and only then what was handed over before: what comes now is told that it does not run
-        with contextlib.suppress(IndexError):  # the last one was just taken back by who handed it over
-            while self._calls:
-                self._call(self._calls.popleft())
+        while self._calls:
+            with contextlib.suppress(IndexError):  # one was just taken back by who handed it over
+                self._run_calls()
         self._outbox.fail(BrokerUnreachable(STOPPED))
         self._loop.close()
         self._bell.close()
@@ -183,13 +183,11 @@ class Link:
     def _run_calls(self) -> None:
         self._awake = False
         for _ in range(len(self._calls)):
-            self._call(self._calls.popleft())
-
-    def _call(self, callback: Callable[[], None]) -> None:
-        try:
-            callback()
-        except Exception:  # the others were asked for by somebody else
-            logger.exception("a callback of the link failed; going on")
+            callback = self._calls.popleft()
+            try:
+                callback()
+            except Exception:  # the others were asked for by somebody else
+                logger.exception("a callback of the link failed; going on")
 
     def _is_taken(self, callback: Callable[[], None]) -> bool:
         try:
