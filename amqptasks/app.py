@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import socket
@@ -25,10 +26,9 @@ from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task, current_task
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from amqptasks.capabilities import Capabilities
     from amqptasks.claims import Claims
+    from amqptasks.connections import Submitting
     from amqptasks.control.client import Control
     from amqptasks.errors import PublishRejected, Unroutable
     from amqptasks.events.emitter import Emitter
@@ -260,12 +260,17 @@ class App:
         """What sends events in the name of `hostname`, over a connection of its own."""
         return self._connections.emitter(hostname)
 
-    def tell_sent(self, name: str | None, identity: str, outgoing: Outgoing) -> None:
-        """Send the event of a call that was published, where this app sends events."""
+    def tell_sent(self, name: str | None, identity: str, outgoing: Outgoing, emitter: Emitter | None = None) -> None:
+        """Send the event of a call that was published, where this app sends events; by this emitter, if there is one
+        that was taken before."""
         if self.events:
             from amqptasks.events.sent import emit_sent
 
-            emit_sent(self.emitter(f"{self.name}@{socket.gethostname()}:{os.getpid()}"), name, identity, outgoing)
+            emit_sent(emitter or self.emitter(self._hostname), name, identity, outgoing)
+
+    @property
+    def _hostname(self) -> str:
+        return f"{self.name}@{socket.gethostname()}:{os.getpid()}"
 
     # Doors to the broker
 
@@ -290,10 +295,10 @@ class App:
     def publisher(self) -> Publisher:
         return self._connections.publisher
 
-    @property
-    def ending(self) -> Executor:
-        """The thread on which calls end that nobody waits for (`Task.submit`)."""
-        return self._connections.ending
+    def submitting(self, timeout: float) -> Submitting:
+        """What a call is published and ended with that nobody waits for (`Task.submit`); it counts as under way from
+        now on, and is confirmed within `timeout` seconds."""
+        return self._connections.submitting(timeout, self._hostname if self.events else None)
 
     @property
     def replies(self) -> Replies:
@@ -305,7 +310,9 @@ class App:
         return self._connections.claims
 
     def close(self, timeout: float = 5.0) -> None:
-        """Publish what is under way and close the connections, within `timeout` seconds. The app can be used again."""
+        """Publish what is under way and close the connections, within `timeout` seconds. The app can be used again.
+        Submitted calls end first, with their callbacks; not so in one of these callbacks, which cannot wait for
+        itself."""
         self._connections.close(timeout)
 
     @contextlib.contextmanager
@@ -370,4 +377,12 @@ def _after_fork() -> None:
         app._reset()
 
 
+def _at_exit() -> None:
+    """What was submitted is published, also by a program that ends without `App.close`: its link's thread ends with
+    it."""
+    for app in list(_apps):
+        app._connections.finish()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

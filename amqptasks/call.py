@@ -23,6 +23,7 @@ from amqptasks.uuid7 import task_id
 
 if TYPE_CHECKING:
     from amqptasks.app import App
+    from amqptasks.events.emitter import Emitter
     from amqptasks.task import Task
 
 
@@ -239,9 +240,9 @@ def _result(app: App, request: Request, options: Mapping[str, Any]) -> AsyncResu
     return app.replies.register(request.id, request.task)
 
 
-def tell(app: App, call: Call) -> None:
-    """The event and the signal of a call that the broker has."""
-    app.tell_sent(call.result.task_name, call.result.id, call.outgoing)
+def tell(app: App, call: Call, emitter: Emitter | None = None) -> None:
+    """The event, by this emitter or else the app's, and the signal of a call that the broker has."""
+    app.tell_sent(call.result.task_name, call.result.id, call.outgoing, emitter)
     if signals.after_task_publish:
         tell_published(call)
 

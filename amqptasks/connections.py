@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from amqptasks import dial
+from amqptasks.ending import Ending
 from amqptasks.publisher import Publisher
 from amqptasks.transport import Link, Session
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from amqptasks.claims import Claims
     from amqptasks.codec import Codec
     from amqptasks.events.emitter import Emitter
     from amqptasks.results.replies import Replies
 
+logger = logging.getLogger(__name__)
+
 #: Seconds that closing waits for the last events: nobody's work depends on them.
 DRAIN_EVENTS = 1.0
+
+
+class Submitting(NamedTuple):
+    """What a call that nobody waits for is published with, and where it ends."""
+
+    publisher: Publisher
+    ending: Ending
+    emitter: Emitter | None
 
 
 class Connections:
@@ -46,7 +57,7 @@ class Connections:
         self._event_link: Link | None = None
         self._emitters: dict[str, Emitter] = {}
         self._claims: Claims | None = None
-        self._ending: Executor | None = None
+        self._ending: Ending | None = None
         self._claims_lock = threading.Lock()  # its own: an event loop asks for them, and must not wait for a link
 
     @property
@@ -104,15 +115,15 @@ class Connections:
         assert self._publisher is not None
         return self._publisher
 
-    @property
-    def ending(self) -> Executor:
-        """One thread on which calls end that nobody waits for, in the order of their confirms."""
-        with self._lock:
+    def submitting(self, timeout: float, hostname: str | None) -> Submitting:
+        """For a call that is confirmed within `timeout` seconds; with an emitter where there is a `hostname`."""
+        with self._lock:  # all of one time: after a `close` in between, the one would wait for what the other has lost
+            publisher = self.publisher
+            emitter = None if hostname is None else self.emitter(hostname)
             if self._ending is None:
-                from concurrent.futures import ThreadPoolExecutor
-
-                self._ending = ThreadPoolExecutor(1, thread_name_prefix="amqptasks-ending")
-            return self._ending
+                self._ending = Ending()
+            self._ending.begin(timeout)
+            return Submitting(publisher, self._ending, emitter)
 
     @property
     def replies(self) -> Replies:
@@ -140,20 +151,40 @@ class Connections:
                 self._event_link.start()
             return self._emitters.setdefault(hostname, Emitter(self._event_link, hostname, prepare))
 
+    def finish(self) -> None:
+        """Wait for what was submitted, as long as the broker may take to confirm it."""
+        ending = self._ending
+        if ending is not None and not ending.wait(ending.latest):
+            logger.warning(
+                "%d submitted calls have not ended; the broker may not have them",
+                ending.under_way,
+                extra={"action": "submitted_lost"},
+            )
+
     def close(self, timeout: float) -> None:
         """Publish what is under way and close all, within `timeout` seconds; what is used later is opened anew."""
+        deadline = time.monotonic() + timeout
+        if self._ending is not None:
+            self._ending.wait(deadline)  # while all is open: their ends publish, and send events
         with self._lock:
-            links, emitters = [*self._earlier_links, self._link, self._event_link], self._emitters
+            links, event_link, emitters = [*self._earlier_links, self._link], self._event_link, self._emitters
             ending = self._ending
             self._earlier_links = []
             self._link = self._publisher = self._replies = self._event_link = self._ending = None
             self._emitters = {}
-        if self._claims is not None:
-            self._claims.close(timeout)
-        for emitter in emitters.values():
-            emitter.drain(min(timeout, DRAIN_EVENTS))
         for link in links:
             if link is not None:
-                link.stop(timeout)
+                link.stop(_until(deadline))
         if ending is not None:
-            ending.shutdown(wait=False)  # what was published ends first; for callbacks of the user's nobody waits
+            ending.stop()
+            ending.wait(deadline)
+        if self._claims is not None:
+            self._claims.close(_until(deadline))
+        for emitter in emitters.values():
+            emitter.drain(min(_until(deadline), DRAIN_EVENTS))
+        if event_link is not None:
+            event_link.stop(_until(deadline))
+
+
+def _until(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 #: AMQP's own exchange types.
 STANDARD = ("direct", "topic", "fanout", "headers")
 
+#: Leads to one of its queues whose leader is on the publisher's node; takes classic queues, no others and no exchanges.
+LOCAL_RANDOM = "x-local-random"
+
 
 @dataclass(frozen=True, slots=True)
 class Extension:
@@ -21,7 +24,7 @@ class Extension:
 
 #: https://www.rabbitmq.com/docs/exchanges, and the README of each plugin.
 EXTENSIONS: Mapping[str, Extension] = {
-    "x-local-random": Extension(since="4.0"),
+    LOCAL_RANDOM: Extension(since="4.0"),
     "x-modulus-hash": Extension("rabbitmq_sharding", since="4.3"),
     "x-consistent-hash": Extension("rabbitmq_consistent_hash_exchange"),
     "x-random": Extension("rabbitmq_random_exchange"),

@@ -148,6 +148,7 @@ ELSEWHERE = {
     "pydantic_dump_kwargs": "write validate=True, and serializers in the models",
     "pydantic_strict": "write validate=True, and pydantic's Strict in the type hints",
     "resultrepr_maxsize": "results are not logged; leave it out",
+    "retry_errors": "every break is mended; leave it out",
     "retry_on_worker_lost": "a task whose worker died is delivered again, up to delivery_limit; leave it out",
     "send_events": "events are the worker's choice; leave it out",
     "stamped_headers": "use headers=",

@@ -10,9 +10,9 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
-from amqptasks.errors import PublishTimeout
+from amqptasks.errors import BrokerUnreachable, PublishTimeout
 from amqptasks.outgoing import Outgoing
-from amqptasks.transport import Link
+from amqptasks.transport import STOPPED, Done, Link
 
 Progress = Callable[[int], None]
 
@@ -54,7 +54,7 @@ class Publisher:
             else:
                 future.set_exception(error)
 
-        self._link.call_soon(lambda: self._link.publish(outgoing, done, timeout))
+        self._hand_over(outgoing, done, timeout)
         return future
 
     def publish(self, outgoing: Outgoing, timeout: float) -> None:
@@ -68,11 +68,15 @@ class Publisher:
                 failed.append(error)
             waiter.release()
 
-        self._link.call_soon(lambda: self._link.publish(outgoing, done, timeout))
+        self._hand_over(outgoing, done, timeout)
         if not waiter.acquire(timeout=timeout + GRACE):
             raise PublishTimeout("the link did not answer in time", outgoing.properties.correlation_id)
         if failed:
             raise failed[0]
+
+    def _hand_over(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
+        if not self._link.call_soon(lambda: self._link.publish(outgoing, done, timeout)):
+            done(BrokerUnreachable(STOPPED))
 
     async def publish_async(self, outgoing: Outgoing, timeout: float) -> None:
         """Publish and await the confirm, without blocking the running loop."""
@@ -108,7 +112,9 @@ class _Bulk:
 
     def publish(self, chunk: list[tuple[int, Outgoing]]) -> None:
         self._given += len(chunk)
-        self._link.call_soon(lambda: self._publish_all(chunk))
+        if not self._link.call_soon(lambda: self._publish_all(chunk)):
+            for position, outgoing in chunk:
+                self._end(position, outgoing, BrokerUnreachable(STOPPED))
         self._wait_for(self._given - AHEAD)
 
     def finish(self) -> list[Failed]:
@@ -123,7 +129,7 @@ class _Bulk:
     def _end(self, position: int, outgoing: Outgoing, error: BaseException | None) -> None:
         if error is not None:
             self._failed.append(Failed(position, outgoing, error))
-        self._ended += 1  # only the link's thread counts
+        self._ended += 1  # only the link's thread counts, or after it ours
         if self._ended % CHUNK == 0 or self._ended >= self._given:
             with self._changed:
                 self._changed.notify()

@@ -24,7 +24,8 @@ class Request:  # without slots: what has its default is not stored, and a worke
     the task. `headers` are all that this protocol does not name: ours (`x-amqptasks-*`), Celery's further ones, the
     user's. From `queue` on, the fields are facts of a delivery and of the run: `delivery_count` is how often it was
     delivered before, `hostname` the worker's name, `is_eager` true in `task.apply()`, `started` when the run began, on
-    the monotonic clock, `instance` the task that runs it, `lease` the right to settle the delivery.
+    the monotonic clock, `instance` the task that runs it, `lease` the right to settle the delivery,
+    `submitted` the calls that it made with `submit` and the broker has not confirmed.
     """
 
     task: str
@@ -62,6 +63,7 @@ class Request:  # without slots: what has its default is not stored, and a worke
     started: float = 0.0
     instance: Any = field(default=None, compare=False, repr=False)
     lease: Lease | None = field(default=None, compare=False, repr=False)
+    submitted: set[Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def called_directly(self) -> bool:

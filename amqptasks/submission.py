@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import call
-from amqptasks.errors import PublishRejected, Unroutable
+from amqptasks.errors import PublishRejected, PublishTimeout, Unroutable
 from amqptasks.options import CallOptions
+from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
 
 if TYPE_CHECKING:
     from amqptasks.app import App
+    from amqptasks.connections import Submitting
     from amqptasks.task import Task
+
+logger = logging.getLogger("amqptasks.task")
+
+#: How many confirms a task waits for at most, one after the other: that of a call, and once more where something was
+#: gone and is declared again. Then the callbacks hold its calls up, and maybe wait for this very task.
+CONFIRMS = 2
+
+
+class Submission(Future[AsyncResult[Any]]):
+    """Knows whether anybody asked how it ends: an error that nobody asked for is that of the task that runs here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked = False
+
+    def result(self, timeout: float | None = None) -> AsyncResult[Any]:
+        self.is_asked = True
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self.is_asked = True
+        return super().exception(timeout)
+
+    def add_done_callback(self, fn: Callable[[Future[AsyncResult[Any]]], object]) -> None:
+        self.is_asked = True
+        super().add_done_callback(fn)
+
+    @property
+    def error(self) -> BaseException | None:
+        """With which it has ended, without asking."""
+        return super().exception(0) if self.done() else None
 
 
 def submit(
@@ -24,50 +59,101 @@ def submit(
     known before that is raised here, an `AlreadyQueued` too: the claim is taken by the caller's thread."""
     made = call.make(app, task, args, kwargs, options)
     ours = made.claim is not None and app.claims.take(made.claim)
-    future: Future[AsyncResult[Any]] = Future()
+    future = Submission()
     future.set_running_or_notify_cancel()  # what is on its way cannot be called back
     try:
-        ending = app.ending
-        published = app.publisher.submit(made.outgoing, made.timeout)
+        with_these = app.submitting(made.timeout)
     except BaseException:
         _give_back(app, made, ours)
         raise
-    published.add_done_callback(lambda done: _end_on(ending, partial(_end, app, made, ours, done, future)))
+    try:
+        published = with_these.publisher.submit(made.outgoing, made.timeout)
+    except BaseException:
+        with_these.ending.forget()
+        _give_back(app, made, ours)
+        raise
+    running = current_request.get()
+    if running is not None:
+        running.submitted = running.submitted or set()
+        running.submitted.add(future)
+    end = partial(_end, app, made, ours, with_these, future, running)
+    published.add_done_callback(lambda done: with_these.ending.end(partial(end, done)))
     return future
 
 
-def _end_on(ending: Executor, end: Callable[[], None]) -> None:
-    """Not on the link's thread: receivers of signals and the future's callbacks are the user's, and to declare again,
-    or to give back a claim, is to wait for the broker."""
-    try:
-        ending.submit(end)
-    except RuntimeError:  # the app was closed, and its link is late: nobody else needs its thread any more
-        end()
-
-
-def _end(app: App, made: call.Call, ours: bool, published: Future[None], future: Future[AsyncResult[Any]]) -> None:
+def _end(
+    app: App,
+    made: call.Call,
+    ours: bool,
+    with_these: Submitting,
+    future: Submission,
+    running: Request | None,
+    published: Future[None],
+) -> None:
     try:
         try:
-            _confirm(app, made, published)
+            _confirm(app, made, with_these, published)
         except BaseException:
             _give_back(app, made, ours)
             raise
-        call.tell(app, made)
+        call.tell(app, made, with_these.emitter)
     except BaseException as error:
         future.set_exception(error)
     else:
+        if running is not None and running.submitted is not None:
+            running.submitted.discard(future)  # a task that submits a million calls need not keep them
         future.set_result(made.result)
 
 
-def _confirm(app: App, made: call.Call, published: Future[None]) -> None:
+def _confirm(app: App, made: call.Call, with_these: Submitting, published: Future[None]) -> None:
     try:
         published.result()
     except (Unroutable, PublishRejected) as error:
         if not app.declare_again(error):
             raise
-        app.publisher.publish(made.outgoing, made.timeout)
+        with_these.publisher.publish(made.outgoing, made.timeout)
 
 
 def _give_back(app: App, made: call.Call, ours: bool) -> None:
     if ours and made.claim is not None:
         app.claims.give_back(made.claim)
+
+
+# In a task that runs: what it submitted is the broker's before the task is acknowledged.
+
+
+def join(app: App, request: Request) -> None:
+    """Wait for what a task submitted that has returned; raise the first error that nobody asked for."""
+    errors = _joined(app, request)
+    if errors:
+        raise errors[0]
+
+
+def join_failed(app: App, request: Request) -> None:
+    """`join`, of a task that raised: that is its end, and further errors are told in the log."""
+    for error in _joined(app, request):
+        logger.error(
+            "a call that task %s[%s] submitted was not published: %s",
+            request.task,
+            request.id,
+            error,
+            extra={"action": "submitted_lost", "task_name": request.task, "task_id": request.id},
+        )
+
+
+async def join_async(app: App, request: Request) -> None:
+    """`join` for asyncio: the loop goes on meanwhile."""
+    await asyncio.to_thread(join, app, request)
+
+
+async def join_failed_async(app: App, request: Request) -> None:
+    """`join_failed` for asyncio."""
+    await asyncio.to_thread(join_failed, app, request)
+
+
+def _joined(app: App, request: Request) -> list[BaseException]:
+    submitted, request.submitted = list(request.submitted or ()), None
+    wait(submitted, CONFIRMS * app.publish_timeout)
+    late = PublishTimeout("a call that the task submitted has not ended: callbacks hold it up", request.id)
+    ended = [(future.error if future.done() else late) for future in submitted if not future.is_asked]
+    return [error for error in ended if error is not None]

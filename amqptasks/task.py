@@ -112,8 +112,36 @@ class Task(Generic[P, R]):
         return function(self, *args, **kwargs) if self.bound else function(*args, **kwargs)
 
     def attempt(self, request: Request) -> Any:
-        """One run of it, for a worker: validation, `before_start`, the function. What asks for another end
-        (`Snooze`, `Reject`, `Retry`, `Ignore`) is raised, also where it was returned."""
+        """One run of it, for a worker: validation, `before_start`, the function, and the confirms of what that
+        submitted. What asks for another end (`Snooze`, `Reject`, `Retry`, `Ignore`) is raised, also where it was
+        returned."""
+        try:
+            value = self._attempt(request)
+        except errors.INTERRUPTIONS:
+            raise
+        except Exception:
+            if request.submitted:
+                submission.join_failed(self.app, request)
+            raise
+        if request.submitted:
+            submission.join(self.app, request)
+        return value
+
+    async def attempt_async(self, request: Request) -> Any:
+        """`attempt`, of an `async def` task."""
+        try:
+            value = await self._attempt_async(request)
+        except errors.INTERRUPTIONS:
+            raise
+        except Exception:
+            if request.submitted:
+                await submission.join_failed_async(self.app, request)
+            raise
+        if request.submitted:
+            await submission.join_async(self.app, request)
+        return value
+
+    def _attempt(self, request: Request) -> Any:
         if self._is_plain:
             request.instance = self
             return self._value(self.function(*request.args, **request.kwargs))
@@ -122,8 +150,7 @@ class Task(Generic[P, R]):
             self.before_start(request.id, args, kwargs)
         return self._value(self(*args, **kwargs))
 
-    async def attempt_async(self, request: Request) -> Any:
-        """`attempt`, of an `async def` task."""
+    async def _attempt_async(self, request: Request) -> Any:
         if self._is_plain:
             request.instance = self
             begun: Any = self.function(*request.args, **request.kwargs)
@@ -216,8 +243,17 @@ class Task(Generic[P, R]):
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[AsyncResult[R]]:
         """`delay` without waiting for the confirm: the future ends with the result of the call once the broker has
         stored it, or with a `BrokerError`. Its callbacks run one after the other on a thread of their own, which must
-        not wait for another such future; what is submitted cannot be cancelled. Raises here what is known before:
-        `TypeError`, `NoRoute`, `AlreadyQueued`. Nothing bounds how much is under way: wait for some now and then."""
+        not wait for another such future; what is submitted cannot be cancelled. Nothing bounds how much is under way:
+        wait for some now and then.
+
+        Raises here what is known before: `TypeError`, `NoRoute`, `AlreadyQueued`. The first call of a process connects,
+        and declares, in this thread; a `unique` call asks for its claim here. Both wait for the broker, and raise
+        `BrokerError` here; the first one raises `RuntimeError` where Python, which is about to end, starts no thread.
+
+        In a task that runs here, the calls it submitted are confirmed before it is acknowledged; an error that nobody
+        asked the future for is raised by the task. A program that ends waits for its calls, too. In a forked process
+        the futures of its parent never end.
+        """
         return submission.submit(self.app, self, args, kwargs, CallOptions())
 
     def publish_many(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: was written at that time (a chunk earlier at most). https://www.rabbitmq.com/docs/streams#consuming
 StreamOffset = Literal["first", "last", "next"] | int | datetime
 
+#: Why nothing is published through a link any more.
+STOPPED = "the link was stopped"
+
 #: Header with a stream message's number.
 STREAM_OFFSET = "x-stream-offset"
 
@@ -89,8 +92,9 @@ class Link(Protocol):
     def stop(self, timeout: float) -> None:
         """Write what is buffered, close the connections and end the thread, within `timeout` seconds."""
 
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        """Run `callback` on the link's thread; from any thread. Many calls cost one wake-up."""
+    def call_soon(self, callback: Callable[[], None]) -> bool:
+        """Run `callback` on the link's thread; from any thread. Many calls cost one wake-up. False where the link was
+        stopped, and it will not run."""
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Run `callback` in `delay` seconds. Link thread only."""

@@ -53,6 +53,7 @@ class Connection:
         self._round = 0
         self._next_url = 0
         self._wanted = False
+        self._given_up = False
         self._timer: Any = None
         self.trouble: BrokerError | None = None
         self.capabilities: Capabilities | None = None
@@ -67,14 +68,14 @@ class Connection:
         return self._wire is None
 
     def open(self) -> None:
-        """Connect, and stay connected until `close`. Idempotent."""
-        if not self._wanted:
+        """Connect, and stay connected until `close`; nothing after that. Idempotent."""
+        if not self._wanted and not self._given_up:
             self._wanted = True
             self._connect()
 
     def close(self) -> None:
-        """Say goodbye to the broker; `closed` is not called for it."""
-        self._wanted = False
+        """Say goodbye to the broker, for good; `closed` is not called for it."""
+        self._wanted, self._given_up = False, True
         if self._timer is not None:
             self._loop.remove_timeout(self._timer)
             self._timer = None

@@ -6,6 +6,7 @@ short of memory or disk, and acks must still get through then.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import ssl
 import threading
@@ -28,7 +29,7 @@ from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
-from amqptasks.transport import Done, Got, Listener, StreamOffset
+from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class Link:
         self._bell = Bell()
         self._ring = self._bell.ring
         self._awake = False
+        self._closing = False
+        self._over = False
         self._subscriptions: list[Subscription] = []
         self._publishing = Connection(
             self._loop, urls, role="publish", tls=tls, opened=self._publishing_opened, closed=self._publishing_closed
@@ -78,7 +81,7 @@ class Link:
             self.call_soon(lambda: self._drain(deadline))
             self._thread.join(timeout + 1.0)
 
-    def call_soon(self, callback: Callable[[], None]) -> None:
+    def call_soon(self, callback: Callable[[], None]) -> bool:
         self._calls.append(callback)
         if not self._awake:
             # Two steps of which the second follows for certain: between them no Python function begins, where the
@@ -87,13 +90,17 @@ class Link:
                 self._awake = True
                 self._ring(RING)
             except OSError:  # it rings already, or the link was stopped
-                return
+                pass
+        return not self._over or self._is_taken(callback)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> LoopTimer:
         return LoopTimer(self._loop, delay, callback)
 
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
-        self._outbox.publish(outgoing, done, timeout)
+        if self._closing:
+            done(BrokerUnreachable(STOPPED))
+        else:
+            self._outbox.publish(outgoing, done, timeout)
 
     def subscribe(
         self, queue: str, prefetch: int, listener: Listener, *, patience: float | None = None
@@ -161,7 +168,11 @@ class Link:
                 break
             except Exception:  # one broken callback must not end every connection of the process
                 logger.exception("a callback of the link failed; going on")
-        self._outbox.fail(BrokerUnreachable("the link was stopped"))
+        self._over = True  # and only then what was handed over before: what comes now is told that it does not run
+        while self._calls:
+            with contextlib.suppress(IndexError):  # one was just taken back by who handed it over
+                self._run_calls()
+        self._outbox.fail(BrokerUnreachable(STOPPED))
         self._loop.close()
         self._bell.close()
 
@@ -177,6 +188,13 @@ class Link:
                 callback()
             except Exception:  # the others were asked for by somebody else
                 logger.exception("a callback of the link failed; going on")
+
+    def _is_taken(self, callback: Callable[[], None]) -> bool:
+        try:
+            self._calls.remove(callback)
+        except ValueError:
+            return True
+        return False
 
     def _publishing_opened(self) -> None:
         self._outbox.connection_opened()
@@ -205,6 +223,7 @@ class Link:
             self._loop.call_later(STOP_POLL, lambda: self._abandon(deadline))
 
     def _abandon(self, deadline: float) -> None:
+        self._closing = True
         for subscription in self._subscriptions:
             subscription.abandon()
         self._close(deadline)

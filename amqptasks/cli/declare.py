@@ -56,8 +56,9 @@ Examples:
   amqptasks declare topology.yaml --prune --keep 'legacy.*' --yes
 
 \b
-Exit status: 0 done, also where you answered no; 1 a file is wrong or a queue could not be pruned; 3 no broker, or it
-refused; 4 something exists with other properties that cannot be changed in place.
+Exit status: 0 done, also where you answered no; 1 a file is wrong, a queue could not be pruned, or there was no answer
+at all (Ctrl-C, or the end of the input without --yes); 3 no broker, or it refused; 4 something exists with other
+properties that cannot be changed in place.
 """
 
 
@@ -104,13 +105,14 @@ def command(
         _stop_at_conflicts(found, as_json)
         with _amqp(urls, tls) as session:
             changes = _apply(found, session, api, as_json)
-            if prune and found.plan.prunable:
-                if not yes:
-                    _print_table(changes)  # whatever the answer: this much is done
-                    changes = []
-                    if not _confirmed(found):
-                        click.echo("Nothing was deleted.")
-                        return
+        if prune and found.plan.prunable:
+            if not yes:
+                _print_table(changes)  # whatever the answer: this much is done
+                changes = []
+                if not _confirmed(found):
+                    click.echo("Nothing was deleted.")
+                    return
+            with _amqp(urls, tls) as session:  # another one: nobody sends the heartbeats of one while a person reads
                 changes += _prune(found, session, api, force, as_json)
     if as_json:
         _print_json(changes)

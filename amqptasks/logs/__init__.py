@@ -70,14 +70,12 @@ def current_level() -> int:
 
 
 def change_level(wanted: int) -> None:
-    """Write all records from `wanted` up from now on, or our own alone: whatever `configure` gave its level to."""
+    """Write all records from `wanted` up from now on, or our own alone: whatever `configure` gave its level to. What
+    the user's own handlers leave out they still do: one that sends mails has its level for a reason."""
     root = logging.getLogger()
     logging.getLogger(OURS).setLevel(wanted)
     if _is_ours(root):
         root.setLevel(wanted)
-    for handler in root.handlers:  # one that is set higher would still drop what we let through
-        if handler.level > wanted:
-            handler.setLevel(wanted)
 
 
 def _is_ours(root: logging.Logger) -> bool:

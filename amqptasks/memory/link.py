@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from amqptasks.capabilities import Capabilities
-from amqptasks.errors import BrokerError
+from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.clock import Alarm, Alarms
@@ -21,7 +22,7 @@ from amqptasks.memory.registry import broker_of
 from amqptasks.memory.subscription import MemorySubscription
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO
-from amqptasks.transport import Done, Got, Listener, StreamOffset
+from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class MemoryLink:
         self._wake = threading.Event()
         self._alarms = Alarms()
         self._stopped = False
+        self._over = False
         self._subscriptions: list[MemorySubscription] = []
         self._getting: list[Consumer] = []  # one a message that was got
         self._reply: Callable[[Delivery], None] | None = None
@@ -59,16 +61,20 @@ class MemoryLink:
             self.call_soon(self._finish)
             self._thread.join(timeout)
 
-    def call_soon(self, callback: Callable[[], None]) -> None:
+    def call_soon(self, callback: Callable[[], None]) -> bool:
         self._calls.append(callback)
         if not self._wake.is_set():
             self._wake.set()
+        return not self._over or self._is_taken(callback)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
         return self._alarms.set(time.monotonic() + delay, callback)
 
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:  # noqa: ARG002 - nothing takes time here
         """The outcome is there at once; `done` gets it later all the same, as from a broker."""
+        if self._over:
+            done(BrokerUnreachable(STOPPED))
+            return
         try:
             self._broker.publish(outgoing, self._reply_address)
         except BrokerError as error:
@@ -129,6 +135,17 @@ class MemoryLink:
                     self._call(alarm.action)
             for _ in range(len(self._calls)):
                 self._call(self._calls.popleft())
+        self._over = True  # and only then what was handed over before: what comes now is told that it does not run
+        with contextlib.suppress(IndexError):  # the last one was just taken back by who handed it over
+            while self._calls:
+                self._call(self._calls.popleft())
+
+    def _is_taken(self, callback: Callable[[], None]) -> bool:
+        try:
+            self._calls.remove(callback)
+        except ValueError:
+            return True
+        return False
 
     def _call(self, callback: Callable[[], None]) -> None:
         try:
@@ -154,7 +171,7 @@ class MemoryLink:
             self._reply_address = self._broker.open_replies(self._on_reply)
 
     def _finish(self) -> None:
-        reason = "the link was stopped"
+        reason = STOPPED
         self._broker.disconnect(self._break)
         for subscription in self._subscriptions:
             subscription.end(reason)

@@ -23,7 +23,7 @@ class MemoryListening(MemorySubscription):
     def __init__(
         self,
         broker: Broker,
-        call_soon: Callable[[Callable[[], None]], None],
+        call_soon: Callable[[Callable[[], None]], bool],
         prefix: str,
         bindings: Sequence[tuple[str, str]],
         listener: Listener,
@@ -46,7 +46,7 @@ class MemoryListening(MemorySubscription):
             self._broker.delete_queue(queue)
             self._call_soon(lambda: self._listener.unavailable(queue, reason))
             with self._broker.lock:
-                self._broker.clock.at(self._broker.clock.now() + AGAIN, lambda: self._call_soon(self._begin))
+                self._broker.clock.at(self._broker.clock.now() + AGAIN, self._begin_soon)
 
     def _hand_over(self) -> None:
         with self._broker.lock:

@@ -16,7 +16,7 @@ class MemorySubscription:
     def __init__(
         self,
         broker: Broker,
-        call_soon: Callable[[Callable[[], None]], None],
+        call_soon: Callable[[Callable[[], None]], bool],
         queue: str,
         prefetch: int,
         listener: Listener,
@@ -53,7 +53,7 @@ class MemorySubscription:
         with self._broker.lock:
             queue = self._broker.find_queue(self._queue)
             if queue is None:
-                self._broker.when_declared(self._queue, lambda: self._call_soon(self._begin))
+                self._broker.when_declared(self._queue, self._begin_soon)
                 self._call_soon(lambda: self._listener.unavailable(self._queue, f"404 no queue {self._queue!r}"))
                 return
             consumer = Consumer(
@@ -107,6 +107,9 @@ class MemorySubscription:
         with self._broker.lock:
             if self._consumer is not None and self._consumer.alive:
                 self._consumer.cancel(reason)
+
+    def _begin_soon(self) -> None:
+        self._call_soon(self._begin)
 
     def _begin(self) -> None:
         if self._consumer is None and not self._closed:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from amqptasks.errors import TopologyError
+from amqptasks.exchange_types import LOCAL_RANDOM
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import due
 from amqptasks.topology.document import Where
@@ -120,6 +121,8 @@ def _bindings(
         if kind is None:
             yield _no_exchange(topology, binding.exchange, (*where, "exchange"))
             return
+        if kind == LOCAL_RANDOM:
+            yield from _local_random(binding, where, queue)
         yield from _routing_key(kind, binding, where, keys.get(where))
         compared = binding.arguments.get("x-match", "all")
         if kind == "headers" and compared not in HEADERS_MATCHES:
@@ -148,6 +151,17 @@ def _not_by_name(name: str, where: Where) -> _Problem:
     return f"the exact queue `{name}` is not bound to `{QUEUES_EXCHANGE}`, so no task reaches it by name", where, hint
 
 
+def _local_random(binding: Source, where: Where, queue: QueueSettings | None) -> Iterator[_Problem]:
+    """The broker refuses others (406), when what comes before is declared already."""
+    near = f"`{binding.exchange}`, which is of type {LOCAL_RANDOM}"
+    if queue is None:
+        hint = "Bind queues to it, or give it another type"
+        yield f"no exchange can be bound to {near}", (*where, "exchange"), hint
+    elif queue.type != "classic":
+        problem = f"{near}, takes classic queues only, and `{queue.name}` is a {queue.type} queue"
+        yield problem, (*where, "exchange"), "Write `type: classic` in the queue, or give the exchange another type"
+
+
 def _routing_key(kind: ExchangeType, binding: Source, where: Where, given: Given | None) -> Iterator[_Problem]:
     missing = given == "nothing"
     if given == "weight" and kind != "x-consistent-hash":
@@ -161,7 +175,7 @@ def _routing_key(kind: ExchangeType, binding: Source, where: Where, given: Given
     if kind == "x-consistent-hash" and not re.fullmatch(r"[1-9][0-9]*", binding.routing_key):
         problem = f"a binding to `{binding.exchange}`, which is of type x-consistent-hash, needs a share"
         yield problem, where if missing else (*where, "routing_key"), "Write `weight: 1`"
-    if kind == "x-local-random" and binding.routing_key:
+    if kind == LOCAL_RANDOM and binding.routing_key:
         problem = f"a binding to `{binding.exchange}`, which is of type x-local-random, has no key"
         yield problem, (*where, "routing_key"), "Remove it: RabbitMQ refuses any but the empty one"
     if kind == "topic" and binding.routing_key.split(".").count("#") > MOST_HASHES:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Exchange, Queue
+from amqptasks.exchange_types import LOCAL_RANDOM
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import END, LOST, TICK, TO, bit, due, rung, rungs_for
 from amqptasks.topology.expand import SAFE, Objects, unlimited_queue
@@ -72,14 +73,17 @@ def _foot(topology: Topology) -> Objects:
 
 
 def _twin(topology: Topology, target: str) -> Exchange:
-    """Same type as the target; what finds no queue goes where the target's own alternate leads, in the end to lost."""
+    """Same type as the target, but for one that leads to queues near the publisher: the rungs publish, wherever their
+    leaders are, and an unbounded queue before a full one is none that it takes. What finds no queue goes where the
+    target's own alternate leads, in the end to lost."""
     if target == QUEUES_EXCHANGE:
         return Exchange(due(target), "direct", arguments={"alternate-exchange": LOST})
     declared = topology.exchanges.get(target)
     alternate = declared.alternate_exchange if declared else None
+    kind = topology.exchange_type(target) or "direct"
     return Exchange(
         due(target),
-        topology.exchange_type(target) or "direct",
+        "fanout" if kind == LOCAL_RANDOM else kind,
         arguments={
             **(declared.arguments if declared else {}),
             "alternate-exchange": due(alternate) if alternate in topology.delay_targets else LOST,
@@ -95,6 +99,8 @@ def _twin_bindings(topology: Topology) -> Iterator[Binding]:
     for exchange, bound in topology.bound_from.items():
         if exchange == QUEUES_EXCHANGE:  # every queue is there already
             continue
-        for kind, name, source in bound:
+        # One of these leads to one of its queues, whichever: a twin that led to all of them would multiply tasks.
+        first_alone = topology.exchange_type(exchange) == LOCAL_RANDOM
+        for kind, name, source in bound[:1] if first_alone else bound:
             destination = due(name) if kind == "exchange" else topology.queues[name].due or name
             yield Binding(due(exchange), destination, source.routing_key, kind, source.arguments)

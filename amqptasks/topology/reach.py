@@ -103,14 +103,14 @@ def topic_matches(pattern: str, routing_key: str) -> bool:
 def _passage(
     topology: Topology, exchange: str, routing_key: str | None, headers: Mapping[str, object] | None
 ) -> Passage:
-    kind = topology.exchange_type(exchange)
+    kind, rule = topology.exchange_type(exchange), topology.routes_as(exchange)
     hops = tuple(
-        Hop(destination_type, name, binding, kind is not None and matches(kind, binding, routing_key, headers))
+        Hop(destination_type, name, binding, rule is not None and matches(rule, binding, routing_key, headers))
         for destination_type, name, binding in topology.bound_from.get(exchange, ())
     )
     declared = topology.exchanges.get(exchange)
     alternate = declared.alternate_exchange if declared is not None else None
     # Any key, any headers: none may match, then the alternate has its turn.
-    unsure = routing_key is None or (kind == "headers" and headers is None)
+    unsure = routing_key is None or (rule == "headers" and headers is None)
     taken = any(hop.fits for hop in hops) and not unsure
     return Passage(exchange, kind, hops, None if taken else alternate)

@@ -243,6 +243,18 @@ class Topology:
         declared = self.exchanges.get(name)
         return declared.type if declared else BUILT_IN.get(name)
 
+    def routes_as(self, name: str) -> ExchangeType | None:
+        """The type by which an exchange chooses: its own, and `delayed_type` of an `x-delayed-message`."""
+        declared = self.exchanges.get(name)
+        if declared is not None and declared.type == "x-delayed-message":
+            return str(declared.arguments.get("x-delayed-type"))
+        return self.exchange_type(name)
+
+    def compares_keys(self, exchange: str) -> bool:
+        """True where an exchange holds the routing key of a message against those of its bindings. Of types other than
+        direct and topic the keys of bindings are shares, or say nothing."""
+        return self.routes_as(exchange) in ("direct", "topic")
+
     @cached_property
     def bound_from(self) -> Mapping[str, tuple[tuple[Literal["queue", "exchange"], str, Source], ...]]:
         """For each exchange what is bound to it: kind and name of the destination, and the binding."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +22,8 @@ class Child:
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None, *, piped: bool = False
     ) -> None:
-        self._asked = False
+        self._asked = threading.Lock()
+        self._deadlines: list[float] = []
         self.process = subprocess.Popen(
             command,
             env=None if environment is None else dict(environment),
@@ -41,22 +43,24 @@ class Child:
 
     def ask(self) -> None:
         """TERM, once however often it is called: a second one would tell a worker that there is no time."""
-        if not self._asked:
-            self._asked = True
+        if self._asked.acquire(blocking=False):  # in one step: the handler of a signal may ask in the middle of this
             self.signal(signal.SIGTERM)
 
+    def allow(self, patience: float) -> None:
+        """It has at least so many seconds from now on, also where an `end` that waits already would give it less."""
+        self._deadlines.append(time.monotonic() + patience)
+
     def end(self, patience: float) -> int:
-        """TERM where it was not asked before, after `patience` seconds QUIT, and in the end KILL for it and all in its
-        group; its exit status."""
+        """TERM where it was not asked before, after `patience` seconds (or what it was allowed) QUIT, and in the end
+        KILL for it and all in its group; its exit status."""
+        self.allow(patience)
         self.ask()
-        self._wait(patience)
+        while self.status is None and time.monotonic() < max(self._deadlines):
+            time.sleep(LOOK_EVERY)
         self.signal(signal.SIGQUIT)
-        self._wait(FIRM)
+        deadline = time.monotonic() + FIRM
+        while self.status is None and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY)
         if self.status is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait()
-
-    def _wait(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while self.status is None and time.monotonic() < deadline:
-            time.sleep(LOOK_EVERY)

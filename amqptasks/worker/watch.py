@@ -106,4 +106,5 @@ class Watcher:
         if self._asked > 1 or signum == signal.SIGQUIT:
             self._child.signal(signal.SIGQUIT)
         else:
+            self._child.allow(STOP_PATIENCE)  # a restart may be under way, which is less patient
             self._child.ask()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from amqptasks import App
 from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.capabilities import from_server_properties
@@ -23,6 +24,7 @@ from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping
 from tests.harness.nodes import GivenBroker, StartedBroker
 from tests.harness.vhost import Vhost, new_vhost
+from tests.harness.wait import wait_for
 
 Broker = GivenBroker | StartedBroker
 
@@ -125,6 +127,39 @@ def test_each_type_leads_where_the_manual_says(own_broker: StartedBroker, with_p
             expected = {"x-jms-topic": 0, "x-recent-history": 40}.get(kind, 20)
             assert sum(got) == expected, kind
             assert all(got) or kind in ("x-jms-topic", "x-local-random"), (kind, got)
+
+
+def test_a_local_random_goes_with_delays_and_full_queues_and_a_quorum_queue_is_refused_before_anything_is_made(
+    broker: Broker, vhost: Vhost, tmp_path: Path
+):
+    if version(broker) < (4, 0, 0):
+        pytest.skip("x-local-random came with 4.0")
+    near = {"exchanges": {"near": {"type": "x-local-random"}}, "routes": {"*": {"exchange": "near"}}, "version": 1}
+    bound: dict[str, Any] = {"bindings": [{"exchange": "near"}], "max_length": 1}
+    file = tmp_path / "topology.yaml"
+    file.write_text(json.dumps(near | {"queues": {"one": bound}}))  # quorum, as by default
+    status, _, err = run(broker, vhost, "declare", str(file))
+    assert (status, "Write `type: classic`" in err) == (1, True), err
+    assert "near" not in {one["name"] for one in vhost.management.exchanges()}
+
+    classic = {name: {**bound, "type": "classic"} for name in ("one", "other")}
+    file.write_text(json.dumps(near | {"queues": classic, "delays": {"max": "4s"}}))
+    status, _, err = run(broker, vhost, "declare", str(file))
+    assert status == 0, err
+    assert run(broker, vhost, "plan", str(file), "--prune")[0] == 0
+    app = App("shop", vhost.url, topology=str(file), ignore_result=True)
+    note = app.task(name="note")(lambda: None)
+    for _ in range(3):
+        note.apply_async(countdown=0.3)
+
+    app.close()
+
+    def depths() -> dict[str, int]:
+        found = {one["name"]: one.get("messages", 0) for one in vhost.management.queues()}
+        return {name: depth for name, depth in found.items() if depth}
+
+    # The first queue takes one, and is full; its fellows wait before it, and none is lost or there twice.
+    wait_for(lambda: depths() == {"one": 1, "one.due": 2}, 20, lambda: str(depths()))
 
 
 def test_without_the_plugin_plan_and_refusals_say_which_to_enable(broker: Broker, vhost: Vhost, tmp_path: Path):

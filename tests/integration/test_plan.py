@@ -258,6 +258,26 @@ def test_what_was_made_is_told_before_prune_asks(file: Path, vhost: Vhost, sessi
     assert not session.exchange_exists("stranger")
 
 
+def test_a_question_may_stay_unanswered_for_longer_than_a_connection_lives(
+    file: Path, vhost: Vhost, session: Session, monkeypatch: pytest.MonkeyPatch
+):
+    session.declare_exchange(Exchange("stranger"))
+    open_ones: list[Session] = []
+    enter, leave = Session.__enter__, Session.__exit__
+    monkeypatch.setattr(Session, "__enter__", lambda self: (open_ones.append(self), enter(self))[1])
+    monkeypatch.setattr(Session, "__exit__", lambda self, *error: (open_ones.remove(self), leave(self, *error))[1])
+    seen: list[int] = []
+
+    def read_it_slowly(*_: object, **__: object) -> bool:
+        seen.append(len(open_ones))
+        return True
+
+    monkeypatch.setattr("click.confirm", read_it_slowly)
+    assert run("declare", file, vhost, "--prune")[0] == 0
+    assert seen == [0]
+    assert not session.exchange_exists("stranger")
+
+
 def test_what_a_retry_and_a_priority_become_is_told_with_the_reason(vhost: Vhost, tmp_path: Path):
     written = tmp_path / "topology.yaml"
     written.write_text(

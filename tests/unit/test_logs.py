@@ -155,6 +155,22 @@ def test_the_level_changes_of_what_it_was_given_to() -> None:
     assert own.getvalue() == "asked for\n"
 
 
+@pytest.mark.parametrize("own_root", [False, True])
+def test_a_handler_of_the_user_keeps_its_level(own_root: bool) -> None:
+    """It may send a mail for each error."""
+    mails, out = io.StringIO(), io.StringIO()
+    mailing = logging.StreamHandler(mails)
+    mailing.setLevel(logging.ERROR)
+    with configured("info", "plain", out, *([mailing] if own_root else [])) as root:
+        if not own_root:
+            root.addHandler(mailing)
+        logs.change_level(logging.DEBUG)
+        logging.getLogger("amqptasks.worker").info("ready")
+        logging.getLogger("amqptasks.worker").error("broken")
+        root.removeHandler(mailing)
+    assert mails.getvalue() == "broken\n"
+
+
 def test_a_copy_of_a_process_that_was_set_up_stays_as_it_is() -> None:
     out, other = io.StringIO(), io.StringIO()
     with configured("info", "plain", out) as root:

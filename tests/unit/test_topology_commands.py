@@ -125,6 +125,19 @@ def test_a_routing_key_alone_is_for_the_one_exchange_that_compares_keys() -> Non
     assert [record["destination"]["exchange"] for record in records] == ["tasks"]
 
 
+def test_a_routing_key_alone_may_be_for_one_that_delays_and_then_compares(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text(
+        "version: 1\nexchanges:\n  later: {type: x-delayed-message, delayed_type: topic}\n  all: {type: fanout}\n"
+        "queues:\n  q: {bindings: [{exchange: later, routing_key: 'k.*'}, {exchange: all}]}\n"
+        "  p: {bindings: [{exchange: later, routing_key: other}]}\n"
+    )
+    records = json.loads(run("route", str(file), "--routing-key", "k.1", "--json").stdout)
+    assert [record["destination"]["exchange"] for record in records] == ["later"]
+    assert [arrival["queue"] for arrival in records[0]["arrivals"]] == ["q"]
+    assert run("route", str(file), "--routing-key", "nothing.takes.it").exit_code == 1
+
+
 def test_a_routing_key_alone_is_tried_at_every_exchange_where_several_compare(tmp_path: Path) -> None:
     file = tmp_path / "t.yaml"
     file.write_text(

@@ -32,8 +32,8 @@ Examples:
   amqptasks -A shop topology route shop.stock.count --release 3.10
 
 \b
---routing-key alone means the declared exchange that compares keys (direct, topic) where there is one, else all declared
-exchanges, one after the other.
+--routing-key alone means the declared exchange that compares keys (direct, topic, x-delayed-message of one of these
+types) where there is exactly one, else all declared exchanges, one after the other; internal ones are left out.
 
 \b
 Exit status: 0 it reaches a queue, 1 it reaches none or a file is wrong.
@@ -90,7 +90,7 @@ def command(
 def _meant_by_key(topology: Topology) -> list[str]:
     """The exchanges that a routing key alone can be for; not the internal ones, which nobody publishes to."""
     names = [name for name, one in topology.exchanges.items() if not one.internal]
-    by_key = [name for name in names if topology.exchanges[name].type in ("direct", "topic")]
+    by_key = [name for name in names if topology.compares_keys(name)]
     if not names:
         raise click.UsageError("No exchange is declared that --routing-key could be for: name one with --exchange.")
     return by_key if len(by_key) == 1 else names

@@ -30,12 +30,8 @@ def routes_by_name_alone(subject: Subject) -> Iterator[Advice]:
         if route.kind == "exact" or route.exchange is None or route.routing_key is not None:
             continue
         bound = topology.bound_from.get(route.exchange, ())
-        kind = topology.exchange_type(route.exchange)
         declared = topology.exchanges.get(route.exchange)
-        if kind == "x-delayed-message" and declared is not None:
-            kind = str(declared.arguments.get("x-delayed-type"))
-        # Of any other type the keys of bindings are shares, or say nothing.
-        compared = kind in ("direct", "topic") and (declared is None or declared.alternate_exchange is None)
+        compared = topology.compares_keys(route.exchange) and (declared is None or declared.alternate_exchange is None)
         if compared and not any(binding.routing_key == "#" for _, _, binding in bound):
             keys = ", ".join(dict.fromkeys(f"`{binding.routing_key}`" for _, _, binding in bound))
             problem = f"its tasks go by their names to `{route.exchange}`, where only these are bound: {keys}"

@@ -217,7 +217,7 @@ class _Builder:
     def _pass(self, exchange: str, routing_key: str | None, passed: set[str]) -> None:
         """Add what a message passes from this exchange on. None: any key."""
         passed.add(exchange)
-        kind = self._topology.exchange_type(self._nodes[exchange].name) or "direct"
+        kind = self._topology.routes_as(self._nodes[exchange].name) or "direct"
         onward = [edge for edge in self._edges if edge.source == exchange and edge.way == "binding"]
         taken = [edge for edge in onward if matches(kind, self._sources[edge.id], routing_key)]
         if not taken or routing_key is None:

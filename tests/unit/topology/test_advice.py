@@ -246,7 +246,7 @@ def test_the_ready_topologies_are_without_a_warning(file: Path, monkeypatch: pyt
             {"exchange": "amq.topic", "routing_key": "a.*"}, {"exchange": "amq.topic", "routing_key": "*.b"}]}}}),
         *(("route-by-name", NEW, {
             "exchanges": {"t": {"type": kind}},
-            "queues": {"default": {"bindings": [{"exchange": "t", "routing_key": key}]}},
+            "queues": {"default": {"type": "classic", "bindings": [{"exchange": "t", "routing_key": key}]}},
             "routes": {"a*": {"exchange": "t"}}})
             for kind, key in (("x-consistent-hash", "1"), ("x-local-random", ""), ("x-random", "1"),
                               ("x-modulus-hash", "1"), ("x-recent-history", "1"))),

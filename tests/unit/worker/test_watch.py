@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -15,20 +16,20 @@ from amqptasks.worker.child import Child
 from amqptasks.worker.watch import Watcher
 from tests.harness.wait import wait_for
 
-#: A worker: notes each signal, and leaves half a second after its first TERM, or at QUIT.
+#: A worker: notes each signal, and leaves when it is told so by a file after its first TERM, or at QUIT.
 WORKER = """
-import signal, sys, time
-ends = [time.monotonic() + 60]
+import os, signal, sys, time
+heard = set()
 def note(word):
     with open(sys.argv[1], "a") as log:
         log.write(word + "\\n")
 def hear(number, frame):
     note(signal.Signals(number).name)
-    ends.append(0 if number == signal.SIGQUIT else time.monotonic() + 0.5)
+    heard.add(number)
 for number in (signal.SIGTERM, signal.SIGQUIT):
     signal.signal(number, hear)
 note("began")
-while time.monotonic() < min(ends):
+while signal.SIGQUIT not in heard and not (heard and os.path.exists(sys.argv[2])):
     time.sleep(0.02)
 """
 
@@ -36,13 +37,18 @@ while time.monotonic() < min(ends):
 class Watched:
     def __init__(self, log: Path) -> None:
         self._log = log
-        self.child = Child([sys.executable, "-c", WORKER, str(log)])
+        self._may_leave = log.with_name("may-leave")
+        self.child = Child([sys.executable, "-c", WORKER, str(log), str(self._may_leave)])
         self.watcher = Watcher([], [])
         self.watcher._child = self.child
 
     @property
     def heard(self) -> list[str]:
         return self._log.read_text().split() if self._log.exists() else []
+
+    def leave(self) -> None:
+        """Its tasks have ended."""
+        self._may_leave.touch()
 
     def hears(self, *words: str) -> None:
         wait_for(lambda: self.heard == ["began", *words], 20, lambda: f"{words}, and heard was {self.heard}")
@@ -61,6 +67,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 def test_one_signal_is_one_word_to_the_worker(watched: Watched, number: signal.Signals) -> None:
     watched.watcher._on_signal(number, None)
     watched.hears("SIGTERM")
+    watched.leave()
     assert watched.child.end(20) == 0
     assert watched.heard == ["began", "SIGTERM"]
 
@@ -70,8 +77,52 @@ def test_a_signal_that_comes_amid_a_restart_hurries_nobody(watched: Watched) -> 
     restart.start()
     watched.hears("SIGTERM")
     watched.watcher._on_signal(signal.SIGINT, None)
+    watched.leave()
     restart.join(20)
     assert watched.heard == ["began", "SIGTERM"]
+
+
+def test_a_signal_amid_a_restart_gives_tasks_the_time_of_a_stop(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[None] = []
+    poll = watched.child.process.poll
+    monkeypatch.setattr(watched.child.process, "poll", lambda: (looks.append(None), poll())[1])
+    watched.watcher._on_signal(signal.SIGINT, None)
+    watched.hears("SIGTERM")
+    restart = threading.Thread(target=watched.child.end, args=(0.0,))  # its own patience is over at once
+    restart.start()
+    seen = len(looks)
+    wait_for(lambda: len(looks) > seen + 4)
+    watched.leave()
+    restart.join(20)
+    assert watched.heard == ["began", "SIGTERM"], "no QUIT"
+
+
+@pytest.mark.parametrize("line", range(3))
+def test_a_signal_amid_the_asking_is_no_second_word(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, line: int
+) -> None:
+    """Python runs the handler of a signal before any line, also of `ask`."""
+    sent: list[int] = []
+    monkeypatch.setattr(watched.child, "signal", sent.append)
+    lines: list[int] = []
+    before = sys.gettrace()
+
+    def trace(frame: FrameType, event: str, _argument: object) -> object:
+        if frame.f_code is Child.ask.__code__ and event == "line":
+            lines.append(frame.f_lineno)
+            if len(lines) == line + 1:
+                watched.child.ask()  # which is not traced itself
+        return trace
+
+    sys.settrace(trace)
+    try:
+        watched.child.ask()
+    finally:
+        sys.settrace(before)
+    assert lines
+    assert sent == [signal.SIGTERM]
 
 
 def test_a_second_signal_and_quit_leave_no_time(watched: Watched) -> None:
