@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import hooks, signals
+from amqptasks.attempt import attempt, attempt_async
 from amqptasks.embedded import listed
 from amqptasks.errors import Ignore, MaxRetriesExceeded, Reject, Replace, Snooze, TaskError, TaskRejected
 from amqptasks.exception_info import ExceptionInfo
@@ -82,7 +83,7 @@ def _attempt(task: Task[..., Any], request: Request) -> tuple[str, Any]:
     try:
         if signals.task_prerun:
             signals.task_prerun.send(task, task_id=request.id, task=task, args=request.args, kwargs=request.kwargs)
-        value = asyncio.run(task.attempt_async(request)) if task.is_async else task.attempt(request)
+        value = asyncio.run(attempt_async(task, request)) if task.is_async else attempt(task, request)
     except Exception as error:
         value = error
     finally:

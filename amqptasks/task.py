@@ -83,7 +83,7 @@ class Task(Generic[P, R]):
         kind = type(self)
         overridden = kind.__call__ is not Task.__call__ or kind.run is not Task.run
         #: True where a run is a call of the function, and nothing else.
-        self._is_plain = not (self.bound or self.validates or self.has_before_start or overridden)
+        self.is_plain = not (self.bound or self.validates or self.has_before_start or overridden)
         self.arguments = arguments.of(self.function, bound=self.bound)
         self._checks = options.get("typing", True)
         if not self.acks_late:
@@ -110,69 +110,6 @@ class Task(Generic[P, R]):
         """The function itself."""
         function: Callable[..., R] = self.function
         return function(self, *args, **kwargs) if self.bound else function(*args, **kwargs)
-
-    def attempt(self, request: Request) -> Any:
-        """One run of it, for a worker: validation, `before_start`, the function, and the confirms of what that
-        submitted. What asks for another end (`Snooze`, `Reject`, `Retry`, `Ignore`) is raised, also where it was
-        returned."""
-        try:
-            value = self._attempt(request)
-        except errors.INTERRUPTIONS:
-            raise
-        except Exception:
-            if request.submitted:
-                submission.join_failed(self.app, request)
-            raise
-        if request.submitted:
-            submission.join(self.app, request)
-        return value
-
-    async def attempt_async(self, request: Request) -> Any:
-        """`attempt`, of an `async def` task."""
-        try:
-            value = await self._attempt_async(request)
-        except errors.INTERRUPTIONS:
-            raise
-        except Exception:
-            if request.submitted:
-                await submission.join_failed_async(self.app, request)
-            raise
-        if request.submitted:
-            await submission.join_async(self.app, request)
-        return value
-
-    def _attempt(self, request: Request) -> Any:
-        if self._is_plain:
-            request.instance = self
-            return self._value(self.function(*request.args, **request.kwargs))
-        args, kwargs = self._prepared(request)
-        if self.has_before_start:
-            self.before_start(request.id, args, kwargs)
-        return self._value(self(*args, **kwargs))
-
-    async def _attempt_async(self, request: Request) -> Any:
-        if self._is_plain:
-            request.instance = self
-            begun: Any = self.function(*request.args, **request.kwargs)
-            return self._value(await begun)
-        args, kwargs = self._prepared(request)
-        if self.has_before_start:
-            left = self.before_start(request.id, args, kwargs)
-            if inspect.isawaitable(left):
-                await left
-        running: Any = self(*args, **kwargs)
-        return self._value(await running)
-
-    def _prepared(self, request: Request) -> tuple[Any, Any]:
-        request.instance = self
-        if self.validates and self.arguments is not None:
-            return self.arguments.validated(request.args, request.kwargs)
-        return request.args, request.kwargs
-
-    def _value(self, value: Any) -> Any:
-        if isinstance(value, errors.TaskError):
-            raise value
-        return arguments.plain(value) if self.validates else value
 
     @property
     def app(self) -> App:

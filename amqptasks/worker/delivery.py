@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from amqptasks import hooks, signals
+from amqptasks.attempt import attempt, attempt_async
 from amqptasks.capabilities import Capabilities
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
@@ -204,7 +205,7 @@ class Steps:
         try:
             if ERRBACK in request.headers:
                 request.args = errback_arguments(request.args)
-            job.outcome = Success(await task.attempt_async(request))
+            job.outcome = Success(await attempt_async(task, request))
         except asyncio.CancelledError as error:
             # From us with a reason; a task that cancels itself has failed: handed back, it would run for ever.
             self._classify(job, job.interruption or error)
@@ -327,4 +328,4 @@ def call(task: Task[..., Any], request: Request) -> Any:
     """The task's own code, and nothing else: what interrupts a task from outside looks for this frame."""
     if ERRBACK in request.headers:
         request.args = errback_arguments(request.args)
-    return task.attempt(request)
+    return attempt(task, request)

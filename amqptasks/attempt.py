@@ -1,0 +1,80 @@
+"""One run of a task: its arguments as it wants them, `before_start`, its function, and the confirms of what that
+submitted.
+
+What asks for another end (`Snooze`, `Reject`, `Retry`, `Ignore`) is raised, also where it was returned.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from amqptasks import arguments, errors, submission
+from amqptasks.request import Request
+
+if TYPE_CHECKING:
+    from amqptasks.task import Task
+
+
+def attempt(task: Task[..., Any], request: Request) -> Any:
+    """The value of a plain function; raises what that raises."""
+    try:
+        value = _run(task, request)
+    except errors.INTERRUPTIONS:
+        raise
+    except Exception:
+        if request.submitted:
+            submission.join_failed(task.app, request)
+        raise
+    if request.submitted:
+        submission.join(task.app, request)
+    return value
+
+
+async def attempt_async(task: Task[..., Any], request: Request) -> Any:
+    """`attempt`, of an `async def` task."""
+    try:
+        value = await _run_async(task, request)
+    except errors.INTERRUPTIONS:
+        raise
+    except Exception:
+        if request.submitted:
+            await submission.join_failed_async(task.app, request)
+        raise
+    if request.submitted:
+        await submission.join_async(task.app, request)
+    return value
+
+
+def _run(task: Task[..., Any], request: Request) -> Any:
+    request.instance = task
+    if task.is_plain:
+        return _value(task, task.function(*request.args, **request.kwargs))
+    args, kwargs = _arguments(task, request)
+    if task.has_before_start:
+        task.before_start(request.id, args, kwargs)
+    return _value(task, task(*args, **kwargs))
+
+
+async def _run_async(task: Task[..., Any], request: Request) -> Any:
+    request.instance = task
+    if task.is_plain:
+        return _value(task, await task.function(*request.args, **request.kwargs))
+    args, kwargs = _arguments(task, request)
+    if task.has_before_start:
+        left = task.before_start(request.id, args, kwargs)
+        if inspect.isawaitable(left):
+            await left
+    return _value(task, await task(*args, **kwargs))
+
+
+def _arguments(task: Task[..., Any], request: Request) -> tuple[Any, Any]:
+    if task.validates and task.arguments is not None:
+        return task.arguments.validated(request.args, request.kwargs)
+    return request.args, request.kwargs
+
+
+def _value(task: Task[..., Any], value: Any) -> Any:
+    if isinstance(value, errors.TaskError):
+        raise value
+    return arguments.plain(value) if task.validates else value
