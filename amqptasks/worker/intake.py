@@ -106,7 +106,7 @@ class Intake:
                     pool.lose(job)
             queue.forget_lost()
         if not node.is_stopping:
-            node.control.catch_up()
+            node.control.revocations.catch_up()
             logger.warning("deliveries are lost, others will get them: %s", reason, extra={"action": "lease_lost"})
 
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature

@@ -33,7 +33,9 @@ def revoke(service: ControlService, arguments: Arguments) -> dict[str, int]:
     if found is None:
         raise ConfigurationError("this is no revocation: use app.control.revoke or `amqptasks control revoke`")
     terminate, signal = bool(arguments.get("terminate")), revocation.signal_named(arguments.get("signal", "TERM"))
-    return service.on_link(lambda: service.sweep.command(found, terminate=terminate, force=signal == "KILL"))
+    return service.on_link(
+        lambda: service.revocations.sweep.command(found, terminate=terminate, force=signal == "KILL")
+    )
 
 
 def time_limit(service: ControlService, arguments: Arguments) -> str:

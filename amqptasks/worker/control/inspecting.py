@@ -60,7 +60,7 @@ def stats(service: ControlService, arguments: Arguments) -> dict[str, Any]:  # n
         "pid": os.getpid(),
         "uptime": _uptime(service),
         "broker": "; ".join(_brokers(node)),
-        "revoked": len(service.revocations),
+        "revoked": len(service.revocations.known),
         "memory": _resident(),
         "rusage": {"self": _usage(resource.RUSAGE_SELF), "children": _usage(resource.RUSAGE_CHILDREN)},
     }
@@ -119,7 +119,7 @@ def registered(service: ControlService, arguments: Arguments) -> list[str]:  # n
 
 
 def revoked(service: ControlService, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001
-    return service.on_link(service.revocations.told)
+    return service.on_link(service.revocations.known.told)
 
 
 def conf(service: ControlService, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001

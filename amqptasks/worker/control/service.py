@@ -1,4 +1,4 @@
-"""What makes a worker answer: it listens on the control exchange, announces itself, and keeps up with revocations.
+"""What makes a worker answer: it listens on the control exchange, and announces itself.
 
 link's thread       messages come in, answers go out
 control's thread    declares what is missing, and carries the commands out, one after the other
@@ -19,20 +19,16 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from amqptasks import dial
-from amqptasks.control import envelope, places, revocation, roster
+from amqptasks.control import envelope, places, roster
 from amqptasks.control.envelope import Answer, Command, Unreadable
 from amqptasks.control.roster import Announcement
 from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
 from amqptasks.incoming import Delivery, Lease
 from amqptasks.outgoing import Outgoing
-from amqptasks.streams import Reader
 from amqptasks.transport import Subscription
-from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT
-from amqptasks.worker.control.revocations import Revocations
-from amqptasks.worker.control.sweep import Sweep
-from amqptasks.worker.outcomes import Outcome, Revoked
+from amqptasks.worker.control.revocation_reader import RevocationReader
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
@@ -40,10 +36,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
-
-#: Seconds that a start, and what comes after a break, waits for the revocations: without them what was revoked would
-#: run. A stream that is full takes some seconds; a broker that cannot give it must not keep the worker from working.
-REVOCATIONS_WITHIN = 15.0
 
 #: Seconds that a start waits for control to listen: it mostly does by the time that the queues are consumed.
 LISTENING_WITHIN = 2.0
@@ -66,32 +58,24 @@ class ControlService:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.host = socket.gethostname()
-        self.revocations = Revocations()
-        self.sweep = Sweep(node, self.revocations)
-        self.revocations_read = threading.Event()
+        self.revocations = RevocationReader(node, self._without)
         self._settled = threading.Event()  # it listens, or cannot
         self.started_at = time.monotonic()
         self.trouble: str | None = None
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="amqptasks-control", daemon=True)
         self._subscription: Subscription | None = None
-        self._reader: Reader | None = None
         self._has_streams = not dial.is_memory(node.app.broker)
         self._queue = ""
         self._stopping = False
 
     def start(self) -> None:
         """Read the revocations, so that nothing revoked runs, and begin to answer. The link is running."""
-        self.node.intake.refusals.append(self._refusal)
+        self.node.intake.refusals.append(self.revocations.refusal)
         self._thread.start()
         self._jobs.put(self._begin)
-        if not self._has_streams:
-            return
-        self.node.link.call_soon(self._read_revocations)
-        if not awaited(self.revocations_read, REVOCATIONS_WITHIN):
-            logger.warning(
-                "the revocations are not all read yet: starting without the rest", extra={"action": "revocations_late"}
-            )
+        if self._has_streams:
+            self.revocations.start()
 
     def wait(self) -> None:
         """Until whoever asks now is heard, or it is clear that nobody will be; not for long."""
@@ -102,13 +86,6 @@ class ControlService:
         self._stopping = True
         self.node.link.call_soon(self._leave)
         self._jobs.put(None)
-
-    def catch_up(self) -> None:
-        """The worker has lost a channel, and may have missed a revocation: nothing begins before all are read. Their
-        reader need not have lost one: it has none yet where their stream was made after it began. Link thread."""
-        if self._reader is not None:
-            self._shut_gate()
-            self._reader.catch_up()
 
     def on_link(self, ask: Callable[[], Value]) -> Value:
         """What `ask` returns on the link's thread. Raises `BrokerError` where that thread does not answer."""
@@ -159,56 +136,6 @@ class ControlService:
         elif not self._stopping:
             self._jobs.put(self._declare)
 
-    def _refusal(self, delivery: Delivery) -> Outcome | None:
-        if self.revocations.is_empty:
-            return None
-        headers = delivery.properties.headers or {}
-        task, task_id = headers.get("task"), headers.get("id")
-        if not isinstance(task, str) or not isinstance(task_id, str):
-            return None
-        reason = self.revocations.reason(task, task_id, headers)
-        return None if reason is None else Revoked(reason)
-
-    def _read_revocations(self) -> None:
-        self._reader = Reader(
-            self.node.link,
-            places.REVOKED.name,
-            "first",
-            self._on_revocation,
-            self._on_revocations_read,
-            follow=True,
-            never_empty=True,
-            behind=self._shut_gate,
-        )
-        self._reader.start()
-
-    def _shut_gate(self) -> None:
-        self.node.intake.gate.shut(REVOCATIONS_WITHIN)
-
-    def _on_revocation(self, delivery: Delivery) -> None:
-        found = revocation.parse(delivery.body)
-        if found is None:
-            return
-        try:
-            if self.revocations_read.is_set():
-                self.sweep.record(found)
-            else:  # all of the past comes first: what was revoked may be restored later on
-                self.revocations.take(found)
-        except Exception:  # whoever reads the rest must go on
-            logger.exception("a revocation could not be carried out")
-
-    def _on_revocations_read(self, trouble: str | None) -> None:
-        # Its beginning tells: a virtual host may have any digits in its name.
-        if trouble is not None and trouble.startswith(f"{places.REVOKED.name}: 403"):
-            self._without(trouble)
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
-        if not self.revocations_read.is_set():
-            self.revocations_read.set()
-            self.sweep.look()
-        self.node.intake.gate.open()
-
     def _listen(self) -> None:
         if not self._stopping:
             self._subscription = self.node.link.listen(places.LISTENERS, [(places.EXCHANGE.name, "")], self)
@@ -228,9 +155,9 @@ class ControlService:
 
     def _leave(self) -> None:
         self._announce("gone")
-        for one in (self._subscription, self._reader):
-            if one is not None:
-                one.close()
+        if self._subscription is not None:
+            self._subscription.close()
+        self.revocations.close()
 
     def _begin_later(self) -> None:
         self.node.link.call_later(DECLARE_PAUSE, lambda: self._jobs.put(self._begin))
