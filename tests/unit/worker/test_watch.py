@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
@@ -99,29 +98,27 @@ def test_a_signal_amid_a_restart_gives_tasks_the_time_of_a_stop(
     assert watched.heard == ["began", "SIGTERM"], "no QUIT"
 
 
-@pytest.mark.parametrize("line", range(3))
+@pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_signal_amid_the_asking_is_no_second_word(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch, line: int
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Python runs the handler of a signal before any line, also of `ask`."""
-    sent: list[int] = []
-    monkeypatch.setattr(watched.child, "signal", sent.append)
-    lines: list[int] = []
-    before = sys.gettrace()
+    """Its handler asks as well, just before or just after the one step that says who asks."""
+    child, sent = watched.child, list[int]()
+    step = child._asked
 
-    def trace(frame: FrameType, event: str, _argument: object) -> object:
-        if frame.f_code is Child.ask.__code__ and event == "line":
-            lines.append(frame.f_lineno)
-            if len(lines) == line + 1:
-                watched.child.ask()  # which is not traced itself
-        return trace
+    class Interrupted:
+        def acquire(self, *, blocking: bool) -> bool:
+            monkeypatch.setattr(child, "_asked", step)
+            if moment == "before":
+                child.ask()
+            taken = step.acquire(blocking=blocking)
+            if moment == "after":
+                child.ask()
+            return taken
 
-    sys.settrace(trace)
-    try:
-        watched.child.ask()
-    finally:
-        sys.settrace(before)
-    assert lines
+    monkeypatch.setattr(child, "signal", sent.append)
+    monkeypatch.setattr(child, "_asked", Interrupted())
+    child.ask()
     assert sent == [signal.SIGTERM]
 
 
