@@ -228,16 +228,20 @@ def test_an_exchange_that_deletes_itself_goes_with_its_last_binding(session: Mem
 
 
 def test_nothing_runs_until_there_is_something_to_time() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())  # those of other tests may still be ending
+
+    def clocks() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread not in before and thread.name == CLOCK]
+
     broker = Broker()
     broker.declare_queue(Queue("plain", arguments={"x-queue-type": "quorum"}))
     broker.publish(Outgoing("", "plain", b"", Properties()))
-    assert threading.active_count() == before
+    assert clocks() == []
     broker.declare_queue(Queue("timed", arguments={"x-queue-type": "quorum", "x-message-ttl": 60_000}))
     broker.publish(Outgoing("", "timed", b"", Properties()))
-    assert CLOCK in [thread.name for thread in threading.enumerate()]
+    assert len(clocks()) == 1
     broker.clock.stop()
-    wait_for(lambda: threading.active_count() == before)
+    wait_for(lambda: clocks() == [])
 
 
 def test_a_deleted_queue_buries_nothing_any_more(session: MemorySession) -> None:
