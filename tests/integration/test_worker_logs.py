@@ -22,8 +22,8 @@ logger = get_task_logger("shop")
 def tell(text):
     logger.info("told %s", text)
     logger.debug("in detail")
-    logging.getLogger("a.library").info("heard")
-    logging.getLogger("a.library").warning("doubted")
+    logging.getLogger("a.package").info("heard")
+    logging.getLogger("a.package").warning("doubted")
 
 @app.task(name="shop.fail", max_retries=1, autoretry_for=(ValueError,), default_retry_delay=0.05)
 def fail(text):

@@ -7,10 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
-from typing import Any
 
-import pika
 import psutil
 import pytest
 
@@ -20,6 +17,7 @@ from tests.harness.management import Management
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory
+from tests.integration.stopping import send, waiting
 
 #: Tasks that wait for a worker that does not come.
 WAITING = 30
@@ -65,22 +63,6 @@ def hang(word):
             time.sleep(100)
         except BaseException:
             pass
-
-@app.task(name="early", acks_late=False)
-def early(word):
-    say(f"began {word}")
-    while True:
-        time.sleep(0.01)
-
-@app.task(name="early-fail", acks_late=False)
-def early_fail(word):
-    say(f"began {word}")
-    time.sleep(0.3)
-    raise ValueError(word)
-
-@app.task(name="early-hang", acks_late=False)
-def early_hang(word):
-    hang(word)
 """
 
 
@@ -89,20 +71,6 @@ def sender(vhost: Vhost) -> Iterator[App]:
     app = App("sender", vhost.url, ignore_result=True)
     yield app
     app.close()
-
-
-def send(sender: App, task: str, *args: Any, **options: Any) -> None:
-    sender.send_task(task, args, **options)
-
-
-def waiting(url: str, queue: str = "default") -> list[dict[str, Any]]:
-    """The headers of all messages in a queue, which is empty afterwards."""
-    found = []
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        channel = connection.channel()
-        while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
-            found.append(got[1].headers or {})
-    return found
 
 
 def test_a_warm_stop_finishes_what_runs_and_gives_the_rest_back(
@@ -168,62 +136,6 @@ def test_a_cold_stop_gives_back_what_hangs_within_a_second(
     assert management.ready("default.dead") == 0
     if vhost.management.release() >= (4, 3, 0):
         assert [headers.get("x-delivery-count", 0) for headers in left] == [0] * 4
-
-
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_a_task_that_was_acknowledged_when_it_began_is_published_again_when_it_is_told_to_end(
-    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management, pool: str
-) -> None:
-    worker = worker_process(SOURCE, "-c", "1", "-P", pool, "--on-shutdown", "interrupt", module="stop")
-    send(sender, "early", "word", headers={"tenant": "acme"})
-    worker.wait_for_line("began word")
-    wait_for(lambda: (depth := management.depth("default")) and depth.total == 0, message="it is acknowledged")
-    assert worker.terminate() == 0, worker.output
-    assert "goes back to its queue" in worker.output
-    (left,) = waiting(vhost.url)
-    assert left["tenant"] == "acme"
-    assert not left.get("retries"), "no attempt was counted"
-    assert management.ready("default.dead") == 0
-
-
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_a_task_that_was_acknowledged_when_it_began_is_said_to_be_lost_in_a_cold_stop(
-    vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management, pool: str
-) -> None:
-    worker = worker_process(SOURCE, "-c", "2", "-P", pool, module="stop")
-    send(sender, "early-hang", "lost")
-    send(sender, "hang", "back")
-    worker.wait_for_line(r"(?m)^began ", count=2)
-    wait_for(lambda: (depth := management.depth("default")) and depth.total == 1, message="one is acknowledged")
-    worker.signal(signal.SIGQUIT)
-    assert worker.wait(10) == 0, worker.output
-    assert re.search(r"early-hang\[\S+\] is lost: it was acknowledged when it began", worker.output)
-    assert not re.search(r"early-hang\[\S+\] goes back", worker.output)
-    (left,) = waiting(vhost.url)
-    assert left["task"] == "hang"
-    (letter,) = waiting(vhost.url, "default.dead")
-    assert (letter["task"], letter["x-amqptasks-attempts"]) == ("early-hang", 1)
-    assert "WorkerLostError" in letter["x-amqptasks-detail"]
-
-
-def test_a_cold_stop_says_what_is_lost_whose_dead_letter_nobody_takes(
-    vhost: Vhost, tmp_path: Path, worker_process: WorkerFactory
-) -> None:
-    (tmp_path / "full.yaml").write_text("version: 1\nqueues:\n  default: {dead_letter: {max_length: 1}}\n")
-    source = SOURCE.replace("ignore_result=True", 'ignore_result=True, topology="full.yaml"', 1)
-    worker = worker_process(source, "-P", "threads", "-c", "1", module="stop")
-    with closing(App("sender", vhost.url, ignore_result=True, topology=tmp_path / "full.yaml")) as sender:
-        for number in range(6):
-            send(sender, "early-fail", f"word-{number}")
-    worker.wait_for_line("queue default is paused", 20)
-    worker.signal(signal.SIGQUIT)
-    assert worker.wait(10) == 0, worker.output
-    began = re.findall(r"(?m)^began (word-\d)$", worker.output)
-    lost = set(re.findall(r"early-fail\[(\S+)\] is lost: it was acknowledged when it began", worker.output))
-    letters, left = waiting(vhost.url, "default.dead"), waiting(vhost.url)
-    assert lost
-    assert len(began) == len(set(began)) == len(letters) + len(lost), worker.output
-    assert len(left) == 6 - len(began), "what has failed does not begin again"
 
 
 def test_retries_under_way_outlive_the_worker(

@@ -70,7 +70,7 @@ def test_outside_a_task_its_fields_are_empty(caplog: pytest.LogCaptureFixture) -
 def test_a_line_of_a_task_says_which_even_from_a_plain_logger(running: Request) -> None:
     out = io.StringIO()
     with configured("info", "plain", out):
-        logging.getLogger("some.library").info("connected")
+        logging.getLogger("some.package").info("connected")
     assert out.getvalue().endswith("connected [task=shop.pay id=6fb0 queue=payments attempt=3]\n")
 
 
