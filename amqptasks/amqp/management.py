@@ -9,6 +9,7 @@ import ssl
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from collections.abc import Mapping
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
@@ -60,13 +61,18 @@ class Management:
         self.vhost = str(wanted.virtual_host)
 
     def version(self) -> str:
-        """The broker's release (`4.3.0`). Raises `Unanswered`, also where something else than the API answers."""
-        said = self.request("GET", "overview", query={"columns": "rabbitmq_version"})
+        """The broker's release (`4.3.0`). Raises as `overview` does."""
+        return str(self.overview()["rabbitmq_version"])
+
+    def overview(self, *columns: str) -> Mapping[str, Any]:
+        """The broker's release as `rabbitmq_version`, and these columns of the API's overview. Raises `Unanswered`,
+        also where something else than the API answers."""
+        said = self.request("GET", "overview", query={"columns": ",".join(("rabbitmq_version", *columns))})
         if not isinstance(said, dict) or "rabbitmq_version" not in said:
             raise Unanswered(
                 f"{self.base} answers, but does not say which RabbitMQ it is: is it RabbitMQ's management API?"
             )
-        return str(said["rabbitmq_version"])
+        return said
 
     def time(self) -> float:
         """The broker's clock, in seconds since 1970, without their fraction. Raises `Unanswered`."""

@@ -112,7 +112,9 @@ class Observed:
 def observe(management: Management, sections: Collection[Section] = EVERYTHING) -> Observed:
     """Read the virtual host of `management`. Raises `Unanswered` where the API cannot be had, or refuses this user."""
     vhost = management.vhost
-    capabilities, types = capabilities_of(management), _exchange_types(management)
+    overview = management.overview("exchange_types")
+    capabilities = _capabilities(overview)
+    types = frozenset(str(row["name"]) for row in overview.get("exchange_types") or () if row.get("enabled", True))
     settings = _virtual_host(management)
     if settings is None:
         users = _users(management) if "users" in sections else {}
@@ -169,12 +171,11 @@ def observe_bindings(management: Management, destination: str, kind: Destination
 
 def capabilities_of(management: Management) -> Capabilities:
     """What the broker can do. Raises `Unanswered`."""
-    return from_server_properties({"version": management.version()})
+    return _capabilities(management.overview())
 
 
-def _exchange_types(management: Management) -> frozenset[str]:
-    overview = management.request("GET", "overview", query={"columns": "exchange_types"})
-    return frozenset(str(row["name"]) for row in overview.get("exchange_types") or () if row.get("enabled", True))
+def _capabilities(overview: Mapping[str, Any]) -> Capabilities:
+    return from_server_properties({"version": str(overview["rabbitmq_version"])})
 
 
 def _virtual_host(management: Management) -> Mapping[str, Any] | None:
