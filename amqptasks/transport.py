@@ -9,6 +9,7 @@ conformance suite, so everything above this file knows neither.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -193,3 +194,13 @@ class Session(Protocol):
         """Return all that `take` holds and that is not acked to its queue, in its place."""
 
     def close(self) -> None: ...
+
+
+def is_taken(calls: deque[Callable[[], None]], callback: Callable[[], None]) -> bool:
+    """Of a link that was stopped: whether its thread has taken `callback` out of `calls`, and runs it. Where not, it
+    never will, and is taken back."""
+    try:
+        calls.remove(callback)
+    except ValueError:
+        return True
+    return False

@@ -29,7 +29,7 @@ from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
-from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset
+from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset, is_taken
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Link:
                 self._ring(RING)
             except OSError:  # it rings already, or the link was stopped
                 pass
-        return not self._over or self._is_taken(callback)
+        return not self._over or is_taken(self._calls, callback)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> LoopTimer:
         return LoopTimer(self._loop, delay, callback)
@@ -188,13 +188,6 @@ class Link:
                 callback()
             except Exception:  # the others were asked for by somebody else
                 logger.exception("a callback of the link failed; going on")
-
-    def _is_taken(self, callback: Callable[[], None]) -> bool:
-        try:
-            self._calls.remove(callback)
-        except ValueError:
-            return True
-        return False
 
     def _publishing_opened(self) -> None:
         self._outbox.connection_opened()

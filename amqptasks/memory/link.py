@@ -22,7 +22,7 @@ from amqptasks.memory.registry import broker_of
 from amqptasks.memory.subscription import MemorySubscription
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO
-from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset
+from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset, is_taken
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class MemoryLink:
         self._calls.append(callback)
         if not self._wake.is_set():
             self._wake.set()
-        return not self._over or self._is_taken(callback)
+        return not self._over or is_taken(self._calls, callback)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
         return self._alarms.set(time.monotonic() + delay, callback)
@@ -139,13 +139,6 @@ class MemoryLink:
         with contextlib.suppress(IndexError):  # the last one was just taken back by who handed it over
             while self._calls:
                 self._call(self._calls.popleft())
-
-    def _is_taken(self, callback: Callable[[], None]) -> bool:
-        try:
-            self._calls.remove(callback)
-        except ValueError:
-            return True
-        return False
 
     def _call(self, callback: Callable[[], None]) -> None:
         try:
