@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 import pika
 
 from amqptasks.errors import ConfigurationError, UnknownOption
+from amqptasks.messages.masks import masked_address as masked
 
 #: Seconds between two heartbeats. Half the server's default of 60: a dead peer is noticed within a minute, and the
 #: traffic (8 bytes) is nothing. Our I/O threads run no user code, so they always answer in time.
@@ -91,20 +92,6 @@ def parameters(url: str, ssl: tls.SSLContext | None = None) -> pika.ConnectionPa
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"the broker's address {masked(url)} cannot be used: {error}") from None
     return found
-
-
-def masked(url: str) -> str:
-    """The address for people's eyes: the password is `***`, the query is left out. Never raises."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        scheme, rest = "", url
-    # The last `@` ends the credentials, whatever unencoded characters stand before it.
-    credentials, at, place = rest.rpartition("@")
-    user, colon, _ = credentials.partition(":")
-    place = re.split(r"[?#]", place, maxsplit=1)[0]
-    if not at and not separator:
-        return "***"  # no address at all: it may be anything, even a password alone
-    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}"
 
 
 def with_vhost(url: str, vhost: str | None) -> str:
