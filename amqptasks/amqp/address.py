@@ -1,7 +1,7 @@
 """The broker's address: `amqp[s]://USER:PASSWORD@HOST:PORT/VHOST?OPTION=VALUE`, as in RabbitMQ's URI specification.
 
 https://www.rabbitmq.com/docs/uri-spec and https://www.rabbitmq.com/docs/uri-query-parameters. A password is never
-part of a message or a log line: show an address through `masked` only.
+part of a message or a log line: show an address through `masked_address` only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 import pika
 
 from amqptasks.errors import ConfigurationError, UnknownOption
-from amqptasks.messages.masks import masked_address as masked
+from amqptasks.messages.masks import masked_address
 
 #: Seconds between two heartbeats. Half the server's default of 60: a dead peer is noticed within a minute, and the
 #: traffic (8 bytes) is nothing. Our I/O threads run no user code, so they always answer in time.
@@ -61,7 +61,7 @@ def parameters(url: str, ssl: tls.SSLContext | None = None) -> pika.ConnectionPa
     options = _options(parts.query, url)
     secure = parts.scheme == "amqps"
     if ssl is not None and not secure:
-        raise ConfigurationError(f"a TLS context was given, but {masked(url)} is not encrypted: write amqps://")
+        raise ConfigurationError(f"a TLS context was given, but {masked_address(url)} is not encrypted: write amqps://")
     host = unquote(parts.hostname or "localhost")
     ssl_options = None
     if secure:
@@ -90,7 +90,7 @@ def parameters(url: str, ssl: tls.SSLContext | None = None) -> pika.ConnectionPa
         found.channel_max = _number(options, "channel_max", url, found.channel_max)
         found.frame_max = _number(options, "frame_max", url, found.frame_max, found.frame_max)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"the broker's address {masked(url)} cannot be used: {error}") from None
+        raise ConfigurationError(f"the broker's address {masked_address(url)} cannot be used: {error}") from None
     return found
 
 
@@ -105,7 +105,7 @@ def with_vhost(url: str, vhost: str | None) -> str:
     named = unquote(parts.path[1:]) or "/"
     if named not in ("/", vhost):
         raise ConfigurationError(
-            f"the topology is for the virtual host {vhost!r}, the broker's address {masked(url)} names {named!r}:"
+            f"the topology is for the virtual host {vhost!r}, the broker's address {masked_address(url)} names {named!r}:"
             f" remove one of them"
         )
     return parts._replace(path=f"/{quote(vhost, safe='')}").geturl()
@@ -116,11 +116,11 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:  # its text may hold a piece of the password
-        raise ConfigurationError(f"the broker's address {masked(url)} is malformed. {_ENCODING_HINT}") from None
+        raise ConfigurationError(f"the broker's address {masked_address(url)} is malformed. {_ENCODING_HINT}") from None
     if parts.scheme not in PORTS:
-        raise ConfigurationError(f"the broker's address {masked(url)} must begin with amqp:// or amqps://")
+        raise ConfigurationError(f"the broker's address {masked_address(url)} must begin with amqp:// or amqps://")
     if parts.fragment or "/" in parts.path[1:] or ("@" in parts.path or "@" in parts.query):
-        raise ConfigurationError(f"the broker's address {masked(url)} is malformed. {_ENCODING_HINT}")
+        raise ConfigurationError(f"the broker's address {masked_address(url)} is malformed. {_ENCODING_HINT}")
     return parts, port
 
 
@@ -130,7 +130,7 @@ def _options(query: str, url: str) -> dict[str, str]:
         if name not in OPTIONS:
             close = get_close_matches(name, OPTIONS, 1)
             hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(OPTIONS)}"
-            raise UnknownOption(f"the broker's address {masked(url)} has an unknown option `{name}`: {hint}")
+            raise UnknownOption(f"the broker's address {masked_address(url)} has an unknown option `{name}`: {hint}")
     return options
 
 
@@ -140,7 +140,7 @@ def _number(options: dict[str, str], name: str, url: str, default: int, largest:
         return default
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > largest:
         raise ConfigurationError(
-            f"the broker's address {masked(url)}: `{name}` must be a whole number up to {largest}, not {text!r}"
+            f"the broker's address {masked_address(url)}: `{name}` must be a whole number up to {largest}, not {text!r}"
         )
     return int(text)
 
@@ -151,10 +151,10 @@ def _context(options: dict[str, str], url: str) -> tls.SSLContext:
         if "certfile" in options:
             context.load_cert_chain(options["certfile"], options.get("keyfile"))
     except OSError as error:  # ssl.SSLError too
-        raise ConfigurationError(f"the broker's address {masked(url)}: a TLS file cannot be read: {error}") from error
+        raise ConfigurationError(f"the broker's address {masked_address(url)}: a TLS file cannot be read: {error}") from error
     verify = options.get("verify", "verify_peer")
     if verify not in ("verify_peer", "verify_none"):
-        raise ConfigurationError(f"the broker's address {masked(url)}: `verify` is verify_peer or verify_none")
+        raise ConfigurationError(f"the broker's address {masked_address(url)}: `verify` is verify_peer or verify_none")
     if verify == "verify_none":
         context.check_hostname = False
         context.verify_mode = tls.CERT_NONE

@@ -11,11 +11,12 @@ from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 from tenacity import RetryCallState, Retrying, wait_exponential, wait_random
 
-from amqptasks.amqp.address import masked, parameters
+from amqptasks.amqp.address import parameters
 from amqptasks.amqp.failures import explain
 from amqptasks.amqp.pika_internals import Wire, WireChannel
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.errors import BrokerError
+from amqptasks.messages.masks import masked_address
 
 #: First pause 0.1 s, because most breaks are a restart of a proxy; at most 5 s, so that nobody waits long after the
 #: broker is back; jitter, so that a hundred workers do not come back in the same moment.
@@ -107,7 +108,7 @@ class Connection:
             return
         url = self._urls[self._next_url]
         self._next_url = (self._next_url + 1) % len(self._urls)
-        where = masked(url)
+        where = masked_address(url)
         wanted = parameters(url, self._tls)
         wanted.client_properties = {**(wanted.client_properties or {}), "role": self._role}
         self._wire = Wire(

@@ -10,13 +10,14 @@ from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from amqptasks.amqp.address import masked, parameters
+from amqptasks.amqp.address import parameters
 from amqptasks.amqp.bounded import BoundedConnection, TimedOut, server_properties
 from amqptasks.amqp.failures import CONNECTING_FAILED, explain
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.replies import explained
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.errors import BrokerError, BrokerUnreachable, ConfigurationError
+from amqptasks.messages.masks import masked_address
 
 
 class Unanswered(BrokerUnreachable):
@@ -39,7 +40,7 @@ class Conversation:
             raise ConfigurationError("no broker address is given: write one, as amqp://guest:guest@localhost:5672/")
         self._urls = tuple(urls)
         self._parameters = [parameters(url, ssl) for url in urls]
-        self.where = ", ".join(masked(url) for url in urls)
+        self.where = ", ".join(masked_address(url) for url in urls)
         self.timeout = timeout
         self._connection: BoundedConnection | None = None
         self._channel: BlockingChannel | None = None
@@ -90,7 +91,7 @@ class Conversation:
                 with quietly():
                     connection = BoundedConnection(wanted)
             except CONNECTING_FAILED as error:
-                failures.append(explain(error, masked(url)))
+                failures.append(explain(error, masked_address(url)))
             else:
                 connection.seconds = self.timeout
                 return connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from amqptasks.amqp.address import masked
+from amqptasks.messages.masks import masked_address
 
 #: RabbitMQ's own first user. The server lets it in from this machine only, so its password is no secret.
 #: https://www.rabbitmq.com/docs/access-control#loopback-users
@@ -49,4 +49,4 @@ class Wish:
 
 def shown(url: str) -> str:
     """The address for people: whole where it carries guest's password, which everybody knows, else `***` for it."""
-    return url if f"://{GUEST}:{GUEST}@" in url else masked(url)
+    return url if f"://{GUEST}:{GUEST}@" in url else masked_address(url)

@@ -257,9 +257,9 @@ def _brokers(node: Node) -> list[str]:
     urls = node.app.broker
     if is_memory(urls):
         return list(urls)
-    from amqptasks.amqp.address import masked
+    from amqptasks.messages.masks import masked_address
 
-    return [masked(url) for url in urls]
+    return [masked_address(url) for url in urls]
 
 
 def _usage(who: int) -> dict[str, float]:

@@ -6,6 +6,7 @@ import pytest
 
 from amqptasks.amqp import address
 from amqptasks.errors import ConfigurationError, UnknownOption
+from amqptasks.messages.masks import masked_address
 
 
 def test_an_address_without_anything_means_guest_on_localhost():
@@ -82,7 +83,7 @@ def test_an_unknown_option_is_refused_with_the_likely_one():
     ],
 )
 def test_a_masked_address_has_no_password_and_no_query(url: str, shown: str):
-    assert address.masked(url) == shown
+    assert masked_address(url) == shown
 
 
 def test_a_virtual_host_from_a_topology_fills_an_address_without_one():
