@@ -11,11 +11,11 @@ import asyncio
 import hashlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from amqptasks.clock import monotonic
 from amqptasks.entities import Queue
 from amqptasks.errors import AlreadyQueued, BrokerError, BrokerUnreachable, DeclarationConflict
 from amqptasks.transport import Session
@@ -119,7 +119,7 @@ class Claims:
 
     def _asked(self, ask: Callable[[Session], Answer]) -> Answer:
         """Twice, where the connection was broken meanwhile: asking again changes nothing."""
-        self._used = time.monotonic()
+        self._used = monotonic()
         if self._session is None:
             self._session = self._connect()
         if not self._closing:
@@ -146,7 +146,7 @@ class Claims:
 
     def _close_if_idle(self) -> None:
         with self._lock:
-            idle = time.monotonic() - self._used
+            idle = monotonic() - self._used
             if self._session is None or idle >= IDLE:
                 self._closing = False
                 self._close()

@@ -6,11 +6,11 @@ import contextlib
 import logging
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from amqptasks import dial
+from amqptasks.clock import monotonic
 from amqptasks.ending import Ending
 from amqptasks.publisher import Publisher
 from amqptasks.transport import Link, Session
@@ -163,7 +163,7 @@ class Connections:
 
     def close(self, timeout: float) -> None:
         """Publish what is under way and close all, within `timeout` seconds; what is used later is opened anew."""
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         if self._ending is not None:
             self._ending.wait(deadline)  # while all is open: their ends publish, and send events
         with self._lock:
@@ -187,4 +187,4 @@ class Connections:
 
 
 def _until(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
+    return max(0.0, deadline - monotonic())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError, PublishRejected, Unroutable
 from amqptasks.outgoing import Outgoing
 from amqptasks.topology import delays
@@ -43,7 +43,7 @@ class Declaration:
     def inherit(self, capabilities: Capabilities) -> None:
         """Take it for done: this process's parent did it, and learnt these."""
         self.capabilities = capabilities
-        self._declared_at = time.monotonic()
+        self._declared_at = monotonic()
 
     def declare(self, timeout: float) -> list[Change]:
         """See `App.declare`."""
@@ -57,7 +57,7 @@ class Declaration:
             self.capabilities = capabilities = session.capabilities
             objects = expand(topology, capabilities) + ladder_objects(topology, capabilities)
             changes = declare_or_check(settled(objects, session), session)
-        self._declared_at = time.monotonic()
+        self._declared_at = monotonic()
         return changes
 
     def again(self, error: Unroutable | PublishRejected, timeout: float) -> bool:
@@ -65,7 +65,7 @@ class Declaration:
         if isinstance(error, PublishRejected) and not error.reason.startswith("404"):
             return False
         with self._lock:
-            if self._declared_at is not None and time.monotonic() - self._declared_at < DECLARE_AGAIN_AFTER:
+            if self._declared_at is not None and monotonic() - self._declared_at < DECLARE_AGAIN_AFTER:
                 return False
             self.declare(timeout)
             return True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from queue import SimpleQueue
+
+from amqptasks.clock import monotonic
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Ending:
         """A call will `end` here, or be forgotten, whose confirm takes `timeout` seconds at most."""
         with self._changed:
             self._under_way += 1
-            self._latest = max(self._latest, time.monotonic() + timeout + SLACK)
+            self._latest = max(self._latest, monotonic() + timeout + SLACK)
 
     def end(self, end: Callable[[], None]) -> None:
         """Run it soon. From any thread; waits for nothing."""
@@ -64,7 +65,7 @@ class Ending:
         if threading.current_thread() is self._thread:
             return False
         with self._changed:
-            return self._changed.wait_for(lambda: not self._under_way, max(0.0, deadline - time.monotonic()))
+            return self._changed.wait_for(lambda: not self._under_way, max(0.0, deadline - monotonic()))
 
     def stop(self) -> None:
         """Nothing begins here any more; what began still ends."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from amqptasks.clock import monotonic
 from amqptasks.incoming import Lease
 from amqptasks.properties import Headers
 from amqptasks.uuid7 import made_at
@@ -112,7 +112,7 @@ class Request:  # without slots: what has its default is not stored, and a worke
         limits = [limit for limit in (self.time_limit, self.soft_time_limit) if limit]
         if not limits or not self.started:
             return None
-        return self.started + min(limits) - time.monotonic()
+        return self.started + min(limits) - monotonic()
 
 
 #: The request that this thread, or this asyncio task, is running.

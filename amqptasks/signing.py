@@ -13,9 +13,9 @@ import logging
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Mapping
 
+from amqptasks.clock import monotonic
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong, short
 from amqptasks.properties import REPLY_TO, Properties
@@ -59,7 +59,7 @@ class Signing:
         self.required = required
         self._source: Callable[[], Keys] | None = None if isinstance(keys, Mapping) else keys
         self._lock = threading.Lock()
-        self._fetched_at = time.monotonic()
+        self._fetched_at = monotonic()
         self._keys = _checked(keys if isinstance(keys, Mapping) else keys())
 
     @classmethod
@@ -120,7 +120,7 @@ class Signing:
         source = self._source
         if source is None:
             return self._keys
-        age = time.monotonic() - self._fetched_at
+        age = monotonic() - self._fetched_at
         if age < (KEEP_KEYS / 60 if unknown else KEEP_KEYS) or not self._lock.acquire(blocking=unknown):
             return self._keys
         try:
@@ -132,7 +132,7 @@ class Signing:
                 "the signing keys could not be fetched again (%s): the known ones stay in use", type(error).__name__
             )
         finally:
-            self._fetched_at = time.monotonic()
+            self._fetched_at = monotonic()
             self._lock.release()
         return self._keys
 

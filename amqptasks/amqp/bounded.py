@@ -3,7 +3,6 @@ its other side are in `pika_internals.py`. `tests/unit/amqp/test_pika_internals.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from pika import BlockingConnection, ConnectionParameters
@@ -11,6 +10,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.channel import Channel
 
 from amqptasks.amqp.pika_internals import TolerantConnection
+from amqptasks.clock import monotonic
 
 
 class TimedOut(Exception):
@@ -38,10 +38,10 @@ class BoundedConnection(BlockingConnection):
         self._cleanup()
 
     def _flush_output(self, *waiters: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + self.seconds
+        deadline = monotonic() + self.seconds
         timer = self.call_later(self.seconds, _wake)
         try:
-            super()._flush_output(*waiters, lambda: time.monotonic() >= deadline)
+            super()._flush_output(*waiters, lambda: monotonic() >= deadline)
         finally:
             if self.is_open:
                 self.remove_timeout(timer)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
 from amqptasks.amqp.address import parameters
 from amqptasks.amqp.bounded import BoundedConnection, TimedOut, server_properties
@@ -16,6 +16,7 @@ from amqptasks.amqp.failures import CONNECTING_FAILED, explain
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.replies import explained
 from amqptasks.capabilities import Capabilities, from_server_properties
+from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable, ConfigurationError
 from amqptasks.messages.masks import masked_address
 
@@ -74,8 +75,9 @@ class Conversation:
 
     def until_in_time(self, error: type[BrokerError]) -> Retrying:
         """Calls again what raises `error`, with growing pauses, until the time is over."""
+        deadline = monotonic() + self.timeout
         return Retrying(
-            stop=stop_after_delay(self.timeout),
+            stop=lambda _state: monotonic() >= deadline,  # tenacity's own goes by `time.monotonic`
             wait=wait_random_exponential(multiplier=0.1, max=2.0),
             retry=retry_if_exception_type(error),
             reraise=True,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from pika.adapters.select_connection import IOLoop
 
 from amqptasks.amqp.acks import Acks
 from amqptasks.amqp.pika_internals import WireChannel
+from amqptasks.clock import monotonic
 
 #: Seconds that acks are gathered for while most of the prefetch is still to be worked on. One for 120 tasks instead of
 #: one for 40 takes a sixth from the broker's CPU a message, and nobody waits for them: 2 ms brought no more, 3 ms cost
@@ -100,6 +100,6 @@ class ChannelLease:
                 self._channel.ack(tag, multiple=multiple)
             for tag, multiple in self._acks.flush_returned():
                 self._channel.basic_nack(tag, multiple=multiple, requeue=True)
-            self.written = time.monotonic()
+            self.written = monotonic()
         if self.is_empty:
             self._on_empty()

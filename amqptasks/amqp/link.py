@@ -10,7 +10,6 @@ import contextlib
 import logging
 import ssl
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -21,11 +20,13 @@ from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.first import FirstSubscription
 from amqptasks.amqp.getting import Getting
 from amqptasks.amqp.outbox import Outbox
+from amqptasks.amqp.pika_internals import new_loop
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.stream import StreamSubscription
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.temporary import TemporarySubscription
 from amqptasks.capabilities import Capabilities
+from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
@@ -54,7 +55,7 @@ class Link:
     """See `transport.Link`. `urls` are tried in turn; `tls` is the context for `amqps` addresses."""
 
     def __init__(self, urls: Sequence[str], *, tls: ssl.SSLContext | None = None) -> None:
-        self._loop = IOLoop()
+        self._loop = new_loop()
         self._thread = threading.Thread(target=self._run, name="amqptasks-link", daemon=True)
         self._calls: deque[Callable[[], None]] = deque()
         self._bell = Bell()
@@ -76,7 +77,7 @@ class Link:
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         if self._thread.is_alive():
             self.call_soon(lambda: self._drain(deadline))
             self._thread.join(timeout + 1.0)
@@ -209,7 +210,7 @@ class Link:
 
     def _drain(self, deadline: float) -> None:
         """First everything is published, then the channels close, then the connections, then the loop ends."""
-        if not self._outbox.is_empty and time.monotonic() < deadline:
+        if not self._outbox.is_empty and monotonic() < deadline:
             self._loop.call_later(STOP_POLL, lambda: self._drain(deadline))
         else:
             # Not at once: what the last confirm allowed to be acked is written at the end of this turn.
@@ -224,7 +225,7 @@ class Link:
     def _close(self, deadline: float) -> None:
         self._consuming.close()
         self._publishing.close()
-        if not (self._consuming.is_gone and self._publishing.is_gone) and time.monotonic() < deadline:
+        if not (self._consuming.is_gone and self._publishing.is_gone) and monotonic() < deadline:
             self._loop.call_later(STOP_POLL, lambda: self._close(deadline))
             return
         self._consuming.abort()

@@ -13,7 +13,6 @@ the first suspect bound for it is taken at once.
 from __future__ import annotations
 
 import re
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
@@ -26,6 +25,7 @@ from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.entry import Entry
 from amqptasks.amqp.pika_internals import FrameTooLarge, WireChannel
 from amqptasks.amqp.properties import ReceivedProperties
+from amqptasks.clock import monotonic
 from amqptasks.errors import (
     AccessRefused,
     BrokerError,
@@ -80,7 +80,7 @@ class Outbox:
             self._consume_replies()
 
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
-        entry = Entry(outgoing, done, time.monotonic() + timeout)
+        entry = Entry(outgoing, done, monotonic() + timeout)
         if self._writable and not self._waiting:
             self._write(entry)
         else:
@@ -268,7 +268,7 @@ class Outbox:
         self._drain()
 
     def _sweep(self) -> None:
-        now = time.monotonic()
+        now = monotonic()
         for entry in [e for e in (*self._suspects, *self._waiting) if e.deadline <= now]:
             entry.finish(self._overdue(entry, written=False))
         for entry in [e for e in self._unconfirmed.values() if e.deadline <= now and e.done is not None]:

@@ -13,6 +13,8 @@
    when the message is published anew. `Wire` refuses to write it.
 5. pika's decoder of content headers raises at some that the broker delivers, and breaks the connection each time.
    `TolerantConnection` decodes them itself.
+6. The timers of pika's loop go by `time.monotonic`, which freezegun freezes. `new_loop` and `TolerantConnection` put
+   `clock.timers.Timers` in their place.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pika import ConnectionParameters, SelectConnection, exceptions
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport as PlaintextTransport
 from pika.channel import Channel
+from pika.connection import Parameters
 from pika.frame import Frame, Header, ProtocolHeader, decode_frame
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
 
@@ -43,6 +46,7 @@ from amqptasks.amqp.wire_frames import (
     Deliveries,
     Stamp,
 )
+from amqptasks.clock.timers import Timers
 from amqptasks.incoming import Likeness
 from amqptasks.outgoing import Outgoing, Template, Templated
 from amqptasks.properties import Properties
@@ -69,6 +73,16 @@ READ = 65536
 
 #: Frames of a message whose body fits into one: method, header, body.
 MESSAGE_FRAMES = 3
+
+
+def new_loop() -> IOLoop:
+    """A loop whose timers go by our clock."""
+    return _with_our_timers(IOLoop())
+
+
+def _with_our_timers(loop: IOLoop) -> IOLoop:
+    loop._timer = cast("Any", Timers())
+    return loop
 
 
 class FrameTooLarge(ValueError):
@@ -193,6 +207,17 @@ class WireChannel(Channel):
 
 class TolerantConnection(SelectConnection):
     """Decodes the content headers that it receives with `content_header.py`, to `ReceivedProperties`."""
+
+    @classmethod
+    def create_connection(
+        cls,
+        connection_configs: Sequence[Parameters],
+        on_done: Callable[[Any], None],
+        custom_ioloop: Any = None,
+        workflow: Any = None,
+    ) -> Any:
+        """See pika. A blocking connection makes its loop itself, and first hands it over here."""
+        return super().create_connection(connection_configs, on_done, _with_our_timers(custom_ioloop), workflow)
 
     def _read_frame(self) -> tuple[int, Frame | ProtocolHeader | None]:
         buffer = self._frame_buffer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from amqptasks.amqp.replies import InternalFault, NotFound, Refused
 from amqptasks.amqp.taken import Taken, collector
 from amqptasks.amqp.wire_frames import publish_method
 from amqptasks.capabilities import Capabilities
+from amqptasks.clock import monotonic
 from amqptasks.entities import Binding, Exchange, Queue, QueueState
 from amqptasks.errors import (
     BrokerError,
@@ -237,14 +237,14 @@ class Session:
 
     def _arriving(self, queue: str, arrived: deque[Delivery]) -> Iterator[Delivery]:
         """Deliveries as they come; ends when the queue has no more for us."""
-        last = time.monotonic()
+        last = monotonic()
         while True:
             while arrived:
                 yield arrived.popleft()
-                last = time.monotonic()
+                last = monotonic()
             with self._broker.asking(f"queue {queue!r}"):
                 self._broker.connected().process_data_events(QUIET)
-            quiet = time.monotonic() - last
+            quiet = monotonic() - last
             if arrived or quiet < QUIET:
                 continue
             state = self.queue_state(queue)

@@ -13,7 +13,6 @@ nothing of these, and still no consumer
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from pika.channel import Channel
 from amqptasks.amqp.connection import Connection, pause_before
 from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.pika_internals import WireChannel
+from amqptasks.clock import monotonic
 from amqptasks.incoming import Alike, Delivery, Likeness
 from amqptasks.properties import Properties
 from amqptasks.transport import Listener
@@ -214,7 +214,7 @@ class Subscription:
 
     def _close_when_done(self) -> None:
         if self._closing and not self._leaving and (self._lease is None or self._lease.is_empty):
-            applied = (self._lease.written if self._lease is not None else 0.0) + APPLIED_WITHIN - time.monotonic()
+            applied = (self._lease.written if self._lease is not None else 0.0) + APPLIED_WITHIN - monotonic()
             if applied > 0:
                 self._loop.call_later(applied, self._close_when_done)
             else:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from amqptasks.brokers import probe
 from amqptasks.brokers.ports import choose
 from amqptasks.brokers.running import GUEST, Absent, Running, Wish
+from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerUnreachable
 
 KIND = "docker"
@@ -66,9 +67,9 @@ class DockerNode:
             self._create()
         if state != "running":
             _docker("start", self.name)
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         while not self._serves():
-            if time.monotonic() > deadline or not self.running:
+            if monotonic() > deadline or not self.running:
                 words = _docker("logs", "--tail", "8", self.name, check=False)
                 raise BrokerUnreachable(f"the container {self.name} does not serve; its output ended with:\n{words}")
             time.sleep(LOOK_EVERY)

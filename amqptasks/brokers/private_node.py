@@ -21,6 +21,7 @@ from amqptasks.brokers import probe, surroundings, vm
 from amqptasks.brokers.installation import find_installation
 from amqptasks.brokers.ports import Ports, load_or_choose
 from amqptasks.brokers.running import GUEST
+from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
 
 #: Seconds for the node to serve. It takes 3 to 10 on an idle machine; two cores shared with a test suite need more.
@@ -90,11 +91,11 @@ class PrivateNode:
         seconds.
         """
         launcher = None if self.running else self._launch()
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         while not self._serves():
             if launcher is not None and not vm.alive(launcher):
                 raise BrokerUnreachable(f"RabbitMQ ended while starting. {self._last_words()}")
-            if time.monotonic() > deadline:
+            if monotonic() > deadline:
                 raise BrokerUnreachable(f"RabbitMQ did not serve within {timeout:g} s. {self._last_words()}")
             time.sleep(LOOK_EVERY)
         self.version = probe.version(self.url)
@@ -174,9 +175,9 @@ class PrivateNode:
 
     def _end(self, number: signal.Signals, timeout: float) -> None:
         process = self._signal(number)
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         while process is not None and vm.alive(process):
-            if time.monotonic() > deadline:
+            if monotonic() > deadline:
                 os.kill(process, signal.SIGKILL)
                 deadline += timeout
             time.sleep(LOOK_EVERY / 2)

@@ -6,6 +6,8 @@ import socket
 import time
 from pathlib import Path
 
+from amqptasks.clock import monotonic
+
 #: KILL_REQ of Erlang's port mapper protocol, with its length in front. It obeys only when no node is registered.
 #: https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html#kill_req
 EPMD_KILL = b"\x00\x01k"
@@ -38,8 +40,8 @@ def alive(process: int) -> bool:
 def stop_port_mapper(port: int) -> None:
     """End the port mapper (epmd) on this port, where there is one. It refuses while a node is registered, and a node's
     registration ends a moment after its VM; should it go on refusing, it is left alone: another node needs it."""
-    deadline = time.monotonic() + MAPPER_STOPS_WITHIN
-    while time.monotonic() < deadline:
+    deadline = monotonic() + MAPPER_STOPS_WITHIN
+    while monotonic() < deadline:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=MAPPER_STOPS_WITHIN) as connection:
                 connection.sendall(EPMD_KILL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from amqptasks import dial
 from amqptasks.cli import parameters
 from amqptasks.cli.failures import FAILED
 from amqptasks.cli.target import Target, pass_target
+from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError, UnknownTask
 from amqptasks.options import CallOptions
 
@@ -89,7 +89,7 @@ def command(
     }
     given = {option: value for option, value in wanted.items() if value is not None}
     options = CallOptions(ignore_result=not wait, **given)  # type: ignore[typeddict-item]
-    began = time.monotonic()
+    began = monotonic()
     try:
         try:
             result = app.send_task(name, [parameters.json_or_text(arg) for arg in args], kwargs, **options)
@@ -112,7 +112,7 @@ def _show_outcome(result: AsyncResult[Any], timeout: float | None, began: float,
             told |= {"exception": _kind(value), "message": _words(value), "traceback": result.traceback}
         else:
             told["result"] = value
-        click.echo(_json({**told, "seconds": round(time.monotonic() - began, 3)}))
+        click.echo(_json({**told, "seconds": round(monotonic() - began, 3)}))
     elif isinstance(value, Exception):
         where = f"\n\n{result.traceback.rstrip()}" if result.traceback else ""
         click.secho(f"{_kind(value)}: {_words(value)}{where}", fg="red", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -11,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from amqptasks import streams
+from amqptasks.clock import monotonic
 from amqptasks.control import envelope, roster
 from amqptasks.control.answers import Answers
 from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
@@ -43,7 +43,7 @@ class Question:
     def ask(self, command: Command, timeout: float) -> Answers[Any]:
         """Waits `timeout` seconds at most. Raises `BrokerError` where the command could not be sent, `ReplyLost` where
         the connection broke before an answer came, `TypeError` for arguments that JSON cannot carry."""
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         command = replace(command, id=task_id())
         message = envelope.outgoing(command, timeout)
         arrived: SimpleQueue[Delivery | ReplyLost | _Present] = SimpleQueue()
@@ -88,12 +88,12 @@ class Question:
         while not gathered.is_complete:
             until = deadline if gathered.patience is None else min(deadline, gathered.patience)
             try:
-                gathered.take(arrived.get(timeout=max(0.0, until - time.monotonic())))
+                gathered.take(arrived.get(timeout=max(0.0, until - monotonic())))
             except Empty:
                 if gathered.patience is not None:  # also when time is up: say only who really is there
                     gathered.patience = None
                     self._strike_out(gathered)
-                elif time.monotonic() >= deadline:
+                elif monotonic() >= deadline:
                     break
         return gathered.answers
 
@@ -131,7 +131,7 @@ class _Gathered:
                 self._present = {
                     queue: one for queue, one in said.by_queue.items() if destination.includes(one.node, one.host)
                 }
-                self.patience = time.monotonic() + PATIENCE
+                self.patience = monotonic() + PATIENCE
         else:
             answer = _read(said)
             if answer is not None:

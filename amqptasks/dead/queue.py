@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from amqptasks.clock import monotonic
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.home import home, of_queue
 from amqptasks.dead.letter import Letter, read
@@ -96,7 +97,7 @@ def replay(
     must be signed anew where `codec` has no keys.
     """
     replayed = Replayed(missing=set(selection.ids))
-    due = time.monotonic()
+    due = monotonic()
     try:
         for delivery in _taken(session, queue, WINDOW):
             letter = read(delivery, codec)
@@ -112,7 +113,7 @@ def replay(
                 continue
             if rate is not None:
                 _wait_until(due, session, queue)
-                due = max(due, time.monotonic() - 1.0) + 1.0 / rate
+                due = max(due, monotonic() - 1.0) + 1.0 / rate
             try:
                 session.publish(to_replay(letter, destination, edit, codec))
             except (Unroutable, Nacked, PublishRejected, MessageTooLarge) as error:
@@ -173,7 +174,7 @@ def _refuse(replayed: Replayed, destination: str, error: BrokerError) -> None:
 
 
 def _wait_until(due: float, session: Session, queue: str) -> None:
-    while (pause := due - time.monotonic()) > 0:
+    while (pause := due - monotonic()) > 0:
         time.sleep(min(pause, AWAKE))
         if pause > AWAKE:
             session.queue_state(queue)

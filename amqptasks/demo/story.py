@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amqptasks import dial
+from amqptasks.clock import monotonic
 from amqptasks.dead import queue as dead_letters
 from amqptasks.demo import shop
 from amqptasks.outgoing import Outgoing
@@ -74,7 +75,7 @@ class Figures:
 def tell(url: str, workers: AbstractContextManager[None]) -> Figures:
     """Publish, let `workers` work, count. Raises `BrokerError`, `WorkerFailed`, `ResultError`."""
     figures = Figures()
-    began = time.monotonic()
+    began = monotonic()
     session = dial.session([url])
     try:
         shop.app.declare()
@@ -88,7 +89,7 @@ def tell(url: str, workers: AbstractContextManager[None]) -> Figures:
         figures.published = len(orders) + len(payments) + len(doomed) + len(ordinary) + len(urgent) + NOISE + STRANGERS
         with workers:
             _reminders(figures)
-            deadline = time.monotonic() + ENDS_WITHIN
+            deadline = monotonic() + ENDS_WITHIN
             figures.retries = _values(payments, deadline)
             figures.done += len(_values(orders, deadline)) + len(figures.retries)
             last_urgent = max(_values(urgent, deadline), default=0.0)
@@ -101,7 +102,7 @@ def tell(url: str, workers: AbstractContextManager[None]) -> Figures:
     finally:
         session.close()
         shop.app.close()
-    figures.seconds = time.monotonic() - began
+    figures.seconds = monotonic() - began
     return figures
 
 
@@ -125,12 +126,12 @@ def _publish_what_cannot_run(session: Session) -> None:
 
 
 def _values(results: Sequence[AsyncResult[Any]], deadline: float) -> list[Any]:
-    return [result.get(max(0.0, deadline - time.monotonic())) for result in results]
+    return [result.get(max(0.0, deadline - monotonic())) for result in results]
 
 
 def _await_dead_letters(session: Session, deadline: float) -> None:
     wanted = sum(EXPECTED_DEAD.values())
-    while _ready(session, shop.queue("orders.dead")) < wanted and time.monotonic() < deadline:
+    while _ready(session, shop.queue("orders.dead")) < wanted and monotonic() < deadline:
         time.sleep(0.05)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amqptasks import dial
+from amqptasks.clock import monotonic
 from amqptasks.errors import AmqptasksError
 
 if TYPE_CHECKING:
@@ -80,12 +81,12 @@ def in_this_process(app: App, queues: Mapping[str, int]) -> Iterator[None]:
 
 
 def _wait_until_consuming(started: list[Started], url: str) -> None:
-    deadline = time.monotonic() + READY_WITHIN
+    deadline = monotonic() + READY_WITHIN
     session = dial.session([url])
     try:
         for queue, process, log in started:
             while not ((state := session.queue_state(queue)) is not None and state.consumers):
-                if process.poll() is not None or time.monotonic() > deadline:
+                if process.poll() is not None or monotonic() > deadline:
                     raise WorkerFailed(f"the worker of {queue} does not consume:\n{log.read_text(errors='replace')}")
                 time.sleep(LOOK_EVERY)
     finally:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from amqptasks.clock import monotonic
 from amqptasks.errors import AccessRefused, BrokerError, PublishRejected
 from amqptasks.events import event
 from amqptasks.events.event import Event
@@ -75,9 +76,9 @@ class Emitter:
 
     def drain(self, timeout: float) -> None:
         """Wait until all is sent, `timeout` seconds at most. Any thread but the link's."""
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         self._link.call_soon(self.flush)
-        while (self._waiting or self._under_way) and self.is_on and time.monotonic() < deadline:
+        while (self._waiting or self._under_way) and self.is_on and monotonic() < deadline:
             time.sleep(DRAIN_POLL)
 
     def flush(self) -> None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-import time
 from collections.abc import Callable
+
+from amqptasks.clock import monotonic
 
 
 class Alarm:
@@ -63,7 +64,7 @@ class Clock:
 
     def now(self) -> float:
         """Seconds, from a beginning that means nothing."""
-        return time.monotonic()
+        return monotonic()
 
     def at(self, due: float, action: Callable[[], None]) -> Alarm:
         """Run `action` at `due`, seconds on this clock. The lock must be held."""

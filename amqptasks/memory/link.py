@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from amqptasks.capabilities import Capabilities
+from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.memory.broker import CAPABILITIES
@@ -68,7 +68,7 @@ class MemoryLink:
         return not self._over or is_taken(self._calls, callback)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
-        return self._alarms.set(time.monotonic() + delay, callback)
+        return self._alarms.set(monotonic() + delay, callback)
 
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:  # noqa: ARG002 - nothing takes time here
         """The outcome is there at once; `done` gets it later all the same, as from a broker."""
@@ -128,9 +128,9 @@ class MemoryLink:
     def _run(self) -> None:
         while self._calls or not self._stopped:
             due = self._alarms.next_due
-            self._wake.wait(None if due is None else max(0.0, due - time.monotonic()))
+            self._wake.wait(None if due is None else max(0.0, due - monotonic()))
             self._wake.clear()
-            for alarm in self._alarms.take_due(time.monotonic()):
+            for alarm in self._alarms.take_due(monotonic()):
                 if alarm.action is not None:
                     self._call(alarm.action)
             for _ in range(len(self._calls)):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
+
+from amqptasks.clock import monotonic
 
 #: Seconds of one wait. A signal that comes between Python's last look and the wait itself interrupts nothing: its
 #: handler runs when the wait is over, which may be a minute later on a busy machine if it is a long one.
@@ -12,8 +13,8 @@ ONE_WAIT = 0.2
 
 def awaited(event: threading.Event, timeout: float) -> bool:
     """As `event.wait(timeout)`, in seconds, in short waits."""
-    deadline = time.monotonic() + timeout
-    while not event.wait(max(0.0, min(ONE_WAIT, deadline - time.monotonic()))):
-        if time.monotonic() >= deadline:
+    deadline = monotonic() + timeout
+    while not event.wait(max(0.0, min(ONE_WAIT, deadline - monotonic()))):
+        if monotonic() >= deadline:
             return event.is_set()
     return True

@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
+from amqptasks.clock import monotonic
+
 #: Seconds for a worker to give back what runs once it was told QUIT, and to say goodbye to the broker.
 FIRM = 6.0
 
@@ -48,18 +50,18 @@ class Child:
 
     def allow(self, patience: float) -> None:
         """It has at least so many seconds from now on, also where an `end` that waits already would give it less."""
-        self._deadlines.append(time.monotonic() + patience)
+        self._deadlines.append(monotonic() + patience)
 
     def end(self, patience: float) -> int:
         """TERM where it was not asked before, after `patience` seconds (or what it was allowed) QUIT, and in the end
         KILL for it and all in its group; its exit status."""
         self.allow(patience)
         self.ask()
-        while self.status is None and time.monotonic() < max(self._deadlines):
+        while self.status is None and monotonic() < max(self._deadlines):
             time.sleep(LOOK_EVERY)
         self.signal(signal.SIGQUIT)
-        deadline = time.monotonic() + FIRM
-        while self.status is None and time.monotonic() < deadline:
+        deadline = monotonic() + FIRM
+        while self.status is None and monotonic() < deadline:
             time.sleep(LOOK_EVERY)
         if self.status is None:
             os.killpg(self.process.pid, signal.SIGKILL)

@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from amqptasks import hooks, signals
 from amqptasks.attempt import attempt, attempt_async
 from amqptasks.capabilities import Capabilities
+from amqptasks.clock import monotonic
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
 from amqptasks.exception_info import exception_text
@@ -191,7 +191,7 @@ class Steps:
                 raise
         finally:
             if job.started:
-                job.runtime = time.monotonic() - job.started
+                job.runtime = monotonic() - job.started
             current_request.reset(token)
 
     async def run_async(self, job: Job) -> None:
@@ -212,7 +212,7 @@ class Steps:
         except BaseException as error:
             self._classify(job, error)
         finally:
-            job.runtime = time.monotonic() - job.started
+            job.runtime = monotonic() - job.started
 
     def _begin(self, job: Job, task: Task[..., Any], request: Request) -> None:
         if not task.acks_late and self._began is not None:
@@ -226,7 +226,7 @@ class Steps:
                 logger.exception("the start of task %s could not be told", request.id)
         if signals.BEFORE_RUN.present:
             signals.task_prerun.send(task, task_id=request.id, task=task, args=request.args, kwargs=request.kwargs)
-        request.started = job.started = time.monotonic()
+        request.started = job.started = monotonic()
 
     def plan(self, job: Job) -> None:
         """What is to be written, ready encoded: results and exceptions hold user code, which must not run in the

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING
 
+from amqptasks.clock import monotonic
 from amqptasks.worker.settle import Settler
 from amqptasks.worker.stopping import Stages, StopPlan
 
@@ -68,7 +68,7 @@ class Departure:
             pool.abort()  # before anybody else begins what it ran
         for job in self._node.held:
             self._node.endings.abandon(job)
-        self._finish_when_closed(time.monotonic() + COLD_GOODBYE)
+        self._finish_when_closed(monotonic() + COLD_GOODBYE)
 
     def _begin(self) -> None:
         self.begun = True
@@ -82,7 +82,7 @@ class Departure:
         if any(queue.held for queue in self._node.queues.values()) or self._node.endings.pending:
             self._node.link.call_later(STOP_POLL, self._finish_when_settled)
         else:
-            self._finish_when_closed(time.monotonic() + GOODBYE)
+            self._finish_when_closed(monotonic() + GOODBYE)
 
     def _finish_when_closed(self, deadline: float) -> None:
         """What is on its way until the broker has answered the cancels goes back too; a connection that is closed
@@ -91,7 +91,7 @@ class Departure:
         node.control.stop()
         if node.events is not None:
             node.events.offline()
-        if node.consumption.is_closed or time.monotonic() > deadline:
+        if node.consumption.is_closed or monotonic() > deadline:
             self.over.set()
         else:
             node.link.call_later(STOP_POLL, lambda: self._finish_when_closed(deadline))

@@ -4,11 +4,11 @@ says otherwise."""
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from amqptasks.clock import monotonic
 from amqptasks.errors import WorkerLostError
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import TimeLimits
@@ -98,7 +98,7 @@ class Endings:
         self._forget(job)
         ended = Job(job.delivery, job.queue)
         ended.acked = job.acked
-        ended.started, ended.runtime = started, time.monotonic() - started
+        ended.started, ended.runtime = started, monotonic() - started
         return ended
 
     def hand_back(self, job: Job) -> None:
@@ -122,7 +122,7 @@ class Endings:
             letter = "" if job.queue.dead_letter is None else "; its dead letter is written, if the broker takes it"
             name, identity, action = job.task_name, job.task_id, "task_lost"
             logger.error("%s[%s] is lost: %s%s", name, identity, TOO_LATE, letter, extra={"action": action})
-            job = self._in_place_of(job, node.pools.of(job).started(job) or time.monotonic())
+            job = self._in_place_of(job, node.pools.of(job).started(job) or monotonic())
             node.steps.conclude(job, Failure(WorkerLostError(TOO_LATE)))
         self._settler.settle(job, queue)
 

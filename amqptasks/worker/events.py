@@ -12,6 +12,7 @@ import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from amqptasks.clock import monotonic
 from amqptasks.events.emitter import GATHER
 from amqptasks.events.event import TRACEBACK_SIZE, cut
 from amqptasks.serializers import Undecodable, json
@@ -100,7 +101,7 @@ class WorkerEvents:
             if id(job.delivery) not in self._begun:
                 began = self._node.pools.of(job).started(job)
                 if began:
-                    self._started(job, time.time() - (time.monotonic() - began))
+                    self._started(job, time.time() - (monotonic() - began))
         self._begun.intersection_update(id(job.delivery) for job in held)
         self._looking = bool(held) and not self._over
         if self._looking:

@@ -11,12 +11,12 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from amqptasks import signals
+from amqptasks.clock import monotonic
 from amqptasks.worker import process
 from amqptasks.worker.awaiting import ONE_WAIT, awaited
 from amqptasks.worker.consumption import Consumption
@@ -199,17 +199,17 @@ class Node:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the worker has stopped; False when it has not within `timeout` seconds. Runs the tasks of a
         `solo` pool meanwhile. Call it from one thread only."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else monotonic() + timeout
         solo = self.pools.named("solo")
         while not self._departure.over.is_set():
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and monotonic() >= deadline:
                 return False
             if solo is not None and not self.is_stopping:
                 cast("SoloPool", solo).work(0.1)
             else:
                 self._departure.over.wait(ONE_WAIT)  # see there why so short
         if not self.cold:
-            remaining = GOODBYE if deadline is None else max(0.0, deadline - time.monotonic())
+            remaining = GOODBYE if deadline is None else max(0.0, deadline - monotonic())
             self.pools.stop(remaining)
         process.end(self.app)
         signals.worker_shutdown.send(self)

@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from amqptasks.clock import monotonic
+
 logger = logging.getLogger(__name__)
 
 #: Seconds: a node that ends by itself within them could not begin, and would not the next time either, unless there
@@ -68,7 +70,7 @@ class Supervisor:
                 if status is not None:
                     self._ended(number, status)
             for number, moment in list(self._again_at.items()):
-                if not self._stopping and moment <= time.monotonic():
+                if not self._stopping and moment <= monotonic():
                     del self._again_at[number]
                     self._begin(number)
             time.sleep(POLL)  # waiting on several children at once, and on signals, has no better portable way
@@ -77,7 +79,7 @@ class Supervisor:
     def _begin(self, number: int) -> None:
         # A session of its own: Ctrl-C in a terminal reaches a node once, through us, and not twice.
         self._nodes[number] = subprocess.Popen(self._commands[number], env=self._environment, start_new_session=True)
-        self._began[number] = time.monotonic()
+        self._began[number] = monotonic()
         if self._stopping:  # the signal came while it was being started, and passed it by
             self._nodes[number].send_signal(signal.SIGTERM)
 
@@ -92,12 +94,12 @@ class Supervisor:
             self._signal_all(signal.SIGTERM)
             return
         logger.warning("node %d ended (exit status %d): starting it again", number, status)
-        self._again_at[number] = time.monotonic() + PAUSE
+        self._again_at[number] = monotonic() + PAUSE
 
     def _could_begin(self, number: int) -> bool:
         """Of this node: then what another cannot begin with, such as code that is half written or a machine without
         memory, is no reason to stop it."""
-        return time.monotonic() - self._began[number] >= BEGINNING
+        return monotonic() - self._began[number] >= BEGINNING
 
     def _pass_on(self, signum: int, _frame: object) -> None:
         self._signal_all(signal.SIGTERM if signum == signal.SIGINT else signum)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from amqptasks.clock import monotonic
 from amqptasks.worker.child import Child
 from amqptasks.worker.watch import STOP_PATIENCE
 
@@ -64,8 +65,8 @@ class Together:
                 child.ask()
             else:
                 child.signal(signal.SIGQUIT)
-        deadline = time.monotonic() + PATIENCE
-        while any(child.status is None for child in self._children.values()) and time.monotonic() < deadline:
+        deadline = monotonic() + PATIENCE
+        while any(child.status is None for child in self._children.values()) and monotonic() < deadline:
             time.sleep(LOOK_EVERY)
         for child in self._children.values():
             child.end(0.0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from amqptasks.amqp.link import Link
 from amqptasks.amqp.management import Management
+from amqptasks.clock import monotonic
 from amqptasks.entities import Binding, Queue
 from amqptasks.topology.delays import due
 from amqptasks.topology.expand import Objects
@@ -80,7 +80,7 @@ class Migration:
     tell: Callable[[Event], None] = lambda _: None
     counts: Counts = field(default_factory=Counts)
     mover: Mover | None = None
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=monotonic)
     taken_over: float | None = None
     turned: float = 0.0
     removed: float | None = None

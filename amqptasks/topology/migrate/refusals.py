@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+from amqptasks.clock import monotonic
 from amqptasks.entities import Policy, Queue
 from amqptasks.errors import BrokerError, ConfigurationError, ConnectionBlocked
 from amqptasks.topology.migrate import marks
@@ -100,14 +101,14 @@ def check_rights(migration: Migration, observed: ObservedQueue) -> None:
 def take_lock(migration: Migration) -> None:
     """Raises `BrokerError` while another migration of the queue runs. The lock ends with our connection."""
     held = Queue(marks.lock(migration.queue), durable=False, exclusive=True, arguments={"x-queue-type": "classic"})
-    deadline = time.monotonic() + LOCK_WITHIN
+    deadline = monotonic() + LOCK_WITHIN
     while True:
         try:
             migration.session.declare_queue(held)
         except BrokerError as error:
             if _LOCKED not in str(error):
                 raise
-            if time.monotonic() > deadline:
+            if monotonic() > deadline:
                 raise BrokerError(
                     f"another `amqptasks migrate {migration.queue}` is running: wait for it, or stop it"
                 ) from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, DeclarationConflict
 from amqptasks.topology.migrate import marks, refusals, stages
 from amqptasks.topology.migrate.migration import Counts, Event, Migration, is_as_wanted
@@ -85,7 +85,7 @@ def migrate(migration: Migration) -> Counts:
             left = remaining(migration)
     if left:
         migration.session.delete_queue(marks.lock(migration.queue))
-    migration.counts.seconds = time.monotonic() - migration.began
+    migration.counts.seconds = monotonic() - migration.began
     return migration.counts
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 
+from amqptasks.clock import monotonic
 from amqptasks.entities import Binding, Exchange
 from amqptasks.errors import BrokerError
 from amqptasks.topology.declare import declare
@@ -79,7 +80,7 @@ def redirect(m: Migration) -> str:
 def take_over(m: Migration) -> str:
     """Move what waits, before the gate turns: so new messages stay behind the older ones. Workers get nothing new from
     here on, and finish what they have."""
-    m.taken_over = time.monotonic()
+    m.taken_over = monotonic()
     m.mover = _mover(m, m.queue, outward(marks.aside(m.queue), m.management.user, m.keeps_deaths))
     m.mover.start()
     _chase(m, "take_over", m.mover)
@@ -88,7 +89,7 @@ def take_over(m: Migration) -> str:
 
 def turn_aside(m: Migration) -> str:
     m.session.unbind(marks.open_gate(m.queue))
-    m.turned = time.monotonic()
+    m.turned = monotonic()
     return f"new messages go to {marks.shadow(m.queue)}"
 
 
@@ -114,7 +115,7 @@ def remake(m: Migration) -> str:
         time.sleep(FORGETFUL)
     m.session.declare_queue(m.wanted)
     if m.removed is not None:
-        m.counts.absent = time.monotonic() - m.removed
+        m.counts.absent = monotonic() - m.removed
     return f"declared the new {m.queue}"
 
 
@@ -123,7 +124,7 @@ def fill(m: Migration) -> str:
     m.session.declare_exchange(Exchange(marks.back(m.queue), "fanout"))
     m.session.bind(Binding(marks.back(m.queue), m.queue))
     if m.taken_over is not None:
-        m.counts.paused = time.monotonic() - m.taken_over
+        m.counts.paused = monotonic() - m.taken_over
     m.mover = _mover(m, marks.shadow(m.queue), homeward(marks.back(m.queue), m.management.user, m.keeps_deaths))
     m.mover.start()
     _chase(m, "fill", m.mover)
@@ -132,7 +133,7 @@ def fill(m: Migration) -> str:
 
 def turn_back(m: Migration) -> str:
     m.session.bind(marks.open_gate(m.queue))
-    m.turned = time.monotonic()
+    m.turned = monotonic()
     return f"new messages go to {m.queue}"
 
 
@@ -180,13 +181,13 @@ def _mover(m: Migration, queue: str, fit: Fit) -> Mover:
 
 def _chase(m: Migration, stage: str, mover: Mover) -> None:
     """Until the mover has nearly caught up, or gets no nearer."""
-    nearest, since = None, time.monotonic()
+    nearest, since = None, monotonic()
     while True:
         mover.check()
         state = m.session.queue_state(mover.queue)
         left = (state.messages if state is not None else 0) + mover.held
         m.tell(Event(stage, "moving", mover.moved, left))
-        now = time.monotonic()
+        now = monotonic()
         if nearest is None or left < nearest:
             nearest, since = left, now
         if left <= NEAR or now - since > STUCK:
@@ -195,11 +196,11 @@ def _chase(m: Migration, stage: str, mover: Mover) -> None:
 
 
 def _wait_empty(m: Migration, stage: str, queue: str, mover: Mover) -> None:
-    emptiness = Emptiness((m.turned or time.monotonic()) + SETTLE, m.every)
-    deadline = time.monotonic() + m.patience + emptiness.longest
+    emptiness = Emptiness((m.turned or monotonic()) + SETTLE, m.every)
+    deadline = monotonic() + m.patience + emptiness.longest
     while True:
         mover.check()
-        asked = time.monotonic()
+        asked = monotonic()
         found, state = figures(m.management, queue), m.session.queue_state(queue)
         if found is None or state is None:
             raise BrokerError(f"queue {queue!r} was deleted by somebody else meanwhile: run it again")
@@ -235,12 +236,12 @@ def _removed(m: Migration, mover: Mover) -> bool:
     again = m.sources()
     if again:  # bound anew by somebody who did not look for the marks
         redirect(m)
-        m.turned = time.monotonic()
+        m.turned = monotonic()
     state = session.queue_state(queue)
     if again or (state is not None and state.messages):
         mover.resume()
         return False
-    m.removed = time.monotonic()
+    m.removed = monotonic()
     if observed is not None and observed.type == "classic":
         gone = session.delete_empty_queue(queue)
         if not gone:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import message
+from amqptasks.clock import monotonic
 from amqptasks.dial import is_memory
 from amqptasks.incoming import Delivery
 from amqptasks.worker.job import Job
@@ -195,7 +196,7 @@ def _running(node: Node, job: Job) -> Told:
     for kind, pool in node.pools.items():
         began = pool.started(job)
         if began:
-            runtime = time.monotonic() - began
+            runtime = monotonic() - began
             told |= {"started": time.time() - runtime, "runtime": runtime, "pool": kind, "pid": pool.pid(job)}
             break
     return told, delivery
@@ -250,7 +251,7 @@ def _text(value: object) -> str | None:
 
 
 def _uptime(service: ControlService) -> float:
-    return round(time.monotonic() - service.started_at, 3)
+    return round(monotonic() - service.started_at, 3)
 
 
 def _brokers(node: Node) -> list[str]:

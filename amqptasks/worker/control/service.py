@@ -13,12 +13,12 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from amqptasks import dial
+from amqptasks.clock import monotonic
 from amqptasks.control import envelope, places, roster
 from amqptasks.control.envelope import Answer, Command, Unreadable
 from amqptasks.control.roster import Announcement
@@ -60,7 +60,7 @@ class ControlService:
         self.host = socket.gethostname()
         self.revocations = RevocationReader(node, self._without)
         self._settled = threading.Event()  # it listens, or cannot
-        self.started_at = time.monotonic()
+        self.started_at = monotonic()
         self.trouble: str | None = None
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="amqptasks-control", daemon=True)

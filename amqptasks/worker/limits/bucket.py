@@ -6,9 +6,9 @@ fetches in time (its task went to another worker) is for whoever comes next. Not
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from amqptasks.clock import monotonic
 from amqptasks.rate import Rate
 
 #: Seconds that a token is kept for the task it was promised to: what the delay ladder may be late on a busy broker.
@@ -26,7 +26,7 @@ ALIKE = 0.001
 class Bucket:
     """Holds to one rate. It holds one token when it is full, as Celery's does: no bursts."""
 
-    def __init__(self, rate: Rate, ahead: float = AHEAD, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: Rate, ahead: float = AHEAD, clock: Callable[[], float] = monotonic) -> None:
         self.rate = rate
         self._ahead = ahead
         self._interval = rate.interval

@@ -6,11 +6,11 @@ What was set while the worker runs stands in place of the last two, both limits 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from amqptasks.clock import monotonic
 from amqptasks.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from amqptasks.options import TaskOptions
 from amqptasks.properties import Headers
@@ -100,7 +100,7 @@ class Limits:
             if timers is None:
                 return
             began = self._pools.of(job).started(job)
-            left = limit if not began else began + limit - time.monotonic()
+            left = limit if not began else began + limit - monotonic()
             if left > 0:
                 timers[act] = self._link.call_later(left, look)
             else:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from amqptasks import dial
+from amqptasks.clock import monotonic
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery
@@ -66,7 +66,7 @@ class Tokens:
             self._get(name, taken)
         elif name in self._waiting:
             self._waiting[name].append(taken)
-        elif time.monotonic() < self._not_before.get(name, 0.0):
+        elif monotonic() < self._not_before.get(name, 0.0):
             taken(None)
         else:
             self._waiting[name] = [taken]
@@ -108,7 +108,7 @@ class Tokens:
             for taken in waiting:
                 self._get(name, taken)
             return
-        self._not_before[name] = time.monotonic() + AGAIN
+        self._not_before[name] = monotonic() + AGAIN
         logger.warning("tokens %s cannot be had now: %s", name, trouble, extra={"action": "tokens_missing"})
         for taken in waiting:
             taken(None)

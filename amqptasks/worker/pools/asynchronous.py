@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from amqptasks.clock import monotonic
 from amqptasks.errors import WorkerStopping
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
@@ -133,6 +134,8 @@ class AsyncPool:
         """For the first time, or because it is dead: then what it had runs on."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
+            if isinstance(self._loop, asyncio.BaseEventLoop):  # it goes by `time.monotonic`, which freezegun freezes
+                self._loop.time = monotonic  # type: ignore[method-assign]
         self._thread = threading.Thread(target=self._run, name="amqptasks-async", daemon=True)
         self._thread.start()
         self._watch.start(self._loop, self._thread)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from amqptasks import message
+from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError
 from amqptasks.task import Task
 from amqptasks.worker.job import Job
@@ -100,9 +100,9 @@ class Pools:
 
     def stop(self, timeout: float) -> None:
         """All of them, within `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         for pool in self._pools.values():
-            pool.stop(max(0.0, deadline - time.monotonic()))
+            pool.stop(max(0.0, deadline - monotonic()))
 
     def _chosen(self, queue: str, name: str | None) -> Pool:
         task = self._tasks.get(name or "")

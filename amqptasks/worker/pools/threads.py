@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-import time
 
+from amqptasks.clock import monotonic
 from amqptasks.errors import INTERRUPTIONS
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
@@ -92,12 +92,12 @@ class ThreadPool(Waiting):
         """A thread cannot be ended: it ends with the process."""
 
     def stop(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         threads = list(self._threads)
         for _ in threads:
             self._waiting.put(None)
         for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join(max(0.0, deadline - monotonic()))
 
     def _start_one(self) -> None:
         thread = threading.Thread(target=self._work, name=f"amqptasks-task-{next(self._numbers)}", daemon=True)

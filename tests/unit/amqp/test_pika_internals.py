@@ -6,6 +6,7 @@ Each name here is used in `pika_internals.py`, `bounded.py` or `properties.py`.
 from __future__ import annotations
 
 import inspect
+import re
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 import pika
 import pytest
+from freezegun import freeze_time
 from pika import BlockingConnection, ConnectionParameters, SelectConnection, spec
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport as PlaintextTransport
@@ -25,8 +27,9 @@ from pika.frame import Body, Header, Method, decode_frame
 import amqptasks
 from amqptasks.amqp import wire_frames
 from amqptasks.amqp.bounded import BoundedConnection
-from amqptasks.amqp.pika_internals import FrameTooLarge, TolerantConnection, Wire, WireChannel
+from amqptasks.amqp.pika_internals import FrameTooLarge, TolerantConnection, Wire, WireChannel, new_loop
 from amqptasks.amqp.tables import encode_properties
+from amqptasks.clock.timers import Timers
 from amqptasks.outgoing import Outgoing, Template, Templated
 from amqptasks.properties import REPLY_TO, Properties
 
@@ -81,9 +84,29 @@ def test_nothing_else_looks_below_pikas_blocking_side() -> None:
     assert users == {"bounded.py"}
 
 
+def test_pikas_loop_asks_the_timers_that_new_loop_puts_in_place_of_its_own() -> None:
+    source = inspect.getsource(inspect.getmodule(IOLoop))  # type: ignore[arg-type]
+    asked = set(re.findall(r"self\._timer\.(\w+)\(", source))
+    assert asked == {"call_later", "remove_timeout", "get_remaining_interval", "process_timeouts", "close"}
+    assert all(hasattr(Timers, name) for name in asked)
+    assert list(inspect.signature(SelectConnection.create_connection).parameters) == list(
+        inspect.signature(TolerantConnection.create_connection).parameters
+    )
+
+
+def test_the_timers_of_new_loop_come_while_freezegun_has_frozen_the_clock() -> None:
+    loop, came = new_loop(), []
+    with freeze_time("2001-01-01"):
+        loop.call_later(0.01, lambda: came.append(1))
+        loop.call_later(0.02, loop.stop)
+        loop.start()
+    assert came == [1]
+    loop.close()
+
+
 @pytest.fixture
 def loop() -> Iterator[IOLoop]:
-    made = IOLoop()
+    made = new_loop()
     yield made
     made.close()
 

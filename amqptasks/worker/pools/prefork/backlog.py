@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from amqptasks.clock import monotonic
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import LOST, Outcome
 from amqptasks.worker.pools.prefork import wire
@@ -73,7 +73,7 @@ class Backlog:
             for busy in staying:
                 if len(busy.outstanding) > 1:
                     self.retract(busy)
-        now = time.monotonic()
+        now = monotonic()
         for child in idle:
             if not self._give(child, now):
                 break

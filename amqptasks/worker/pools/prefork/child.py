@@ -9,13 +9,13 @@ import os
 import signal
 import socket
 import sys
-import time
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from amqptasks import logs
 from amqptasks.capabilities import Capabilities
+from amqptasks.clock import monotonic
 from amqptasks.logs import Setup
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker import delivery as delivery_steps
@@ -116,7 +116,7 @@ class Child:
             job = Job(delivery, queue) if ended is None else telling(delivery, queue, *ended)
             job.acked, job.limits = acked, limits
             self._number = number
-            slots.begin(slot, number, time.monotonic())
+            slots.begin(slot, number, monotonic())
             try:
                 execute(job)
             except BaseException:  # in what is told of a task; what becomes of that is known, and the node waits for it

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from amqptasks.clock import monotonic
 from amqptasks.transport import Link
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Demand:
         self._link = link
         self._most, self._least = most, least
         self._looking = False
-        self._idle_since = time.monotonic()
+        self._idle_since = monotonic()
 
     def bound(self, most: int, least: int) -> None:
         """Follow the demand between these from now on."""
@@ -46,7 +46,7 @@ class Demand:
         pool = self._pool
         if pool.is_stopping or self._most is None:
             return
-        now = time.monotonic()
+        now = monotonic()
         if pool.has_backlog or pool.is_busy:
             self._idle_since = now
             if pool.has_backlog and pool.size < self._most:

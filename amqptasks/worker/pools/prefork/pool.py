@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from amqptasks import logs
+from amqptasks.clock import monotonic
 from amqptasks.transport import Watching
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Outcome
@@ -241,7 +241,7 @@ class PreforkPool:
                 job.planned, job.runtime = planned, runtime
                 self._finished(job)
         if child.done != before:
-            child.since = time.monotonic()
+            child.since = monotonic()
         self._brood.heard(child)
         settings = self._settings
         full = settings.max_tasks is not None and child.done >= settings.max_tasks
@@ -263,7 +263,7 @@ class PreforkPool:
         _, since = self._slots.runs(child.slot)
         for job in child.outstanding.values():
             job.started = since
-            job.runtime = time.monotonic() - since if since else 0.0
+            job.runtime = monotonic() - since if since else 0.0
             self._conclude(job, lost(job, self._app.tasks.get(job.task_name), how or "ended by itself"))
 
     def _end(self) -> None:
