@@ -105,8 +105,8 @@ def with_vhost(url: str, vhost: str | None) -> str:
     named = unquote(parts.path[1:]) or "/"
     if named not in ("/", vhost):
         raise ConfigurationError(
-            f"the topology is for the virtual host {vhost!r}, the broker's address {masked_address(url)} names {named!r}:"
-            f" remove one of them"
+            f"the topology is for the virtual host {vhost!r}, the broker's address"
+            f" {masked_address(url)} names {named!r}: remove one of them"
         )
     return parts._replace(path=f"/{quote(vhost, safe='')}").geturl()
 
@@ -151,7 +151,9 @@ def _context(options: dict[str, str], url: str) -> tls.SSLContext:
         if "certfile" in options:
             context.load_cert_chain(options["certfile"], options.get("keyfile"))
     except OSError as error:  # ssl.SSLError too
-        raise ConfigurationError(f"the broker's address {masked_address(url)}: a TLS file cannot be read: {error}") from error
+        raise ConfigurationError(
+            f"the broker's address {masked_address(url)}: a TLS file cannot be read: {error}"
+        ) from error
     verify = options.get("verify", "verify_peer")
     if verify not in ("verify_peer", "verify_none"):
         raise ConfigurationError(f"the broker's address {masked_address(url)}: `verify` is verify_peer or verify_none")
