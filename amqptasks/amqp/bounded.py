@@ -9,7 +9,8 @@ from pika import BlockingConnection, ConnectionParameters
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.channel import Channel
 
-from amqptasks.amqp.pika_internals import TolerantConnection
+from amqptasks import forks
+from amqptasks.amqp.pika_internals import TolerantConnection, watched_descriptors
 from amqptasks.clock import monotonic
 
 
@@ -27,6 +28,7 @@ class BoundedConnection(BlockingConnection):
 
     def __init__(self, wanted: ConnectionParameters) -> None:
         super().__init__(wanted, _impl_class=TolerantConnection)  # type: ignore[arg-type]
+        forks.in_child(self._let_go)
 
     def abandon(self) -> None:
         """Disconnect without a goodbye, from a broker that does not answer one, and free the sockets."""
@@ -36,6 +38,10 @@ class BoundedConnection(BlockingConnection):
                 self._impl.ioloop.poll()
                 self._impl.ioloop.process_timeouts()
         self._cleanup()
+
+    def _let_go(self) -> None:
+        """In a forked child. Its copy would keep the connection of a dead parent."""
+        forks.let_go(watched_descriptors(self._impl.ioloop))
 
     def _flush_output(self, *waiters: Callable[[], bool]) -> None:
         deadline = monotonic() + self.seconds

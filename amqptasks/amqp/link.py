@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 
 from pika.adapters.select_connection import IOLoop
 
+from amqptasks import forks
 from amqptasks.amqp.bell import Bell
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.first import FirstSubscription
 from amqptasks.amqp.getting import Getting
 from amqptasks.amqp.outbox import Outbox
-from amqptasks.amqp.pika_internals import new_loop
+from amqptasks.amqp.pika_internals import new_loop, watched_descriptors
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.stream import StreamSubscription
 from amqptasks.amqp.subscription import Subscription
@@ -72,6 +73,7 @@ class Link:
         )
         self._outbox = Outbox(self._loop, self._publishing)
         self._getting: dict[str, Getting] = {}
+        forks.in_child(self._let_go)
 
     def start(self) -> None:
         self._thread.start()
@@ -159,6 +161,10 @@ class Link:
         self._consuming.open()
         subscription.start()
         return subscription
+
+    def _let_go(self) -> None:
+        """In a forked child, which has no thread for this. Its copies would keep the connections of a dead parent."""
+        forks.let_go(watched_descriptors(self._loop))
 
     def _run(self) -> None:
         self._loop.add_handler(self._bell.descriptor, self._rung, IOLoop.READ)

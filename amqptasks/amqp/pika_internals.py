@@ -15,6 +15,7 @@
    `TolerantConnection` decodes them itself.
 6. The timers of pika's loop go by `time.monotonic`, which freezegun freezes. `new_loop` and `TolerantConnection` put
    `clock.timers.Timers` in their place.
+7. A forked child must close its copies of the connections. `watched_descriptors` finds them all.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ MESSAGE_FRAMES = 3
 def new_loop() -> IOLoop:
     """A loop whose timers go by our clock."""
     return _with_our_timers(IOLoop())
+
+
+def watched_descriptors(loop: IOLoop) -> list[int]:
+    """All sockets and pipes that a loop watches: its connections, also those that are being made."""
+    return list(cast("Any", loop)._poller._fd_handlers)
 
 
 def _with_our_timers(loop: IOLoop) -> IOLoop:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from amqptasks import hooks, signals
+from amqptasks import forks, hooks, signals
 from amqptasks.attempt import attempt, attempt_async
 from amqptasks.capabilities import Capabilities
 from amqptasks.clock import monotonic
@@ -79,6 +79,7 @@ class Steps:
     def execute(self, job: Job) -> None:
         """All steps of a plain function's job, or for one that was ended from outside, the telling. Raises nothing but
         what interrupts the task from outside: see `rescue`."""
+        depth = forks.here.depth
         if job.settled:  # there is nothing to do but to tell, if that: see `news.telling`
             if self._know_again(job):
                 self.tell(job)
@@ -91,6 +92,8 @@ class Steps:
             rescue(self, job, error)
         if not job.settled:  # else it was given up while it ran, and has been told of
             self.tell(job)
+        if forks.here.depth != depth:  # a hook or a receiver of a signal forked, and this is the child
+            forks.leave()
 
     async def execute_async(self, job: Job) -> None:
         """As `execute`, of an `async def` task's job."""
@@ -177,12 +180,17 @@ class Steps:
         if UNIQUE in request.headers and self._waiting_calls is not None:
             self._waiting_calls.begin(job)
         value: Any = _NOTHING
+        depth = forks.here.depth
         token = current_request.set(request)
         try:
             self._begin(job, task, request)
             value = call(task, request)
+            if forks.here.depth != depth:  # the task forked, and this is the child: its parent answers for the task
+                forks.leave()
             job.outcome = Success(value)
         except BaseException as error:
+            if forks.here.depth != depth:
+                forks.leave(error)
             if value is not _NOTHING:  # an interruption that came too late: the task has returned
                 job.outcome = Success(value)
             elif job.started:
@@ -200,16 +208,22 @@ class Steps:
         request, task = job.request, job.task
         if UNIQUE in request.headers and self._waiting_calls is not None:
             await asyncio.to_thread(self._waiting_calls.begin, job)
+        depth = forks.here.depth
         current_request.set(request)  # each asyncio task has a context of its own
         self._begin(job, task, request)
         try:
             if ERRBACK in request.headers:
                 request.args = errback_arguments(request.args)
-            job.outcome = Success(await attempt_async(task, request))
+            value = await attempt_async(task, request)
+            if forks.here.depth != depth:  # see `run`
+                forks.leave()
+            job.outcome = Success(value)
         except asyncio.CancelledError as error:
             # From us with a reason; a task that cancels itself has failed: handed back, it would run for ever.
             self._classify(job, job.interruption or error)
         except BaseException as error:
+            if forks.here.depth != depth:
+                forks.leave(error)
             self._classify(job, error)
         finally:
             job.runtime = monotonic() - job.started

@@ -16,6 +16,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from amqptasks import forks
 from amqptasks.errors import BrokerError, ConfigurationError
 from amqptasks.serializers import json
 
@@ -36,6 +37,7 @@ class HealthServer:
         except OSError as error:
             raise ConfigurationError(f"the port {port} for probes cannot be had: {error}") from error
         self._server.daemon_threads = True
+        forks.in_child(self._let_go)
         self._thread = threading.Thread(target=self._server.serve_forever, name="amqptasks-health", daemon=True)
 
     @property
@@ -49,6 +51,10 @@ class HealthServer:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def _let_go(self) -> None:
+        """In a forked child. Its copy would keep the port when the worker begins anew."""
+        forks.let_go([self._server.fileno()])
 
     def examine(self, path: str) -> tuple[int, dict[str, Any]]:
         """HTTP status and body for a path."""

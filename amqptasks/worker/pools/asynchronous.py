@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from amqptasks import forks
 from amqptasks.clock import monotonic
 from amqptasks.errors import WorkerStopping
 from amqptasks.worker.delivery import Steps
@@ -42,6 +43,7 @@ class AsyncPool:
         self._given_up: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
         self._over = False
+        forks.in_child(self._leave_child)
         self._watch = Watch(lambda: len(self._jobs) > 0, self._name)
 
     @property
@@ -139,6 +141,11 @@ class AsyncPool:
         self._thread = threading.Thread(target=self._run, name="amqptasks-async", daemon=True)
         self._thread.start()
         self._watch.start(self._loop, self._thread)
+
+    def _leave_child(self) -> None:
+        """In a child that a task forked. It may run to its next `await`. There it would go on with other tasks."""
+        if self._loop is not None:
+            self._loop.call_soon(forks.leave)
 
     def _task_of(self, job: Job) -> asyncio.Task[None] | None:
         """Asked now and then: what is asked for each task is the job of one."""

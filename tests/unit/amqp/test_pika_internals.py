@@ -27,7 +27,14 @@ from pika.frame import Body, Header, Method, decode_frame
 import amqptasks
 from amqptasks.amqp import wire_frames
 from amqptasks.amqp.bounded import BoundedConnection
-from amqptasks.amqp.pika_internals import FrameTooLarge, TolerantConnection, Wire, WireChannel, new_loop
+from amqptasks.amqp.pika_internals import (
+    FrameTooLarge,
+    TolerantConnection,
+    Wire,
+    WireChannel,
+    new_loop,
+    watched_descriptors,
+)
 from amqptasks.amqp.tables import encode_properties
 from amqptasks.clock.timers import Timers
 from amqptasks.outgoing import Outgoing, Template, Templated
@@ -102,6 +109,15 @@ def test_the_timers_of_new_loop_come_while_freezegun_has_frozen_the_clock() -> N
         loop.start()
     assert came == [1]
     loop.close()
+
+
+def test_watched_descriptors_are_all_that_the_loop_watches(loop: IOLoop) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        loop.add_handler(ours.fileno(), lambda *_: None, IOLoop.READ)
+        assert ours.fileno() in watched_descriptors(loop)
+        loop.remove_handler(ours.fileno())
+        assert ours.fileno() not in watched_descriptors(loop)
 
 
 @pytest.fixture
