@@ -25,7 +25,8 @@ class Request:  # without slots: what has its default is not stored, and a worke
     user's. From `queue` on, the fields are facts of a delivery and of the run: `delivery_count` is how often it was
     delivered before, `hostname` the worker's name, `is_eager` true in `task.apply()`, `started` when the run began, on
     the monotonic clock, `instance` the task that runs it, `lease` the right to settle the delivery,
-    `submitted` the calls that it made with `submit` and the broker has not confirmed.
+    `submitted` the calls that it made with `submit` and the broker has not confirmed, `loss_seen` whether somebody has
+    read `lease_lost` as true.
     """
 
     task: str
@@ -64,6 +65,7 @@ class Request:  # without slots: what has its default is not stored, and a worke
     instance: Any = field(default=None, compare=False, repr=False)
     lease: Lease | None = field(default=None, compare=False, repr=False)
     submitted: set[Any] | None = field(default=None, compare=False, repr=False)
+    loss_seen: bool = field(default=False, init=False, compare=False, repr=False)
 
     @property
     def called_directly(self) -> bool:
@@ -72,10 +74,15 @@ class Request:  # without slots: what has its default is not stored, and a worke
 
     @property
     def lease_lost(self) -> bool:
-        """True once the worker has lost the connection that this delivery came by, before it was acknowledged: another
-        run of it begins, or has begun, and what this one does is done twice. False where nothing can be lost."""
+        """True while the worker has lost the connection that this delivery came by, before it was acknowledged. The
+        broker delivers the message again. If that is here, this run goes on with the new delivery and its outcome
+        counts; so this is false again. A run that has read true is not given another chance: its outcome is dropped,
+        and the message runs once more. Always false where nothing can be lost."""
         lease, task = self.lease, self.instance
-        return lease is not None and lease.lost and not (task is not None and not task.acks_late)
+        if lease is None or not lease.lost or (task is not None and not task.acks_late):
+            return False
+        self.loss_seen = True
+        return True
 
     @property
     def attempt(self) -> int:

@@ -56,7 +56,9 @@ class Pong:
 @dataclass(frozen=True, slots=True)
 class Stats:
     """`counts` are deliveries by outcome since the start, `pools` what each pool says of itself, `rusage` what the
-    operating system has counted for the process (`self`) and for its children that ended (`children`)."""
+    operating system has counted for the process (`self`) and for its children that ended (`children`).
+    `second_runs_saved` counts the messages that came again, after a lost connection or a consumer timeout, and were
+    settled with the outcome of the run that had gone on."""
 
     version: str = ""
     host: str = ""
@@ -70,6 +72,7 @@ class Stats:
     prefetch: Mapping[str, int] = field(default_factory=dict)
     held: int = 0
     running: int = 0
+    second_runs_saved: int = 0
     revoked: int = 0
     events: Mapping[str, int] | None = None
     memory: int = 0

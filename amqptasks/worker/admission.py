@@ -18,6 +18,12 @@ Admission = Callable[[Job], Outcome | None]
 #: Seconds by which a task may be early: below one tick of the delay ladder, waiting costs more than it gives.
 EARLY = 0.032
 
+#: A message is taken from its queue so many times its delivery limit, at most, without being settled. From 4.3 on the
+#: broker does not count it as a failure when it takes a message back after its consumer timeout, nor when a worker that
+#: stops hands it back: so a task that never ends in time would run for ever. A message that is only handed back comes
+#: near this number in a hundred restarts of its workers (the limit is 20 by default).
+MOST_ACQUISITIONS = 5
+
 #: Headers that count deliveries, the best first.
 _COUNTS = ("x-acquired-count", "x-delivery-count", DELIVERIES)
 
@@ -31,6 +37,9 @@ def refusal(job: Job) -> Outcome | None:
         if failed >= job.queue.most_deliveries > 0:
             detail = f"it was delivered {failed} times and never settled; the limit is {job.queue.most_deliveries}"
             return Reject("too-many-deliveries", detail)
+        acquired = deliveries_before(delivery)
+        if acquired >= MOST_ACQUISITIONS * job.queue.most_deliveries > 0:
+            return Reject("too-many-deliveries", _acquired_too_often(acquired, job.queue.most_deliveries))
         if delivery.redelivered and not _is_counted(delivery):
             return Recount(failed + 1)
     if request.expires is None and request.eta is None:
@@ -43,6 +52,14 @@ def refusal(job: Job) -> Outcome | None:
         if delay > EARLY:
             return Postpone(delay)
     return None
+
+
+def _acquired_too_often(acquired: int, limit: int) -> str:
+    return (
+        f"it was taken from its queue {acquired} times and never settled, which is {MOST_ACQUISITIONS} times the "
+        f"delivery limit of {limit}: its task may run longer than the consumer timeout. Set `consumer_timeout` of the "
+        "queue in the topology, or `time_limit` of the task"
+    )
 
 
 def deliveries_before(delivery: Delivery) -> int:

@@ -148,6 +148,8 @@ class Steps:
             count_native_retries(decoded, delivery, job.queue)
         decoded.hostname = self._worker
         job.request = decoded
+        while decoded.lease is not job.delivery.lease:  # the link's thread gives a lost job another one
+            decoded.lease = job.delivery.lease
         return True
 
     def resolve(self, job: Job) -> bool:

@@ -74,6 +74,7 @@ class Departure:
         self.begun = True
         self._node.give_up_starting()
         self._node.consumption.close()
+        self._node.lost_runs.give_up()
         self._node.intake.gate.open()  # after the cancels: what it held goes back, and must not come again
 
     def _finish_when_settled(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from amqptasks.clock import monotonic
 from amqptasks.errors import WorkerLostError
+from amqptasks.worker.consume.lost_runs import has_outcome
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import TimeLimits
 from amqptasks.worker.news import is_wanted, telling
@@ -51,7 +52,7 @@ class Endings:
 
     def begun(self, job: Job) -> None:
         """A pool's thread is about to run a task that is to be acknowledged before."""
-        self._node.link.call_soon(lambda: self._settler.ack_early(job))
+        self._node.link.call_soon(lambda: self.ack_early(job))
 
     def _wake(self) -> None:
         self._settling = True
@@ -63,6 +64,11 @@ class Endings:
     def pending(self) -> bool:
         """True while something that has ended is still to be settled, or told of."""
         return bool(self._telling or self._finished or self._settler.pending)
+
+    def ack_early(self, job: Job) -> None:
+        """The task of this job is about to run, and is to be acknowledged before."""
+        if not self._settler.ack_early(job):
+            self._node.lost_runs.wants_ack(job)
 
     def conclude(self, job: Job, outcome: Outcome) -> None:
         """End a job that no pool has. Who wants to know of it is told in a pool, where the user's code may run."""
@@ -97,7 +103,9 @@ class Endings:
         job.settled = True
         self._forget(job)
         ended = Job(job.delivery, job.queue)
-        ended.acked = job.acked
+        ended.acked, ended.lapsed = job.acked, job.lapsed
+        if job.lapsed:
+            self._node.lost_runs.forget(job)
         ended.started, ended.runtime = started, monotonic() - started
         return ended
 
@@ -139,7 +147,27 @@ class Endings:
             queue.held.discard(job)
             forget(job)
             ended(job)
+            if job.lapsed and not self._counts(job):
+                continue
             settle(job, queue)
+
+    def drop(self, job: Job) -> None:
+        """Settle a run whose lease is lost for good: nothing is written, and its end is told."""
+        self._settler.settle(job, self._node.queues[job.delivery.queue])
+
+    def _counts(self, job: Job) -> bool:
+        """Whether a run that lost its lease is to be settled now: it has another one, or nothing is left to wait for.
+        Else its outcome is kept until its message comes again; or its message is here, and runs once more."""
+        lost_runs = self._node.lost_runs
+        if not job.ours:
+            return self._node.is_stopping or not lost_runs.ended(job)
+        lost_runs.forget(job)
+        if job.acked or has_outcome(job):
+            return True
+        job.settled = True
+        lost_runs.saved -= 1
+        self._node.intake.deliveries([job.delivery])
+        return False
 
     def _forget(self, job: Job) -> None:
         """It does not run any more."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks import message
 from amqptasks.incoming import Delivery, Lease
+from amqptasks.worker.consume.long_runs import lease_expired, log_long_runs
 from amqptasks.worker.gate import Gate
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.throttle import Throttle
@@ -53,6 +54,12 @@ class Intake:
         self.throttle = Throttle(link, node.steps, Tokens(app, link), app.topology.longest_delay, self._begin, conclude)
 
     def deliveries(self, batch: list[Delivery]) -> None:
+        if not self._node.lost_runs.is_empty:
+            batch = [delivery for delivery in batch if not self._is_taken_over(delivery)]
+        if batch:
+            self._take(batch)
+
+    def _take(self, batch: list[Delivery]) -> None:
         node = self._node
         if self.gate.is_shut and not node.is_stopping:
             self.gate.hold(batch)
@@ -98,13 +105,10 @@ class Intake:
     def lost(self, lease: Lease, reason: str) -> None:  # noqa: ARG002 - a listener's signature
         node = self._node
         for queue in node.queues.values():
-            for job in [job for job in queue.held if not job.ours]:
-                pool = node.pools.of(job)
-                if pool.withdraw(job):  # it would run here besides where the broker gives it next
-                    node.endings.conclude(job, LOST)
-                else:
-                    pool.lose(job)
+            runs = [job for job in queue.held if not job.ours and self._runs_on(job)]
             queue.forget_lost()
+            if runs and lease_expired(reason):
+                log_long_runs(runs, node.pools, queue.settings)
         if not node.is_stopping:
             node.control.revocations.catch_up()
             logger.warning("deliveries are lost, others will get them: %s", reason, extra={"action": "lease_lost"})
@@ -118,6 +122,40 @@ class Intake:
             "queue %s cannot be consumed now: %s", queue, reason, extra={"action": "queue_unavailable", "queue": queue}
         )
         self._node.declare_soon()
+
+    def _runs_on(self, job: Job) -> bool:
+        """Of a job that lost its lease: whether it runs."""
+        node = self._node
+        pool = node.pools.of(job)
+        if pool.withdraw(job):  # it would run here besides where the broker gives it next
+            node.endings.conclude(job, LOST)
+            return False
+        job.lapsed = True
+        runs = pool.lose(job)
+        if runs:
+            node.lost_runs.add(job)
+        return runs
+
+    def _is_taken_over(self, delivery: Delivery) -> bool:
+        """Whether this is the message of a run that lost its lease: then it is settled with the outcome of that run."""
+        node = self._node
+        job = node.lost_runs.take(delivery)
+        if job is None:
+            return False
+        node.queues[delivery.queue].held.add(job)
+        if job.planned is not None:  # it has ended meanwhile
+            node.endings.finished(job)
+            return True
+        node.pools.of(job).regain(job)
+        if node.lost_runs.is_to_be_acked(job):
+            node.endings.ack_early(job)
+        logger.info(
+            "%s[%s] is delivered again while it runs: the run goes on, and its outcome counts",
+            job.task_name,
+            job.task_id,
+            extra={"action": "lease_taken_over", "task_id": job.task_id, "queue": delivery.queue},
+        )
+        return True
 
     def _watch(self, job: Job, task: Task[..., Any] | None) -> None:
         limits = self._node.limits

@@ -31,6 +31,7 @@ class Job:
     first on the monotonic clock and 0 for a task that never ran. `acked` says that it was acknowledged before it ran
     (`acks_late=False`), `settled` that nothing is to be written any more. `interruption` is what is raised in the
     task from outside, as long as it may come; `limits` are those that it is held to, None where it has none.
+    `lapsed` says that its lease was lost while it ran, whether it has another by now or not.
 
     Once it is planned, settling needs `delivery`, `queue`, `planned`, `acked` and `settled` alone."""
 
@@ -39,6 +40,7 @@ class Job:
         "acked",
         "delivery",
         "interruption",
+        "lapsed",
         "limits",
         "outcome",
         "planned",
@@ -64,6 +66,7 @@ class Job:
         self.started = 0.0
         self.runtime = 0.0
         self.acked = False
+        self.lapsed = False
         self.settled = False
         self._info: ExceptionInfo | None = None
 
@@ -86,9 +89,12 @@ class Job:
     @property
     def task_id(self) -> str:
         """As `task_name`."""
-        if self.request is not None:
-            return self.request.id
-        if type(self.delivery) is Alike:
-            return self.delivery.identity
-        found = self.delivery.shared_headers.get("id")
-        return found if isinstance(found, str) else "?"
+        return self.request.id if self.request is not None else task_id_of(self.delivery)
+
+
+def task_id_of(delivery: Delivery) -> str:
+    """The id that the message carries; "?" where it carries none."""
+    if type(delivery) is Alike:
+        return delivery.identity
+    found = delivery.shared_headers.get("id")
+    return found if isinstance(found, str) else "?"

@@ -19,6 +19,7 @@ from amqptasks import signals
 from amqptasks.clock import monotonic
 from amqptasks.worker import process
 from amqptasks.worker.awaiting import ONE_WAIT, awaited
+from amqptasks.worker.consume.lost_runs import LostRuns
 from amqptasks.worker.consumption import Consumption
 from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.declaring import Declaring
@@ -100,7 +101,8 @@ class Node:
             began=self.endings.begun,
             waiting_calls=self.waiting_calls,
         )
-        making = Making(self, self._settler.ack_early, async_concurrency, prefork)
+        self.lost_runs = LostRuns(self.link, self.endings.drop)
+        making = Making(self, self.endings.ack_early, async_concurrency, prefork)
         by_queue = {queue: kind_named(kind) for queue, kind in (pools or {}).items()}
         self.pools = Pools(making.pool, app.tasks, kind_named(pool), by_queue)
         self.limits = Limits(self.link, self.pools, self.endings.end, limits or TimeLimits())

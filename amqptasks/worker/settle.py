@@ -101,11 +101,16 @@ class Settler:
                 queue.recounting += 1
             _Publishing(self, self._link, job, queue, planned).start()
 
-    def ack_early(self, job: Job) -> None:
-        """The task of this job is about to run, and wants to be acknowledged before (`acks_late=False`)."""
-        if not job.settled and not job.acked and job.delivery.lease.alive:
-            job.acked = True
-            job.delivery.lease.ack(job.delivery.tag)
+    def ack_early(self, job: Job) -> bool:
+        """The task of this job is about to run, and wants to be acknowledged before (`acks_late=False`). False where
+        its lease is lost."""
+        if job.settled or job.acked:
+            return True
+        if not job.delivery.lease.alive:
+            return False
+        job.acked = True
+        job.delivery.lease.ack(job.delivery.tag)
+        return True
 
     def hand_back(self, job: Job) -> None:
         """The worker stops; whatever the job is doing, the message is somebody else's from now on. Not for one that is

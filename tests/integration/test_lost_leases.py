@@ -1,4 +1,5 @@
-"""A lost connection takes back what its worker has not begun: that runs once, where the broker gives it next."""
+"""A lost connection takes back what its worker has not begun: that runs once, where the broker gives it next. A task
+that runs goes on, and its redelivery is its new lease."""
 
 from __future__ import annotations
 
@@ -43,6 +44,23 @@ async def ahold(self):
     while not os.path.exists("gate") and time.monotonic() < until:
         await asyncio.sleep(0.01)
 
+def wait_for_file(name):
+    until = time.monotonic() + 60
+    while not os.path.exists(name) and time.monotonic() < until:
+        time.sleep(0.01)
+
+@app.task(name="steady")
+def steady(name):
+    say(f"began {name}")
+    wait_for_file(name)
+    say(f"ended {name}")
+
+@app.task(name="asteady")
+async def asteady(name):
+    say(f"began {name}")
+    await asyncio.to_thread(wait_for_file, name)
+    say(f"ended {name}")
+
 @app.task(name="note")
 def note(number):
     say(f"ran {number}")
@@ -86,6 +104,35 @@ def test_what_had_not_begun_when_the_connection_was_lost_runs_once(
     worker.wait_for_line("(?m)^held ", 30, count=2)
     assert worker.terminate() == 0
     assert ran() == Counter({f"ran {number}": 1 for number in range(WAITING)})
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "async"])
+def test_a_task_that_runs_while_the_connection_is_lost_runs_once(
+    vhost: Vhost, proxy: Proxy, tmp_path: Path, worker_process: WorkerFactory, pool: str
+) -> None:
+    """Its message comes again while it runs, or after its end: its outcome counts."""
+    task = "asteady" if pool == "async" else "steady"
+    with closing(App("sender", vhost.url, ignore_result=True)) as sender:
+        sender.declare()
+        kind = "threads" if pool == "async" else pool
+        worker = worker_process(SOURCE, "-P", kind, "-c", "1", module="leases", broker_url=proxy.url)
+        sender.send_task(task, ("cut",))
+        worker.wait_for_line("(?m)^began cut$")
+        assert proxy.cut() >= 1
+        worker.wait_for_line("delivered again while it runs", 20)
+        (tmp_path / "cut").touch()
+        worker.wait_for_line(rf"{task}\[\S+\] succeeded", 20)
+        sender.send_task(task, ("away",))
+        worker.wait_for_line("(?m)^began away$")
+        proxy.refuse()
+        worker.wait_for_line("deliveries are lost", 20, count=2)
+        (tmp_path / "away").touch()
+        worker.wait_for_line("(?m)^ended away$", 20)
+        proxy.accept()
+        worker.wait_for_line(rf"{task}\[\S+\] succeeded", 20, count=2)
+    wait_for(lambda: vhost.management.ready("default") == 0 and _held(vhost) == 0, 20, "all is settled")
+    assert worker.terminate() == 0
+    assert Counter(re.findall(r"(?m)^began \S+$", worker.output)) == Counter({"began cut": 1, "began away": 1})
 
 
 def _held(vhost: Vhost) -> int:

@@ -179,6 +179,7 @@ def _worker_stats(node: Node) -> dict[str, Any]:
         "prefetch": {name: queue.prefetch for name, queue in node.queues.items()},
         "held": len(node.held),
         "running": len(node.current),
+        "second_runs_saved": node.lost_runs.saved,
         "events": _events(node),
         "broker_version": "" if capabilities is None else ".".join(map(str, capabilities.version)),
     }

@@ -52,8 +52,12 @@ class Pool(Protocol):
     def withdraw(self, job: Job) -> bool:
         """As `take_back`, for this one; False when it has begun, or ended."""
 
-    def lose(self, job: Job) -> None:
-        """The lease of a job that cannot be withdrawn is lost: let its task know, where it cannot see by itself."""
+    def lose(self, job: Job) -> bool:
+        """The lease of a job that cannot be withdrawn is lost: let its task know, where it cannot see by itself. False
+        where the pool does not run it."""
+
+    def regain(self, job: Job) -> None:
+        """A job that lost its lease has another one: as `lose`."""
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         """Have `error` raised in the code of a job that runs; False when it does not."""

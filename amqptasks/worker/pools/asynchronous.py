@@ -94,8 +94,12 @@ class AsyncPool:
             return False
         return True
 
-    def lose(self, job: Job) -> None:
+    def lose(self, job: Job) -> bool:
         """Its task sees the lease itself."""
+        return self._task_of(job) is not None
+
+    def regain(self, job: Job) -> None:
+        """As `lose`."""
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         task = self._task_of(job)

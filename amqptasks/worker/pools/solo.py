@@ -56,8 +56,12 @@ class SoloPool(Waiting):
         if not self._arrived.is_set():
             self._arrived.set()
 
-    def lose(self, job: Job) -> None:
+    def lose(self, job: Job) -> bool:
         """Its task sees the lease itself."""
+        return job is self._busy
+
+    def regain(self, job: Job) -> None:
+        """As `lose`."""
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         with self._lock:

@@ -55,8 +55,12 @@ class ThreadPool(Waiting):
         for _ in range(self._size):
             self._start_one()
 
-    def lose(self, job: Job) -> None:
+    def lose(self, job: Job) -> bool:
         """Its task sees the lease itself."""
+        return job in self.current()
+
+    def regain(self, job: Job) -> None:
+        """As `lose`."""
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         with self._lock:

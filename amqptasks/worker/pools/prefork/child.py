@@ -20,6 +20,7 @@ from amqptasks.logs import Setup
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker import delivery as delivery_steps
 from amqptasks.worker import process
+from amqptasks.worker.consume.lost_runs import NOTHING, was_told
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
@@ -124,6 +125,8 @@ class Child:
                     raise
                 logger.exception("a child of the pool goes on", extra={"action": "pool_goes_on"})
             slots.end(slot)
+            if was_told(job):  # the node cannot see it, and may have another lease by now
+                job.planned = NOTHING
             try:
                 send(wire.encode_result(number, job, memory_size() if measured else 0))
             except (BrokenPipeError, ConnectionResetError):  # the node is gone

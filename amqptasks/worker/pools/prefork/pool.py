@@ -131,15 +131,21 @@ class PreforkPool:
         self._hand_out()
         return withdrawn
 
-    def lose(self, job: Job) -> None:
+    def lose(self, job: Job) -> bool:
         child = self._holder(job)
         if child is None:
-            return
+            return False
         numbers = [number for number, one in child.outstanding.items() if not one.ours]
         if (
             numbers and child.outstanding[numbers[-1]] is job
         ):  # those before it have ended, and come back in this moment
             self._slots.lose(child.slot, numbers[-1])
+        return True
+
+    def regain(self, job: Job) -> None:
+        child = self._holder(job)
+        if child is not None:
+            self._slots.lose(child.slot, 0)
 
     def interrupt(self, job: Job, error: BaseException) -> bool:
         child = self._holder(job)

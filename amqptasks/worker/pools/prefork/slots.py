@@ -69,7 +69,7 @@ class Slots:
         return INTERRUPTIONS[kind] if runs and number == runs else None
 
     def lose(self, slot: int, number: int) -> None:
-        """Node: the lease of job `number` is lost."""
+        """Node: the lease of job `number` is lost; 0: that of none is."""
         _NUMBER.pack_into(self._memory, slot * SIZE + _LOST, number)
 
     def is_lost(self, slot: int) -> bool:
