@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from typing import TypeVar
 from amqptasks.clock import monotonic
 from amqptasks.entities import Queue
 from amqptasks.errors import AlreadyQueued, BrokerError, BrokerUnreachable, DeclarationConflict
+from amqptasks.log_queue import get_logger
 from amqptasks.transport import Session
 from amqptasks.uniqueness import PREFIX, Claim
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Answer = TypeVar("Answer")
 

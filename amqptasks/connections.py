@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from amqptasks import dial
 from amqptasks.clock import monotonic
 from amqptasks.ending import Ending
+from amqptasks.log_queue import get_logger
 from amqptasks.publisher import Publisher
 from amqptasks.transport import Link, Session
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from amqptasks.events.emitter import Emitter
     from amqptasks.results.replies import Replies
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds that closing waits for the last events: nobody's work depends on them.
 DRAIN_EVENTS = 1.0

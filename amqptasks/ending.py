@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
 from amqptasks.clock import monotonic
+from amqptasks.log_queue import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds that a call may need longer than its confirm: the link looks for what is overdue now and then.
 SLACK = 1.0

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import errors, signals
 from amqptasks.exception_info import ExceptionInfo
+from amqptasks.log_queue import get_logger
 
 if TYPE_CHECKING:
     from amqptasks.request import Request
     from amqptasks.task import Task
 
-logger = logging.getLogger("amqptasks.task")
+logger = get_logger("amqptasks.task")
 
 #: What is to be called, in turn: each step may give an awaitable.
 Steps = Iterator[Callable[[], object]]

@@ -10,15 +10,16 @@ class DatabaseTask(Task):
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar, overload
 
+from amqptasks.log_queue import get_logger
+
 V = TypeVar("V")
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class resource(Generic[V]):

@@ -13,14 +13,14 @@ ends: the program that publishes, the worker that begins.
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from amqptasks.errors import INTERRUPTIONS
+from amqptasks.log_queue import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Receiver = Callable[..., Any]
 F = TypeVar("F", bound=Receiver)

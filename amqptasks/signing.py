@@ -9,7 +9,6 @@ who made a message. It does not make it secret, and does not keep somebody from 
 from __future__ import annotations
 
 import hmac
-import logging
 import os
 import re
 import threading
@@ -18,9 +17,10 @@ from collections.abc import Callable, Mapping
 from amqptasks.clock import monotonic
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong, short
+from amqptasks.log_queue import get_logger
 from amqptasks.properties import REPLY_TO, Properties
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Keys = Mapping[str, str | bytes]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.request import Request
@@ -13,7 +13,7 @@ from amqptasks.request import Request
 if TYPE_CHECKING:
     from amqptasks.app import App
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def tell_state(app: App, request: Request, state: str, meta: Any) -> None:

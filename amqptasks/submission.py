@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks import call
 from amqptasks.errors import PublishRejected, PublishTimeout, Unroutable
+from amqptasks.log_queue import get_logger
 from amqptasks.options import CallOptions
 from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from amqptasks.connections import Submitting
     from amqptasks.task import Task
 
-logger = logging.getLogger("amqptasks.task")
+logger = get_logger("amqptasks.task")
 
 #: How many confirms a task waits for at most, one after the other: that of a call, and once more where something was
 #: gone and is declared again. Then the callbacks hold its calls up, and maybe wait for this very task.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Un
 from amqptasks import arguments, bulk, call, errors, hooks, states, submission, uniqueness
 from amqptasks.errors import ConfigurationError
 from amqptasks.limits import TaskLimits
+from amqptasks.log_queue import get_logger
 from amqptasks.options import CallOptions, MessageOptions, TaskOptions
 from amqptasks.request import Request, current_request
 from amqptasks.retry import RETRY_OPTIONS, RetryPolicy
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-logger = logging.getLogger("amqptasks.task")
+logger = get_logger("amqptasks.task")
 
 
 class Task(Generic[P, R]):

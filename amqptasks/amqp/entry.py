@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
 from amqptasks.errors import Nacked, Unroutable
+from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.transport import Done
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Entry:

@@ -7,7 +7,6 @@ short of memory or disk, and acks must still get through then.
 from __future__ import annotations
 
 import contextlib
-import logging
 import ssl
 import threading
 from collections import deque
@@ -30,10 +29,11 @@ from amqptasks.capabilities import Capabilities
 from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import Delivery
+from amqptasks.log_queue import get_logger, never_wait
 from amqptasks.outgoing import Outgoing
 from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset, is_taken
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds between two looks whether everything is closed while stopping.
 STOP_POLL = 0.02
@@ -167,6 +167,7 @@ class Link:
         forks.let_go(watched_descriptors(self._loop))
 
     def _run(self) -> None:
+        never_wait()
         self._loop.add_handler(self._bell.descriptor, self._rung, IOLoop.READ)
         while True:
             try:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from amqptasks.log_queue import get_logger
+
 #: The loggers through which pika speaks; a filter on a logger does not see what its children log.
 SPEAKERS = (
     "pika.channel",
@@ -25,7 +27,7 @@ SPEAKERS = (
     "pika.adapters.utils.selector_ioloop_adapter",
 )
 
-logger = logging.getLogger("amqptasks.pika")
+logger = get_logger("amqptasks.pika")
 
 _mine = threading.local()
 

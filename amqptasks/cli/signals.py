@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import threading
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
+
+from amqptasks import log_queue
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
@@ -71,7 +72,7 @@ def _leave(node: Node) -> None:
 
 def _end() -> NoReturn:
     """At once: tasks may still be running in threads, and nobody waits for them. Or begin anew."""
-    logging.shutdown()
+    log_queue.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     if _Wish.again:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqptasks import dial, logs
+from amqptasks import dial, log_queue, logs
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
 from amqptasks.worker.name import expanded
@@ -193,9 +193,11 @@ def command(
         raise click.UsageError("--health-port is for one process: leave --processes out, or probe with `inspect ping`")
     if watch:
         logs.configure(log_level, log_format)
+        log_queue.begin()
         sys.exit(_watch())
     if processes > 1:
         logs.configure(log_level, log_format)
+        log_queue.begin()
         sys.exit(_supervise(processes))
     app = target.load_app()
     logs.configure(log_level, log_format)  # behind the app: handlers of its own are left alone

@@ -74,6 +74,7 @@ class Stats:
     running: int = 0
     second_runs_saved: int = 0
     revoked: int = 0
+    log_lines_dropped: int = 0
     events: Mapping[str, int] | None = None
     memory: int = 0
     rusage: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

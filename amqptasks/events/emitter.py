@@ -3,7 +3,6 @@ does not keep up, events are dropped and counted. A task never waits for an even
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -14,9 +13,10 @@ from amqptasks.clock import monotonic
 from amqptasks.errors import AccessRefused, BrokerError, PublishRejected
 from amqptasks.events import event
 from amqptasks.events.event import Event
+from amqptasks.log_queue import get_logger
 from amqptasks.transport import Done, Link
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds that an event waits for others to travel with.
 GATHER = 0.2

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
+from amqptasks.log_queue import QueuedWriter
 from amqptasks.logs.context import TaskContext
 from amqptasks.logs.json_lines import JsonLines
 from amqptasks.logs.plain_lines import PlainLines
@@ -31,8 +32,8 @@ class Setup:
     form: Form
 
 
-class Lines(logging.StreamHandler[TextIO]):
-    """The handler of a process that `configure` set up."""
+class Lines(QueuedWriter):
+    """The handler of a process that `configure` set up. It writes on a thread of its own once a worker has begun."""
 
 
 def get_task_logger(name: str) -> logging.Logger:
@@ -57,8 +58,7 @@ def configure(level: str, form: Form = "plain", stream: TextIO | None = None) ->
         logging.getLogger(OURS).setLevel(level.upper())
         return
     stream = sys.stderr if stream is None else stream
-    handler = Lines(stream)
-    handler.addFilter(TaskContext())  # records of the user's plain loggers too
+    handler = Lines(stream, [TaskContext()])  # records of the user's plain loggers too
     handler.setFormatter(JsonLines() if form == "json" else PlainLines(colours=_wants_colours(stream)))
     root.addHandler(handler)
     root.setLevel(level.upper())
@@ -82,8 +82,10 @@ def _is_ours(root: logging.Logger) -> bool:
     return any(isinstance(handler, Lines) for handler in root.handlers)
 
 
-def _wants_colours(stream: TextIO) -> bool:
+def _wants_colours(stream: TextIO | None) -> bool:
     """On a terminal, unless https://no-color.org says otherwise, or where https://force-color.org asks for them."""
     if os.environ.get("NO_COLOR"):
+        return False
+    if stream is None or stream.closed:
         return False
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+
+from amqptasks.logs.plain_lines import cut
+from amqptasks.logs.success import SuccessLine, name_and_attempt
 
 #: What every record has; all else in it is a field of whoever logged it.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "exc_text"}
@@ -24,7 +28,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": cut(record.getMessage()),
             "process": record.process,
             "thread": record.threadName,
         }
@@ -34,10 +38,34 @@ class JsonLines(logging.Formatter):
         if record.exc_text is None and record.exc_info:
             record.exc_text = self.formatException(record.exc_info)
         if record.exc_text:
-            line["traceback"] = record.exc_text
+            line["traceback"] = cut(record.exc_text)
         if record.stack_info:
             line["stack"] = record.stack_info
         return _line(line)
+
+    def line(self, values: SuccessLine) -> str:
+        """The line of a task that succeeded. A busy worker writes thousands a second."""
+        created, thread, headers, identity, queue, runtime = values
+        name, attempt = name_and_attempt(headers)
+        return (
+            _line(
+                {
+                    "time": datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds"),
+                    "level": "info",
+                    "logger": "amqptasks.task",
+                    "message": f"{name}[{identity}] succeeded in {runtime:.3f} s",
+                    "process": os.getpid(),
+                    "thread": thread,
+                    "action": "success",
+                    "task": name,
+                    "id": identity,
+                    "queue": queue,
+                    "attempt": attempt,
+                    "runtime": runtime,
+                }
+            )
+            + "\n"
+        )
 
 
 def _line(line: dict[str, Any]) -> str:

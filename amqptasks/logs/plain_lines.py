@@ -3,30 +3,64 @@
 from __future__ import annotations
 
 import logging
-import re
+import os
+import time
+
+from amqptasks.logs.success import SuccessLine, name_and_attempt
+from amqptasks.messages.bounds import LONGEST_LINE, LONGEST_TRACEBACK
+from amqptasks.messages.printable import printable
 
 #: When, how bad, which process and thread, what.
 FORMAT = "%(asctime)s %(levelname)s %(process)d/%(threadName)s %(message)s"
-
-#: What would begin another line, or move the cursor of a terminal: the texts of tasks and exceptions come from outside.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 #: ANSI's colours by level (https://www.ecma-international.org/publications-and-standards/standards/ecma-48/, SGR).
 _COLOURS = {logging.DEBUG: 2, logging.WARNING: 33, logging.ERROR: 31, logging.CRITICAL: 41}
 
 
 class PlainLines(logging.Formatter):
-    """The message stays one line, whatever is in it; a traceback follows in lines of its own."""
+    """The message stays one line, whatever is in it; a traceback follows in lines of its own. Both are cut where they
+    are very long."""
 
     def __init__(self, *, colours: bool = False) -> None:
         super().__init__(FORMAT)
         self._colours = colours
+        self._second = self._process = 0
+        self._time = ""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = _CONTROL.sub(_escaped, record.message) + _where(record)
+        record.message = printable(record.message, LONGEST_LINE) + _where(record)
         line = super().formatMessage(record)
         colour = _COLOURS.get(record.levelno) if self._colours else None
         return line if colour is None else f"\x1b[{colour}m{line}\x1b[0m"
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = cut(record.exc_text)
+        return super().format(record)
+
+    def line(self, values: SuccessLine) -> str:
+        """The line of a task that succeeded. A busy worker writes thousands a second."""
+        created, thread, headers, identity, queue, runtime = values
+        name, attempt = name_and_attempt(headers)
+        second = int(created)
+        if second != self._second:
+            self._second = second
+            self._time, self._process = time.strftime(self.default_time_format, time.localtime(second)), os.getpid()
+        line = (
+            f"{self._time},{int((created - second) * 1000):03d} INFO {self._process}/{thread}"
+            f" {name}[{identity}] succeeded in {runtime:.3f} s [queue={queue} attempt={attempt}]"
+        )
+        return f"{line if line.isascii() and line.isprintable() else printable(line, LONGEST_LINE)}\n"
+
+
+def cut(text: str) -> str:
+    """A long traceback without its middle: the beginning says what was called, the end what went wrong."""
+    if len(text) <= LONGEST_TRACEBACK:
+        return text
+    half = LONGEST_TRACEBACK // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters are left out ...\n{text[-half:]}"
 
 
 def _where(record: logging.LogRecord) -> str:
@@ -35,11 +69,7 @@ def _where(record: logging.LogRecord) -> str:
     if identity is None:
         return ""
     fields = [("queue", getattr(record, "queue", None)), ("attempt", getattr(record, "attempt", None))]
-    if identity not in record.message:
+    if str(identity) not in record.message:
         fields = [("task", getattr(record, "task_name", None)), ("id", identity), *fields]
     shown = " ".join(f"{name}={value}" for name, value in fields if value is not None)
-    return _CONTROL.sub(_escaped, f" [{shown}]") if shown else ""
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+    return printable(f" [{shown}]", LONGEST_LINE) if shown else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from amqptasks.capabilities import Capabilities
 from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import SETTLED, Delivery
+from amqptasks.log_queue import get_logger, never_wait
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.clock import Alarm, Alarms
 from amqptasks.memory.consumers import Consumer
@@ -24,7 +24,7 @@ from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO
 from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset, is_taken
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class MemoryLink:
@@ -126,6 +126,7 @@ class MemoryLink:
         return subscription
 
     def _run(self) -> None:
+        never_wait()
         while self._calls or not self._stopped:
             due = self._alarms.next_due
             self._wake.wait(None if due is None else max(0.0, due - monotonic()))

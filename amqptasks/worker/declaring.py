@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import AmqptasksError
+from amqptasks.log_queue import get_logger
 
 if TYPE_CHECKING:
     from amqptasks.app import App
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds between two tries to declare what is missing.
 DECLARE_PAUSE = 2.0

@@ -9,7 +9,6 @@ Each step either adds to the value or ends its way by setting the outcome.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from amqptasks.clock import monotonic
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
 from amqptasks.exception_info import exception_text
+from amqptasks.log_queue import get_logger
 from amqptasks.message import Malformed
 from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request, current_request
@@ -38,7 +38,7 @@ from amqptasks.worker.rescue import rescue
 from amqptasks.worker.settlement import QUIET, Settlement, is_quiet, settlement
 from amqptasks.worker.waiting import count_native_retries, waiting
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: In place of a task's value before it has returned.
 _NOTHING = object()

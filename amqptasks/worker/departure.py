@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING
 
 from amqptasks.clock import monotonic
+from amqptasks.log_queue import get_logger
 from amqptasks.worker.settle import Settler
 from amqptasks.worker.stopping import Stages, StopPlan
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds between two looks at what still runs, while stopping.
 STOP_POLL = 0.02

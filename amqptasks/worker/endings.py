@@ -3,13 +3,13 @@ says otherwise."""
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from amqptasks.clock import monotonic
 from amqptasks.errors import WorkerLostError
+from amqptasks.log_queue import get_logger
 from amqptasks.worker.consume.lost_runs import has_outcome
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import TimeLimits
@@ -20,7 +20,7 @@ from amqptasks.worker.settle import Settler
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Why a task is lost that cannot go back.
 TOO_LATE = "it was acknowledged when it began (acks_late=False), and the worker stopped before it had ended"

@@ -7,13 +7,13 @@ the same ids, and a duplicate is known as one.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import call
 from amqptasks.embedded import listed
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
+from amqptasks.log_queue import get_logger
 from amqptasks.options import CallOptions
 from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.exception_info import ExceptionInfo
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Header of a call whose first three arguments are a request, an exception and a traceback, as plain data.
 ERRBACK = "x-amqptasks-errback"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from amqptasks.incoming import Delivery
+from amqptasks.log_queue import get_logger
 from amqptasks.transport import Link, Timer
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Gate:

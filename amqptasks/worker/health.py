@@ -11,19 +11,19 @@ nothing, it comes back by itself.
 
 from __future__ import annotations
 
-import logging
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import forks
 from amqptasks.errors import BrokerError, ConfigurationError
+from amqptasks.log_queue import get_logger
 from amqptasks.serializers import json
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class HealthServer:

@@ -5,13 +5,13 @@ Each is refused, held by its limits, or given to its task's pool; those of one t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import message
 from amqptasks.incoming import Delivery, Lease
+from amqptasks.log_queue import get_logger
 from amqptasks.worker.consume.long_runs import lease_expired, log_long_runs
 from amqptasks.worker.gate import Gate
 from amqptasks.worker.job import Job
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from amqptasks.worker.node import Node
     from amqptasks.worker.queues import ConsumedQueue
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds between two looks at whether a message that went round to be counted is acked.
 RECOUNT_POLL = 0.02

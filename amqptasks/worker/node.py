@@ -7,7 +7,6 @@ a helper thread   declaring what is missing on the broker, which may block
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -15,8 +14,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from amqptasks import signals
+from amqptasks import log_queue, signals
 from amqptasks.clock import monotonic
+from amqptasks.log_queue import get_logger
 from amqptasks.worker import process
 from amqptasks.worker.awaiting import ONE_WAIT, awaited
 from amqptasks.worker.consume.lost_runs import LostRuns
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from amqptasks.worker.pools.prefork.pool import PreforkPool
     from amqptasks.worker.pools.solo import SoloPool
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds to reach the broker when the worker starts: a broker that starts beside it needs some.
 START_TIMEOUT = 60.0
@@ -110,6 +110,7 @@ class Node:
         self._departure = Departure(self, self._settler, stopping or StopPlan())
         self._begun = threading.Event()  # all queues are consumed, or nobody need wait for that
         self.started = False
+        self._logs_beside = False
         self.control = ControlService(self)
         self.events: WorkerEvents | None = None
         if app.events if events is None else events:
@@ -166,6 +167,7 @@ class Node:
         """Declare what is missing, connect and consume. Returns once every queue is consumed, or when it cannot be
         yet. Raises `BrokerUnreachable`, `AccessRefused`, `DeclarationConflict`."""
         self.prepare()
+        self._log_beside()
         self.app.declare(timeout=START_TIMEOUT)
         self.started = True
         self.link.start()
@@ -216,7 +218,16 @@ class Node:
         process.end(self.app)
         signals.worker_shutdown.send(self)
         self.app.close(GOODBYE)
+        if self._logs_beside:
+            self._logs_beside = False
+            log_queue.end()
         return True
+
+    def _log_beside(self) -> None:
+        """No thread of this worker waits for log handlers from now on: another one runs them."""
+        if not self._logs_beside:
+            self._logs_beside = True
+            log_queue.begin()
 
     # The link's thread
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 from amqptasks.incoming import Delivery
+from amqptasks.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Subscription
 from amqptasks.worker.job import Job
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class ConsumedQueue:

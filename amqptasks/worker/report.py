@@ -6,9 +6,17 @@ It is described where the task ran, for an exception's text is the user's code, 
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from amqptasks import log_queue
 from amqptasks.exception_info import exception_text
+from amqptasks.incoming import Alike
+from amqptasks.logs.plain_lines import cut
+from amqptasks.logs.success import SuccessLine
+from amqptasks.messages.bounds import LONGEST_LINE
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import (
     Crashed,
@@ -30,7 +38,10 @@ from amqptasks.worker.outcomes import (
     Throttled,
 )
 
-logger = logging.getLogger("amqptasks.task")
+logger = log_queue.get_logger("amqptasks.task")
+
+#: Seconds for which is remembered where the lines of successes go.
+FOUND_FOR = 0.1
 
 #: How loud each outcome is told.
 _LEVELS: dict[type, int] = {
@@ -63,15 +74,10 @@ class Report:
     traceback: str | None = None
 
 
-def is_logged(outcome: Outcome) -> bool:
-    """False where nobody would read the line for this outcome."""
-    return logger.isEnabledFor(_LEVELS[type(outcome)])
-
-
 def describe(job: Job, outcome: Outcome) -> Report | None:
-    """The line for a job that ended so; None where nobody would read it. A traceback appears once: with the failure,
-    not with each retry, and not for an exception that the task `throws`."""
-    if not is_logged(outcome):
+    """The line for a job that ended so; None where nobody would read it, and for a success (see `succeeded`). A
+    traceback appears once: with the failure, not with each retry, and not for an exception that the task `throws`."""
+    if type(outcome) is Success or not logger.isEnabledFor(_LEVELS[type(outcome)]):
         return None
     level, sentence = _LEVELS[type(outcome)], _sentence(job, outcome)
     traceback = None
@@ -97,34 +103,70 @@ def vanished(job: Job) -> Report:
 
 
 def log(report: Report) -> None:
-    """Write the line, unless its level is not wanted any more. Raises what a log handler of the user's raises."""
-    if not logger.isEnabledFor(report.level):
-        return
-    record = logger.makeRecord(
-        logger.name, report.level, __file__, 0, report.sentence, (), None, "report", extra=report.fields
-    )
-    record.exc_text = report.traceback
-    logger.handle(record)
+    """Write the line, unless its level is not wanted any more."""
+    if logger.isEnabledFor(report.level):
+        logger.tell(report.level, report.sentence, report.fields, report.traceback)
+
+
+def succeeded(job: Job) -> None:
+    """Write the line of a job that succeeded. It is made of the delivery, here, so that a pool's process need not send
+    it. Most deliveries are like others, and then all but a tuple is left to the log's own thread. Link thread only."""
+    now, delivery = time.time(), job.delivery
+    if not _Fast.since <= now < _Fast.until:
+        _Fast.look(now)
+    if _Fast.put is not None and type(delivery) is Alike:
+        headers = delivery.likeness.properties.headers
+        _Fast.put((now, _Fast.thread, headers, delivery.identity, delivery.queue, job.runtime))
+    elif logger.isEnabledFor(logging.INFO):
+        sentence = f"{job.task_name}[{job.task_id}] succeeded in {job.runtime:.3f} s"
+        logger.tell(logging.INFO, sentence, _fields(job, "Success"), None)
+
+
+class _Fast:
+    """Where the lines of successes go, as `succeeded` found it last, and from when until when (seconds since 1970) that
+    holds."""
+
+    since = until = 0.0
+    thread = ""
+    put: Callable[[SuccessLine], object] | None = None
+
+    @classmethod
+    def look(cls, now: float) -> None:
+        """Find it once more."""
+        cls.since, cls.until = now, now + FOUND_FOR
+        cls.thread, cls.put = threading.current_thread().name, None
+        if not logger.isEnabledFor(logging.INFO):
+            cls.put = _nowhere
+        elif log_queue.waits_never() and (writer := logger.writer(now)) is not None:
+            cls.put = writer.put_line
+
+
+def _nowhere(_line: SuccessLine) -> None:
+    """For lines that nobody wants."""
 
 
 def _report(job: Job, level: int, action: str, sentence: str, traceback: str | None = None) -> Report:
+    text = f"{job.task_name}[{job.task_id}] {sentence}"
+    if len(text) > LONGEST_LINE:
+        text = f"{text[: LONGEST_LINE - 3]}..."
+    return Report(level, text, _fields(job, action), None if traceback is None else cut(traceback))
+
+
+def _fields(job: Job, action: str) -> dict[str, object]:
     request = job.request
-    name, identity = job.task_name, job.task_id
-    fields: dict[str, object] = {
+    retries = request.retries if request is not None else job.delivery.shared_headers.get("retries", 0)
+    return {
         "action": action.lower(),
-        "task_name": name,
-        "task_id": identity,
+        "task_name": job.task_name,
+        "task_id": job.task_id,
         "queue": job.delivery.queue,
-        "attempt": request.retries + 1 if request is not None else 0,
+        "attempt": retries + 1 if isinstance(retries, int) else 1,
         "runtime": job.runtime,
     }
-    return Report(level, f"{name}[{identity}] {sentence}", fields, traceback)
 
 
 def _sentence(job: Job, outcome: Outcome) -> str:  # noqa: PLR0912 - one case an outcome
     match outcome:
-        case Success():
-            return f"succeeded in {job.runtime:.3f} s"
         case Retry(delay, cause):
             why = f": {type(cause).__name__}: {exception_text(cause)}" if cause is not None else ""
             return f"runs again in {delay:.1f} s{why}"

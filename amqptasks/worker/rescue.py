@@ -4,18 +4,18 @@ too late, or a fault. Each job gets its settlement, or it would stay with its wo
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import INTERRUPTIONS
 from amqptasks.exception_info import exception_text
+from amqptasks.log_queue import get_logger
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Crashed, interrupted
 
 if TYPE_CHECKING:
     from amqptasks.worker.delivery import Steps
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def rescue(steps: Steps, job: Job, error: BaseException) -> None:

@@ -8,24 +8,24 @@ dies and somebody else gets it.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from amqptasks import message
 from amqptasks.errors import MessageTooLarge, PublishRejected, Unroutable
+from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.transport import Link
 from amqptasks.worker.dead_letters import without_foreign_headers
 from amqptasks.worker.job import Job
-from amqptasks.worker.report import Report, log, lost, vanished
+from amqptasks.worker.report import log, lost, succeeded, vanished
 from amqptasks.worker.settlement import BEGIN_AGAIN, Settlement, handing_back, without_delivery
 
 if TYPE_CHECKING:
     from amqptasks.worker.queues import ConsumedQueue
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds for one try to publish what a settlement needs. A broker that restarts is back within it; longer would
 #: only delay the message about what is wrong.
@@ -33,6 +33,9 @@ PUBLISH_TIMEOUT = 30.0
 
 #: Seconds between two tries; doubled up to the second figure.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+#: The kind of settlement of a task that succeeded.
+SUCCESS = "Success"
 
 #: The kind of settlement that sends a message round to be counted.
 RECOUNT = "Recount"
@@ -86,7 +89,7 @@ class Settler:
         job.settled = True
         if not job.ours:
             self.counts["Lost"] += 1
-            _report(lost(job))
+            log(lost(job))
             return
         planned = job.planned
         if planned is None:  # without a plan it was handed back by its pool
@@ -130,7 +133,10 @@ class Settler:
             elif planned.verdict == "reject":
                 lease.reject(tag)
         self.counts[planned.kind] += 1
-        _report(planned.report)
+        if planned.report is not None:
+            log(planned.report)
+        elif planned.kind == SUCCESS:
+            succeeded(job)
         if self.ended is not None:
             self.ended(job, planned)
 
@@ -287,15 +293,6 @@ class _Publishing:
                 "x-amqptasks-detail": detail[:DETAIL_SIZE],
             }
         return letter
-
-
-def _report(report: Report | None) -> None:
-    if report is None:
-        return
-    try:
-        log(report)
-    except Exception:  # a log handler or filter of the user's; the job is settled all the same
-        logger.exception("the end of a task could not be reported")
 
 
 def _is_lasting(error: BaseException) -> bool:

@@ -39,7 +39,7 @@ from amqptasks.worker.outcomes import (
     Success,
     Throttled,
 )
-from amqptasks.worker.report import Report, describe, handed_back, is_logged
+from amqptasks.worker.report import Report, describe, handed_back
 
 #: `reject` is "back to its queue, and count it as failed", `nack` is "back to its queue, not its fault".
 Verdict = Literal["ack", "nack", "reject", "nothing"]
@@ -53,7 +53,7 @@ class Settlement:
     tried until they are. `followers` are calls that follow on this one, and where they lead is the caller's choice: one
     that cannot be published, after some tries, is given up for `otherwise`, or where that is None, for a line in the
     log. `answer` is the caller's reply: confirmed too, but a caller that is gone does not hold the task. `kind` is the
-    outcome's name, `report` the line for the log.
+    outcome's name, `report` the line for the log (None for a success: `report.succeeded` makes it).
     """
 
     verdict: Verdict
@@ -66,8 +66,8 @@ class Settlement:
     report: Report | None = None
 
 
-#: The settlement of a task that succeeded where nobody waits for its value, nothing follows, and no line is logged: one
-#: for all of them, which nobody changes.
+#: The settlement of a task that succeeded where nobody waits for its value and nothing follows: one for all of them,
+#: which nobody changes. The line of a success is made where it is settled.
 QUIET = Settlement("ack", kind="Success")
 
 #: Kinds after which the task begins (again) in any case.
@@ -81,7 +81,6 @@ def is_quiet(job: Job) -> bool:
         type(job.outcome) is Success
         and request is not None
         and not (request.reply_to or request.callbacks or request.chain)
-        and not is_logged(job.outcome)
     )
 
 

@@ -8,16 +8,16 @@ cold    what runs even now is ended by force where that can be, and goes back; a
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from amqptasks.errors import WorkerStopping
+from amqptasks.log_queue import get_logger
 from amqptasks.transport import Link
 from amqptasks.worker.pools.choice import Pools
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Beginning = Literal["finish", "interrupt", "hand-back"]
 

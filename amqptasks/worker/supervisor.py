@@ -7,7 +7,6 @@ copied half-way by a fork, and a node that dies takes no other with it. When the
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import signal
 import subprocess
@@ -16,8 +15,9 @@ import time
 from collections.abc import Mapping, Sequence
 
 from amqptasks.clock import monotonic
+from amqptasks.log_queue import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds: a node that ends by itself within them could not begin, and would not the next time either, unless there
 #: is another one that could.

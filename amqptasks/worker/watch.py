@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from amqptasks.errors import ConfigurationError
+from amqptasks.log_queue import get_logger
 from amqptasks.worker.child import Child
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: What is watched: programs, and the topology files that they load.
 MORE_SUFFIXES = (".yaml", ".yml")

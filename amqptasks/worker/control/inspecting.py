@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import message
+from amqptasks import log_queue, message
 from amqptasks.clock import monotonic
 from amqptasks.dial import is_memory
 from amqptasks.incoming import Delivery
@@ -181,6 +181,7 @@ def _worker_stats(node: Node) -> dict[str, Any]:
         "running": len(node.current),
         "second_runs_saved": node.lost_runs.saved,
         "events": _events(node),
+        "log_lines_dropped": log_queue.dropped(),
         "broker_version": "" if capabilities is None else ".".join(map(str, capabilities.version)),
     }
 

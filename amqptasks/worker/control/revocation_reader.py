@@ -4,13 +4,13 @@ it in between. What does not fit in with them is dropped (`sweep.py`), or waits 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from amqptasks.control import places, revocation
 from amqptasks.incoming import Delivery
+from amqptasks.log_queue import get_logger
 from amqptasks.streams import Reader
 from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.revocations import Revocations
@@ -20,7 +20,7 @@ from amqptasks.worker.outcomes import Outcome, Revoked
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds that a start, and what comes after a break, waits for the revocations: without them what was revoked would
 #: run. A stream that is full takes some seconds; a broker that cannot give it must not keep the worker from working.

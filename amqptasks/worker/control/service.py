@@ -9,7 +9,6 @@ rights on the broker that this takes, the worker works without it, and says so o
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -24,6 +23,7 @@ from amqptasks.control.envelope import Answer, Command, Unreadable
 from amqptasks.control.roster import Announcement
 from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
 from amqptasks.incoming import Delivery, Lease
+from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.transport import Subscription
 from amqptasks.worker.control.commanding import CONTROL
@@ -33,7 +33,7 @@ from amqptasks.worker.control.revocation_reader import RevocationReader
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Value = TypeVar("Value")
 

@@ -11,7 +11,6 @@ number of tokens is another set, for what an old worker counts must not mix with
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from amqptasks.clock import monotonic
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery
+from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.topology.expand import unlimited_queue
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from amqptasks.app import App
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: What the names of all sets begin with.
 PREFIX = "amqptasks.tokens"

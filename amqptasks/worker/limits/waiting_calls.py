@@ -3,19 +3,19 @@ line, so that whoever calls from then on gets in, and what he changed before is 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import INTERRUPTIONS, BrokerError
+from amqptasks.log_queue import get_logger
 from amqptasks.uniqueness import UNIQUE, Claim, read
 from amqptasks.worker.job import Job
 
 if TYPE_CHECKING:
     from amqptasks.app import App
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Ends of a call that never ran, and waits no longer.
 NEVER_RAN = frozenset({"Reject", "Expired", "Revoked"})

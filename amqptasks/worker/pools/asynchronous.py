@@ -8,7 +8,6 @@ it was.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 from collections import deque
@@ -18,13 +17,14 @@ from typing import Any
 from amqptasks import forks
 from amqptasks.clock import monotonic
 from amqptasks.errors import WorkerStopping
+from amqptasks.log_queue import get_logger
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools import AllFinished
 from amqptasks.worker.pools.blocking import Watch
 from amqptasks.worker.rescue import rescue
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class AsyncPool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import threading
 import time
@@ -11,7 +10,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-logger = logging.getLogger(__name__)
+from amqptasks.log_queue import get_logger
+
+logger = get_logger(__name__)
 
 #: Seconds that the loop may be busy with one step of one task: nobody's `await` should take the others so long.
 PATIENCE = 1.0

@@ -3,12 +3,12 @@ main thread. The link's thread keeps the heartbeats going all the same."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from queue import Empty
 
 from amqptasks.errors import INTERRUPTIONS
+from amqptasks.log_queue import get_logger
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools import Finished
@@ -16,7 +16,7 @@ from amqptasks.worker.pools.interruption import clear, raise_in_thread
 from amqptasks.worker.pools.waiting import Waiting
 from amqptasks.worker.rescue import rescue
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class SoloPool(Waiting):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 
 from amqptasks.clock import monotonic
 from amqptasks.errors import INTERRUPTIONS
+from amqptasks.log_queue import get_logger
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools import Finished
@@ -15,7 +15,7 @@ from amqptasks.worker.pools.interruption import clear, raise_in_thread
 from amqptasks.worker.pools.waiting import Waiting
 from amqptasks.worker.rescue import rescue
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class ThreadPool(Waiting):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from amqptasks.errors import ConfigurationError
+from amqptasks.log_queue import get_logger
 from amqptasks.transport import Watching
 from amqptasks.worker.pools.prefork import slots as slots_module
 from amqptasks.worker.pools.prefork.child import Upbringing
@@ -18,7 +18,7 @@ from amqptasks.worker.pools.prefork.forkers import Forkers
 from amqptasks.worker.pools.prefork.losses import pause_after
 from amqptasks.worker.pools.prefork.slots import Slots
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds before a child is started that the forker had no room to be told of: it is busy forking others.
 ROOM_WITHIN = 0.2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import logging
 import os
 import signal
 import socket
@@ -13,9 +12,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from amqptasks import logs
+from amqptasks import log_queue, logs
 from amqptasks.capabilities import Capabilities
 from amqptasks.clock import monotonic
+from amqptasks.log_queue import get_logger
 from amqptasks.logs import Setup
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker import delivery as delivery_steps
@@ -33,7 +33,7 @@ from amqptasks.worker.pools.prefork.slots import Slots
 if TYPE_CHECKING:
     from amqptasks.app import App
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Bytes of a datagram; a longer job comes as a file (a descriptor beside a datagram that is its number).
 DATAGRAM = 65536
@@ -94,6 +94,7 @@ class Child:
         self._level = self._slots.level()
         if self._level != logs.current_level():
             logs.change_level(self._level)
+        log_queue.begin()
         process.begin(self._app)
 
     def run(self) -> None:
@@ -173,7 +174,7 @@ def live(child: Child) -> None:
         process.end(child._app)
     with contextlib.suppress(BaseException):
         child._app.close(1.0)
-        logging.shutdown()
+        log_queue.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(status)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from amqptasks import logs
 from amqptasks.clock import monotonic
+from amqptasks.log_queue import get_logger
 from amqptasks.transport import Watching
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Outcome
@@ -26,7 +26,7 @@ from amqptasks.worker.pools.prefork.slots import Slots
 if TYPE_CHECKING:
     from amqptasks.app import App
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: SIGKILL, by its number: the module `signal` names it on no other platform.
 KILL = 9
