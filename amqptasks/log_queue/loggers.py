@@ -22,9 +22,6 @@ END_WITHIN = 1.0
 #: Seconds between two lines that say that a log handler raised.
 COMPLAIN_EVERY = 60.0
 
-#: Seconds for which is remembered where a logger writes to.
-REMEMBERED = 0.2
-
 _local = threading.local()
 
 
@@ -51,11 +48,6 @@ class _Process:
 
 class QueuedLogger(logging.Logger):
     """A logger whose calls never raise, and never run a log handler on a thread that must not wait."""
-
-    def __init__(self, name: str, level: int = logging.NOTSET) -> None:
-        super().__init__(name, level)
-        self._writer: QueuedWriter | None = None
-        self._known_until = 0.0
 
     def _log(
         self,
@@ -91,17 +83,14 @@ class QueuedLogger(logging.Logger):
         """Have a record handled: by another thread, where this one must not wait."""
         if not waits_never():
             handle(queued)
-        elif (writer := self.writer(queued.created)) is not None:
+        elif (writer := self.writer()) is not None:
             writer.put(queued, queued.size)
         else:
             HANDLERS.put(lambda: handle(queued), queued.size)
 
-    def writer(self, now: float) -> QueuedWriter | None:
+    def writer(self) -> QueuedWriter | None:
         """The handler of ours that is the only one to which this logger writes; None where there are others."""
-        if now > self._known_until or now < self._known_until - REMEMBERED:
-            self._known_until = now + REMEMBERED
-            self._writer = _only_writer(self)
-        return self._writer
+        return _only_writer(self)
 
 
 def get_logger(name: str) -> QueuedLogger:
@@ -112,7 +101,6 @@ def get_logger(name: str) -> QueuedLogger:
             found.__class__ = type("QueuedLogger", (QueuedLogger, type(found)), {})
         else:
             found.__class__ = QueuedLogger
-        found._writer, found._known_until = None, 0.0  # type: ignore[attr-defined]
     return found  # type: ignore[return-value]
 
 

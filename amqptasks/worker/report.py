@@ -115,7 +115,7 @@ def succeeded(job: Job) -> None:
     if not _Fast.since <= now < _Fast.until:
         _Fast.look(now)
     if _Fast.put is not None and type(delivery) is Alike:
-        headers = delivery.likeness.properties.headers
+        headers = delivery.likeness.properties.headers or {}
         _Fast.put((now, _Fast.thread, headers, delivery.identity, delivery.queue, job.runtime))
     elif logger.isEnabledFor(logging.INFO):
         sentence = f"{job.task_name}[{job.task_id}] succeeded in {job.runtime:.3f} s"
@@ -137,7 +137,7 @@ class _Fast:
         cls.thread, cls.put = threading.current_thread().name, None
         if not logger.isEnabledFor(logging.INFO):
             cls.put = _nowhere
-        elif log_queue.waits_never() and (writer := logger.writer(now)) is not None:
+        elif log_queue.waits_never() and (writer := logger.writer()) is not None:
             cls.put = writer.put_line
 
 
