@@ -40,6 +40,24 @@ class ExceptionInfo:
             return f"<formatting the traceback raised {type(broken).__name__}>"
 
 
+def let_go_of_frames(error: BaseException) -> None:
+    """Have `error`, and all that led to it, keep no local variables. Its traceback stays, with files and lines.
+
+    Frames and exceptions refer to each other, so that large values in them would stay until Python's garbage collector
+    looks, which it seldom does in a worker."""
+    waiting, seen = [error], {id(error)}
+    while waiting:
+        one = waiting.pop()
+        _traceback.clear_frames(one.__traceback__)
+        further = [one.__cause__, one.__context__, getattr(one, "cause", None)]
+        if isinstance(one, BaseExceptionGroup):
+            further.extend(one.exceptions)
+        for other in further:
+            if isinstance(other, BaseException) and id(other) not in seen:
+                seen.add(id(other))
+                waiting.append(other)
+
+
 def exception_text(error: BaseException) -> str:
     """The text of an exception; it is the user's code, and may raise anything."""
     try:

@@ -92,6 +92,8 @@ class Steps:
             rescue(self, job, error)
         if not job.settled:  # else it was given up while it ran, and has been told of
             self.tell(job)
+        if type(job.outcome) is not Success:
+            job.let_go()
         if forks.here.depth != depth:  # a hook or a receiver of a signal forked, and this is the child
             forks.leave()
 
@@ -109,6 +111,8 @@ class Steps:
             rescue(self, job, error)
         if not job.settled:
             await self.tell_async(job)
+        if type(job.outcome) is not Success:
+            job.let_go()
 
     def conclude(self, job: Job, outcome: Outcome) -> None:
         """Plan what was decided elsewhere than in the task: it was revoked, or ended by force. Runs no hooks: it may be

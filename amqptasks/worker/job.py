@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import message
-from amqptasks.exception_info import ExceptionInfo
+from amqptasks.exception_info import ExceptionInfo, let_go_of_frames
 from amqptasks.incoming import Alike, Delivery
 from amqptasks.request import Request
 from amqptasks.retry import RetryPolicy
@@ -80,6 +80,12 @@ class Job:
         if self._info is None or self._info.exception is not cause:
             self._info = ExceptionInfo(cause)
         return self._info
+
+    def let_go(self) -> None:
+        """The job has ended and everybody was told: the local variables of its task go, where an exception has them."""
+        cause = getattr(self.outcome, "cause", None)
+        if isinstance(cause, BaseException):
+            let_go_of_frames(cause)
 
     @property
     def task_name(self) -> str:

@@ -111,13 +111,15 @@ def log(report: Report) -> None:
 def succeeded(job: Job) -> None:
     """Write the line of a job that succeeded. It is made of the delivery, here, so that a pool's process need not send
     it. Most deliveries are like others, and then all but a tuple is left to the log's own thread. Link thread only."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
     now, delivery = time.time(), job.delivery
     if not _Fast.since <= now < _Fast.until:
         _Fast.look(now)
     if _Fast.put is not None and type(delivery) is Alike:
         headers = delivery.likeness.properties.headers or {}
         _Fast.put((now, _Fast.thread, headers, delivery.identity, delivery.queue, job.runtime))
-    elif logger.isEnabledFor(logging.INFO):
+    else:
         sentence = f"{job.task_name}[{job.task_id}] succeeded in {job.runtime:.3f} s"
         logger.tell(logging.INFO, sentence, _fields(job, "Success"), None)
 
@@ -135,14 +137,8 @@ class _Fast:
         """Find it once more."""
         cls.since, cls.until = now, now + FOUND_FOR
         cls.thread, cls.put = threading.current_thread().name, None
-        if not logger.isEnabledFor(logging.INFO):
-            cls.put = _nowhere
-        elif log_queue.waits_never() and (writer := logger.writer()) is not None:
+        if log_queue.waits_never() and (writer := logger.writer()) is not None:
             cls.put = writer.put_line
-
-
-def _nowhere(_line: SuccessLine) -> None:
-    """For lines that nobody wants."""
 
 
 def _report(job: Job, level: int, action: str, sentence: str, traceback: str | None = None) -> Report:
