@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from amqptasks.clock import monotonic
+from amqptasks.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools.choice import Pools
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Lines for one lost consumer: a worker with thousands of async tasks must not fill the log.
 MOST_LINES = 10

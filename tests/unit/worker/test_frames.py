@@ -79,7 +79,7 @@ def fails_in_a_generator() -> None:
     def numbers() -> Iterator[int]:
         data = large()
         yield 1
-        raise ValueError(id(data))  # noqa: TRY301
+        raise ValueError(id(data))
 
     data = large()
     list(numbers())
