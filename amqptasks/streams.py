@@ -36,12 +36,13 @@ SILENCE = 0.3
 @dataclass(frozen=True, slots=True)
 class Stream:
     """`max_age` is in RabbitMQ's words (`12h`, `30D`), `max_bytes` bounds the whole, `segment_bytes` one of its files:
-    retention drops whole files only."""
+    retention drops whole files only. `kind` is what its records are; they come through an exchange of that name."""
 
     name: str
     max_age: str
     max_bytes: int
     segment_bytes: int
+    kind: str
 
     @property
     def queue(self) -> Queue:
@@ -53,28 +54,44 @@ class Stream:
         }
         return Queue(self.name, arguments=arguments)
 
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange that records of this kind come through. Only workers and operators may write to it:
+        `amqptasks.queues`, which publishers write to, leads to no stream of ours."""
+        return Exchange(f"{self.name}.{self.kind}", "fanout")
+
     def message(self, body: bytes) -> Outgoing:
         """What to publish for `body` to be at the end of the stream."""
-        return Outgoing(QUEUES_EXCHANGE, self.name, body, Properties(content_type="application/json"))
+        return Outgoing(self.exchange.name, "", body, Properties(content_type="application/json"))
+
+    def is_own(self, delivery: Delivery) -> bool:
+        """Whether a record came through the exchange of its kind. The broker names that exchange, so nobody without
+        the right to write there can forge it."""
+        return delivery.exchange == self.exchange.name
+
+    @property
+    def retired(self) -> Binding:
+        """How records came before the stream had an exchange: anybody who may publish tasks could write them."""
+        return Binding(QUEUES_EXCHANGE, self.name, self.name)
 
     def prepare(self, session: Session, exchange: Exchange | None = None) -> None:
-        """Make sure that the stream is there and bound, also to `exchange` (a topic) where one is given. One that
-        somebody declared with other bounds is taken as it is. Raises `AccessRefused` where it is missing and this user
-        may not make it."""
-        wanted = [(Exchange(QUEUES_EXCHANGE, "direct"), self.name)]
-        if exchange is not None:
-            wanted.append((exchange, "#"))
+        """Make sure that the stream is there, bound to its exchange (or `exchange`, a topic), and out of reach of
+        `amqptasks.queues`. A stream that somebody declared with other bounds is taken as it is. Raises `AccessRefused`
+        where it is missing and this user may not make it."""
+        source = exchange or self.exchange
         try:
-            for source, _ in wanted:
-                if not session.exchange_exists(source.name):  # a worker has no right to make them all
-                    session.declare_exchange(source)
+            if not session.exchange_exists(source.name):  # a client may have no right to make it
+                session.declare_exchange(source)
             with suppress(DeclarationConflict):
                 session.declare_queue(self.queue)
-            for source, key in wanted:
-                session.bind(Binding(source.name, self.name, key))
+            session.bind(Binding(source.name, self.name, "#" if source.type == "topic" else ""))
         except AccessRefused:
             if session.queue_state(self.name) is None:
                 raise
+            return
+        with suppress(AccessRefused):  # `amqptasks declare` does it with more rights
+            if session.exchange_exists(QUEUES_EXCHANGE):
+                session.unbind(self.retired)
 
 
 class Reader:

@@ -139,6 +139,7 @@ def _over_amqp(
     topology: Topology, session: Session, no_delays: bool, prune: bool, quiet: bool, lacking: str
 ) -> list[Change]:
     """`lacking` says why the management API is not used, where something needs it."""
+    from amqptasks.topology import retired
     from amqptasks.topology.declare import Change, declare
     from amqptasks.topology.migrate import marks
 
@@ -151,6 +152,7 @@ def _over_amqp(
         objects = marks.without(objects, moving)
         with _progress("declaring", len(objects), quiet) as advance:
             changes = declare(objects, session, lambda _: advance())
+            changes += retired.move(session)
         return changes + [Change("queue", name, "migrating", marks.left_alone(name)) for name in sorted(moving)]
     finally:
         session.close()

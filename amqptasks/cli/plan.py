@@ -19,6 +19,7 @@ HELP = """\b
 Signs:
   +  is created       ~  is changed in place     !  differs, and cannot be changed in place
   -  is on the broker, but not in the file (`declare --prune` deletes it)
+  x  is removed: an earlier release made it, and it gives somebody a right too many
 
 \b
 Examples:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SIGNS: dict[Action, tuple[str, str]] = {
     "create": ("+", "green"),
     "change": ("~", "yellow"),
+    "remove": ("x", "yellow"),
     "conflict": ("!", "red"),
     "drift": ("-", "magenta"),
     "leave": ("=", "dim"),
@@ -31,6 +32,7 @@ SIGNS: dict[Action, tuple[str, str]] = {
 COUNTED: dict[Action, str] = {
     "create": "to create",
     "change": "to change in place",
+    "remove": "to remove",
     "conflict": "that cannot be changed in place",
     "drift": "on the broker but not in the file",
     "leave": "as they should be",

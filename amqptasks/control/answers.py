@@ -114,12 +114,14 @@ class ActiveQueue:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """`ids` are the latest of `count`; `tasks` are name patterns, `headers` what a task's headers must hold."""
+    """`ids` are the latest of `count`; `tasks` are name patterns, `headers` what a task's headers must hold; `skipped`
+    is how many records of the stream were not obeyed."""
 
     count: int = 0
     ids: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     headers: tuple[Mapping[str, Any], ...] = ()
+    skipped: int = 0
 
 
 def record(kind: type[Record], given: Any) -> Record:

@@ -13,11 +13,11 @@ LISTENERS = "amqptasks.control"
 
 #: Workers say here that they are there, every half an hour. Nobody reads further back than an hour; the bytes are for
 #: some 10,000 records, of a file at least.
-NODES = Stream("amqptasks.nodes", "2h", 4_000_000, 1_000_000)
+NODES = Stream("amqptasks.nodes", "2h", 4_000_000, 1_000_000, "announcement")
 
 #: Revocations. 400 days: the longest delay of the ladder is 398. 100 MB: 700,000 revocations of one task each, read in
 #: some seconds when a worker starts.
-REVOKED = Stream("amqptasks.revoked", "400D", 100_000_000, 5_000_000)
+REVOKED = Stream("amqptasks.revoked", "400D", 100_000_000, 5_000_000, "revocation")
 
 #: Seconds between two announcements of a worker, and how far back who asks reads them: twice that, because the broker's
 #: clock may differ from ours.

@@ -12,6 +12,10 @@ from typing import Any, Literal
 
 from amqptasks.control.places import REVOKED
 from amqptasks.errors import ConfigurationError
+from amqptasks.incoming import Delivery
+from amqptasks.messages import bounds
+from amqptasks.messages.bounds import OutOfBounds
+from amqptasks.messages.printable import short
 from amqptasks.outgoing import Outgoing
 from amqptasks.serializers import Undecodable, json
 
@@ -20,6 +24,9 @@ Signal = Literal["TERM", "KILL"]
 
 #: Ids in one record: some 40 kB, of the 128 kB that a frame has.
 IDS_A_RECORD = 1000
+
+#: Headers that one revocation compares: each is looked at for every task.
+MOST_HEADERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +66,41 @@ def signal_named(name: object) -> Signal:
     raise ConfigurationError(f"signal {name!r}: TERM lets a task tidy up, KILL does not; there are no others")
 
 
-def parse(body: bytes) -> Revocation | None:
-    """None for what is no revocation: a later release's word, or somebody else's."""
+def in_record(delivery: Delivery) -> Revocation | None:
+    """The revocation of a record in the stream; None for a record that says nothing, as the first one does. Raises
+    `OutOfBounds` for a record that must not be obeyed: it came by another way than the stream's exchange, it is no
+    revocation, or it is more than five minutes ahead of our clock. Cut to now, such a record would revoke more at each
+    start of a worker."""
+    if not REVOKED.is_own(delivery):
+        raise OutOfBounds(f"came through the exchange {short(delivery.exchange)}, not through {REVOKED.exchange.name}")
     try:
-        return read(json.decode(body))
-    except Undecodable:
-        return None
+        said = json.decode(bounds.record(delivery.body))
+    except Undecodable as error:
+        raise OutOfBounds(f"is no JSON: {error}") from None
+    return None if said == {} else read(said)
 
 
-def read(said: Any) -> Revocation | None:
-    """As `parse`, for what JSON held."""
-    if not isinstance(said, dict):
-        return None
-    action: Literal["revoke", "restore"] = "restore" if "restore" in said else "revoke"
-    what, at = said.get(action), said.get("at")
-    if not isinstance(what, dict) or not isinstance(at, int | float):
-        return None
-    ids, tasks, headers = what.get("ids", []), what.get("tasks", []), what.get("headers", {})
-    if not (_are_texts(ids) and _are_texts(tasks) and isinstance(headers, dict)):
-        return None
-    return Revocation(action, tuple(ids), tuple(tasks), headers, float(at))
+def read(said: object) -> Revocation:
+    """The revocation in this JSON. Raises `OutOfBounds` for what is none, or is ahead of our clock."""
+    given = bounds.mapping(said)
+    action: Literal["revoke", "restore"] = "restore" if "restore" in given else "revoke"
+    what = bounds.mapping(given.get(action))
+    return Revocation(
+        action,
+        tuple(bounds.names(what.get("ids", []))),
+        tuple(bounds.names(what.get("tasks", []))),
+        _headers(what.get("headers", {})),
+        bounds.moment(given.get("at"), ahead_of=time.time()),
+    )
 
 
-def _are_texts(given: Any) -> bool:
-    return isinstance(given, list) and all(isinstance(one, str) for one in given)
+def _headers(given: object) -> Mapping[str, Any]:
+    """Plain values and short lists of them: they are compared with the headers of every task."""
+    headers = bounds.mapping(given, MOST_HEADERS)
+    for value in headers.values():
+        for one in value if isinstance(value, list) and len(value) <= MOST_HEADERS else [value]:
+            if isinstance(one, str):
+                bounds.text(one)
+            elif one is not None and not isinstance(one, int | float):
+                raise OutOfBounds(f"compares a header with {short(value)}, not with a text or a number")
+    return headers

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from amqptasks.control.places import NODES
+from amqptasks.control.places import LISTENERS, NODES
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery
+from amqptasks.messages import bounds
+from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.serializers import Undecodable, json
 from amqptasks.transport import Session
@@ -45,7 +47,7 @@ def present(deliveries: Iterable[Delivery]) -> dict[str, Announcement]:
     """Who said "here" and not "gone" since, by control queue."""
     found: dict[str, Announcement] = {}
     for delivery in deliveries:
-        announcement = _announcement(delivery.body)
+        announcement = _announcement(delivery)
         if announcement is None:
             continue
         if announcement.state == "here":
@@ -64,12 +66,16 @@ def is_connected(session: Session, announcement: Announcement) -> bool:
         return True
 
 
-def _announcement(body: bytes) -> Announcement | None:
-    try:
-        said: Any = json.decode(body)
-        state, node, host, queue = (said[name] for name in ("state", "node", "host", "queue"))
-    except (Undecodable, KeyError, TypeError):
-        return None  # somebody else's word, or a later release's
-    if state not in ("here", "gone") or not all(isinstance(text, str) for text in (node, host, queue)):
+def _announcement(delivery: Delivery) -> Announcement | None:
+    """None for what came by another way than the exchange of announcements, or is none."""
+    if not NODES.is_own(delivery):
         return None
-    return Announcement(state, node, host, queue)
+    try:
+        said = bounds.mapping(json.decode(bounds.record(delivery.body)))
+        node, host, queue = (bounds.name(said.get(name)) for name in ("node", "host", "queue"))
+    except (Undecodable, OutOfBounds):
+        return None  # somebody else's word, or a later release's
+    state = said.get("state")
+    if state not in ("here", "gone") or not queue.startswith(f"{LISTENERS}."):
+        return None
+    return Announcement("here" if state == "here" else "gone", node, host, queue)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 from amqptasks.events.places import EXCHANGE
 from amqptasks.incoming import Delivery
+from amqptasks.messages import bounds
+from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.serializers import Undecodable, json
@@ -75,10 +77,12 @@ def outgoing(events: Sequence[Event]) -> Outgoing:
 
 
 def events_in(delivery: Delivery) -> list[Event]:
-    """The events of a message; none where it holds something else."""
+    """The events of a message; none where it holds something else, or did not come through the exchange of events."""
+    if delivery.exchange != EXCHANGE.name:
+        return []
     try:
-        said = json.decode(delivery.body)
-    except Undecodable:
+        said = json.decode(bounds.record(delivery.body))
+    except (Undecodable, OutOfBounds):
         return []
     return [one for one in (said if isinstance(said, list) else [said]) if _is_event(one)]
 
@@ -99,4 +103,22 @@ def of_types(events: Iterable[Event], patterns: Sequence[str]) -> list[Event]:
 
 
 def _is_event(said: Any) -> bool:
-    return isinstance(said, dict) and isinstance(said.get("type"), str)
+    """Celery's names of the fields that every reader uses, each of its type and within its bounds."""
+    try:
+        fields = bounds.mapping(said)
+        bounds.name(fields.get("type"))
+        for name, read in _READ.items():
+            if fields.get(name) is not None:
+                read(fields[name])
+    except OutOfBounds:
+        return False
+    return True
+
+
+_READ: dict[str, Callable[[object], object]] = {
+    "hostname": bounds.text,
+    "timestamp": bounds.moment,
+    "uuid": bounds.text,
+    "name": bounds.text,
+    "runtime": bounds.seconds,
+}

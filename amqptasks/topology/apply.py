@@ -47,12 +47,16 @@ def apply(
         _by_management(step, observed, management, environment)
         tell(_change(step))
     for kind in _BY_AMQP:
-        steps = {id(step.entity): step for step in plan.changes if step.kind == kind}
+        steps = {id(step.entity): step for step in plan.changes if step.kind == kind and step.action != "remove"}
         objects = [
             one for one in (step.entity for step in steps.values()) if isinstance(one, Exchange | Queue | Binding)
         ]
         if objects:
             session.declare_all(objects, lambda one, steps=steps: tell(_change(steps[id(one)])))  # type: ignore[misc]
+    for step in plan.changes:
+        if step.action == "remove" and isinstance(step.entity, Binding):
+            session.unbind(step.entity)
+            tell(Change(step.kind, step.name, "deleted", step.reason))
     for step in _after(plan):
         _by_management(step, observed, management, environment)
         tell(_change(step))

@@ -56,9 +56,8 @@ def _foot(topology: Topology) -> Objects:
         (unlimited_queue(LOST, {}),),
         (Binding(LOST, LOST),),
     )
-    targets = sorted(topology.delay_targets)
-    twins = tuple(_twin(topology, target) for target in targets)
-    ends = tuple(Binding(END, due(target), "", "exchange", {"x-match": "all-with-x", TO: target}) for target in targets)
+    twins = tuple(_twin(topology, target) for target in sorted(topology.twinned))
+    ends = tuple(end(target) for target in sorted(topology.delay_targets))
     waiting: list[Queue] = []
     for settings in topology.queues.values():
         if settings.due is not None:
@@ -70,6 +69,11 @@ def _foot(topology: Topology) -> Objects:
             }
             waiting.append(unlimited_queue(settings.due, arguments))
     return lost + Objects(twins, tuple(waiting), (*_twin_bindings(topology), *ends))
+
+
+def end(target: str) -> Binding:
+    """What hands a message for `target` over to its twin."""
+    return Binding(END, due(target), "", "exchange", {"x-match": "all-with-x", TO: target})
 
 
 def _twin(topology: Topology, target: str) -> Exchange:
@@ -86,7 +90,7 @@ def _twin(topology: Topology, target: str) -> Exchange:
         "fanout" if kind == LOCAL_RANDOM else kind,
         arguments={
             **(declared.arguments if declared else {}),
-            "alternate-exchange": due(alternate) if alternate in topology.delay_targets else LOST,
+            "alternate-exchange": due(alternate) if alternate in topology.twinned else LOST,
         },
     )
 
@@ -97,7 +101,7 @@ def _twin_bindings(topology: Topology) -> Iterator[Binding]:
         if settings.own_dead_letter is not None:
             yield Binding(due(QUEUES_EXCHANGE), settings.own_dead_letter, settings.own_dead_letter)
     for exchange, bound in topology.bound_from.items():
-        if exchange == QUEUES_EXCHANGE:  # every queue is there already
+        if exchange == QUEUES_EXCHANGE or exchange not in topology.twinned:  # every queue is there already
             continue
         # One of these leads to one of its queues, whichever: a twin that led to all of them would multiply tasks.
         first_alone = topology.exchange_type(exchange) == LOCAL_RANDOM

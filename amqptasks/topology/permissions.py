@@ -7,7 +7,7 @@ topic exchanges two more over routing keys. Tried on 3.10, 4.0 and 4.3 by loggin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from amqptasks.entities import Permission, TopicPermission, User
@@ -18,9 +18,22 @@ from amqptasks.topology.topology import BUILT_IN, Role, Topology
 _RUNGS = r"amqptasks\.delay\.(high\.)?[0-9]{2}"
 _LADDER = r"amqptasks\.(delay|due)\..+"
 
-#: What workers keep for control and events, and make where it is missing; and the queue that each listens on.
-_BOOKS = r"amqptasks\.(control|events|nodes|revoked)"
+#: Exchange of commands, and the queue that each worker listens on.
+_CONTROL = r"amqptasks\.control"
 _LISTENER = r"amqptasks\.control\.[0-9a-f]{32}"
+
+#: Streams that workers keep and make where they are missing, and the exchanges that their records come through, one for
+#: each kind. Some of them are made by later releases; the rights are the same.
+_BOOKS = r"amqptasks\.(claims|events|joins|nodes|results|revoked|schedules)(\.[a-z]+|\.[0-9]+\.[0-9]+)?"
+
+#: The two kinds of record that clients write: the probe of a look-up of a result, and the beginning of a join.
+_CLIENT_RECORDS = r"amqptasks\.(results\.probe|joins\.open)"
+
+#: The streams of results, of which a client looks up its own by id.
+_RESULTS = r"amqptasks\.results\.[0-9]+\.[0-9]+"
+
+#: Schedules: a stream with its exchanges, and the lock of whoever leads.
+_SCHEDULES = r"amqptasks\.(beat\.lock|schedules(\.[a-z]+)?)"
 
 #: The sets of tokens that hold the tasks of all workers to their limits: made by the worker that needs one first.
 _TOKENS = r"amqptasks\.tokens\..+"
@@ -29,9 +42,20 @@ _TOKENS = r"amqptasks\.tokens\..+"
 #: Each names an exchange that does not exist, which takes write on that and read on the claim.
 _CLAIMS = r"amqptasks\.unique(\..+)?"
 
-#: What an observer reads; and the queue of one that listens.
+#: What a viewer reads; and the queue of a viewer that listens.
 _LOGS = r"amqptasks\.(events|nodes)"
 _WATCHER = r"amqptasks\.events\.[0-9a-f]{32}"
+
+#: What an operator reads besides: which tasks are revoked, which wait for their time, and whose target was gone.
+_REVOKED = r"amqptasks\.revoked"
+_LOST = r"amqptasks\.delay\.lost"
+
+#: Where an operator writes revocations.
+_REVOCATIONS = r"amqptasks\.revoked\.revocation"
+
+#: What `declare` moves, where an earlier release made it: see `retired.py`.
+_SOURCES = r"amqptasks\.(events|nodes\.announcement|revoked\.revocation)"
+_MOVED = r"amqptasks\.(events|nodes|revoked)"
 
 #: The default exchange, as permissions name it: a reply goes through it to the caller's reply address.
 _DEFAULT = r"amq\.default"
@@ -59,15 +83,10 @@ class Rights:
 
 
 def permissions_for(topology: Topology, role: Role) -> Rights:
-    """The rights of a `publisher` (sends tasks and waits for results), a `worker` (runs them, and sends more), a
-    `declarer` (`amqptasks declare`) or an `observer` (events, and the management API to look)."""
-    if role == "publisher":
-        return Rights(_any([_CLAIMS]), _any([*_targets(topology), _CLAIMS]), _any([_CLAIMS]), tuple(_keys(topology)))
-    if role == "worker":
-        return _worker(topology)
-    if role == "declarer":
-        return _declarer(topology)
-    return Rights(_any([_WATCHER]), _any([_WATCHER]), _any([_WATCHER, _LOGS]), tags=("monitoring",))
+    """The rights of a `publisher` (sends tasks and waits for results), a `worker` (runs them, and sends more), `beat`
+    (sends tasks when they are due), a `viewer` (events, results, and the management API to look), an `operator` (tells
+    workers what to do, looks into dead letters and replays them) or a `declarer` (`amqptasks declare`)."""
+    return _BY_ROLE[role](topology)
 
 
 def of_roles(topology: Topology) -> tuple[tuple[Permission, ...], tuple[TopicPermission, ...]]:
@@ -90,10 +109,22 @@ def _tagged(user: User, topology: Topology) -> User:
     return user if user.tags or role is None else replace(user, tags=permissions_for(topology, role).tags)
 
 
+def _publisher(topology: Topology) -> Rights:
+    write = [*_targets(topology), _CLAIMS, _CLIENT_RECORDS]
+    return Rights(_any([_CLAIMS]), _any(write), _any([_CLAIMS, _RESULTS]), tuple(_keys(topology)))
+
+
+def _beat(topology: Topology) -> Rights:
+    """A publisher that keeps the table of what is due, and knows by a lock whether it leads."""
+    own = [_CLAIMS, _SCHEDULES]
+    write = [*_targets(topology), *own, _CLIENT_RECORDS]
+    return Rights(_any(own), _any(write), _any([*own, _RESULTS]), tuple(_keys(topology)))
+
+
 def _worker(topology: Topology) -> Rights:
     """Tasks send tasks, so a worker may publish what a publisher may. It binds its own queue to the control exchange
     and the logs to theirs: that takes write on the one end and read on the other."""
-    own = [_BOOKS, _LISTENER, _TOKENS, _CLAIMS]
+    own = [_CONTROL, _BOOKS, _LISTENER, _TOKENS, _CLAIMS]
     consumed = sorted(map(re.escape, topology.workable))
     by_name = [re.escape(QUEUES_EXCHANGE)]
     return Rights(
@@ -101,6 +132,24 @@ def _worker(topology: Topology) -> Rights:
         _any([*_targets(topology), *by_name, _DEFAULT, *own]),
         _any([*consumed, *by_name, *own]),
         tuple(_keys(topology)),
+    )
+
+
+def _viewer(topology: Topology) -> Rights:  # noqa: ARG001 - the same for every topology
+    return Rights(_any([_WATCHER]), _any([_WATCHER]), _any([_WATCHER, _LOGS, _RESULTS]), tags=("monitoring",))
+
+
+def _operator(topology: Topology) -> Rights:
+    """Letters go back by name, so an operator reaches every queue of the topology, and reads what died in it; of the
+    queues of work it may not take anything. Delayed messages are counted, which takes some right on the rungs."""
+    letters = sorted({re.escape(name) for name in topology.ends})
+    targets = [target for target in _targets(topology) if target != _RUNGS]
+    return Rights(
+        _any([_WATCHER]),
+        _any([*targets, re.escape(QUEUES_EXCHANGE), _CONTROL, _REVOCATIONS, _WATCHER]),
+        _any([*letters, _LOST, _RUNGS, _LOGS, _REVOKED, _RESULTS, _WATCHER, _LISTENER]),
+        tuple(_keys(topology)),
+        ("monitoring",),
     )
 
 
@@ -118,7 +167,8 @@ def _declarer(topology: Topology) -> Rights:
     topics = tuple((name, _NOTHING, ".*") for name, one in topology.exchanges.items() if one.type == "topic")
     tags = ("policymaker",) if topology.policies else ("management",)
     write = [*own, *(re.escape(name) for name in sorted(filter(None, alternates)))]
-    return Rights(_any(own), _any(write), _any([*own, *map(re.escape, sorted(sources))]), topics, tags)
+    read = [*own, _SOURCES, *map(re.escape, sorted(sources))]
+    return Rights(_any([*own, _SOURCES]), _any([*write, _MOVED]), _any(read), topics, tags)
 
 
 def _targets(topology: Topology) -> Iterator[str]:
@@ -161,3 +211,13 @@ def _any(expressions: Iterable[str]) -> str:
     if not found:
         return _NOTHING
     return f"^{found[0]}$" if len(found) == 1 else f"^({'|'.join(found)})$"
+
+
+_BY_ROLE: Mapping[Role, Callable[[Topology], Rights]] = {
+    "publisher": _publisher,
+    "worker": _worker,
+    "beat": _beat,
+    "viewer": _viewer,
+    "operator": _operator,
+    "declarer": _declarer,
+}

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from amqptasks.entities import Binding, Exchange, Queue, User, VirtualHost
 from amqptasks.exchange_types import remedy
-from amqptasks.topology import differences
+from amqptasks.topology import differences, retired
 from amqptasks.topology.drift import ALL_IS_OURS, DELAYS, Kept, clients_own, drift
 from amqptasks.topology.expand import Objects
 from amqptasks.topology.identity import binding_key, binding_name, limit_name, topic_permission_name
@@ -57,6 +57,7 @@ def plan(
         *_bindings(wanted, observed, moving),
         *(_user(user, observed, variables) for user in wanted.users),
         *_permissions(wanted, observed),
+        *retired.steps(wanted, observed),
         *_unless_migrated(drift(wanted, observed, kept), moving),
     ]
     return Plan(tuple(steps), tuple(_warnings(wanted, observed)), clients_own(wanted, observed))

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-#: `create` what is missing; `change` what can be changed in place; `conflict`: it differs, and cannot be changed in
-#: place; `leave` what is as wanted; `drift`: it is on the broker, but not in the file.
-Action = Literal["create", "change", "conflict", "leave", "drift"]
+#: `create` what is missing; `change` what can be changed in place; `remove` a binding that must not be there;
+#: `conflict`: it differs, and cannot be changed in place; `leave` what is as wanted; `drift`: it is on the broker, but
+#: not in the file.
+Action = Literal["create", "change", "remove", "conflict", "leave", "drift"]
 
 Kind = Literal[
     "vhost",
@@ -72,7 +73,7 @@ class Plan:
     @property
     def changes(self) -> Sequence[Step]:
         """What `declare` does."""
-        return self._of("create", "change")
+        return self._of("create", "change", "remove")
 
     @property
     def conflicts(self) -> Sequence[Step]:

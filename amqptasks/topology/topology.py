@@ -20,7 +20,7 @@ QueueType = Literal["quorum", "classic", "stream"]
 Overflow = Literal["reject-publish", "drop-head", "reject-publish-dlx"]
 LeaderLocator = Literal["client-local", "balanced"]
 RetryKind = Literal["ladder", "queues", "native"]
-Role = Literal["publisher", "worker", "declarer", "observer"]
+Role = Literal["publisher", "worker", "beat", "viewer", "operator", "declarer"]
 
 #: Deliveries after which the worker gives a message up. RabbitMQ's own default from 4.0 on.
 DELIVERY_LIMIT = 20
@@ -280,9 +280,27 @@ class Topology:
 
     @cached_property
     def delay_targets(self) -> frozenset[str]:
-        """The exchanges that a delayed message can be for: all of this topology, and those that it uses."""
+        """The exchanges that a delayed message can be for: those that publishers may write to. Whoever enters the
+        ladder names the exchange at its end, so an internal exchange, or one of RabbitMQ's own that only binds queues
+        here, would be open to them that way."""
         named = {route.exchange for route in self.routes if route.exchange}
-        return frozenset({QUEUES_EXCHANGE, *self.exchanges, *self.bound_from, *named})
+        internal = {exchange.name for exchange in self.exchanges.values() if exchange.internal}
+        return frozenset({QUEUES_EXCHANGE, *self.exchanges, *named} - internal)
+
+    @cached_property
+    def twinned(self) -> frozenset[str]:
+        """The exchanges that have a twin for delayed messages: the targets, and all exchanges that a target leads on
+        to, by a binding or as an alternate."""
+        found, todo = set[str](), set(self.delay_targets)
+        while todo:
+            name = todo.pop()
+            found.add(name)
+            declared = self.exchanges.get(name)
+            onward = {other for kind, other, _ in self.bound_from.get(name, ()) if kind == "exchange"}
+            if declared is not None and declared.alternate_exchange is not None:
+                onward.add(declared.alternate_exchange)
+            todo |= {other for other in onward if self.exchange_type(other) is not None} - found
+        return frozenset(found)
 
 
 def default(*more: str) -> Topology:

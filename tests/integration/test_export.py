@@ -260,7 +260,7 @@ def test_users_are_written_without_passwords_and_with_the_role_that_they_have(
                 "limits": {"max_channels": 5},
             },
             runs: {"password_from": "SECRET", "role": "worker"},
-            looks: {"role": "observer"},
+            looks: {"role": "viewer"},
         },
     }
     seen = management(vhost)
@@ -272,7 +272,7 @@ def test_users_are_written_without_passwords_and_with_the_role_that_they_have(
     assert f"password_from: {variable}" in found.text
     for secret in ("hunter2", observe(seen).users[odd].password_hash):
         assert secret not in found.text
-    assert topology.roles == {runs: "worker", looks: "observer"}
+    assert topology.roles == {runs: "worker", looks: "viewer"}
     assert topology.permissions == from_mapping(mapping).permissions
     assert topology.topic_permissions == from_mapping(mapping).topic_permissions
     assert set(topology.limits) == set(from_mapping(mapping).limits)

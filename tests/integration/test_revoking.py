@@ -64,7 +64,7 @@ def test_what_was_revoked_during_an_outage_does_not_begin_before_that_is_read(
         with pika.BlockingConnection(pika.URLParameters(vhost.url)) as connection:
             channel = connection.channel()
             for _ in range(MANY_RECORDS):
-                channel.basic_publish("", places.REVOKED.name, b"{}")
+                channel.basic_publish(places.REVOKED.exchange.name, "", b"{}")
         revoked, other = told.send("note", "revoked"), told.send("note", "other")
         assert dict(told.app.control.revoke(revoked.id)) == {}
         proxy.accept()

@@ -57,7 +57,7 @@ users:
   {vhost}-publisher: {{password_from: ROLE_PASSWORD, role: publisher}}
   {vhost}-worker: {{password_from: ROLE_PASSWORD, role: worker}}
   {vhost}-declarer: {{password_from: ROLE_PASSWORD, role: declarer}}
-  {vhost}-observer: {{password_from: ROLE_PASSWORD, role: observer}}
+  {vhost}-viewer: {{password_from: ROLE_PASSWORD, role: viewer}}
 """
 
 Url = Callable[[str], str]
@@ -77,7 +77,7 @@ def file(vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         session.declare_queue(Queue("foreign", arguments={"x-queue-type": "classic"}))
         session.declare_exchange(Exchange("foreign", "fanout"))
     yield written
-    for role in ("publisher", "worker", "declarer", "observer"):
+    for role in ("publisher", "worker", "declarer", "viewer"):
         vhost.management.request("DELETE", "users", f"{vhost.name}-{role}")
 
 
@@ -128,7 +128,7 @@ def test_a_publisher_and_a_worker_do_all_that_tasks_need(url: Url, vhost: Vhost,
         assert len(app.control.ping()) == 1, worker.output
     assert "no remote control" not in worker.output
     assert "refused" not in worker.output.lower(), worker.output
-    events = CliRunner().invoke(main, ["events", "--since", "1h", "--json", "--broker", url("observer")])
+    events = CliRunner().invoke(main, ["events", "--since", "1h", "--json", "--broker", url("viewer")])
     assert "task-succeeded" in events.stdout, events.output
     worker.terminate()
 
@@ -198,11 +198,11 @@ def test_a_declarer_declares_and_plans_and_touches_nothing_of_others(url: Url, v
     )
 
 
-def test_an_observer_looks_and_changes_nothing(url: Url, vhost: Vhost):
+def test_a_viewer_looks_and_changes_nothing(url: Url, vhost: Vhost):
     with Session([vhost.url]) as session:
         places.prepare(session, has_streams=True)
     refused(
-        url("observer"),
+        url("viewer"),
         lambda session: session.declare_queue(Queue("own", arguments={"x-queue-type": "classic"})),
         lambda session: session.bind(Binding("amqptasks.events", "orders", "#")),
         consume("orders"),
@@ -211,11 +211,11 @@ def test_an_observer_looks_and_changes_nothing(url: Url, vhost: Vhost):
         publish("amqptasks.events"),
         publish("", "orders"),
     )
-    with pika.BlockingConnection(pika.URLParameters(url("observer"))) as connection:
+    with pika.BlockingConnection(pika.URLParameters(url("viewer"))) as connection:
         channel = connection.channel()
         with pytest.raises(exceptions.ChannelClosedByBroker):
             channel.queue_delete("amqptasks.events")
-    looking = Management(api(vhost), url("observer"))
+    looking = Management(api(vhost), url("viewer"))
     assert "orders" in observe(looking, ("policies",)).queues
 
 

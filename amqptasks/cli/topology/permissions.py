@@ -1,4 +1,4 @@
-"""`amqptasks topology permissions FILE...`: least privilege for publishers, workers, declarers and observers."""
+"""`amqptasks topology permissions FILE...`: the least rights of each role."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from amqptasks.topology.permissions import Rights
 
 #: `topology.Role`, spelled out: importing it would make `--help` slow. A test compares them.
-ROLES = ("publisher", "worker", "declarer", "observer")
+ROLES = ("publisher", "worker", "beat", "viewer", "operator", "declarer")
 
 HELP = """\b
 publisher   sends tasks, also delayed ones, and waits for their results
 worker      runs tasks of all queues, retries and dead-letters them, answers control, sends events and further tasks
+beat        sends tasks when they are due, and keeps the table of schedules
+viewer      follows events, looks up results, and looks through the management API
+operator    tells workers what to do, revokes tasks, looks into dead letters and replays them
 declarer    `amqptasks declare` and `plan`
-observer    follows events, and looks through the management API
 
 In a topology file `role: worker` at a user gives it these rights, and `amqptasks declare` sets them.
 

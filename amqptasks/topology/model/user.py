@@ -64,7 +64,7 @@ class UserPart(Part):
     """The environment variable that holds the password; it never stands in a file."""
     tags: list[Annotated[Text, BeforeValidator(_tag)]] = []
     """monitoring, management, policymaker, administrator, or labels of your own."""
-    role: Literal["publisher", "worker", "declarer", "observer"] | None = None
+    role: Literal["publisher", "worker", "beat", "viewer", "operator", "declarer"] | None = None
     """What the user is there for, in place of permissions."""
     permissions: PermissionsPart | None = None
     """Regular expressions over the names of queues and exchanges."""

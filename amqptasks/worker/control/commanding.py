@@ -30,8 +30,6 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 def revoke(service: ControlService, arguments: Arguments) -> dict[str, int]:
     """What waits here is dropped at once, what runs is ended where that was asked for."""
     found = revocation.read(arguments.get("revocation"))
-    if found is None:
-        raise ConfigurationError("this is no revocation: use app.control.revoke or `amqptasks control revoke`")
     terminate, signal = bool(arguments.get("terminate")), revocation.signal_named(arguments.get("signal", "TERM"))
     return service.on_link(
         lambda: service.revocations.sweep.command(found, terminate=terminate, force=signal == "KILL")

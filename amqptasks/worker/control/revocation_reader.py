@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from amqptasks.control import places, revocation
 from amqptasks.incoming import Delivery
 from amqptasks.log_queue import get_logger
+from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.streams import Reader
 from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.revocations import Revocations
@@ -88,16 +89,33 @@ class RevocationReader:
         self._node.intake.gate.shut(WITHIN)
 
     def _on_record(self, delivery: Delivery) -> None:
-        found = revocation.parse(delivery.body)
-        if found is None:
-            return
+        """Whatever a record holds, those behind it are read."""
         try:
+            found = revocation.in_record(delivery)
+            if found is None:
+                return
             if self._read.is_set():
                 self.sweep.record(found)
             else:  # all of the past comes first: what was revoked may be restored later on
                 self.known.take(found)
-        except Exception:  # whoever reads the rest must go on
-            logger.exception("a revocation could not be carried out")
+        except OutOfBounds as refusal:
+            self._skip(str(refusal))
+        except Exception as error:
+            self._skip(f"raised {type(error).__name__}", error)
+
+    def _skip(self, why: str, error: Exception | None = None) -> None:
+        """A stream may hold thousands of such records, and each start reads them again: the log tells the first of
+        them, and then how many at every tenth power."""
+        self.known.skipped += 1
+        if str(self.known.skipped).strip("0") == "1":
+            logger.warning(
+                "a record in %s is skipped, it %s (%d so far)",
+                places.REVOKED.name,
+                why,
+                self.known.skipped,
+                exc_info=error,
+                extra={"action": "revocation_skipped"},
+            )
 
     def _on_end(self, trouble: str | None) -> None:
         # Its beginning tells: a virtual host may have any digits in its name.

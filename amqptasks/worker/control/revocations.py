@@ -39,6 +39,8 @@ class Revocations:
         self._ids: dict[_Key, None] = {}
         self._tasks: dict[str, float] = {}
         self._headers: dict[_Rule, tuple[Mapping[str, Any], float]] = {}
+        #: Records of the stream that were not obeyed.
+        self.skipped = 0
 
     def __len__(self) -> int:
         return len(self._ids) + len(self._tasks) + len(self._headers)
@@ -88,6 +90,7 @@ class Revocations:
             "ids": [str(uuid.UUID(bytes=key)) if isinstance(key, bytes) else key for key in ids],
             "tasks": list(self._tasks),
             "headers": [dict(wanted) for wanted, _ in self._headers.values()],
+            "skipped": self.skipped,
         }
 
 

@@ -24,6 +24,7 @@ from amqptasks.control.roster import Announcement
 from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
 from amqptasks.incoming import Delivery, Lease
 from amqptasks.log_queue import get_logger
+from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.transport import Subscription
 from amqptasks.worker.control.commanding import CONTROL
@@ -212,7 +213,7 @@ class ControlService:
         else:
             try:
                 value = carry_out(self, command.arguments)
-            except AmqptasksError as error:
+            except (AmqptasksError, OutOfBounds) as error:
                 trouble = str(error)
             except Exception as error:  # whoever asked is told, and the worker goes on
                 trouble = f"{type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 
@@ -58,13 +59,31 @@ def test_a_destination_is_names_patterns_and_a_host() -> None:
     assert Destination(("web*", "mail")).named == ("mail",)
 
 
+QUEUES = [f"amqptasks.control.{digit * 32}" for digit in "123"]
+
+
 def test_who_is_present_said_here_and_not_gone() -> None:
-    here, left, again = (Announcement("here", "n", "h", queue) for queue in ("q1", "q2", "q3"))
+    here, left, again = (Announcement("here", "n", "h", queue) for queue in QUEUES)
     said = [here, left, replace(left, state="gone"), again]
     deliveries = [delivered(roster.outgoing(one)) for one in said]
     broken = delivered(roster.outgoing(here))
     broken.body = b"?"
-    assert set(roster.present([*deliveries, broken])) == {"q1", "q3"}
+    assert set(roster.present([*deliveries, broken])) == {QUEUES[0], QUEUES[2]}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"exchange": ""}, {"exchange": "amqptasks.queues"}, {"queue": "emails"}, {"node": "n" * 300}, {"node": 5},
+        {"host": None}, {"node": "\ud800"}, {"state": "gone for lunch"}, {"queue": "amqptasks.control." + "f" * 300},
+    ],
+)  # fmt: skip
+def test_an_announcement_that_is_forged_or_out_of_bounds_is_left_out(said: dict[str, object]) -> None:
+    record = {"state": "here", "node": "n", "host": "h", "queue": QUEUES[0], **said}
+    delivery = delivered(roster.outgoing(Announcement("here", "n", "h", QUEUES[0])))
+    delivery.exchange = str(record.pop("exchange", delivery.exchange))
+    delivery.body = json.dumps(record).encode()
+    assert roster.present([delivery]) == {}
 
 
 def test_answers_of_another_release_are_read_as_far_as_they_are_known() -> None:

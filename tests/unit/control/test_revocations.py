@@ -8,10 +8,18 @@ import uuid
 
 import pytest
 
-from amqptasks.control.revocation import IDS_A_RECORD, Revocation, parse
+from amqptasks.control.places import REVOKED
+from amqptasks.control.revocation import IDS_A_RECORD, Revocation, in_record
+from amqptasks.incoming import SETTLED, Delivery
+from amqptasks.messages.bounds import OutOfBounds
+from amqptasks.properties import Properties
 from amqptasks.uuid7 import task_id
 from amqptasks.worker.control import revocations as module
 from amqptasks.worker.control.revocations import Revocations
+
+
+def parse(body: bytes, exchange: str = REVOKED.exchange.name) -> Revocation | None:
+    return in_record(Delivery(REVOKED.name, 1, exchange, "", False, Properties(), body, SETTLED))
 
 
 def refused(revocations: Revocations, task: str, identity: str, **headers: object) -> bool:
@@ -83,21 +91,40 @@ def test_many_ids_travel_in_several_messages() -> None:
     assert [one.tasks for one in found if one][-1] == ("shop.*",)
 
 
+HUGE = "1" + "0" * 400
+
+
 @pytest.mark.parametrize(
     "said",
     [
-        b"",
-        b"{",
-        b"[]",
-        b"{}",
-        b"null",
-        b'{"revoke": 1, "at": 2}',
-        b'{"revoke": {"ids": 3}, "at": 1}',
-        b'{"revoke": {}}',
+        "", "{", "[]", "null", "[" * 100_000, '{"revoke": 1, "at": 2}', '{"revoke": {"ids": 3}, "at": 1}',
+        '{"revoke": {}}', f'{{"revoke":{{"ids":["a"]}},"at":{HUGE}}}', f'{{"revoke":{{"ids":["a"]}},"at":-{HUGE}}}',
+        '{"revoke":{"ids":["a"]},"at":NaN}', '{"revoke":{"ids":["a"]},"at":true}', '{"revoke":{"ids":[1]},"at":1}',
+        '{"revoke":{"ids":["\\ud800"]},"at":1}', '{"revoke":{"tasks":["*"]},"at":1e15}',
+        '{"revoke":{"tasks":["' + "*" * 300 + '"]},"at":1}', '{"revoke":{"headers":{"a":{}}},"at":1}',
+        '{"revoke":{"headers":{"a":[[]]}},"at":1}', '{"restore":{"headers":[]},"at":1}',
     ],
-)
-def test_what_is_no_revocation_is_none(said: bytes) -> None:
-    assert parse(said) is None
+)  # fmt: skip
+def test_a_record_that_is_no_revocation_is_refused_whatever_it_holds(said: str) -> None:
+    with pytest.raises(OutOfBounds):
+        parse(said.encode())
+
+
+def test_the_first_record_of_the_stream_says_nothing() -> None:
+    assert parse(b"{}") is None
+
+
+@pytest.mark.parametrize("exchange", ["", "amqptasks.queues", "amqptasks.revoked", "amqptasks.due.amqptasks.queues"])
+def test_a_revocation_counts_only_through_the_exchange_of_revocations(exchange: str) -> None:
+    (message,) = Revocation("revoke", ("a",)).outgoing()
+    with pytest.raises(OutOfBounds, match="came through the exchange"):
+        parse(message.body, exchange)
+
+
+def test_a_revocation_from_the_future_is_refused_beyond_five_minutes() -> None:
+    assert parse(json.dumps({"revoke": {"tasks": ["*"]}, "at": time.time() + 280}).encode())
+    with pytest.raises(OutOfBounds, match="in the future"):
+        parse(json.dumps({"revoke": {"tasks": ["*"]}, "at": time.time() + 320}).encode())
 
 
 def test_a_field_of_a_later_release_is_no_trouble() -> None:
