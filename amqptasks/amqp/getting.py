@@ -9,11 +9,11 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from pika import spec
-from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.lease import ChannelLease
+from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import WireChannel
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import Delivery
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Getting:
     """See `transport.Link.get`. Lives on the link's loop."""
 
-    def __init__(self, loop: IOLoop, connection: Connection, queue: str) -> None:
+    def __init__(self, loop: Loop, connection: Connection, queue: str) -> None:
         self._loop = loop
         self._connection = connection
         self._queue = queue
@@ -51,7 +51,7 @@ class Getting:
             return
         if self._channel is not None:
             self._under_way = True
-            self._channel.basic_get(self._queue, self._on_message)
+            self._channel.basic_get(self._queue, self._loop.guard.wrapped(self._on_message))
         elif self._connection.is_open:
             self._opening = True
             self._connection.channel(self._on_channel)
@@ -62,8 +62,9 @@ class Getting:
         self._opening = False
         self._channel = channel
         self._lease = ChannelLease(channel, self._loop, 1, _nothing)
-        channel.add_on_close_callback(self._on_channel_closed)
-        channel.add_callback(self._on_empty, [spec.Basic.GetEmpty], one_shot=False)
+        wrapped = self._loop.guard.wrapped
+        channel.add_on_close_callback(wrapped(self._on_channel_closed))
+        channel.add_callback(wrapped(self._on_empty), [spec.Basic.GetEmpty], one_shot=False)
         self._go_on()
 
     def _on_message(
@@ -104,7 +105,7 @@ class Getting:
     def _fail(self, error: BrokerError) -> None:
         asked, self._asked, self._under_way = self._asked, deque(), False
         for done in asked:
-            done(None, error)
+            self._loop.guard.wrapped(done)(None, error)
 
 
 def _nothing() -> None:

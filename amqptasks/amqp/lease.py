@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pika.adapters.select_connection import IOLoop
-
 from amqptasks.amqp.acks import Acks
+from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import WireChannel
 from amqptasks.clock import monotonic
 
@@ -24,7 +23,7 @@ class ChannelLease:
     """See `incoming.Lease`. Acks are gathered, and written once a turn of the loop or, while they are few, a moment
     later."""
 
-    def __init__(self, channel: WireChannel, loop: IOLoop, prefetch: int, on_empty: Callable[[], None]) -> None:
+    def __init__(self, channel: WireChannel, loop: Loop, prefetch: int, on_empty: Callable[[], None]) -> None:
         self._channel = channel
         self._loop = loop
         self._acks = Acks()

@@ -6,21 +6,16 @@ short of memory or disk, and acks must still get through then.
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 
-from pika.adapters.select_connection import IOLoop
-
 from amqptasks import forks
-from amqptasks.amqp.bell import Bell
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.first import FirstSubscription
 from amqptasks.amqp.getting import Getting
+from amqptasks.amqp.loop import Loop, Timer
 from amqptasks.amqp.outbox import Outbox
-from amqptasks.amqp.pika_internals import new_loop, watched_descriptors
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.stream import StreamSubscription
 from amqptasks.amqp.subscription import Subscription
@@ -31,39 +26,27 @@ from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import Delivery
 from amqptasks.log_queue import get_logger, never_wait
 from amqptasks.outgoing import Outgoing
-from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset, is_taken
+from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset
+from amqptasks.transport.guard import described
 
 logger = get_logger(__name__)
 
 #: Seconds between two looks whether everything is closed while stopping.
 STOP_POLL = 0.02
 
-RING = Bell.RING
-
-
-class LoopTimer:
-    """A pending `call_later`."""
-
-    def __init__(self, loop: IOLoop, delay: float, callback: Callable[[], None]) -> None:
-        self._loop = loop
-        self._handle = loop.call_later(delay, callback)
-
-    def cancel(self) -> None:
-        self._loop.remove_timeout(self._handle)
-
 
 class Link:
     """See `transport.Link`. `urls` are tried in turn; `tls` is the context for `amqps` addresses."""
 
     def __init__(self, urls: Sequence[str], *, tls: ssl.SSLContext | None = None) -> None:
-        self._loop = new_loop()
+        self._loop = Loop()
+        #: See `transport.Link`.
+        self.call_soon: Callable[[Callable[[], object]], bool] = self._loop.call_soon
         self._thread = threading.Thread(target=self._run, name="amqptasks-link", daemon=True)
-        self._calls: deque[Callable[[], None]] = deque()
-        self._bell = Bell()
-        self._ring = self._bell.ring
-        self._awake = False
         self._closing = False
-        self._over = False
+        self._closed = False
+        self._broken: str | None = None
+        self._tell: Callable[[str], None] | None = None
         self._subscriptions: list[Subscription] = []
         self._publishing = Connection(
             self._loop, urls, role="publish", tls=tls, opened=self._publishing_opened, closed=self._publishing_closed
@@ -84,24 +67,19 @@ class Link:
             self.call_soon(lambda: self._drain(deadline))
             self._thread.join(timeout + 1.0)
 
-    def call_soon(self, callback: Callable[[], None]) -> bool:
-        self._calls.append(callback)
-        if not self._awake:
-            # Two steps of which the second follows for certain: between them no Python function begins, where the
-            # handler of a signal could run, and raise.
-            try:
-                self._awake = True
-                self._ring(RING)
-            except OSError:  # it rings already, or the link was stopped
-                pass
-        return not self._over or is_taken(self._calls, callback)
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        return self._loop.call_later(delay, callback)
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> LoopTimer:
-        return LoopTimer(self._loop, delay, callback)
+    def when_broken(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    @property
+    def broken(self) -> str | None:
+        return self._broken
 
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
         if self._closing:
-            done(BrokerUnreachable(STOPPED))
+            done(BrokerUnreachable(self._broken or STOPPED))
         else:
             self._outbox.publish(outgoing, done, timeout)
 
@@ -130,13 +108,7 @@ class Link:
     def watch(self, descriptor: int, readable: Callable[[], None]) -> None:
         """See `transport.Watching`."""
 
-        def call(_descriptor: int, _events: int) -> None:
-            try:
-                readable()
-            except Exception:  # as in `_run_calls`
-                logger.exception("a callback of the link failed; going on")
-
-        self._loop.add_handler(descriptor, call, IOLoop.READ)
+        self._loop.add_handler(descriptor, lambda _descriptor, _events: readable(), Loop.READ)
 
     def unwatch(self, descriptor: int) -> None:
         """See `transport.Watching`."""
@@ -164,38 +136,33 @@ class Link:
 
     def _let_go(self) -> None:
         """In a forked child, which has no thread for this. Its copies would keep the connections of a dead parent."""
-        forks.let_go(watched_descriptors(self._loop))
+        forks.let_go(self._loop.descriptors)
 
     def _run(self) -> None:
         never_wait()
-        self._loop.add_handler(self._bell.descriptor, self._rung, IOLoop.READ)
-        while True:
-            try:
-                with quietly():
-                    self._loop.start()
-                break
-            except Exception:  # one broken callback must not end every connection of the process
-                logger.exception("a callback of the link failed; going on")
-        self._over = True  # and only then what was handed over before: what comes now is told that it does not run
-        while self._calls:
-            with contextlib.suppress(IndexError):  # one was just taken back by who handed it over
-                self._run_calls()
-        self._outbox.fail(BrokerUnreachable(STOPPED))
+        try:
+            with quietly():
+                self._loop.start()
+            why = None if self._closed else "its loop was stopped"
+        except BaseException as error:  # only what keeps the loop itself from going on comes here
+            why = described(error)
+        if why is not None:
+            self._break(why)
+        self._loop.finish()
+        self._outbox.fail(BrokerUnreachable(self._broken or STOPPED))
         self._loop.close()
-        self._bell.close()
 
-    def _rung(self, _descriptor: int, _events: int) -> None:
-        self._bell.hear()
-        self._run_calls()
-
-    def _run_calls(self) -> None:
-        self._awake = False
-        for _ in range(len(self._calls)):
-            callback = self._calls.popleft()
-            try:
-                callback()
-            except Exception:  # the others were asked for by somebody else
-                logger.exception("a callback of the link failed; going on")
+    def _break(self, why: str) -> None:
+        """Nobody reads and writes any more: the broker is to have its messages at once."""
+        self._closing = True
+        self._broken = f"the thread of the broker's connections has ended: {why}"
+        if self._tell is not None:
+            self._loop.guard.call(self._tell, self._broken)
+        else:
+            self._loop.guard.call(logger.error, "%s", self._broken)
+        for connection in (self._consuming, self._publishing):
+            self._loop.guard.call(connection.cut)
+        self._loop.guard.call(self._consuming_closed, BrokerUnreachable(self._broken))
 
     def _publishing_opened(self) -> None:
         self._outbox.connection_opened()
@@ -206,13 +173,14 @@ class Link:
 
     def _consuming_opened(self) -> None:
         for subscription in self._subscriptions:
-            subscription.start()
+            self._loop.guard.wrapped(subscription.start)()
 
     def _consuming_closed(self, error: BrokerError) -> None:
+        wrapped = self._loop.guard.wrapped
         for subscription in self._subscriptions:
-            subscription.connection_closed()
+            wrapped(subscription.connection_closed)()
         for getting in self._getting.values():
-            getting.connection_closed(error)
+            wrapped(getting.connection_closed)(error)
         logger.debug("consuming connection: %s", error)
 
     def _drain(self, deadline: float) -> None:
@@ -237,4 +205,8 @@ class Link:
             return
         self._consuming.abort()
         self._publishing.abort()
-        self._loop.call_later(STOP_POLL, self._loop.stop)  # a socket is closed a turn later
+        self._loop.call_later(STOP_POLL, self._end)  # a socket is closed a turn later
+
+    def _end(self) -> None:
+        self._closed = True
+        self._loop.stop()

@@ -18,11 +18,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from pika import exceptions
-from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.entry import Entry
+from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import FrameTooLarge, WireChannel
 from amqptasks.amqp.properties import ReceivedProperties
 from amqptasks.clock import monotonic
@@ -53,7 +53,7 @@ _NAMED_EXCHANGE = re.compile(r"exchange '([^']*)'")
 class Outbox:
     """Lives on the link's loop; every method but `replies` runs there."""
 
-    def __init__(self, loop: IOLoop, connection: Connection) -> None:
+    def __init__(self, loop: Loop, connection: Connection) -> None:
         self._loop = loop
         self._connection = connection
         self._channel: WireChannel | None = None
@@ -122,10 +122,11 @@ class Outbox:
 
     def _on_channel(self, channel: WireChannel) -> None:
         self._channel = channel
-        channel.add_on_close_callback(self._on_channel_closed)
-        channel.add_on_return_callback(cast("Callable[..., None]", self._on_return))
+        wrapped = self._loop.guard.wrapped
+        channel.add_on_close_callback(wrapped(self._on_channel_closed))
+        channel.add_on_return_callback(cast("Callable[..., None]", wrapped(self._on_return)))
         channel.on_confirm = self._on_ack
-        channel.confirm_delivery(self._on_nack, self._on_confirm_mode)
+        channel.confirm_delivery(wrapped(self._on_nack), wrapped(self._on_confirm_mode))
 
     def _on_confirm_mode(self, _frame: object) -> None:
         self._tag = 0
@@ -246,7 +247,7 @@ class Outbox:
         in_flight = [entry for entry in self._unconfirmed.values() if entry.done is not None]
         self._unconfirmed.clear()
         if self._on_replies_lost is not None:
-            self._on_replies_lost(reason)
+            self._loop.guard.wrapped(self._on_replies_lost)(reason)
         return in_flight
 
     def _blame(self, reason: exceptions.ChannelClosedByBroker, *, alone: bool) -> None:

@@ -13,13 +13,15 @@
    when the message is published anew. `Wire` refuses to write it.
 5. pika's decoder of content headers raises at some that the broker delivers, and breaks the connection each time.
    `TolerantConnection` decodes them itself.
-6. The timers of pika's loop go by `time.monotonic`, which freezegun freezes. `new_loop` and `TolerantConnection` put
-   `clock.timers.Timers` in their place.
-7. A forked child must close its copies of the connections. `watched_descriptors` finds them all.
+6. The timers of pika's loop go by `time.monotonic`, which freezegun freezes. `TolerantConnection` puts
+   `clock.timers.Timers` in their place for a blocking connection; a link has a loop of its own (`loop.py`).
+7. A forked child must close its copies of the connections. `watched_descriptors` finds those of a blocking one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -34,6 +36,7 @@ from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
 from amqptasks.amqp import wire_frames
 from amqptasks.amqp.content_header import decode_properties
 from amqptasks.amqp.familiar_headers import FamiliarHeaders
+from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.properties import ReceivedProperties
 from amqptasks.amqp.tables import encode_properties
 from amqptasks.amqp.wire_frames import (
@@ -74,11 +77,6 @@ READ = 65536
 
 #: Frames of a message whose body fits into one: method, header, body.
 MESSAGE_FRAMES = 3
-
-
-def new_loop() -> IOLoop:
-    """A loop whose timers go by our clock."""
-    return _with_our_timers(IOLoop())
 
 
 def watched_descriptors(loop: IOLoop) -> list[int]:
@@ -147,6 +145,13 @@ class WireChannel(Channel):
     def ack(self, tag: int, *, multiple: bool) -> None:
         """`basic.ack`, written at the end of this turn."""
         self._wire.cork(wire_frames.ack(self.channel_number, tag, multiple=multiple))
+
+    def fail(self, error: Exception) -> bool:
+        """Whoever hears of what came raised: nobody knows what became of it, so all that the channel has goes back."""
+        self._wire.guard.failed("what takes the messages of a channel", error)
+        if self.is_open:
+            self.close(reply_text="a message could not be taken")
+        return True
 
     def take(self, kind: int, buffer: bytes, start: int, end: int) -> bool:
         """The payload of a frame for this channel; False when it is not one of ours but pika's."""
@@ -242,7 +247,7 @@ class Wire(TolerantConnection):
     def __init__(
         self,
         parameters: ConnectionParameters,
-        loop: IOLoop,
+        loop: Loop,
         *,
         on_open: Callable[[], None],
         on_closed: Callable[[BaseException], None],
@@ -250,12 +255,13 @@ class Wire(TolerantConnection):
         self._corked: list[bytes] = []
         self._received = b""
         self._loop = loop
+        self.guard = loop.guard
         super().__init__(
             parameters,
-            on_open_callback=lambda _wire: on_open(),
-            on_open_error_callback=lambda _wire, error: on_closed(error),
-            on_close_callback=lambda _wire, error: on_closed(error),
-            custom_ioloop=loop,
+            on_open_callback=loop.guard.wrapped(lambda _wire: on_open()),
+            on_open_error_callback=loop.guard.wrapped(lambda _wire, error: on_closed(error)),
+            on_close_callback=loop.guard.wrapped(lambda _wire, error: on_closed(error)),
+            custom_ioloop=cast("Any", loop),  # as its adapter takes it: any `AbstractSelectorIOLoop`
         )
 
     @property
@@ -274,6 +280,13 @@ class Wire(TolerantConnection):
         """Close the socket without a goodbye: the broker does not read one."""
         if self._transport is not None:
             self._terminate_stream(exceptions.StreamLostError("no answer to the goodbye"))
+
+    def cut(self) -> None:
+        """Shut the socket down, with no word to pika: its loop has ended."""
+        sock = getattr(self._transport, "_sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def _create_channel(self, channel_number: int, on_open_callback: Callable[[Channel], Any] | None) -> Channel:
         return WireChannel(self, channel_number, on_open_callback)
@@ -320,13 +333,19 @@ class Wire(TolerantConnection):
             if end >= available:
                 break
             channel = channels.get(number) if buffer[end] == FRAME_END else None
-            if channel is not None and kind == FRAME_METHOD and buffer[start : start + 4] == DELIVER:
-                after = channel.take_whole(buffer, start, end)
-                if after:
-                    self.frames_received += MESSAGE_FRAMES
-                    position = after
-                    continue
-            if channel is not None and channel.take(kind, buffer, start, end):
+            taken = False
+            if channel is not None:
+                try:
+                    if kind == FRAME_METHOD and buffer[start : start + 4] == DELIVER:
+                        after = channel.take_whole(buffer, start, end)
+                        if after:
+                            self.frames_received += MESSAGE_FRAMES
+                            position = after
+                            continue
+                    taken = channel.take(kind, buffer, start, end)
+                except Exception as error:
+                    taken = channel.fail(error)
+            if taken:
                 self.frames_received += 1
             else:
                 self._process_frame(

@@ -6,10 +6,10 @@ closing the connection (540), so nothing here gives anything back.
 
 from __future__ import annotations
 
-from pika.adapters.select_connection import IOLoop
-
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.lease import ChannelLease
+from amqptasks.amqp.loop import Loop
+from amqptasks.amqp.pika_internals import WireChannel
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.incoming import Delivery
 from amqptasks.transport import STREAM_OFFSET, Listener, StreamOffset
@@ -20,7 +20,7 @@ class StreamSubscription(Subscription):
 
     def __init__(
         self,
-        loop: IOLoop,
+        loop: Loop,
         connection: Connection,
         queue: str,
         offset: StreamOffset,
@@ -39,5 +39,5 @@ class StreamSubscription(Subscription):
             self._offset = number + 1
         super()._add(delivery, lease)
 
-    def _watch(self) -> None:
+    def _ask_broker(self, channel: WireChannel) -> None:
         """A passive declare tells no consumers of a stream: it always counts none."""

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pika import exceptions
-from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from amqptasks.amqp.connection import Connection, pause_before
 from amqptasks.amqp.lease import ChannelLease
+from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import WireChannel
 from amqptasks.clock import monotonic
 from amqptasks.incoming import Alike, Delivery, Likeness
@@ -45,7 +45,7 @@ class Subscription:
 
     def __init__(
         self,
-        loop: IOLoop,
+        loop: Loop,
         connection: Connection,
         queue: str,
         prefetch: int,
@@ -55,6 +55,7 @@ class Subscription:
         self.queue = queue
         self._patience = patience
         self._loop = loop
+        self._guarded = loop.guard.wrapped
         self._connection = connection
         self._prefetch = prefetch
         self._listener = listener
@@ -73,6 +74,10 @@ class Subscription:
     @property
     def consuming(self) -> bool:
         return self._confirmed and self._channel is not None and bool(self._channel.is_open)
+
+    @property
+    def unsettled(self) -> int:
+        return 0 if self._lease is None else self._lease.unsettled
 
     @property
     def is_closed(self) -> bool:
@@ -96,7 +101,7 @@ class Subscription:
     def resume(self) -> None:
         if self._paused and not self._closing:
             self._paused = False
-            if self._channel is not None and self._channel.is_open:
+            if self._is_usable:
                 self._consume()
 
     def resize(self, prefetch: int) -> None:
@@ -104,7 +109,7 @@ class Subscription:
         held. https://www.rabbitmq.com/docs/consumer-prefetch"""
         self._prefetch = prefetch
         channel, confirmed = self._channel, self._confirmed
-        if self._closing or channel is None or not channel.is_open or self._lease is None:
+        if self._closing or channel is None or not self._is_usable or self._lease is None:
             return  # the next channel begins with it
         self._lease.resize(prefetch)
         consumed = self._cancel_consumer()
@@ -132,8 +137,8 @@ class Subscription:
         self._lease = ChannelLease(channel, self._loop, self._prefetch, self._close_when_done)
         channel.on_delivery = self._on_delivery
         channel.on_alike = self._on_alike
-        channel.add_on_close_callback(self._on_channel_closed)
-        channel.add_on_cancel_callback(self._on_cancelled_by_broker)
+        channel.add_on_close_callback(self._guarded(self._on_channel_closed))
+        channel.add_on_cancel_callback(self._guarded(self._on_cancelled_by_broker))
         channel.basic_qos(prefetch_count=self._prefetch)
         if self._closing:
             self._close_channel()
@@ -153,7 +158,7 @@ class Subscription:
             auto_ack=auto_ack,
             consumer_tag=self._consumer_tag,
             arguments=arguments,
-            callback=self._on_consume_ok,
+            callback=self._guarded(self._on_consume_ok),
         )
 
     def _on_consume_ok(self, _frame: object) -> None:
@@ -163,7 +168,7 @@ class Subscription:
         self._lease.consumed = True
         if not self._confirmed:
             self._confirmed = True
-            self._listener.consuming(self._lease)
+            self._guarded(self._listener.consuming)(self._lease)
 
     def _on_delivery(
         self, tag: int, redelivered: bool, exchange: str, routing_key: str, properties: Properties, body: bytes
@@ -196,17 +201,22 @@ class Subscription:
 
     def _hand_over(self) -> None:
         batch, self._batch = self._batch, []
-        if batch:
-            self._listener.deliveries(batch)
+        if batch and not self._guarded(self._listener.deliveries)(batch):
+            self._close_channel()  # nobody knows what became of them: all goes back
 
     def _cancel_consumer(self, answered: Callable[[object], None] | None = None) -> bool:
         """True when there was one to cancel."""
         self._confirmed = False
         tag, self._consumer_tag = self._consumer_tag, None
-        if tag is None or self._channel is None or not self._channel.is_open:
+        if tag is None or self._channel is None or not self._is_usable:
             return False
-        self._channel.basic_cancel(tag, answered)
+        self._channel.basic_cancel(tag, self._guarded(answered) if answered is not None else None)
         return True
+
+    @property
+    def _is_usable(self) -> bool:
+        """False also while a connection that broke tells its channels, one after the other."""
+        return self._channel is not None and bool(self._channel.is_open) and self._connection.is_open
 
     def _on_left(self, _frame: object) -> None:
         self._leaving = False
@@ -221,11 +231,11 @@ class Subscription:
                 self._close_channel()
 
     def _close_channel(self) -> None:
-        if self._channel is not None and self._channel.is_open:
+        if self._channel is not None and self._is_usable:
             self._channel.close()
 
     def _on_cancelled_by_broker(self, _frame: object) -> None:
-        if self._channel is not None and self._channel.is_open:
+        if self._channel is not None and self._is_usable:
             self._end_lease(f"the broker cancelled the consumer of {self.queue!r}")
             self._channel.close(reply_text="consumer cancelled by the broker")
 
@@ -240,7 +250,7 @@ class Subscription:
             return
         self._attempt += 1
         if isinstance(reason, exceptions.ChannelClosedByBroker):
-            self._listener.unavailable(self.queue, f"{reason.reply_code} {reason.reply_text}")
+            self._guarded(self._listener.unavailable)(self.queue, f"{reason.reply_code} {reason.reply_text}")
         self._loop.call_later(pause_before(self._attempt), self.start)
 
     def _end_lease(self, reason: str) -> None:
@@ -251,15 +261,21 @@ class Subscription:
         if lease is not None and lease.alive:
             lease.alive = False
             if lease.consumed:  # else the broker refused the consumer: nothing was given, nothing is lost
-                self._listener.lost(lease, reason)
+                self._guarded(self._listener.lost)(lease, reason)
 
     def _watch(self) -> None:
         if self._closing:
             return
         self._loop.call_later(WATCHDOG, self._watch)
         channel = self._channel
-        if self.consuming and channel is not None:
-            channel.queue_declare(self.queue, passive=True, callback=lambda frame: self._on_watched(channel, frame))
+        if channel is None:
+            self.start()
+        elif self.consuming and self._is_usable:
+            self._ask_broker(channel)
+
+    def _ask_broker(self, channel: WireChannel) -> None:
+        told = self._guarded(lambda frame: self._on_watched(channel, frame))
+        channel.queue_declare(self.queue, passive=True, callback=told)
 
     def _on_watched(self, channel: WireChannel, frame: Any) -> None:
         if frame.method.consumer_count == 0 and channel is self._channel and self.consuming:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from pika.adapters.select_connection import IOLoop
-
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.lease import ChannelLease
+from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.transport import Listener
@@ -23,7 +22,7 @@ class TemporarySubscription(Subscription):
 
     def __init__(
         self,
-        loop: IOLoop,
+        loop: Loop,
         connection: Connection,
         prefix: str,
         bindings: Sequence[tuple[str, str]],

@@ -38,7 +38,7 @@ Examples:
 Exit status:
   0  done            1  something you wrote cannot work     2  wrong use of the command line
   3  no broker, or it refused                               4  an object exists with other properties
-  5  no worker answered, or one did not
+  5  no worker answered, or one did not                     6  a worker stood still, and ended
 """
 
 

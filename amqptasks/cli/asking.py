@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -125,6 +125,11 @@ def as_object(answers: Answers[Any]) -> dict[str, Any]:
         "missing": list(answers.missing),
         "complete": answers.complete,
     }
+
+
+def waits(told: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a worker waits for, a line each."""
+    return [f"waits: {wait.get('detail')}" for wait in told]
 
 
 def plain(value: Any) -> Any:

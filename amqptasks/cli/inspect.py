@@ -101,7 +101,8 @@ def _add(name: str, lines: Callable[[Any], list[str]], words: str, *examples: st
 
 def _pong(pong: Pong) -> list[str]:
     state = "ready" if pong.ready else f"not ready{': ' + pong.trouble if pong.trouble else ''}"
-    return [f"{state}, up {_span(pong.uptime)}"]
+    told = [wait for wait in pong.waits if wait.get("detail") != pong.trouble]
+    return [f"{state}, up {_span(pong.uptime)}", *asking.waits(told)]
 
 
 def _stats(stats: Stats) -> list[str]:

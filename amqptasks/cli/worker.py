@@ -40,8 +40,9 @@ Signals:
 
 \b
 Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work; 2 wrong use; 3 no broker within a
-             minute, or it refused; 4 something exists with other properties. Once it runs, it waits for a broker that
-             goes away. With --processes: that of a node that cannot start; with --watch: that of the last worker.
+             minute, or it refused; 4 something exists with other properties; 6 it stood still for a minute, or its
+             connections lost their thread: start it again. Once it runs, it waits for a broker that goes away. With
+             --processes: that of a node that cannot start; with --watch: that of the last worker.
 """
 
 
@@ -210,6 +211,7 @@ def command(
     from amqptasks.worker import garbage
     from amqptasks.worker.limits.time_limits import TimeLimits
     from amqptasks.worker.node import Node
+    from amqptasks.worker.node.failing import end_process
     from amqptasks.worker.pools.prefork.settings import PreforkSettings
     from amqptasks.worker.processors import available
 
@@ -236,6 +238,7 @@ def command(
         name=name,
         events=events or None,
     )
+    node.on_failure = end_process
     obey_signals(node)
     if supervisor is not None:
         from amqptasks.worker.supervisor import stop_with

@@ -5,7 +5,7 @@ A worker of another release may say more, or less: what is unknown is left out, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
@@ -44,19 +44,22 @@ class Answers(Mapping[str, T], Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """`ready`: the broker has confirmed its consumer on every queue that is not paused, and tasks can run."""
+    """`ready`: the broker has confirmed its consumer on every queue that is not paused, and tasks can run. `trouble`:
+    why it is not. `waits`: what it waits for, each with `name`, `detail` and `seconds`."""
 
     ready: bool = False
     host: str = ""
     pid: int = 0
     uptime: float = 0.0
     trouble: str | None = None
+    waits: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """`counts` are deliveries by outcome since the start, `pools` what each pool says of itself, `rusage` what the
-    operating system has counted for the process (`self`) and for its children that ended (`children`).
+    """`counts` are deliveries by outcome since the start, `trouble` and `waits` are those of `Pong`, `pools` what each
+    pool says of itself, `rusage` what the operating system has counted for the process (`self`) and for its children
+    that ended (`children`).
     `second_runs_saved` counts the messages that came again, after a lost connection or a consumer timeout, and were
     settled with the outcome of the run that had gone on."""
 
@@ -65,6 +68,8 @@ class Stats:
     pid: int = 0
     uptime: float = 0.0
     ready: bool = False
+    trouble: str | None = None
+    waits: Sequence[Mapping[str, Any]] = ()
     broker: str = ""
     broker_version: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)

@@ -16,10 +16,10 @@ class Alarm:
 
     __slots__ = ("action", "due", "number")
 
-    def __init__(self, due: float, number: int, action: Callable[[], None]) -> None:
+    def __init__(self, due: float, number: int, action: Callable[[], object]) -> None:
         self.due = due
         self.number = number
-        self.action: Callable[[], None] | None = action
+        self.action: Callable[[], object] | None = action
 
     def cancel(self) -> None:
         self.action = None
@@ -35,7 +35,7 @@ class Alarms:
         self._heap: list[Alarm] = []
         self._numbers = itertools.count()
 
-    def set(self, due: float, action: Callable[[], None]) -> Alarm:
+    def set(self, due: float, action: Callable[[], object]) -> Alarm:
         alarm = Alarm(due, next(self._numbers), action)
         heapq.heappush(self._heap, alarm)
         return alarm
@@ -66,7 +66,7 @@ class Clock:
         """Seconds, from a beginning that means nothing."""
         return monotonic()
 
-    def at(self, due: float, action: Callable[[], None]) -> Alarm:
+    def at(self, due: float, action: Callable[[], object]) -> Alarm:
         """Run `action` at `due`, seconds on this clock. The lock must be held."""
         earliest = self._alarms.next_due
         alarm = self._alarms.set(due, action)
@@ -106,7 +106,7 @@ class VirtualClock(Clock):
     def now(self) -> float:
         return self._now
 
-    def at(self, due: float, action: Callable[[], None]) -> Alarm:
+    def at(self, due: float, action: Callable[[], object]) -> Alarm:
         return self._alarms.set(due, action)
 
     def advance(self) -> bool:

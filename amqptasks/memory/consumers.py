@@ -56,6 +56,10 @@ class Consumer:
         return not self._prefetch or len(self._held) < self._prefetch
 
     @property
+    def unsettled(self) -> int:
+        return len(self._held)
+
+    @property
     def is_empty(self) -> bool:
         return not self._held
 

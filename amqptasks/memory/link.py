@@ -23,6 +23,7 @@ from amqptasks.memory.subscription import MemorySubscription
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO
 from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset, is_taken
+from amqptasks.transport.guard import Guard, described
 
 logger = get_logger(__name__)
 
@@ -33,7 +34,10 @@ class MemoryLink:
     def __init__(self, url: str) -> None:
         self._broker = broker_of(url)
         self._thread = threading.Thread(target=self._run, name="amqptasks-link", daemon=True)
-        self._calls: deque[Callable[[], None]] = deque()
+        self._calls: deque[Callable[[], object]] = deque()
+        self._guard = Guard()
+        self._why: str | None = None
+        self._tell: Callable[[str], None] | None = None
         self._wake = threading.Event()
         self._alarms = Alarms()
         self._stopped = False
@@ -52,6 +56,13 @@ class MemoryLink:
     def trouble(self) -> None:
         return None
 
+    def when_broken(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    @property
+    def broken(self) -> str | None:
+        return self._why
+
     def start(self) -> None:
         self._broker.connect(self._break)
         self._thread.start()
@@ -61,19 +72,19 @@ class MemoryLink:
             self.call_soon(self._finish)
             self._thread.join(timeout)
 
-    def call_soon(self, callback: Callable[[], None]) -> bool:
+    def call_soon(self, callback: Callable[[], object]) -> bool:
         self._calls.append(callback)
         if not self._wake.is_set():
             self._wake.set()
         return not self._over or is_taken(self._calls, callback)
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Alarm:
         return self._alarms.set(monotonic() + delay, callback)
 
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:  # noqa: ARG002 - nothing takes time here
         """The outcome is there at once; `done` gets it later all the same, as from a broker."""
         if self._over:
-            done(BrokerUnreachable(STOPPED))
+            done(BrokerUnreachable(self._why or STOPPED))
             return
         try:
             self._broker.publish(outgoing, self._reply_address)
@@ -127,25 +138,33 @@ class MemoryLink:
 
     def _run(self) -> None:
         never_wait()
+        try:
+            self._turn()
+        except BaseException as error:  # only what keeps the loop itself from going on comes here
+            self._why = f"the thread of the broker's connections has ended: {described(error)}"
+        self._over = True  # and only then what was handed over before: what comes now is told that it does not run
+        if self._why is not None:
+            if self._tell is not None:
+                self._guard.call(self._tell, self._why)
+            else:
+                self._guard.call(logger.error, "%s", self._why)
+            self._guard.call(self._finish)
+        with contextlib.suppress(IndexError):  # the last one was just taken back by who handed it over
+            while self._calls:
+                self._guard.call(self._calls.popleft())
+
+    def _turn(self) -> None:
+        call = self._guard.call
         while self._calls or not self._stopped:
             due = self._alarms.next_due
             self._wake.wait(None if due is None else max(0.0, due - monotonic()))
             self._wake.clear()
             for alarm in self._alarms.take_due(monotonic()):
                 if alarm.action is not None:
-                    self._call(alarm.action)
+                    call(alarm.action)
             for _ in range(len(self._calls)):
-                self._call(self._calls.popleft())
-        self._over = True  # and only then what was handed over before: what comes now is told that it does not run
-        with contextlib.suppress(IndexError):  # the last one was just taken back by who handed it over
-            while self._calls:
-                self._call(self._calls.popleft())
-
-    def _call(self, callback: Callable[[], None]) -> None:
-        try:
-            callback()
-        except Exception:  # one broken callback must not end the thread that everybody waits for
-            logger.exception("a callback of the link failed; going on")
+                call(self._calls.popleft())
+            self._guard.check()
 
     def _on_reply(self, message: Message) -> None:
         delivery = Delivery(

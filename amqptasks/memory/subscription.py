@@ -36,6 +36,10 @@ class MemorySubscription:
         return self._queue
 
     @property
+    def unsettled(self) -> int:
+        return 0 if self._consumer is None else self._consumer.unsettled
+
+    @property
     def is_closed(self) -> bool:
         return self._closed
 

@@ -22,6 +22,11 @@ class Gate:
         self._held: list[list[Delivery]] = []
         self._timer: Timer | None = None
 
+    @property
+    def holds(self) -> bool:
+        """True while something waits before it."""
+        return bool(self._held)
+
     def shut(self, within: float) -> None:
         """Hold what comes, none of it longer than `within` seconds."""
         self.is_shut = True

@@ -3,10 +3,10 @@
     GET /live     200 while the link's thread turns; 503 when it is stuck: start the process again
     GET /ready    200 while the broker has confirmed every consumer and tasks can run; 503 when not: no broker, a queue
                   that is gone, a queue paused because its dead letters cannot be stored, a pool whose processes die
-                  before they run anything, or the worker stops
+                  before they run anything, a worker that stands still, or one that stops
 
-The body is a JSON object that says why. A worker without a broker lives and is not ready: starting it again mends
-nothing, it comes back by itself.
+The body is a JSON object that says why, and in `waits` what the worker waits for. A worker without a broker lives and
+is not ready: starting it again mends nothing, it comes back by itself.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class HealthServer:
         if not node.started:
             return (200, {"live": True}) if path == "/live" else (503, {"ready": False, "why": "it starts"})
         try:
-            ready, stopping, idle, trouble = node.control.on_link(
-                lambda: (node.ready, node.is_stopping, _not_consumed(node), node.trouble)
+            ready, stopping, idle, trouble, waits = node.control.on_link(
+                lambda: (node.ready, node.is_stopping, _not_consumed(node), node.trouble, node.waits.current())
             )
         except BrokerError as error:
             return 503, {"live": False, "ready": False, "why": str(error)}
@@ -73,9 +73,10 @@ class HealthServer:
             return 200, {"live": True}
         if stopping:
             return 503, {"ready": False, "why": "it stops"}
+        said: dict[str, Any] = {"waits": [wait.told() for wait in waits]} if waits else {}
         if not ready:
-            return 503, {"ready": False, "why": trouble or f"not consumed: {', '.join(idle)}"}
-        return 200, {"ready": True}
+            return 503, {"ready": False, "why": trouble or f"not consumed: {', '.join(idle)}", **said}
+        return 200, {"ready": True, **said}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self

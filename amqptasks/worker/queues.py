@@ -26,6 +26,7 @@ class ConsumedQueue:
         self.paused = False
         self.cancelled = False
         self._blocking: set[Job] = set()
+        self._blocked_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -34,6 +35,16 @@ class ConsumedQueue:
     @property
     def consuming(self) -> bool:
         return self.subscription is not None and self.subscription.consuming
+
+    @property
+    def unsettled(self) -> int:
+        """Messages that the broker has given and that are not settled, whatever became of them here."""
+        return 0 if self.subscription is None else self.subscription.unsettled
+
+    @property
+    def blocked_by(self) -> str | None:
+        """Why a message of it cannot be moved on now; None where none is held up."""
+        return self._blocked_by if self._blocking else None
 
     @property
     def is_closed(self) -> bool:
@@ -80,6 +91,7 @@ class ConsumedQueue:
     def block(self, job: Job, error: BaseException) -> None:
         """`job` cannot be settled because of `error`; take nothing more until it is."""
         self._blocking.add(job)
+        self._blocked_by = str(error)
         if len(self._blocking) == 1:
             logger.error(
                 "queue %s is paused: a message cannot be moved on: %s",

@@ -41,13 +41,14 @@ TASKS_SHOWN = 2000
 
 def ping(service: ControlService, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - takes none
     node = service.node
-    ready, trouble = service.on_link(lambda: (node.ready, node.trouble))
+    ready, trouble, waits = service.on_link(lambda: (node.ready, node.trouble, node.waits.current()))
     return {
         "ready": ready,
         "host": service.host,
         "pid": os.getpid(),
         "uptime": _uptime(service),
         "trouble": trouble,
+        "waits": [wait.told() for wait in waits],
     }
 
 
@@ -174,6 +175,8 @@ def _worker_stats(node: Node) -> dict[str, Any]:
     capabilities = node.link.capabilities
     return {
         "ready": node.ready,
+        "trouble": node.trouble,
+        "waits": [wait.told() for wait in node.waits.current()],
         "counts": dict(node.counts),
         "pools": {kind: {"size": pool.size, "running": pool.running} for kind, pool in node.pools.items()},
         "prefetch": {name: queue.prefetch for name, queue in node.queues.items()},

@@ -32,6 +32,10 @@ class Pool(Protocol):
     def trouble(self) -> str | None:
         """Why it can run nothing now, though it is to; None where it can."""
 
+    @property
+    def begins(self) -> bool:
+        """True while nothing can run yet, as none of its processes has begun."""
+
     def current(self) -> list[Job]:
         """The jobs that are being run now."""
 

@@ -59,6 +59,10 @@ class AsyncPool:
         dead = self._thread is not None and not self._thread.is_alive() and not self._over
         return "the thread of its event loop is dead; see the log" if dead else None
 
+    @property
+    def begins(self) -> bool:
+        return False
+
     def current(self) -> list[Job]:
         return list(self._jobs.values())
 

@@ -42,6 +42,10 @@ class SoloPool(Waiting):
     def trouble(self) -> str | None:
         return None
 
+    @property
+    def begins(self) -> bool:
+        return False
+
     def current(self) -> list[Job]:
         busy = self._busy
         return [] if busy is None else [busy]

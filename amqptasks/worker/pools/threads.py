@@ -45,6 +45,10 @@ class ThreadPool(Waiting):
     def trouble(self) -> str | None:
         return None
 
+    @property
+    def begins(self) -> bool:
+        return False
+
     def current(self) -> list[Job]:
         return list(self._busy.values())
 

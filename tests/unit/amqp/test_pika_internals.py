@@ -27,14 +27,8 @@ from pika.frame import Body, Header, Method, decode_frame
 import amqptasks
 from amqptasks.amqp import wire_frames
 from amqptasks.amqp.bounded import BoundedConnection
-from amqptasks.amqp.pika_internals import (
-    FrameTooLarge,
-    TolerantConnection,
-    Wire,
-    WireChannel,
-    new_loop,
-    watched_descriptors,
-)
+from amqptasks.amqp.loop import Loop
+from amqptasks.amqp.pika_internals import FrameTooLarge, TolerantConnection, Wire, WireChannel, watched_descriptors
 from amqptasks.amqp.tables import encode_properties
 from amqptasks.clock.timers import Timers
 from amqptasks.outgoing import Outgoing, Template, Templated
@@ -91,7 +85,7 @@ def test_nothing_else_looks_below_pikas_blocking_side() -> None:
     assert users == {"bounded.py"}
 
 
-def test_pikas_loop_asks_the_timers_that_new_loop_puts_in_place_of_its_own() -> None:
+def test_pikas_loop_asks_the_timers_that_a_blocking_connection_puts_in_place_of_its_own() -> None:
     source = inspect.getsource(inspect.getmodule(IOLoop))  # type: ignore[arg-type]
     asked = set(re.findall(r"self\._timer\.(\w+)\(", source))
     assert asked == {"call_later", "remove_timeout", "get_remaining_interval", "process_timeouts", "close"}
@@ -101,8 +95,8 @@ def test_pikas_loop_asks_the_timers_that_new_loop_puts_in_place_of_its_own() -> 
     )
 
 
-def test_the_timers_of_new_loop_come_while_freezegun_has_frozen_the_clock() -> None:
-    loop, came = new_loop(), []
+def test_the_timers_of_a_links_loop_come_while_freezegun_has_frozen_the_clock() -> None:
+    loop, came = Loop(), []
     with freeze_time("2001-01-01"):
         loop.call_later(0.01, lambda: came.append(1))
         loop.call_later(0.02, loop.stop)
@@ -111,18 +105,20 @@ def test_the_timers_of_new_loop_come_while_freezegun_has_frozen_the_clock() -> N
     loop.close()
 
 
-def test_watched_descriptors_are_all_that_the_loop_watches(loop: IOLoop) -> None:
+def test_watched_descriptors_are_all_that_the_loop_of_a_blocking_connection_watches() -> None:
+    loop = IOLoop()
     ours, theirs = socket.socketpair()
     with ours, theirs:
         loop.add_handler(ours.fileno(), lambda *_: None, IOLoop.READ)
         assert ours.fileno() in watched_descriptors(loop)
         loop.remove_handler(ours.fileno())
         assert ours.fileno() not in watched_descriptors(loop)
+    loop.close()
 
 
 @pytest.fixture
-def loop() -> Iterator[IOLoop]:
-    made = new_loop()
+def loop() -> Iterator[Loop]:
+    made = Loop()
     yield made
     made.close()
 
@@ -138,7 +134,7 @@ class Sink:
 
 
 @pytest.fixture
-def wire(loop: IOLoop, monkeypatch: pytest.MonkeyPatch) -> Any:
+def wire(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A connection that stands, as far as pika knows, with one open channel; what it writes is in `wire.sink`."""
     monkeypatch.setattr(Connection, "connect", lambda self: None, raising=False)
     monkeypatch.setattr(SelectConnection, "_adapter_connect_stream", lambda self: None)
@@ -155,9 +151,9 @@ def wire(loop: IOLoop, monkeypatch: pytest.MonkeyPatch) -> Any:
     return made
 
 
-def turn(loop: IOLoop) -> None:
-    loop.process_timeouts()
-    loop.process_timeouts()
+def turn(loop: Loop) -> None:
+    loop.run_due()
+    loop.run_due()
 
 
 def frames(data: bytes) -> list[Any]:
@@ -171,7 +167,7 @@ def frames(data: bytes) -> list[Any]:
     return found
 
 
-def test_what_the_socket_takes_is_written_at_once_and_pika_gets_the_rest(wire: Any, loop: IOLoop) -> None:
+def test_what_the_socket_takes_is_written_at_once_and_pika_gets_the_rest(wire: Any, loop: Loop) -> None:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
@@ -197,7 +193,7 @@ def test_what_the_socket_takes_is_written_at_once_and_pika_gets_the_rest(wire: A
         assert sent + left == large + b"the end, and more"
 
 
-def test_a_publish_is_what_pika_would_have_written(wire: Any, loop: IOLoop) -> None:
+def test_a_publish_is_what_pika_would_have_written(wire: Any, loop: Loop) -> None:
     properties = Properties(content_type="application/json", headers={"n": 1}, correlation_id="c")
     body = bytes(range(256))
     wire.first.publish(Outgoing("tasks", "email.send", body, properties))
@@ -220,21 +216,21 @@ def test_a_publish_is_what_pika_would_have_written(wire: Any, loop: IOLoop) -> N
     assert b"".join(one.fragment for one in bodies) == body
 
 
-def test_an_empty_body_has_no_body_frame(wire: Any, loop: IOLoop) -> None:
+def test_an_empty_body_has_no_body_frame(wire: Any, loop: Loop) -> None:
     wire.first.publish(Outgoing("", "q", b"", Properties()))
     turn(loop)
     assert [type(frame) for frame in frames(wire.sink.writes[0])] == [Method, Header]
 
 
 @pytest.mark.parametrize("multiple", [True, False])
-def test_an_ack_is_what_pika_would_have_written(wire: Any, loop: IOLoop, multiple: bool) -> None:
+def test_an_ack_is_what_pika_would_have_written(wire: Any, loop: Loop, multiple: bool) -> None:
     wire.first.ack(2**40 + 7, multiple=multiple)
     turn(loop)
     expected = Method(1, spec.Basic.Ack(2**40 + 7, multiple)).marshal()
     assert wire.sink.writes == [expected]
 
 
-def test_all_of_one_turn_is_one_write_in_order(wire: Any, loop: IOLoop) -> None:
+def test_all_of_one_turn_is_one_write_in_order(wire: Any, loop: Loop) -> None:
     wire.first.ack(1, multiple=False)
     wire.first.basic_nack(2)
     wire.first.publish(Outgoing("", "q", b"x", Properties()))
@@ -244,7 +240,7 @@ def test_all_of_one_turn_is_one_write_in_order(wire: Any, loop: IOLoop) -> None:
     assert len(wire.sink.writes) == 1
 
 
-def test_headers_too_large_for_a_frame_are_refused_and_nothing_is_written(wire: Any, loop: IOLoop) -> None:
+def test_headers_too_large_for_a_frame_are_refused_and_nothing_is_written(wire: Any, loop: Loop) -> None:
     with pytest.raises(FrameTooLarge):
         wire.first.publish(Outgoing("", "q", b"x", Properties(headers={"large": "x" * 200})))
     turn(loop)
@@ -331,7 +327,7 @@ IDENTITIES = ["01a20539-3176-73c1-95de-8ad0177657c8", "01a20539-3176-73c1-95de-8
 @pytest.mark.parametrize("body", [b"", b"[]", bytes(100), bytes(101), bytes(500)], ids=len)
 @pytest.mark.parametrize("mandatory", [True, False])
 def test_a_message_of_a_template_is_written_as_any_other(
-    wire: Any, loop: IOLoop, body: bytes, mandatory: bool, monkeypatch: pytest.MonkeyPatch
+    wire: Any, loop: Loop, body: bytes, mandatory: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "_body_max_length", 250)
     properties = Properties(
@@ -362,9 +358,7 @@ def marshalled(frame: Any) -> bytes:
     return repr((frame.channel_number, vars(frame.method))).encode()
 
 
-def test_headers_of_a_template_that_are_too_large_are_refused_before_anything_is_written(
-    wire: Any, loop: IOLoop
-) -> None:
+def test_headers_of_a_template_that_are_too_large_are_refused_before_anything_is_written(wire: Any, loop: Loop) -> None:
     template = Template("tasks", "k", Properties(headers={"id": "x", "long": "l" * 100}, correlation_id="x"))
     with pytest.raises(FrameTooLarge, match="bytes of headers"):
         wire.first.publish(Templated(template, IDENTITIES[0], b"[]"))

@@ -76,6 +76,10 @@ class PreforkPool:
         return self._brood.trouble
 
     @property
+    def begins(self) -> bool:
+        return not any(child.lives for child in self._children.values())
+
+    @property
     def is_busy(self) -> bool:
         """True when every child has something to run."""
         return all(child.outstanding for child in self._brood.staying)

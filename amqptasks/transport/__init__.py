@@ -58,6 +58,10 @@ class Subscription(Protocol):
         """True while the broker has confirmed our consumer and the channel is open."""
 
     @property
+    def unsettled(self) -> int:
+        """Deliveries that it holds: given under its present lease, and not settled."""
+
+    @property
     def is_closed(self) -> bool:
         """True once it was closed, nothing more comes, and all that it held is settled."""
 
@@ -93,11 +97,11 @@ class Link(Protocol):
     def stop(self, timeout: float) -> None:
         """Write what is buffered, close the connections and end the thread, within `timeout` seconds."""
 
-    def call_soon(self, callback: Callable[[], None]) -> bool:
+    def call_soon(self, callback: Callable[[], object]) -> bool:
         """Run `callback` on the link's thread; from any thread. Many calls cost one wake-up. False where the link was
         stopped, and it will not run."""
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Run `callback` in `delay` seconds. Link thread only."""
 
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
@@ -133,6 +137,14 @@ class Link(Protocol):
     @property
     def capabilities(self) -> Capabilities | None:
         """What the broker can do; None before the first connection."""
+
+    def when_broken(self, tell: Callable[[str], None]) -> None:
+        """Call `tell(why)` when the link's thread ends though nobody stopped it, on that thread. Nothing is published
+        and nothing comes any more, and the broker has its messages back. Before `start`."""
+
+    @property
+    def broken(self) -> str | None:
+        """Why the link's thread has ended though nobody stopped it; None otherwise."""
 
     @property
     def trouble(self) -> str | None:
@@ -196,7 +208,7 @@ class Session(Protocol):
     def close(self) -> None: ...
 
 
-def is_taken(calls: deque[Callable[[], None]], callback: Callable[[], None]) -> bool:
+def is_taken(calls: deque[Callable[[], object]], callback: Callable[[], object]) -> bool:
     """Of a link that was stopped: whether its thread has taken `callback` out of `calls`, and runs it. Where not, it
     never will, and is taken back."""
     try:

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from amqptasks import log_queue, signals
@@ -31,6 +31,8 @@ from amqptasks.worker.intake import Intake
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import Limits, TimeLimits
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
+from amqptasks.worker.node.standstill import Standstill
+from amqptasks.worker.node.waits import Waits, of_parts
 from amqptasks.worker.patience import Patience
 from amqptasks.worker.pools.choice import Pools, kind_named
 from amqptasks.worker.pools.making import Making
@@ -111,6 +113,15 @@ class Node:
         self._begun = threading.Event()  # all queues are consumed, or nobody need wait for that
         self.started = False
         self._logs_beside = False
+        #: Why it waits; see there.
+        self.waits = Waits()
+        self.waits.ask(lambda: of_parts(self))
+        self._standstill = Standstill(self, self.fail)
+        #: Why it could go no further; None while it can.
+        self.failure: str | None = None
+        #: Hears of `failure`, from any thread. In a process of its own, a worker ends it.
+        self.on_failure: Callable[[str], None] | None = None
+        self.link.when_broken(self.fail)
         self.control = ControlService(self)
         self.events: WorkerEvents | None = None
         if app.events if events is None else events:
@@ -140,13 +151,16 @@ class Node:
     @property
     def ready(self) -> bool:
         """True while the broker has confirmed our consumer on every queue, but for those that somebody paused, and
-        tasks can run."""
-        return self.consumption.ready and self.pools.trouble is None
+        tasks can run. Link thread only."""
+        if not self.consumption.ready or self.pools.trouble is not None or self._standstill.trouble is not None:
+            return False
+        return all(wait.ready for wait in self.waits.current())
 
     @property
     def trouble(self) -> str | None:
-        """Why it is not ready, where the connection or a pool knows."""
-        return self.link.trouble or self.pools.trouble
+        """Why it is not ready, where somebody knows. Link thread only."""
+        waits = (wait.detail for wait in self.waits.current() if not wait.ready)
+        return self.link.trouble or self.pools.trouble or self._standstill.trouble or next(waits, None)
 
     @property
     def cold(self) -> bool:
@@ -171,6 +185,7 @@ class Node:
         self.app.declare(timeout=START_TIMEOUT)
         self.started = True
         self.link.start()
+        self._standstill.start()
         self.app.use(self.link)
         process.begin(self.app)
         self.pools.start()
@@ -192,6 +207,19 @@ class Node:
         signals.worker_shutting_down.send(self, how="cold")
         self.link.call_soon(self._departure.leave_cold)
 
+    def fail(self, why: str) -> None:
+        """It can go no further: its link has ended, or it stands still. Needs no link; from any thread."""
+        if self.failure is not None or self._departure.over.is_set():
+            return
+        self.failure = why
+        if self.on_failure is not None:
+            self.on_failure(why)
+            return
+        logger.critical("the worker cannot go on: %s", why, extra={"action": "worker_failed"})
+        if self.link.broken is not None:
+            self._begun.set()
+            self._departure.over.set()
+
     def leave(self) -> bool:
         """Wait until the worker has stopped, and after a cold stop say goodbye to the broker; True then. From any
         thread: a task of a `solo` pool may hold the one that waits."""
@@ -212,6 +240,7 @@ class Node:
                 cast("SoloPool", solo).work(0.1)
             else:
                 self._departure.over.wait(ONE_WAIT)  # see there why so short
+        self._standstill.stop()
         if not self.cold:
             remaining = GOODBYE if deadline is None else max(0.0, deadline - monotonic())
             self.pools.stop(remaining)
