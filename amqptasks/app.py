@@ -364,9 +364,10 @@ class App:
         """The same message, to arrive in `delay` seconds at the exchange it was meant for."""
         return self._declaration.delayed(outgoing, delay)
 
-    def declare_again(self, error: Unroutable | PublishRejected) -> bool:
-        """Something that a message needs is gone. Declare it again, unless that was just done; True when done."""
-        return self._declaration.again(error, self.publish_timeout)
+    def declare_again(self, error: Unroutable | PublishRejected, since: float | None = None) -> bool:
+        """Something is gone that a message needs which was published at `since`, on the monotonic clock. Declare it
+        again, unless that was done since; True where the message can be published again."""
+        return self._declaration.again(error, self.publish_timeout, since)
 
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()

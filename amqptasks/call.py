@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks import message, signals
 from amqptasks.arguments import plain
+from amqptasks.clock import monotonic
 from amqptasks.embedded import embedded
 from amqptasks.errors import ConfigurationError, PublishRejected, Unroutable
 from amqptasks.moments import aware
@@ -186,10 +187,11 @@ def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
 
 
 def _publish(app: App, call: Call) -> None:
+    began = monotonic()
     try:
         app.publisher.publish(call.outgoing, call.timeout)
     except (Unroutable, PublishRejected) as error:
-        if not app.declare_again(error):
+        if not app.declare_again(error, began):
             raise
         app.publisher.publish(call.outgoing, call.timeout)
 
@@ -217,10 +219,11 @@ async def send_async(
 
 
 async def _publish_async(app: App, call: Call) -> None:
+    began = monotonic()
     try:
         await app.publisher.publish_async(call.outgoing, call.timeout)
     except (Unroutable, PublishRejected) as error:
-        if not await asyncio.to_thread(app.declare_again, error):
+        if not await asyncio.to_thread(app.declare_again, error, began):
             raise
         await app.publisher.publish_async(call.outgoing, call.timeout)
 

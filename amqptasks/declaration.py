@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError, PublishRejected, Unroutable
+from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.topology import delays
 from amqptasks.transport import Session
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
     from amqptasks.topology.declare import Change
     from amqptasks.topology.topology import Topology
 
-#: Seconds before a missing exchange or queue makes us declare the topology again: once mends it, more does not.
-DECLARE_AGAIN_AFTER = 5.0
+logger = get_logger(__name__)
+
+#: So often within so many seconds the topology is declared again for the same thing that is missing: what is deleted
+#: twice is mended twice, and a route that leads nowhere for good does not make each call declare everything.
+MOST_AGAIN, AGAIN_WITHIN = 3, 5.0
+
+#: Different things that are missing at a time, of which is remembered when they were declared again.
+REMEMBERED = 100
 
 
 class Declaration:
@@ -32,6 +39,7 @@ class Declaration:
         self._session = session
         self._lock = threading.RLock()
         self._declared_at: float | None = None
+        self._again: dict[str, list[float]] = {}  # by what was missing, when it was declared again
         #: None before anything was declared here.
         self.capabilities: Capabilities | None = None
 
@@ -60,15 +68,32 @@ class Declaration:
         self._declared_at = monotonic()
         return changes
 
-    def again(self, error: Unroutable | PublishRejected, timeout: float) -> bool:
-        """Something that a message needs is gone. Declare it again, unless that was just done; True when done."""
+    def again(self, error: Unroutable | PublishRejected, timeout: float, since: float | None = None) -> bool:
+        """Something is gone that a message needed which was published at `since`, on the monotonic clock. Declare it
+        again, unless that was done since; True where the message can be published again."""
         if isinstance(error, PublishRejected) and not error.reason.startswith("404"):
             return False
         with self._lock:
-            if self._declared_at is not None and monotonic() - self._declared_at < DECLARE_AGAIN_AFTER:
+            if since is not None and self._declared_at is not None and self._declared_at > since:
+                return True  # somebody else who missed something was first
+            if not self._may_declare_for(error.reason):
                 return False
             self.declare(timeout)
+            logger.error(
+                "something was missing on the broker, and is declared again: %s",
+                error,
+                extra={"action": "declared_again"},
+            )
             return True
+
+    def _may_declare_for(self, missing: str) -> bool:
+        now = monotonic()
+        recently = [at for at in self._again.pop(missing, ()) if now - at < AGAIN_WITHIN]
+        allowed = len(recently) < MOST_AGAIN
+        self._again[missing] = [*recently, now] if allowed else recently
+        while len(self._again) > REMEMBERED:
+            del self._again[next(iter(self._again))]
+        return allowed
 
     def once(self, timeout: float) -> None:
         """Declare, unless that was ever done here."""

@@ -14,6 +14,7 @@ from amqptasks import forks
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.first import FirstSubscription
 from amqptasks.amqp.getting import Getting
+from amqptasks.amqp.looking import Looking
 from amqptasks.amqp.loop import Loop, Timer
 from amqptasks.amqp.outbox import Outbox
 from amqptasks.amqp.quiet import quietly
@@ -26,7 +27,7 @@ from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import Delivery
 from amqptasks.log_queue import get_logger, never_wait
 from amqptasks.outgoing import Outgoing
-from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset
+from amqptasks.transport import STOPPED, Done, Got, Listener, Looked, StreamOffset
 from amqptasks.transport.guard import described
 
 logger = get_logger(__name__)
@@ -56,6 +57,7 @@ class Link:
         )
         self._outbox = Outbox(self._loop, self._publishing)
         self._getting: dict[str, Getting] = {}
+        self._looking: list[Looking] = []
         forks.in_child(self._let_go)
 
     def start(self) -> None:
@@ -98,6 +100,13 @@ class Link:
         if getting is None:
             getting = self._getting[queue] = Getting(self._loop, self._consuming, queue)
         getting.get(done)
+
+    def look_for(self, exchanges: Sequence[str], queues: Sequence[str], done: Looked) -> None:
+        self._consuming.open()
+        looking = Looking(self._consuming, exchanges, queues, done)
+        self._looking = [one for one in self._looking if not one.is_over]
+        self._looking.append(looking)
+        self._loop.call_later(0, looking.start)
 
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> Subscription:
         return self._consume(TemporarySubscription(self._loop, self._consuming, prefix, bindings, listener))
@@ -181,6 +190,8 @@ class Link:
             wrapped(subscription.connection_closed)()
         for getting in self._getting.values():
             wrapped(getting.connection_closed)(error)
+        for looking in self._looking:
+            wrapped(looking.connection_closed)(error)
         logger.debug("consuming connection: %s", error)
 
     def _drain(self, deadline: float) -> None:

@@ -49,10 +49,13 @@ def command(target: Target, destination: str | None, timeout: float, as_json: bo
             )
         for node in found.missing:
             table.add_row(node, "no answer")
-        Console().print(table)
+        console = Console()
+        console.print(table)
         for node, stats in found.items():
             for line in [stats.trouble] if stats.trouble else asking.waits(stats.waits):
                 click.echo(f"{node}: {line}")
+            for line in stats.mended:
+                console.print(f"{node}: {line}", style="yellow", highlight=False, markup=False)
         click.echo(f"{len(found)} answered, {len(found.missing)} did not.")
     if not found or found.missing or not all(stats.ready for stats in found.values()):
         raise click.exceptions.Exit(NO_ANSWER)

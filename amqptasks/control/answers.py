@@ -61,7 +61,8 @@ class Stats:
     pool says of itself, `rusage` what the operating system has counted for the process (`self`) and for its children
     that ended (`children`).
     `second_runs_saved` counts the messages that came again, after a lost connection or a consumer timeout, and were
-    settled with the outcome of the run that had gone on."""
+    settled with the outcome of the run that had gone on. `mended` has a
+    line for each object that was missing on the broker and that the worker declared again, or could not."""
 
     version: str = ""
     host: str = ""
@@ -81,6 +82,7 @@ class Stats:
     revoked: int = 0
     log_lines_dropped: int = 0
     events: Mapping[str, int] | None = None
+    mended: tuple[str, ...] = ()
     memory: int = 0
     rusage: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 

@@ -22,7 +22,7 @@ from amqptasks.memory.registry import broker_of
 from amqptasks.memory.subscription import MemorySubscription
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO
-from amqptasks.transport import STOPPED, Done, Got, Listener, StreamOffset, is_taken
+from amqptasks.transport import STOPPED, Done, Got, Listener, Looked, Missing, StreamOffset, is_taken
 from amqptasks.transport.guard import Guard, described
 
 logger = get_logger(__name__)
@@ -117,6 +117,15 @@ class MemoryLink:
         self._getting = [one for one in self._getting if one.alive and not one.is_empty]
         self._getting.append(consumer)
         self.call_soon(partial(done, got[0] if got else None, None))
+
+    def look_for(self, exchanges: Sequence[str], queues: Sequence[str], done: Looked) -> None:
+        broker = self._broker
+        gone = tuple(name for name in exchanges if not broker.exchange_exists(name))
+        found = {name: broker.find_queue(name) for name in queues}
+        last = found[queues[-1]] if queues else None
+        messages = None if last is None else last.state.messages
+        missing = Missing(gone, tuple(name for name, queue in found.items() if queue is None), messages)
+        self.call_soon(partial(done, missing, None))
 
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> MemorySubscription:
         return self._consume(MemoryListening(self._broker, self.call_soon, prefix, bindings, listener))

@@ -8,7 +8,7 @@ highest bit. `ladder.py` builds the rungs, `docs/topology.md` draws them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.errors import ConfigurationError
@@ -36,8 +36,19 @@ END = f"{PREFIX}.end"
 #: Exchange and queue for messages whose target is gone.
 LOST = f"{PREFIX}.lost"
 
+#: An exchange that leads nowhere. Each rung sends it what enters there. So the alternate exchange of a rung, which
+#: takes what need not wait on it, never takes a message from a publisher while the rung's queue is missing: the message
+#: is returned.
+DEAD_END = f"{PREFIX}.missing"
+
+#: How the names end of the queues in which delayed messages wait for room.
+DUE = ".due"
+
 #: Header: the exchange that the message is for.
 TO = "x-amqptasks-to"
+
+#: Header: the number of the rung at which the message entered, as text with two digits.
+ENTERED = "x-amqptasks-in"
 
 #: Headers that a broker of any release adds on the way, and that must not go round again: copied into another
 #: publish, `x-death` makes RabbitMQ up to 3.13 drop a message as a cycle, and the counters look like crashes.
@@ -50,7 +61,7 @@ TRACE_PREFIXES = ("x-first-death-", "x-last-death-")
 UPPER_CLASS = 5
 
 _BITS = tuple(f"x-amqptasks-d{rung:02d}" for rung in range(RUNGS))
-_STRIPPED = TRACES.union(_BITS)
+_STRIPPED = TRACES.union(_BITS, {ENTERED})
 
 
 def rung(number: int, upper: bool = False) -> str:
@@ -61,6 +72,11 @@ def rung(number: int, upper: bool = False) -> str:
 def bit(number: int) -> str:
     """The header that makes a message wait on this rung."""
     return _BITS[number]
+
+
+def entered_at(number: int) -> str:
+    """The value of the header `ENTERED` for a message that enters at this rung."""
+    return f"{number:02d}"
 
 
 def due(exchange: str) -> str:
@@ -96,8 +112,10 @@ def enter(
     ticks = _with_few_bits(_ticks(delay), 2 ** rungs_for(longest) - 1)
     upper = capabilities.two_priority_classes and priority is not None and priority >= UPPER_CLASS
     headers: dict[str, object] = {name: True for number, name in enumerate(_BITS) if ticks >> number & 1}
+    highest = ticks.bit_length() - 1
     headers[TO] = to
-    return rung(ticks.bit_length() - 1, upper), headers
+    headers[ENTERED] = entered_at(highest)
+    return rung(highest, upper), headers
 
 
 def clean(headers: Mapping[str, object]) -> dict[str, object]:
@@ -110,6 +128,36 @@ def clean(headers: Mapping[str, object]) -> dict[str, object]:
 def arrived_by_ladder(headers: Mapping[str, object]) -> bool:
     """True for a message that has been delayed on its way here."""
     return TO in headers
+
+
+def skipped(exchange: str, headers: Mapping[str, object]) -> tuple[int, ...]:
+    """The rungs on which a delivered message was to wait and did not, because their queues were missing: it came early
+    by their times. `exchange` and `headers` are the delivery's.
+
+    RabbitMQ notes in `x-death` each queue that a message left. A message that others published again, with a copy of
+    our headers, came another way, and nothing is said of it.
+    """
+    if TO not in headers:
+        return ()
+    left = _queues_left(headers)
+    if not (exchange.startswith(f"{PREFIX}.") or any(name.endswith(DUE) for name in left)):
+        return ()
+    return tuple(
+        number
+        for number, name in enumerate(_BITS)
+        if headers.get(name) is True and not left & {rung(number), rung(number, upper=True)}
+    )
+
+
+def waiting_time(numbers: Iterable[int]) -> float:
+    """Seconds that a message waits on these rungs together."""
+    return sum(TICK << number for number in numbers) / 1000
+
+
+def _queues_left(headers: Mapping[str, object]) -> set[str]:
+    deaths = headers.get("x-death")
+    found = [death.get("queue") for death in deaths if isinstance(death, dict)] if isinstance(deaths, list) else []
+    return {name for name in found if isinstance(name, str)}
 
 
 def _ticks(seconds: float) -> int:

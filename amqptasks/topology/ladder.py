@@ -7,17 +7,23 @@
 A rung has 32 slots for messages on their way to the next place, and asks a place that refuses again only after 180
 seconds. So nothing at the foot of the ladder may ever refuse: a target that is gone leads to `amqptasks.delay.lost`,
 and a queue that can be full gets an unbounded `NAME.due` before it.
+
+A rung passes on by its alternate exchange what needs not wait there, and what would have to wait there while its queue
+is missing: nothing that is under way gets stuck. The worker sees by `x-death` which rungs a message skipped, and puts
+it back (`delays.skipped`). A message that enters is bound to a dead end besides, which keeps the alternate exchange out
+of it: while the rung's queue is missing, the publisher gets the message back as unroutable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.exchange_types import LOCAL_RANDOM
 from amqptasks.routing import QUEUES_EXCHANGE
-from amqptasks.topology.delays import END, LOST, TICK, TO, bit, due, rung, rungs_for
+from amqptasks.topology.delays import DEAD_END, END, ENTERED, LOST, TICK, TO, bit, due, entered_at, rung, rungs_for
 from amqptasks.topology.expand import SAFE, Objects, unlimited_queue
 from amqptasks.topology.topology import Topology
 
@@ -38,6 +44,25 @@ def ladder_objects(topology: Topology, capabilities: Capabilities) -> Objects:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Of exchanges and queues."""
+
+    exchanges: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+
+
+def ladder_names(topology: Topology, capabilities: Capabilities) -> Names:
+    """The names of `ladder_objects`, without the queues before single work queues; `amqptasks.delay.lost` is the last
+    queue."""
+    if not topology.longest_delay:
+        return Names()
+    classes = (False, True) if capabilities.two_priority_classes else (False,)
+    rungs = [rung(number, upper) for upper in classes for number in range(rungs_for(topology.longest_delay))]
+    twins = [due(target) for target in sorted(topology.delay_targets)]
+    return Names((END, DEAD_END, LOST, *rungs, *twins), (*rungs, LOST))
+
+
 def _rung(number: int, upper: bool) -> Objects:
     name = rung(number, upper)
     below = rung(number - 1, upper) if number else END
@@ -46,13 +71,20 @@ def _rung(number: int, upper: bool) -> Objects:
         (Exchange(name, "headers", arguments={"alternate-exchange": below}),),
         (unlimited_queue(name, arguments),),
         # all-with-x: plain `all` passes over headers that begin with x-.
-        (Binding(name, name, arguments={"x-match": "all-with-x", bit(number): True}),),
+        (
+            Binding(name, name, arguments={"x-match": "all-with-x", bit(number): True}),
+            Binding(name, DEAD_END, "", "exchange", {"x-match": "all-with-x", ENTERED: entered_at(number)}),
+        ),
     )
 
 
 def _foot(topology: Topology) -> Objects:
     lost = Objects(
-        (Exchange(LOST, "fanout"), Exchange(END, "headers", arguments={"alternate-exchange": LOST})),
+        (
+            Exchange(LOST, "fanout"),
+            Exchange(END, "headers", arguments={"alternate-exchange": LOST}),
+            Exchange(DEAD_END, "fanout"),
+        ),
         (unlimited_queue(LOST, {}),),
         (Binding(LOST, LOST),),
     )

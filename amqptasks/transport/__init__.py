@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -29,6 +30,19 @@ STOPPED = "the link was stopped"
 
 #: Header with a stream message's number.
 STREAM_OFFSET = "x-stream-offset"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Exchanges and queues that are not on the broker. `messages` are ready in the last queue that was asked for, None
+    where that is not known."""
+
+    exchanges: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    messages: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.exchanges or self.queues)
 
 
 class Listener(Protocol):
@@ -84,6 +98,9 @@ class Timer(Protocol):
 
 Done = Callable[[BaseException | None], None]
 
+#: What `Link.look_for` answers: what is missing, and the ready messages of the last queue, or why it could not be seen.
+Looked = Callable[["Missing | None", "BaseException | None"], None]
+
 #: What `Link.get` answers: a delivery, or none and no error where there is none ready, or an error.
 Got = Callable[["Delivery | None", "BaseException | None"], None]
 
@@ -118,6 +135,10 @@ class Link(Protocol):
     def get(self, queue: str, done: Got) -> None:
         """Take one message, if one is ready now. Link thread only; `done` is called there, exactly once, later. The
         lease is that of the connection, for as long as that lives: settle with `nack` to give it back, or `ack`."""
+
+    def look_for(self, exchanges: Sequence[str], queues: Sequence[str], done: Looked) -> None:
+        """Which of these are not on the broker? One round trip while all are there. What this user may not look at is
+        left out. Link thread only; `done` is called there, exactly once, later."""
 
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> Subscription:
         """Consume a queue of our own that lives as long as its connection, bound to each (exchange, routing key); it

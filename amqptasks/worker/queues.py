@@ -10,6 +10,11 @@ from amqptasks.worker.job import Job
 
 logger = get_logger(__name__)
 
+#: Messages of a queue, and bytes of their bodies, that wait in the worker for room in a full delay queue. Then it
+#: is paused: what waits here is in memory, and is run again by others if this worker dies.
+MOST_WAITING = 1000
+MOST_WAITING_BYTES = 64 << 20
+
 
 class ConsumedQueue:
     """Link thread only. Paused while a message of it can go nowhere: taking more would only pile up."""
@@ -27,6 +32,9 @@ class ConsumedQueue:
         self.cancelled = False
         self._blocking: set[Job] = set()
         self._blocked_by: str | None = None
+        self._waiting: set[Job] = set()  # for room in a full delay queue
+        self._waiting_bytes = 0
+        self._room = 0  # added to the prefetch, so that what waits takes nobody's place
 
     @property
     def name(self) -> str:
@@ -54,8 +62,7 @@ class ConsumedQueue:
         """Hold so many at most from now on, unless somebody said how many."""
         if self._follows and usual != self.prefetch:
             self.prefetch = usual
-            if self.subscription is not None:
-                self.subscription.resize(usual)
+            self._resize()
 
     def pause(self) -> None:
         """Take nothing more until `resume`; somebody asked for it."""
@@ -88,6 +95,63 @@ class ConsumedQueue:
         """One of `recounting` is acked."""
         self.recounting -= 1
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait here for room in a full delay queue."""
+        return len(self._waiting)
+
+    def wait_for_room(self, job: Job, error: BaseException) -> bool:
+        """`job` is to wait in a delay queue, which refuses it with `error`: hold it meanwhile, and go on. False where
+        too many are held already."""
+        if job in self._waiting:
+            return True
+        size = len(job.delivery.body)
+        most = self.prefetch // 2 if self.settings.single_active_consumer else MOST_WAITING
+        if len(self._waiting) >= most or self._waiting_bytes + size > MOST_WAITING_BYTES:
+            return False
+        if not self._waiting:
+            logger.error(
+                "queue %s: tasks that are to run later wait in this worker, because a delay queue does not take them:"
+                " %s",
+                self.name,
+                error,
+                extra={"action": "delays_refused", "queue": self.name},
+            )
+        self._waiting.add(job)
+        self._waiting_bytes += size
+        self._make_room()
+        return True
+
+    def has_room(self, job: Job) -> None:
+        """`job` waits no more."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+            self._waiting_bytes -= len(job.delivery.body)
+            if not self._waiting:
+                logger.info(
+                    "queue %s: no task waits for a delay queue any more",
+                    self.name,
+                    extra={"action": "delays_taken", "queue": self.name},
+                )
+                self._make_room()
+
+    def _make_room(self) -> None:
+        """In steps, because another prefetch takes another consumer."""
+        if self.settings.single_active_consumer:  # it would become another's meanwhile
+            return
+        wanted = self._room
+        if not self._waiting:
+            wanted = 0
+        elif 2 * len(self._waiting) > self._room:
+            wanted = max(2 * self._room, 2 * self.prefetch)
+        if wanted != self._room:
+            self._room = wanted
+            self._resize()
+
+    def _resize(self) -> None:
+        if self.subscription is not None:
+            self.subscription.resize(self.prefetch + self._room)
+
     def block(self, job: Job, error: BaseException) -> None:
         """`job` cannot be settled because of `error`; take nothing more until it is."""
         self._blocking.add(job)
@@ -112,6 +176,8 @@ class ConsumedQueue:
     def forget_lost(self) -> None:
         """What a dead channel delivered is not ours any more."""
         self.held = {job for job in self.held if job.ours}
+        for job in [job for job in self._waiting if not job.ours]:
+            self.has_room(job)
         was_blocked = bool(self._blocking)
         self._blocking = {job for job in self._blocking if job.ours}
         if was_blocked:

@@ -3,7 +3,7 @@
 What must be safe elsewhere is published and confirmed first; then the delivery is acked. When that publish fails
 (the dead-letter queue is full or gone, the broker is short of memory), the delivery stays unacked, its queue is
 paused and the publish is tried again, until it succeeds, the worker stops and gives the message back, or the channel
-dies and somebody else gets it.
+dies and somebody else gets it. Where only a delay queue refuses it, it waits alone, and its queue goes on.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from amqptasks import message
-from amqptasks.errors import MessageTooLarge, PublishRejected, Unroutable
+from amqptasks.errors import MessageTooLarge, Nacked, PublishRejected, Unroutable
 from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.transport import Link
 from amqptasks.worker.dead_letters import without_foreign_headers
 from amqptasks.worker.job import Job
+from amqptasks.worker.outcomes import Postpone, Retry, Snooze, Throttled
 from amqptasks.worker.report import log, lost, succeeded, vanished
 from amqptasks.worker.settlement import BEGIN_AGAIN, Settlement, handing_back, without_delivery
 
@@ -36,6 +37,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 #: The kind of settlement of a task that succeeded.
 SUCCESS = "Success"
+
+#: Seconds between two tries at most for what a full delay queue refused: there is room in it again any moment.
+LONGEST_WAIT = 5.0
+
+#: Kinds that wait on the broker before their task runs again.
+DELAYED = frozenset(kind.__name__ for kind in (Postpone, Retry, Snooze, Throttled))
 
 #: The kind of settlement that sends a message round to be counted.
 RECOUNT = "Recount"
@@ -173,6 +180,7 @@ class _Publishing:
         self._onward += [_Onward(outgoing, follower=True) for outgoing in planned.followers]
         self._answered = planned.answer is None
         self._blocked = False
+        self._waiting = False
         self._settled = False
         self._is_last_try = False
 
@@ -242,6 +250,9 @@ class _Publishing:
         if self._blocked:
             self._blocked = False
             self._queue.unblock(self._job)
+        if self._waiting:
+            self._waiting = False
+            self._queue.has_room(self._job)
         self._done()
 
     def _on_answer(self, error: BaseException | None) -> None:
@@ -267,11 +278,28 @@ class _Publishing:
         if not self._settler.blocked(self, error):
             self.give_up()
             return
+        longest = LONGEST_PAUSE
+        if self._blocked or not self._waits_alone(error):
+            self._block(error)
+        else:
+            self._waiting = True
+            longest = LONGEST_WAIT
+        pause, onward.pause = onward.pause, min(onward.pause * 2, longest)
+        self._link.call_later(pause, lambda: self._publish(onward))
+
+    def _waits_alone(self, error: BaseException) -> bool:
+        """Whether this one alone waits, and its queue goes on: where the delay queue that it is for is full or missing.
+        That says nothing of other tasks."""
+        return (
+            self._planned.kind in DELAYED
+            and (isinstance(error, Nacked | Unroutable) or (isinstance(error, PublishRejected) and _is_absence(error)))
+            and self._queue.wait_for_room(self._job, error)
+        )
+
+    def _block(self, error: BaseException) -> None:
         if not self._blocked:
             self._blocked = True
             self._queue.block(self._job, error)
-        pause, onward.pause = onward.pause, min(onward.pause * 2, LONGEST_PAUSE)
-        self._link.call_later(pause, lambda: self._publish(onward))
 
     def _give_up_follower(self, onward: _Onward, error: BaseException) -> None:
         """A call that should follow cannot be published. If this one succeeded, it is a dead letter that says so."""

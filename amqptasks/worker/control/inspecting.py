@@ -185,6 +185,7 @@ def _worker_stats(node: Node) -> dict[str, Any]:
         "second_runs_saved": node.lost_runs.saved,
         "events": _events(node),
         "log_lines_dropped": log_queue.dropped(),
+        "mended": [*node.upkeep.mending.mended, *filter(None, [node.upkeep.mending.trouble])],
         "broker_version": "" if capabilities is None else ".".join(map(str, capabilities.version)),
     }
 

@@ -22,7 +22,6 @@ from amqptasks.worker.awaiting import ONE_WAIT, awaited
 from amqptasks.worker.consume.lost_runs import LostRuns
 from amqptasks.worker.consumption import Consumption
 from amqptasks.worker.control.service import ControlService
-from amqptasks.worker.declaring import Declaring
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.departure import GOODBYE, Departure
 from amqptasks.worker.endings import Endings
@@ -39,6 +38,7 @@ from amqptasks.worker.pools.making import Making
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
 from amqptasks.worker.settle import Settler
 from amqptasks.worker.stopping import StopPlan
+from amqptasks.worker.upkeep.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from amqptasks.app import App
@@ -90,7 +90,6 @@ class Node:
         self.queues = self.consumption.queues
         self.link = app.new_link()
         self.waiting_calls = WaitingCalls(app)
-        self._declaring = Declaring(app)
         self._settler = Settler(self.link, self.declare_soon)
         self.endings = Endings(self, self._settler)
         self.steps = Steps(
@@ -109,6 +108,7 @@ class Node:
         self.pools = Pools(making.pool, app.tasks, kind_named(pool), by_queue)
         self.limits = Limits(self.link, self.pools, self.endings.end, limits or TimeLimits())
         self.intake = Intake(self)
+        self.upkeep = Upkeep(self)
         self._departure = Departure(self, self._settler, stopping or StopPlan())
         self._begun = threading.Event()  # all queues are consumed, or nobody need wait for that
         self.started = False
@@ -190,6 +190,7 @@ class Node:
         process.begin(self.app)
         self.pools.start()
         self.control.start()
+        self.link.call_soon(self.upkeep.begin)
         self.link.call_soon(self.consumption.begin)
         ready = awaited(self._begun, START_TIMEOUT)
         self.control.wait()
@@ -278,7 +279,7 @@ class Node:
     def declare_soon(self) -> None:
         """Something that we need is not on the broker."""
         if not self.is_stopping:
-            self._declaring.soon()
+            self.upkeep.soon()
 
     # The link's thread: what control and limits ask for
 

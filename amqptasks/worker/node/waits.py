@@ -98,6 +98,9 @@ def of_parts(node: Node) -> Iterator[Wait]:
             yield Wait(PAUSED, f"queue {queue.name} is paused", ready=True)
         if (why := queue.blocked_by) is not None:
             yield Wait(FULL_QUEUE, f"queue {queue.name} is paused: a message cannot be moved on: {why}")
+        if queue.waiting:
+            few = f"{queue.waiting} tasks of queue {queue.name} that are to run later wait in the worker"
+            yield Wait(FULL_QUEUE, f"{few}: a delay queue does not take them", ready=True)
     if node.intake.gate.holds:
         yield Wait(REVOCATIONS, "the revocations are not all read yet, and nothing begins before")
     for kind, pool in node.pools.items():

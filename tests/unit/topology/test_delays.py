@@ -10,7 +10,21 @@ from hypothesis import strategies as st
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.errors import ConfigurationError
-from amqptasks.topology.delays import LONGEST, TICK, TO, arrived_by_ladder, bit, clean, enter, rungs_for
+from amqptasks.topology.delays import (
+    ENTERED,
+    LONGEST,
+    RUNGS,
+    TICK,
+    TO,
+    arrived_by_ladder,
+    bit,
+    clean,
+    enter,
+    rung,
+    rungs_for,
+    skipped,
+    waiting_time,
+)
 
 NEWEST = Capabilities(version=(4, 3, 6))
 MIDDLE = Capabilities(version=(4, 1, 0))
@@ -30,18 +44,19 @@ def test_a_message_is_never_early_and_at_most_a_thousandth_and_a_tick_late(delay
 
 
 @given(st.floats(0, LONGEST, allow_nan=False))
-def test_it_enters_at_its_highest_bit_and_carries_only_bits_and_target(delay: float):
+def test_it_enters_at_its_highest_bit_and_carries_only_bits_target_and_entry(delay: float):
     exchange, headers = enter(delay, "tasks", NEWEST, None)
     highest = max(number for number in range(30) if bit(number) in headers)
     assert exchange == f"amqptasks.delay.{highest:02d}"
     assert headers.pop(TO) == "tasks"
+    assert headers.pop(ENTERED) == exchange[-2:]
     assert all(value is True for value in headers.values())
 
 
 @given(st.floats(60, LONGEST / 2, allow_nan=False))  # at the very top there is no higher bit to round up to
 def test_a_long_delay_visits_few_rungs(delay: float):
     _, headers = enter(delay, "tasks", NEWEST, None)
-    assert len(headers) - 1 <= 11
+    assert len(headers) - 2 <= 11
 
 
 @given(st.floats(0.001, 3600), st.sampled_from([1.0, 60.0, 3600.0]))
@@ -76,7 +91,7 @@ def test_what_no_ladder_reaches_is_refused(delay: float):
 @pytest.mark.parametrize("delay", [-5.0, 0.0, 0.001])
 def test_what_is_due_waits_one_tick(delay: float):
     exchange, headers = enter(delay, "tasks", NEWEST, None)
-    assert (exchange, headers) == ("amqptasks.delay.00", {bit(0): True, TO: "tasks"})
+    assert (exchange, headers) == ("amqptasks.delay.00", {bit(0): True, TO: "tasks", ENTERED: "00"})
 
 
 @pytest.mark.parametrize(
@@ -101,3 +116,48 @@ def test_cleaning_takes_off_what_ladder_and_broker_added_and_nothing_else():
     assert clean({**own, **added, **traces}) == own
     assert arrived_by_ladder(added)
     assert not arrived_by_ladder(own)
+
+
+def _died_in(*queues: str) -> dict[str, object]:
+    """What RabbitMQ notes of a message that left these queues."""
+    return {"x-death": [{"queue": queue, "reason": "expired", "count": 1} for queue in queues]}
+
+
+@given(st.floats(0, LONGEST, allow_nan=False), st.sets(st.integers(0, RUNGS - 1)), st.booleans())
+def test_the_rungs_that_a_delayed_message_skipped_are_those_that_are_set_and_that_it_never_left(
+    delay: float, missing: set[int], upper: bool
+):
+    _, headers = enter(delay, "tasks", NEWEST, None)
+    wanted = {number for number in range(RUNGS) if bit(number) in headers}
+    headers |= _died_in(*(rung(number, upper) for number in wanted - missing))
+    found = skipped("amqptasks.delay.end", headers)
+    assert set(found) == wanted & missing
+    assert waiting_time(found) == pytest.approx(sum(TICK << number for number in wanted & missing) / 1000)
+
+
+def test_a_delayed_message_that_waited_for_room_in_its_queue_skipped_nothing():
+    _, headers = enter(0.032, "tasks", NEWEST, None)
+    assert skipped("amqptasks.queues", headers | _died_in("orders.due", "amqptasks.delay.00")) == ()
+    assert skipped("amqptasks.queues", headers | _died_in("orders.due")) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "more"),
+    [
+        ("amqptasks.queues", {}),  # a client of Celery published it again, with a copy of its headers
+        ("", {"x-death": "no list"}),
+        ("tasks", {"x-death": [1, {"queue": 7}, {}]}),
+        ("amqptasks.delay.end", {TO: None}),
+    ],
+)
+def test_of_a_message_that_did_not_come_by_the_delay_ladder_nothing_is_said(exchange: str, more: dict[str, object]):
+    _, headers = enter(5.0, "tasks", NEWEST, None)
+    headers |= more
+    if headers[TO] is None:
+        del headers[TO]
+    assert skipped(exchange, headers) == ()
+
+
+def test_bits_that_a_stranger_wrote_are_no_delay():
+    headers: dict[str, object] = {TO: "tasks", bit(3): "yes", bit(4): 1, bit(5): False}
+    assert skipped("amqptasks.delay.end", headers) == ()
