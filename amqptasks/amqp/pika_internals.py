@@ -16,6 +16,7 @@
 6. The timers of pika's loop go by `time.monotonic`, which freezegun freezes. `TolerantConnection` puts
    `clock.timers.Timers` in their place for a blocking connection; a link has a loop of its own (`loop.py`).
 7. A forked child must close its copies of the connections. `watched_descriptors` finds those of a blocking one.
+8. pika's encoder of arguments knows no floating-point numbers. `TolerantConnection` has them encoded by us.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from typing import Any, cast
 from pika import ConnectionParameters, SelectConnection, exceptions
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport as PlaintextTransport
+from pika.amqp_object import Method
 from pika.channel import Channel
 from pika.connection import Parameters
 from pika.frame import Frame, Header, ProtocolHeader, decode_frame
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
 
 from amqptasks.amqp import wire_frames
+from amqptasks.amqp.arguments import with_arguments
 from amqptasks.amqp.content_header import decode_properties
 from amqptasks.amqp.familiar_headers import FamiliarHeaders
 from amqptasks.amqp.loop import Loop
@@ -217,7 +220,11 @@ class WireChannel(Channel):
 
 
 class TolerantConnection(SelectConnection):
-    """Decodes the content headers that it receives with `content_header.py`, to `ReceivedProperties`."""
+    """Decodes the content headers that it receives with `content_header.py`, to `ReceivedProperties`, and encodes the
+    arguments of what it declares with `arguments.py`."""
+
+    def _send_method(self, channel_number: int, method: Method, content: Any = None) -> None:
+        super()._send_method(channel_number, with_arguments(method), content)
 
     @classmethod
     def create_connection(

@@ -43,6 +43,7 @@ from amqptasks.properties import REPLY_TO, Properties
         (Connection, "_read_frame", ["self"]),
         (Connection, "_output_marshaled_frames", ["self", "marshaled_frames"]),
         (Connection, "_create_channel", ["self", "channel_number", "on_open_callback"]),
+        (Connection, "_send_method", ["self", "channel_number", "method", "content"]),
         (SelectConnection, "_adapter_emit_data", ["self", "data"]),
         (SelectConnection, "_proto_connection_made", ["self", "transport"]),
         (PlaintextTransport, "get_write_buffer_size", ["self"]),
