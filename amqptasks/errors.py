@@ -42,7 +42,7 @@ AmqptasksError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from shlex import quote
 
@@ -59,7 +59,8 @@ class TopologyError(ConfigurationError):
     """A topology file has a mistake. The message carries file, line, path and, where one is likely, the fix.
 
     `problem` is the sentence alone, `file`, `line` (counted from 1) and `path` (`queues.emails.retry`) say where,
-    `hint` what to write instead; each may be None.
+    `hint` what to write instead; each may be None. `errors` are all mistakes of the files, this one the first; the
+    message has a line for each.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class TopologyError(ConfigurationError):
         line: int | None = None,
         path: str | None = None,
         hint: str | None = None,
+        others: Sequence[TopologyError] = (),
     ) -> None:
         self.problem = problem
         self.file = file
@@ -78,7 +80,12 @@ class TopologyError(ConfigurationError):
         self.hint = hint
         place = ":".join(str(part) for part in (file, line) if part is not None)
         message = ": ".join(part for part in (place, path, problem) if part)
-        super().__init__(f"{message}. {hint}" if hint else message)
+        self._others = tuple(others)
+        super().__init__("\n".join([f"{message}. {hint}" if hint else message, *map(str, others)]))
+
+    @property
+    def errors(self) -> tuple[TopologyError, ...]:
+        return (self, *self._others)
 
 
 class UnknownOption(ConfigurationError):

@@ -33,10 +33,10 @@ Given = Literal["nothing", "weight"]
 Fail = Callable[[str, Where, str | None], TopologyError]
 
 
-def check(topology: Topology, keys: Mapping[Where, Given], fail: Fail) -> None:
-    """Raises the first problem found. `keys` names the bindings that give no routing key, or a share instead."""
-    for problem, where, hint in _problems(topology, keys):
-        raise fail(problem, where, hint)
+def check(topology: Topology, keys: Mapping[Where, Given], fail: Fail) -> list[TopologyError]:
+    """All problems found, each once. `keys` names the bindings that give no routing key, or a share instead."""
+    found = {(problem, where): fail(problem, where, hint) for problem, where, hint in _problems(topology, keys)}
+    return list(found.values())
 
 
 def is_known(topology: Topology, exchange: str) -> bool:
@@ -98,7 +98,9 @@ def _collisions(topology: Topology) -> Iterator[_Problem]:
         generated |= dict.fromkeys(queue.generated, queue.name)
     for name in topology.queues:
         if name in generated:
-            hint = "Rename it, or set `dead_letter: false` there" if name.endswith(DEAD) else "Rename it"
+            whose = generated[name]
+            letters = f"`dead_letter: {{queue: {name}}}` in the queue `{whose}`, which then uses this one"
+            hint = f"Write {letters}; or rename it" if name == f"{whose}{DEAD}" else "Rename it"
             problem = f"a queue of this name is generated for the queue `{generated[name]}`"
             yield problem, ("queues", name), hint
 
@@ -120,7 +122,7 @@ def _bindings(
         kind = topology.exchange_type(binding.exchange)
         if kind is None:
             yield _no_exchange(topology, binding.exchange, (*where, "exchange"))
-            return
+            continue
         if kind == LOCAL_RANDOM:
             yield from _local_random(binding, where, queue)
         yield from _routing_key(kind, binding, where, keys.get(where))
@@ -138,6 +140,9 @@ def _dead_letter(topology: Topology, queue: QueueSettings) -> Iterator[_Problem]
     following: str | None = queue.dead_letters.queue
     while following is not None and following in topology.queues:
         if following in seen:
+            circle = seen[seen.index(following) :]
+            if queue.name != next(name for name in topology.queues if name in circle):
+                return  # it is told of the first of them
             hint = "One of them needs `dead_letter: false`, or a dead-letter queue of its own"
             yield f"dead letters would go round in a circle: {' -> '.join([*seen, following])}", where, hint
             return
@@ -168,7 +173,7 @@ def _routing_key(kind: ExchangeType, binding: Source, where: Where, given: Given
         hint = "Write `routing_key:`"
         yield f"the {kind} exchange `{binding.exchange}` knows no shares", (*where, "weight"), hint
     if missing and kind in ("direct", "topic"):
-        hint = 'Add `routing_key:`; for the empty key write ""'
+        hint = 'Add `routing_key:`; for the empty key write "", and quote "#", which begins a comment otherwise'
         yield f"a binding to the {kind} exchange `{binding.exchange}` needs a `routing_key`", where, hint
     if len(binding.routing_key.encode()) > LONGEST_NAME:
         yield f"is too long: AMQP's limit is {LONGEST_NAME} bytes", (*where, "routing_key"), "Write a shorter one"

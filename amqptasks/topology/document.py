@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
 from amqptasks.errors import TopologyError
 from amqptasks.topology.nodes import nodes
+from amqptasks.topology.old_words import OldWord, old_word
+from amqptasks.topology.variables import TAG, filled, plain_value, substitute
 
 #: Where a value stands: keys and list indices from the top.
 Where = tuple[str | int, ...]
@@ -29,10 +31,12 @@ WHOLE = frozenset({"retry"})
 #: More values than any topology has; aliases of aliases can make a small file explode.
 LARGEST = 200_000
 
-_TAG = "tag:yaml.org,2002:"
+#: The key below which values have no type of their own: RabbitMQ, or whoever publishes, decides what they mean.
+UNTYPED = "arguments"
 
-#: `${NAME}` and `${NAME:-default}`, as in a shell; `$${` is a literal `${`.
-_VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)\{|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\}|\{)")
+
+class Broken:
+    """Stands for a value that could not be read, about which there is an error already."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Document:
     """What one file says, or several together; `places` is empty for a mapping that came from no file.
 
     `written` holds the text of each scalar as it stands in the file, before variables were filled in: messages show
-    this, never what a variable holds. `files` has each file with its number in the order they were given.
+    this, never what a variable holds. `files` has each file with its number in the order they were given. `errors` are
+    the mistakes found so far, `old_words` the values of `arguments` that a reader of YAML 1.2 would read otherwise.
     """
 
     value: object
@@ -48,6 +53,8 @@ class Document:
     written: dict[Where, str] = field(default_factory=dict)
     file: str | None = None
     files: dict[str | None, int] = field(default_factory=dict)
+    errors: list[TopologyError] = field(default_factory=list)
+    old_words: dict[Where, OldWord] = field(default_factory=dict)
 
     @property
     def mapping(self) -> dict[str, object]:
@@ -130,7 +137,7 @@ def read(file: str | os.PathLike[str], environment: Mapping[str, str]) -> Docume
     try:
         found = nodes(text)
     except yaml.MarkedYAMLError as error:
-        raise _syntax(error, name) from None
+        raise _syntax(error, name, text) from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise TopologyError(
@@ -146,25 +153,6 @@ def read(file: str | os.PathLike[str], environment: Mapping[str, str]) -> Docume
     return _Reader(name, environment).document(found[0])
 
 
-def substitute(text: str, environment: Mapping[str, str]) -> str:
-    """Fills variables in. Raises `LookupError`, whose text names the variable, for one that is not set."""
-
-    def value(found: re.Match[str]) -> str:
-        if found["escaped"]:
-            return "${"
-        name, default = found["name"], found["default"]
-        if name is None:
-            raise LookupError("`${` without a name and `}` after it")
-        set_to = environment.get(name)
-        if default is not None:
-            return set_to or default
-        if set_to is None:
-            raise LookupError(f"the environment variable {name} is not set")
-        return set_to
-
-    return _VARIABLE.sub(value, text)
-
-
 class _Reader:
     """From nodes to values, of one file."""
 
@@ -175,16 +163,18 @@ class _Reader:
         self._written: dict[Where, str] = {}
         self._open: set[int] = set()
         self._loader = yaml.SafeLoader("")
+        self._errors: list[TopologyError] = []
+        self._old_words: dict[Where, OldWord] = {}
+        self._visits = 0
 
     def document(self, root: yaml.Node) -> Document:
         value = self._value(root, ())
-        return Document(value, self._places, self._written, self._file)
+        return Document(value, self._places, self._written, self._file, errors=self._errors, old_words=self._old_words)
 
     def _value(self, node: yaml.Node, where: Where) -> object:
         self._places.setdefault(where, (self._file, node.start_mark.line + 1))
-        if len(self._places) > LARGEST:
-            raise self._error(node, where, "the file holds too many values", "Aliases of aliases multiply")
-        if not node.tag.startswith(_TAG):
+        self._count(node, where)
+        if not node.tag.startswith(TAG):
             raise self._error(node, where, f"the tag `{node.tag}` means nothing here", "Remove it")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, where)
@@ -199,20 +189,26 @@ class _Reader:
         finally:
             self._open.discard(id(node))
 
+    def _count(self, node: yaml.Node, where: Where) -> None:
+        """Each visit counts: what is merged over what is there (`<<`) makes no more values, but takes as long."""
+        self._visits += 1
+        if self._visits > LARGEST:
+            raise self._error(node, where, "the file holds too many values", "Aliases of aliases multiply")
+
     def _mapping(self, node: yaml.MappingNode, where: Where) -> dict[str, object]:
         found: dict[str, object] = {}
         merged: list[yaml.Node] = []
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if key_node.tag == f"{_TAG}merge":
+            if key_node.tag == f"{TAG}merge":
                 merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
                 continue
             key = self._key(key_node, where)
             if key in seen:
                 noun = {"queues": "queues", "exchanges": "exchanges"}.get(str(where[0])) if len(where) == 1 else None
                 problem = f"two {noun} are named `{key}`" if noun else f"the key `{key}` is there twice"
-                raise self._error(key_node, (*where, key), problem, f"The first is on line {seen[key]}")
+                self._errors.append(self._error(key_node, (*where, key), problem, f"The first is on line {seen[key]}"))
             seen[key] = line
             self._places[(*where, key)] = (self._file, line)
             found[key] = self._value(value_node, (*where, key))
@@ -227,6 +223,7 @@ class _Reader:
             if id(source) in self._open:
                 raise self._error(source, where, "an alias refers to what it stands in", _ALIAS_HINT)
             self._open.add(id(source))
+            self._count(source, where)
             found = {**self._mapping(source, where), **found}
             self._open.discard(id(source))
         return found
@@ -234,38 +231,50 @@ class _Reader:
     def _key(self, node: yaml.Node, where: Where) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise self._error(node, where, "a key must be text", "Write a name before the colon")
-        if node.tag != f"{_TAG}str":
-            raise self._error(
-                node, where, f"the key `{node.value}` is read as {_kind(node.tag)}", f'Quote it: "{node.value}"'
+        if node.tag != f"{TAG}str":
+            self._errors.append(
+                self._error(
+                    node, where, f"the key `{node.value}` is read as {_kind(node.tag)}", f'Quote it: "{node.value}"'
+                )
             )
-        return self._filled(node, where)
+            return str(node.value)
+        try:
+            return substitute(node.value, self._environment)
+        except LookupError as error:
+            self._errors.append(self._error(node, where, str(error.args[0]), _VARIABLE_HINT))
+            return str(node.value)
 
     def _scalar(self, node: yaml.ScalarNode, where: Where) -> object:
         self._written[where] = node.value
-        if node.tag == f"{_TAG}timestamp":  # a date is text to us
+        if node.tag == f"{TAG}timestamp":  # a date is text to us
             return node.value
-        if node.tag != f"{_TAG}str" or "${" not in node.value:
-            return self._constructed(node, where)
-        text = self._filled(node, where)
-        if node.style is not None:  # quoted or a block: stays text
-            return text
-        tag: str = self._loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-        if tag == f"{_TAG}timestamp":
-            return text
-        return self._constructed(yaml.ScalarNode(tag, text, node.start_mark, node.end_mark), where)
+        if node.tag != f"{TAG}str" or "${" not in node.value:
+            value = self._constructed(node, where)
+            if node.style is None and UNTYPED in where:
+                self._note_old_word(node, value, where)
+            return value
+        quoted = node.style is not None  # or a block
+        try:
+            if quoted:
+                return filled(node.value, self._environment)
+            return plain_value(substitute(node.value, self._environment, may_be_empty=False))
+        except LookupError as error:
+            hint = _EMPTY_HINT if "empty" in str(error.args[0]) else _VARIABLE_HINT
+            self._errors.append(self._error(node, where, str(error.args[0]), hint))
+            return Broken()
 
     def _constructed(self, node: yaml.ScalarNode, where: Where) -> object:
         try:
             value: Hashable = self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError):
-            raise self._error(node, where, f"cannot be read as {_kind(node.tag)}") from None
+            self._errors.append(self._error(node, where, f"cannot be read as {_kind(node.tag)}"))
+            return Broken()
         return value
 
-    def _filled(self, node: yaml.ScalarNode, where: Where) -> str:
-        try:
-            return substitute(node.value, self._environment)
-        except LookupError as error:
-            raise self._error(node, where, str(error.args[0]), _VARIABLE_HINT) from None
+    def _note_old_word(self, node: yaml.ScalarNode, value: object, where: Where) -> None:
+        word = old_word(node.value, value)
+        if word is not None:
+            self._old_words[where] = replace(word, file=self._file, line=node.start_mark.line + 1)
 
     def _error(self, node: yaml.Node, where: Where, problem: str, hint: str | None = None) -> TopologyError:
         line = node.start_mark.line + 1
@@ -274,6 +283,7 @@ class _Reader:
 
 _CHARACTER = "Remove it: an editor that shows control characters finds it"
 _ALIAS_HINT = "Put the anchor (`&name`) on something outside of it"
+_EMPTY_HINT = "Set it; where empty is meant, write `${NAME:-}`"
 _VARIABLE_HINT = "Set it, or give a default: `${NAME:-default}`; a literal `${` is written `$${`"
 
 
@@ -285,11 +295,13 @@ def _kind(tag: str) -> str:
         "null": "nothing",
         "binary": "binary data",
     }
-    return names.get(tag.removeprefix(_TAG), tag.removeprefix(_TAG))
+    return names.get(tag.removeprefix(TAG), tag.removeprefix(TAG))
 
 
-def _syntax(error: yaml.MarkedYAMLError, file: str) -> TopologyError:
+def _syntax(error: yaml.MarkedYAMLError, file: str, text: str) -> TopologyError:
     mark = error.problem_mark or error.context_mark
+    lines = text.splitlines()
+    near = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
     problem = str(error.problem or error.context)
     hint = None
     if "\\t" in problem:
@@ -298,8 +310,10 @@ def _syntax(error: yaml.MarkedYAMLError, file: str) -> TopologyError:
         hint = 'Inside { } and [ ] a variable must be quoted: "${NAME}"'
     elif "mapping values are not allowed" in problem:
         hint = "Is a line above indented differently, or a text with a colon not quoted?"
-    elif "alias" in problem and "*" not in problem:
+    elif "alias" in problem or ("alphabetic or numeric character" in problem and "*" in near):
         hint = 'A text that begins with `*` must be quoted: "*.error"'
+    elif "cannot start any token" in problem:
+        hint = "A text that begins with `@`, `%` or a back quote must be quoted"
     elif "block end" in problem:
         hint = "Is the line indented as its neighbours are?"
     return TopologyError(f"is no YAML: {problem}", file=file, line=mark.line + 1 if mark else None, hint=hint)

@@ -54,6 +54,18 @@ def _parts(duration: float) -> list[str]:
     return parts
 
 
+#: The units of a stream's `max-age` in RabbitMQ's own spelling (rabbit_amqqueue.erl, `check_max_age`).
+_AGES = {"Y": 31_536_000, "M": 2_592_000, "D": 86_400, "h": 3600, "m": 60, "s": 1}
+
+#: `7D`, `12h`, `3600s`.
+AGE = r"[1-9]\d*[YMDhms]"
+
+
+def age(text: str) -> int | None:
+    """Seconds of a `max-age` in RabbitMQ's spelling, where `7D` are days and `7M` months; None for other text."""
+    return int(text[:-1]) * _AGES[text[-1]] if re.fullmatch(AGE, text, re.ASCII) else None
+
+
 def fraction(text: str) -> float | None:
     """0.1 for `10%`; None for text that is no percentage."""
     found = _PERCENTAGE.fullmatch(text.strip())

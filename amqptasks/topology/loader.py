@@ -1,4 +1,5 @@
-"""From topology files to a `Topology`. Every wrong input is one `TopologyError`: file, line, path, problem, hint.
+"""From topology files to a `Topology`. Every wrong input is one `TopologyError`: file, line, path, problem, hint. All
+mistakes of the files come together, in the order of the lines.
 
 read -> merged -> resolved -> validated -> checked
 """
@@ -9,26 +10,20 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from pydantic import ValidationError
 
 from amqptasks.errors import TopologyError
 from amqptasks.routing import QUEUES_EXCHANGE, Route
 from amqptasks.topology.check import Given, check
 from amqptasks.topology.delays import LONGEST
-from amqptasks.topology.document import Document, Where, read, substitute
+from amqptasks.topology.document import Document, Where, read
 from amqptasks.topology.merging import merged
 from amqptasks.topology.model.file import VERSION, FilePart
-from amqptasks.topology.model.part import Wrong
 from amqptasks.topology.model.queue import QueuePart
 from amqptasks.topology.templates import resolved
 from amqptasks.topology.topology import DEFAULT_QUEUE, QueueSettings, Topology, default
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from amqptasks.topology.validation import in_order, kind_of, together, validated
+from amqptasks.topology.variables import filled
 
 __all__ = ["default", "from_mapping", "load"]
 
@@ -47,7 +42,16 @@ def load(*paths: str | os.PathLike[str], environment: Mapping[str, str] | None =
     if not paths:
         raise TopologyError("no topology file is given")
     variables = os.environ if environment is None else environment
-    return _topology([read(Path(path), variables) for path in paths])
+    documents: list[Document] = []
+    unread: list[TopologyError] = []
+    for path in paths:
+        try:
+            documents.append(read(Path(path), variables))
+        except TopologyError as error:
+            unread.append(error)
+    if unread:
+        raise together([*unread, *(error for document in documents for error in document.errors)])
+    return _topology(documents)
 
 
 def from_mapping(mapping: Mapping[str, object], environment: Mapping[str, str] | None = None) -> Topology:
@@ -57,13 +61,25 @@ def from_mapping(mapping: Mapping[str, object], environment: Mapping[str, str] |
 
 
 def _topology(documents: list[Document]) -> Topology:
-    for document in documents:
-        _check_version(document)
-    document = resolved(merged(documents))
-    part = _validated(document)
+    document = resolved(merged([_with_version(document) for document in documents]))
+    part = validated(document)
+    topology = _stated(part, document)
+    known = [error.path or "" for error in document.errors]
+    for error in check(topology, dict(_keys(part)), document.error):
+        path = error.path or ""
+        if not any(path.startswith(one) or one.startswith(path) for one in known):  # a mistake may lead to others
+            document.errors.append(error)
+    if document.errors:
+        raise together(in_order(document))
+    if not (topology.queues or topology.exchanges or topology.policies or topology.users):
+        raise documents[0].error("declares nothing", hint="Add `queues:` with at least one name")
+    return topology
+
+
+def _stated(part: FilePart, document: Document) -> Topology:
     queues = _queues(part.queues)
     given, vhost, users = part.default_queue, part.vhost, part.users
-    topology = Topology(
+    return Topology(
         queues=queues,
         exchanges={name: exchange.settings(name) for name, exchange in part.exchanges.items()},
         routes=tuple(_routes(part)),
@@ -80,11 +96,8 @@ def _topology(documents: list[Document]) -> Topology:
         topic_permissions=tuple(rights for name, user in users.items() for rights in user.topics(name)),
         limits=(vhost.bounds() if vhost else ())
         + tuple(limit for name, user in users.items() for limit in user.bounds(name)),
+        old_words=document.old_words,
     )
-    check(topology, dict(_keys(part)), document.error)
-    if not (queues or topology.exchanges or topology.policies or users):
-        raise documents[0].error("declares nothing", hint="Add `queues:` with at least one name")
-    return topology
 
 
 def _queues(parts: Mapping[str, QueuePart]) -> dict[str, QueueSettings]:
@@ -103,8 +116,11 @@ def _queues(parts: Mapping[str, QueuePart]) -> dict[str, QueueSettings]:
 
 
 def _takes_the_rest(queue: QueueSettings | None) -> bool:
-    """Whether a queue of that name is meant as the default queue: one that is exact belongs to somebody else."""
-    return queue is not None and (not queue.exact or any(one.exchange == QUEUES_EXCHANGE for one in queue.bindings))
+    """Whether a queue of that name is meant as the default queue: one that is exact belongs to somebody else, and
+    nothing can be sent to a stream by its name."""
+    if queue is None or queue.type == "stream":
+        return False
+    return not queue.exact or any(one.exchange == QUEUES_EXCHANGE for one in queue.bindings)
 
 
 def _keys(part: FilePart) -> Iterable[tuple[Where, Given]]:
@@ -126,98 +142,25 @@ def _routes(part: FilePart) -> Iterable[Route]:
         yield Route(pattern, kind, route.exchange, route.routing_key, route.queue, route.priority)  # type: ignore[arg-type]
 
 
-def _check_version(document: Document) -> None:
+def _with_version(document: Document) -> Document:
+    """Adds a version where one is missing, and an error, so that what follows is looked at, too. Raises `TopologyError`
+    where nothing can be looked at."""
     value = document.value
     if not isinstance(value, dict):
-        raise document.error(f"must be a mapping, not {_kind(value)}", hint=_BEGIN)
+        raise document.error(f"must be a mapping, not {kind_of(value)}", hint=_BEGIN)
     if "version" not in value:
-        raise document.error("`version` is missing", hint=_BEGIN)
+        document.errors.append(document.error("`version` is missing", hint=_BEGIN))
+        value["version"] = VERSION
     if value["version"] != VERSION or isinstance(value["version"], bool):
         hint = "Write `version: 1`; a file of a newer format needs a newer release of amqptasks"
         raise document.error("is no version that this release reads", ("version",), hint)
-
-
-def _validated(document: Document) -> FilePart:
-    try:
-        return FilePart.model_validate(document.value)
-    except ValidationError as error:
-        found = [_explained(detail, document) for detail in error.errors(include_url=False)]
-        raise min(found, key=lambda one: (document.files.get(one.file, 0), one.line or 0)) from None
-
-
-def _explained(detail: ErrorDetails, document: Document) -> TopologyError:
-    where: Where = tuple(part for part in detail["loc"] if part != "[key]")
-    kind, context = detail["type"], detail.get("ctx", {})
-    wrong = context.get("error")
-    if isinstance(wrong, Wrong):
-        where = (*where, *wrong.inside)
-        written = document.written.get(where)
-        shown = f"`{written}` {wrong.problem}" if written is not None and wrong.problem.startswith("is ") else None
-        return document.error(shown or wrong.problem, where, wrong.hint)
-    if kind == "missing":
-        return document.error(f"`{where[-1]}` is missing", where[:-1], f"Add `{where[-1]}:`")
-    value, written = detail["input"], document.written.get(where)
-    if kind == "literal_error":
-        allowed = re.findall(r"'([^']*)'|\b(\d+)\b", str(context.get("expected")))
-        names = [text or number for text, number in allowed]
-        close = get_close_matches(written or "", names, 1)
-        hint = f"did you mean `{close[0]}`?" if close else f"Write `{names[0]}`{' or another' if names[1:] else ''}"
-        return document.error(f"must be {'one of ' if len(names) > 1 else ''}{', '.join(names)}", where, hint)
-    if kind in ("greater_than_equal", "less_than_equal"):
-        least = "ge" in context
-        bound = f"at least {context['ge']}" if least else f"at most {context['le']}"
-        number = context["ge" if least else "le"]
-        return document.error(f"must be {bound}", where, f"Write {number} or {'more' if least else 'less'}")
-    if kind in ("too_short", "string_too_short"):
-        return document.error("must not be empty", where, "Write something there, or remove the key")
-    wanted = _WANTED.get(kind)
-    if wanted is None:
-        return document.error(str(detail["msg"]), where)
-    return document.error(f"must be {wanted}, not {_kind(value)}", where, _mended(wanted, value, written))
-
-
-def _mended(wanted: str, value: object, written: str | None) -> str | None:
-    """How to write it so that it is what is wanted. Shows what stands in the file, never what a variable held."""
-    if value is None:
-        return "Write something there, or remove the key"
-    if wanted == "text":
-        return f'Quote it: "{written}"' if written and not isinstance(value, list | dict) else None
-    if wanted == "a list":
-        return f"Write it in brackets: [{written}]" if written else "Begin each line with a hyphen"
-    if wanted == "true or false":
-        return "Write it without quotes" if isinstance(value, str) else "Write `true` or `false`"
-    if wanted == "a whole number":
-        bare = isinstance(value, str) and value.isdecimal()
-        return "Remove the quotes" if bare else "Write digits only, for example 1000"
-    return "Write `key: value` below it, indented, or {key: value} behind it"
-
-
-#: pydantic's error types in our words.
-_WANTED = {
-    "string_type": "text",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "bool_type": "true or false",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-    "list_type": "a list",
-}
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, bool):
-        return "true or false"
-    if value is None:
-        return "nothing"
-    names = {str: "text", int: "a whole number", float: "a fraction", list: "a list", dict: "a mapping"}
-    return next((name for kind, name in names.items() if isinstance(value, kind)), type(value).__name__)
+    return document
 
 
 def _filled(value: object, environment: Mapping[str, str]) -> object:
     if isinstance(value, str):
         try:
-            return substitute(value, environment)
+            return filled(value, environment)
         except LookupError as error:
             raise TopologyError(str(error.args[0])) from None
     if isinstance(value, Mapping):

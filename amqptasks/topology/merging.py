@@ -27,16 +27,20 @@ _WHOLE = frozenset({"routes"})
 
 
 def merged(documents: Iterable[Document]) -> Document:
-    """One document of all. Each must be a mapping; its `version` is the caller's to check.
-    Raises `TopologyError` for what is declared twice, and for a change to what is not declared."""
-    into = Document({}, places={}, written={})
+    """One document of all. Each must be a mapping; its `version` is the caller's to check. What is declared twice, and
+    a change to what is not declared, are among its `errors`."""
+    into = Document({})
     for document in documents:
         override = document.mapping.get("override", False)
         if not isinstance(override, bool):
-            raise document.error("must be true or false", ("override",), "Write `override: true`")
+            into.errors.append(document.error("must be true or false", ("override",), "Write `override: true`"))
+            override = document.mapping["override"] = False
         if override and not into.mapping:
             hint = "Name the file that it changes before it"
-            raise document.error("there is no earlier file to override", ("override",), hint)
+            into.errors.append(document.error("there is no earlier file to override", ("override",), hint))
+            override = False
+        into.errors.extend(document.errors)
+        into.old_words.update(document.old_words)
         _add(into, document, override)
     return into
 
@@ -53,10 +57,9 @@ def _add(into: Document, document: Document, override: bool) -> None:
             for name, one in value.items():
                 _add_one(there, into, document, (key, name), one, override)
         elif key in into.mapping and not override:
-            raise _twice(where, document, into)
+            into.errors.append(_twice(where, document, into))
         elif key in SECTIONS and override and isinstance(value, dict):
-            for name in value:
-                raise _unknown((key, name), document, {})
+            into.errors.extend(_unknown((key, name), document, {}) for name in value)
         else:
             _put(into.mapping, into, document, where, _named(key, value), override)
 
@@ -67,11 +70,12 @@ def _add_one(
     name = str(where[-1])
     if not override:
         if name in section:
-            raise _twice(where, document, into)
+            into.errors.append(_twice(where, document, into))
+            return
         copied(value, document, where, into, where)
         section[name] = value
     elif name not in section:
-        raise _unknown(where, document, section)
+        into.errors.append(_unknown(where, document, section))
     elif value is not None:  # a name with nothing behind it changes nothing
         _put(section, into, document, where, value, where[0] not in _WHOLE)
 

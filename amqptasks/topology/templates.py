@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amqptasks.topology.arguments import KEYS
-from amqptasks.topology.document import LARGEST, Document, Where, copied, overlaid
+from amqptasks.topology.document import LARGEST, Broken, Document, Where, copied, overlaid
 from amqptasks.topology.merging import SECTIONS
 from amqptasks.topology.topology import did_you_mean
 
@@ -22,8 +22,16 @@ _MANY = ("exchanges", "queues", "routes", "policies", "operator_policies", "user
 
 
 def resolved(document: Document) -> Document:
-    """The document with every queue and exchange written out. Raises `TopologyError`."""
-    into = Document(dict(document.mapping), dict(document.places), dict(document.written), files=document.files)
+    """The document with every queue and exchange written out. Raises `TopologyError` where that makes too much; other
+    mistakes are among the `errors` of what it returns."""
+    into = Document(
+        dict(document.mapping),
+        dict(document.places),
+        dict(document.written),
+        files=document.files,
+        errors=document.errors,
+        old_words=document.old_words,
+    )
     for section in _MANY:
         given = document.mapping.get(section)
         if isinstance(given, dict):
@@ -57,13 +65,18 @@ def _templates(document: Document, where: Where, own: dict[str, object]) -> Iter
         return
     names = [given] if isinstance(given, str) else given
     known = document.mapping.get("templates")
+    if isinstance(given, Broken):
+        return
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise document.error("must be a name, or a list of names", (*where, "template"), "Write `template: NAME`")
+        wrong = document.error("must be a name, or a list of names", (*where, "template"), "Write `template: NAME`")
+        document.errors.append(wrong)
+        return
     for index, name in enumerate(names):
         at: Where = (*where, "template") if isinstance(given, str) else (*where, "template", index)
         if not isinstance(known, dict) or name not in known:
             hint = did_you_mean(name, known if isinstance(known, dict) else {}, "Declare it under `templates:`")
-            raise document.error(f"there is no template `{name}`", at, hint)
+            document.errors.append(document.error(f"there is no template `{name}`", at, hint))
+            continue
         template = known[name]
         if isinstance(template, dict):  # what else it may be is said when templates are checked
             yield ("templates", name), template
@@ -94,7 +107,8 @@ def _each(into: Document, section: str, given: dict[str, object]) -> Iterator[tu
             if new in made:
                 place = into.places.get((section, new))
                 hint = f"The other is on line {place[1]}; rename one of them" if place else "Rename one of them"
-                raise into.error(f"two {section} would be named `{new}`", where, hint)
+                into.errors.append(into.error(f"two {section} would be named `{new}`", where, hint))
+                continue
             made.add(new)
             if new != name:
                 _place(value, _one(one), into, where, (section, new))
@@ -107,14 +121,18 @@ def _copies(into: Document, where: Where, name: str, one: object) -> Iterator[tu
     each = one.get("for_each") if isinstance(one, dict) else None
     if each is None or not isinstance(one, dict):
         if EACH in str(name):
-            raise into.error(f"has `{EACH}` in its name but no `for_each`", where, "Add `for_each: [...]`")
+            into.errors.append(
+                into.error(f"has `{EACH}` in its name but no `for_each`", where, "Add `for_each: [...]`")
+            )
         yield name, one
         return
     at: Where = (*where, "for_each")
     if not isinstance(each, list) or not each or not all(isinstance(item, str) and item for item in each):
-        raise into.error("must be a list of texts", at, "Write `for_each: [acme, globex]`")
+        into.errors.append(into.error("must be a list of texts", at, "Write `for_each: [acme, globex]`"))
+        return
     if EACH not in name:
-        raise into.error(f"all of them would be named `{name}`", where, f"Put `{EACH}` into the name")
+        into.errors.append(into.error(f"all of them would be named `{name}`", where, f"Put `{EACH}` into the name"))
+        return
     for item in each:
         yield name.replace(EACH, item), _filled(_one(one), item)
 
@@ -137,7 +155,7 @@ def _place(value: object, original: object, into: Document, at: Where, where: Wh
 
 def _filled(value: object, item: str) -> object:
     if isinstance(value, str):
-        return value.replace(EACH, item)
+        return value.replace(EACH, item) if EACH in value else value
     if isinstance(value, dict):
         return {key.replace(EACH, item): _filled(one, item) for key, one in value.items()}
     if isinstance(value, list):

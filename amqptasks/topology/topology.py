@@ -13,6 +13,7 @@ from amqptasks.errors import TopologyError
 from amqptasks.routing import QUEUES_EXCHANGE, Route
 from amqptasks.topology import durations
 from amqptasks.topology.delays import LONGEST
+from amqptasks.topology.old_words import OldWord
 
 #: direct, topic, fanout, headers, or a name that begins with `x-`: one of `exchange_types.EXTENSIONS`, or a plugin's.
 ExchangeType = str
@@ -172,7 +173,7 @@ class QueueSettings:
 class Topology:
     """What the files said. `routes` are in the order of the file; `vhost` None means: the one of the address.
     `longest_delay` is in seconds; 0: nothing can be delayed. `roles` names what a user is there for, where the file
-    leaves the rights to us."""
+    leaves the rights to us. `old_words` are values of `arguments` that YAML 1.2 reads otherwise, by their place."""
 
     queues: Mapping[str, QueueSettings]
     exchanges: Mapping[str, ExchangeSettings] = field(default_factory=dict)
@@ -187,6 +188,7 @@ class Topology:
     permissions: tuple[Permission, ...] = ()
     topic_permissions: tuple[TopicPermission, ...] = ()
     limits: tuple[Limit, ...] = ()
+    old_words: Mapping[tuple[str | int, ...], OldWord] = field(default_factory=dict, compare=False)
 
     @property
     def queue_names(self) -> tuple[str, ...]:

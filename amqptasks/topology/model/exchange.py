@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, model_validator
 
 from amqptasks.exchange_types import EXTENSIONS, STANDARD
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.model.part import Part, Wrong
-from amqptasks.topology.model.values import Count, Text
+from amqptasks.topology.model.values import Arguments, Count, Text
 from amqptasks.topology.topology import ExchangeSettings, Source
 
 #: Keys of ours for the arguments of one exchange type.
@@ -41,7 +41,7 @@ class BindingPart(Part):
     """What its messages are chosen by: the key (direct), a pattern with `*` and `#` (topic)."""
     weight: Count | None = None
     """For exchanges of type x-consistent-hash: the share of this queue."""
-    arguments: dict[str, Any] = {}
+    arguments: Arguments = {}
     """For headers exchanges: the headers to compare, and `x-match`."""
 
     @model_validator(mode="after")
@@ -78,7 +78,7 @@ class ExchangePart(Part):
     """x-delayed-message: the type that it routes as, once the time is up."""
     recent_history_length: Count | None = None
     """x-recent-history: how many messages a new queue is given; 20 by default."""
-    arguments: dict[str, Any] = {}
+    arguments: Arguments = {}
     """Further AMQP arguments, in RabbitMQ's spelling."""
     for_each: list[Text] | None = None
     """One exchange for each of these, in place of `{each}`."""

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from amqptasks.entities import AppliesTo, Policy
 from amqptasks.topology.model.part import Part, Wrong
-from amqptasks.topology.model.values import LARGEST_NUMBER, Count, Expression, Lasting, Text
+from amqptasks.topology.model.values import LARGEST_NUMBER, Age, Arguments, Bound, Count, Expression, Lasting, Text, Ttl
 
 #: Keys whose value is sent in milliseconds.
 TIMES = frozenset(
@@ -59,11 +59,11 @@ class DefinitionPart(Part):
     """Deliveries of one message; -1: no limit."""
     expires: Lasting | None = None
     """How long a queue lives without a consumer."""
-    message_ttl: Lasting | None = None
-    """How long a message may wait."""
-    max_length: Count | None = None
+    message_ttl: Ttl | None = None
+    """How long a message may wait; 0s: not at all."""
+    max_length: Bound | None = None
     """How many messages a queue takes."""
-    max_length_bytes: Count | None = None
+    max_length_bytes: Bound | None = None
     """How many bytes a queue takes."""
     overflow: Literal["drop-head", "reject-publish", "reject-publish-dlx"] | None = None
     """What a full queue does."""
@@ -85,13 +85,13 @@ class DefinitionPart(Part):
     """Classic queues, before RabbitMQ 3.12: lazy keeps messages on disk."""
     queue_version: Annotated[int, Field(ge=1, le=2)] | None = None
     """Classic queues: the version of their storage."""
-    max_age: Lasting | None = None
-    """Streams: how long messages are kept."""
+    max_age: Age | None = None
+    """Streams: how long messages are kept: `7d`, or as RabbitMQ spells it, `7D`."""
     max_segment_size: Count | None = None
     """Streams: bytes of one file on disk."""
     filter_size: Annotated[int, Field(ge=16, le=255)] | None = None
     """Streams: bytes of the filter of a chunk; RabbitMQ 3.13."""
-    arguments: dict[str, Any] = {}
+    arguments: Arguments = {}
     """Other keys, in RabbitMQ's spelling."""
 
     @model_validator(mode="after")
@@ -134,7 +134,7 @@ _KEYS = {rabbitmq_name(name): name for name in DefinitionPart.model_fields if na
 def _value(key: str, value: Any) -> object:
     if key in TIMES:
         return round(value * 1000)
-    return f"{max(1, round(value))}s" if key == "max_age" else value
+    return f"{max(1, round(value))}s" if key == "max_age" and not isinstance(value, str) else value
 
 
 class PolicyPart(Part):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -11,7 +11,7 @@ from amqptasks.topology.arguments import KEYS, WRITTEN_AS
 from amqptasks.topology.model.exchange import BindingPart
 from amqptasks.topology.model.part import Part, Wrong
 from amqptasks.topology.model.retry import RetryPart
-from amqptasks.topology.model.values import Count, Lasting, Text
+from amqptasks.topology.model.values import Arguments, Count, Lasting, Text, Ttl
 from amqptasks.topology.topology import (
     DELIVERY_LIMIT,
     DeadLetter,
@@ -91,7 +91,7 @@ class QueuePart(Part):
     """How many bytes it takes; more are refused (a stream: the oldest go)."""
     overflow: Overflow | None = None
     """What a full queue does: reject-publish (by default), or drop-head, which drops the oldest."""
-    message_ttl: Lasting | None = None
+    message_ttl: Ttl | None = None
     """How long a task may wait before it is dead-lettered."""
     expires: Lasting | None = None
     """How long the queue lives without a consumer; it goes with all that is in it."""
@@ -125,8 +125,16 @@ class QueuePart(Part):
     """Streams: how many nodes hold it."""
     exact: bool = False
     """Declare it with `type` and `arguments` alone, and add nothing: for queues that somebody else declares as well."""
-    arguments: dict[str, Any] = {}
+    arguments: Arguments = {}
     """Further AMQP arguments, in RabbitMQ's spelling."""
+
+    @classmethod
+    def _meant(cls, key: str) -> str:
+        if key.lower().replace("-", "_") in _DELAYS:
+            return (
+                "A delay belongs to a call: `task.apply_async(..., countdown=10)`; delays of retries: `retry: {delays}`"
+            )
+        return super()._meant(key)
 
     @model_validator(mode="after")
     def _type_can_do_it(self) -> QueuePart:
@@ -213,6 +221,9 @@ class TemplatePart(QueuePart):
             self._arguments_fit()
         return self
 
+
+#: Words for what is an option of a call, and no property of a queue.
+_DELAYS = frozenset({"delay", "delays", "countdown", "eta", "delay_ms", "delivery_delay"})
 
 #: What an exact queue may have beside its arguments: nothing of it becomes one.
 _OF_EXACT = frozenset(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from math import isfinite
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from amqptasks.topology import durations
 from amqptasks.topology.model.part import Wrong
 
 #: RabbitMQ takes lengths and limits up to a signed 64-bit number.
 LARGEST_NUMBER = 2**63 - 1
+
+#: AMQP's short string, the type of the names in a field table: 255 bytes.
+LONGEST_FIELD_NAME = 255
 
 
 def _duration(value: object) -> object:
@@ -28,6 +32,15 @@ def _lasting(value: object) -> object:
     if not isinstance(found, float) or not 0 < found <= durations.TEN_YEARS:
         raise Wrong("must be longer than nothing and at most ten years", "Write `14d`, or remove the key")
     return found
+
+
+def _ttl(value: object) -> object:
+    found = _duration(value)
+    return found if found == 0 else _lasting(value)
+
+
+def _age(value: object) -> object:
+    return value if isinstance(value, str) and durations.age(value) is not None else _lasting(value)
 
 
 def _percentage(value: object) -> object:
@@ -48,14 +61,60 @@ def _expression(value: object) -> object:
     return value
 
 
+def _argument(value: object, inside: tuple[str | int, ...] = ()) -> object:
+    """What a field table of AMQP can carry. Raises `Wrong` for the rest, before anything is declared."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, dict):
+        for name in value:
+            if len(name.encode()) > LONGEST_FIELD_NAME:
+                raise Wrong(f"the name is too long: AMQP's limit is {LONGEST_FIELD_NAME} bytes", None, (*inside, name))
+        return {name: _argument(one, (*inside, name)) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_argument(one, (*inside, index)) for index, one in enumerate(value)]
+    if isinstance(value, int) and not -LARGEST_NUMBER - 1 <= value <= LARGEST_NUMBER:
+        raise Wrong("has more than 64 bits, which AMQP cannot carry", "Write it in quotes, as a text", inside)
+    if isinstance(value, float) and not isfinite(value):
+        raise Wrong("is no number that AMQP can carry", "Write a number", inside)
+    if value is not None and not isinstance(value, int | float):
+        raise Wrong("is binary data, which cannot be declared from a file", "Write a text", inside)
+    return value
+
+
 def _written(pattern: str, example: str) -> dict[str, object]:
     """For editors: as it is written, or with a variable in it."""
     return {"type": "string", "pattern": rf"^\s*({pattern})\s*$|\$\{{", "examples": [example]}
 
 
+_SIXTY_FOUR_BITS = {"type": "integer", "minimum": -LARGEST_NUMBER - 1, "maximum": LARGEST_NUMBER}
+
+#: Untyped values, in RabbitMQ's spelling: what it does not know it keeps as it is.
+Arguments = Annotated[
+    dict[str, Any],
+    AfterValidator(_argument),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"maxLength": LONGEST_FIELD_NAME},
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": ["string", "boolean", "null", "array", "object"]},
+                    _SIXTY_FOUR_BITS,
+                    {"type": "number", "not": {"type": "integer"}},
+                ]
+            },
+        }
+    ),
+]
 #: In seconds.
 Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(_written(durations.PATTERN, "5s"))]
 Lasting = Annotated[float, BeforeValidator(_lasting), WithJsonSchema(_written(durations.PATTERN, "14d"))]
+#: How long a message may wait; `0s`: only where it can be delivered at once.
+Ttl = Annotated[float, BeforeValidator(_ttl), WithJsonSchema(_written(durations.PATTERN, "1h"))]
+#: A duration, or RabbitMQ's own spelling, which is kept as it is.
+Age = Annotated[
+    float | str, BeforeValidator(_age), WithJsonSchema(_written(f"{durations.PATTERN}|{durations.AGE}", "7d"))
+]
 #: As a fraction.
 Percentage = Annotated[float, BeforeValidator(_percentage), WithJsonSchema(_written(durations.PERCENTAGE, "10%"))]
 Count = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
