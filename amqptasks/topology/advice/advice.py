@@ -9,9 +9,10 @@ from typing import Literal
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Queue
+from amqptasks.topology.advice.effective import effective
 from amqptasks.topology.document import Where
 from amqptasks.topology.expand import Objects, expand
-from amqptasks.topology.topology import Topology
+from amqptasks.topology.topology import QueueSettings, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Subject:
     def queues(self) -> Mapping[str, Queue]:
         """The queues on the broker, generated ones too."""
         return {queue.name: queue for queue in self.objects.queues}
+
+    @cached_property
+    def settled(self) -> Mapping[str, QueueSettings]:
+        """The queues with what their arguments and the file's policies say of them, too."""
+        return {name: effective(queue, self.topology) for name, queue in self.topology.queues.items()}
 
     @property
     def release(self) -> str:

@@ -54,6 +54,10 @@ def _filled(topology: Topology) -> set[str]:
     filled = {route.exchange for route in topology.routes if route.exchange is not None}
     filled |= {one.alternate_exchange for one in topology.exchanges.values() if one.alternate_exchange is not None}
     filled |= {exchange.name for exchange in topology.exchanges.values() if exchange.bindings}
+    of_queues = [queue.arguments for queue in topology.queues.values()]
+    of_exchanges = [exchange.arguments for exchange in topology.exchanges.values()]
+    for said in (*of_queues, *of_exchanges):
+        filled |= {str(said.get(key)) for key in ("x-dead-letter-exchange", "alternate-exchange")}
     for policy in topology.policies:
         filled |= {str(policy.definition.get(key)) for key in ("dead-letter-exchange", "alternate-exchange")}
     return filled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from amqptasks.capabilities import Capabilities
-from amqptasks.topology.advice import bindings, exchanges, loops, names, policies, queues, routes
+from amqptasks.topology.advice import bindings, exchanges, loops, names, policies, queues, routes, values
 from amqptasks.topology.advice.advice import Advice, Subject
 from amqptasks.topology.topology import Topology
 
@@ -38,6 +38,7 @@ LINTS: tuple[Callable[[Subject], Iterator[Advice]], ...] = (
     policies.policies_that_fit_nothing,
     names.names_that_differ_by_case_only,
     names.names_with_space_at_their_ends,
+    values.words_of_old_yaml,
 )
 
 

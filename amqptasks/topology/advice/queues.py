@@ -18,6 +18,8 @@ def queues_that_nothing_reaches(subject: Subject) -> Iterator[Advice]:
         where = ("queues", queue.name)
         if queue.name in by_name or queue.bindings or queue.name in topology.ends:
             continue
+        if queue.exact and queue.type == "stream":  # somebody else's: others publish to it, by its name perhaps
+            continue
         if queue.type == "stream":
             problem = "it is a stream that no exchange fills, and tasks cannot be sent to it"
             yield Advice("warning", "stream-not-filled", where, problem, "Add `bindings:`")
@@ -77,7 +79,7 @@ def queues_that_drop(subject: Subject) -> Iterator[Advice]:
 
 
 def delivery_limits_of_classic_queues(subject: Subject) -> Iterator[Advice]:
-    for queue in subject.topology.queues.values():
+    for queue in subject.settled.values():
         if queue.type == "classic" and queue.single_active_consumer:
             problem = "a classic queue counts no deliveries, and one consumer gets every message that kills it"
             fix = "Remove `type: classic`: a quorum queue's `delivery_limit` ends that"
@@ -88,7 +90,7 @@ def timeouts_that_the_release_ignores(subject: Subject) -> Iterator[Advice]:
     """https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout"""
     if subject.capabilities.consumer_timeout_of_queues:
         return
-    for queue in subject.topology.queues.values():
+    for queue in subject.settled.values():
         if queue.consumer_timeout is not None:
             problem = f"{subject.release} ignores it: the broker's own limit counts, 30 minutes as it comes"
             fix = "Set `consumer_timeout` in the broker's rabbitmq.conf, or use RabbitMQ 3.12 or newer"
@@ -98,7 +100,7 @@ def timeouts_that_the_release_ignores(subject: Subject) -> Iterator[Advice]:
 
 def times_that_never_come(subject: Subject) -> Iterator[Advice]:
     """A queue that goes away by itself (`x-expires`) before its messages do."""
-    for queue in subject.topology.queues.values():
+    for queue in subject.settled.values():
         if queue.expires is None:
             continue
         where = ("queues", queue.name, "expires")
@@ -115,7 +117,7 @@ def times_that_never_come(subject: Subject) -> Iterator[Advice]:
 
 def streams_without_an_end(subject: Subject) -> Iterator[Advice]:
     """https://www.rabbitmq.com/docs/streams#retention"""
-    for queue in subject.topology.queues.values():
+    for queue in subject.settled.values():
         if queue.type == "stream" and queue.max_length_bytes is None and queue.max_age is None:
             problem = "nothing is ever removed from it: it fills the disk"
             fix = "Add `max_age: 7d` or `max_length_bytes`"
@@ -124,7 +126,7 @@ def streams_without_an_end(subject: Subject) -> Iterator[Advice]:
 
 def retries_longer_than_the_task_lives(subject: Subject) -> Iterator[Advice]:
     """Each retry comes back as a new message with the whole `message_ttl` before it, so that is no limit for all."""
-    for queue in subject.topology.queues.values():
+    for queue in subject.settled.values():
         longest = _longest_wait(queue)
         if queue.message_ttl is not None and longest > queue.message_ttl:
             wait, ttl = durations.written(longest), durations.written(queue.message_ttl)
