@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from amqptasks.entities import Binding
+
+#: What the management API writes for a void.
+UNDEFINED = "undefined"
 
 #: A binding's place among others: source, destination, its type, routing key and the arguments in one spelling.
 BindingKey = tuple[str, str, str, str, str]
 
 
 def binding_key(binding: Binding) -> BindingKey:
-    """Two bindings with the same key are one to the broker."""
+    """Two bindings with the same key are one to people. To the broker they are two where the types of numbers differ,
+    and where one has a void and the other the text "undefined", which the management API does not tell apart."""
     return (
         binding.source,
         binding.destination,
         binding.destination_type,
         binding.routing_key,
-        spelled(binding.arguments),
+        spelled(without_undefined(binding.arguments)),
     )
+
+
+def without_undefined(value: Any) -> Any:
+    """The management API writes `undefined`, as a text, for a value that is void; nobody means that text."""
+    if isinstance(value, Mapping):
+        return {key: without_undefined(one) for key, one in value.items()} if value else value
+    if isinstance(value, list | tuple):
+        return [without_undefined(one) for one in value]
+    return None if value == UNDEFINED else value
 
 
 #: Made once: `json.dumps` makes a new one for each value, of which a large plan has tens of thousands.

@@ -26,7 +26,7 @@ from amqptasks.entities import (
 from amqptasks.topology.identity import BindingKey, binding_key
 
 #: What can be read besides exchanges, queues and bindings. Users, permissions and limits take an administrator.
-Section = Literal["policies", "users", "permissions", "limits"]
+Section = Literal["policies", "users", "permissions", "limits", "parameters"]
 
 EVERYTHING: frozenset[Section] = frozenset(get_args(Section))
 
@@ -80,7 +80,9 @@ class Observed:
     """A virtual host as it is. Users and their limits are the whole broker's; the rest is this virtual host's.
 
     `sections` says what was read besides exchanges, queues and bindings; of the rest nothing is known. `user` is who
-    looked, `exchange_types` are those that the node asked has (none: it did not say). The default exchange and its
+    looked, `exchange_types` are those that the node asked has (none: it did not say). `hidden`: this user does not see
+    it, and cannot see whether there is one. `parameters` are those of plugins: component (`shovel`,
+    `federation-upstream`) and name. The default exchange and its
     bindings, which nobody can change, are left out; the other built-in exchanges are not.
     """
 
@@ -98,6 +100,8 @@ class Observed:
     sections: frozenset[Section] = EVERYTHING
     user: str = ""
     exchange_types: frozenset[str] = frozenset()
+    hidden: bool = False
+    parameters: tuple[tuple[str, str], ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -115,7 +119,7 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
     overview = management.overview("exchange_types")
     capabilities = _capabilities(overview)
     types = frozenset(str(row["name"]) for row in overview.get("exchange_types") or () if row.get("enabled", True))
-    settings = _virtual_host(management)
+    settings, hidden = _virtual_host(management)
     if settings is None:
         users = _users(management) if "users" in sections else {}
         return Observed(
@@ -125,6 +129,7 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
             sections=frozenset(sections),
             user=management.user,
             exchange_types=types,
+            hidden=hidden,
         )
     nothing: tuple[Any, ...] = ()
     with ThreadPoolExecutor(_AT_A_TIME) as readers:
@@ -135,6 +140,7 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
 
         queues, bindings, exchanges = read(_queues), read(_bindings), read(_exchanges)
         policies, accounts, limits = read(_policies, "policies"), read(_users, "users"), read(_limits, "limits")
+        parameters = read(_parameters, "parameters")
         permissions, topics = read(_permissions, "permissions"), read(_topic_permissions, "permissions")
         return Observed(
             vhost,
@@ -151,6 +157,7 @@ def observe(management: Management, sections: Collection[Section] = EVERYTHING) 
             frozenset(sections),
             management.user,
             types,
+            parameters=parameters(),
         )
 
 
@@ -166,7 +173,7 @@ def observe_bindings(management: Management, destination: str, kind: Destination
     if kind == "exchange":
         path = ("exchanges", management.vhost, destination, "bindings", "destination")
     rows = management.find(*path) or []
-    return tuple(_binding(row) for row in rows if row["source"] and row["destination"] == destination)
+    return tuple(binding_of(row) for row in rows if row["source"] and row["destination"] == destination)
 
 
 def capabilities_of(management: Management) -> Capabilities:
@@ -178,16 +185,17 @@ def _capabilities(overview: Mapping[str, Any]) -> Capabilities:
     return from_server_properties({"version": str(overview["rabbitmq_version"])})
 
 
-def _virtual_host(management: Management) -> Mapping[str, Any] | None:
-    """None where it does not exist. By its name only an administrator may ask; others list those they may enter."""
+def _virtual_host(management: Management) -> tuple[Mapping[str, Any] | None, bool]:
+    """None where it does not exist, with whether this user cannot know that: by its name only an administrator may ask,
+    others list those that they may enter."""
     try:
-        found = management.find("vhosts", management.vhost)
+        return management.find("vhosts", management.vhost), False
     except Unanswered as unanswered:
         if unanswered.status not in (401, 403):
             raise
-        found = next((row for row in management.request("GET", "vhosts") if row["name"] == management.vhost), None)
-    assert found is None or isinstance(found, dict)
-    return found
+    rows = management.request("GET", "vhosts")
+    found = next((row for row in rows if row["name"] == management.vhost), None)
+    return found, found is None
 
 
 def _settings(row: Mapping[str, Any]) -> VirtualHost:
@@ -209,7 +217,7 @@ def _queues(management: Management) -> dict[str, ObservedQueue]:
 
 
 def _bindings(management: Management) -> tuple[Binding, ...]:
-    return tuple(_binding(row) for row in management.request("GET", "bindings", management.vhost) if row["source"])
+    return tuple(binding_of(row) for row in management.request("GET", "bindings", management.vhost) if row["source"])
 
 
 def _exchange(row: Mapping[str, Any]) -> Exchange:
@@ -237,7 +245,8 @@ def _queue_type(row: Mapping[str, Any]) -> str:
     return re.sub(r"^rabbit_(\w+)_queue$", r"\1", found)
 
 
-def _binding(row: Mapping[str, Any]) -> Binding:
+def binding_of(row: Mapping[str, Any]) -> Binding:
+    """A binding as the API lists it."""
     return Binding(
         row["source"], row["destination"], row["routing_key"], row["destination_type"], _arguments(row["arguments"])
     )
@@ -280,6 +289,19 @@ def _permissions(management: Management) -> tuple[Permission, ...]:
 def _topic_permissions(management: Management) -> tuple[TopicPermission, ...]:
     rows = management.request("GET", "vhosts", management.vhost, "topic-permissions")
     return tuple(TopicPermission(row["user"], row["exchange"], row["write"], row["read"]) for row in rows)
+
+
+#: Parameters that have a section of their own.
+_TOLD_ELSEWHERE = frozenset({"policy", "operator_policy", "vhost-limits"})
+
+
+def _parameters(management: Management) -> tuple[tuple[str, str], ...]:
+    rows = management.request("GET", "parameters")
+    return tuple(
+        (str(row["component"]), str(row["name"]))
+        for row in rows
+        if row.get("vhost") == management.vhost and row["component"] not in _TOLD_ELSEWHERE
+    )
 
 
 def _limits(management: Management) -> tuple[Limit, ...]:

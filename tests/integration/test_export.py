@@ -217,7 +217,7 @@ def test_what_the_file_cannot_say_is_left_out_with_the_reason(vhost: Vhost, tmp_
         "binding hopeless -> kept",
         "policy perl",
     }
-    assert "- exchange hopeless: there is no exchange `not there`" in found.text
+    assert "- exchange hopeless: alternate_exchange: there is no exchange `not there`" in found.text
     assert [*topology.exchanges] == ["fine"]
     again = planned(vhost, topology)
     assert again.empty

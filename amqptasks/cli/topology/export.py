@@ -11,6 +11,7 @@ from amqptasks.cli.management import management_option, need
 from amqptasks.cli.output import write, write_new
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.amqp.management import Management
@@ -56,7 +57,9 @@ def command(target: Target, vhost: str | None, output: Path | None, force: bool,
         management.vhost = vhost
     found = export(_observed(management))
     for one in found.left_out:
-        click.secho(f"left out: {one}", fg="yellow", err=True)
+        click.secho(printable(f"left out: {one}"), fg="yellow", err=True)
+    for one in found.notes:
+        click.secho(printable(f"note: {one}"), fg="yellow", err=True)
     if output is None:
         click.echo(found.text, nl=False)
         return

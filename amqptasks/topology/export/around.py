@@ -9,6 +9,7 @@ from typing import Any
 from amqptasks.entities import Binding, Exchange, Limit, Permission, Policy, TopicPermission
 from amqptasks.topology import durations
 from amqptasks.topology.export.queue import bindings_of
+from amqptasks.topology.identity import without_undefined
 from amqptasks.topology.model.exchange import ARGUMENTS
 from amqptasks.topology.model.policy import TIMES, DefinitionPart, rabbitmq_name
 from amqptasks.topology.observed import Observed, ObservedUser
@@ -30,7 +31,7 @@ def exchange(found: Exchange, bindings: Iterable[Binding], types: Mapping[str, s
     keys |= {} if found.durable else {"durable": False}
     keys |= {"auto_delete": True} if found.auto_delete else {}
     keys |= {"internal": True} if found.internal else {}
-    arguments = dict(found.arguments)
+    arguments = without_undefined(dict(found.arguments))
     if "alternate-exchange" in arguments:
         keys["alternate_exchange"] = arguments.pop("alternate-exchange")
     for name in [name for name in arguments if name in _EXCHANGE_KEYS]:
@@ -53,8 +54,6 @@ def policy(found: Policy) -> dict[str, Any]:
             rest[name] = value
         elif key in TIMES and isinstance(value, int):
             definition[key] = durations.exact(value / 1000)
-        elif key == "max_age" and isinstance(value, str) and re.fullmatch(r"\d+s", value):
-            definition[key] = durations.exact(int(value[:-1]))
         else:
             definition[key] = value
     return keys | {"definition": definition | ({"arguments": rest} if rest else {})}
@@ -62,13 +61,14 @@ def policy(found: Policy) -> dict[str, Any]:
 
 def user(
     found: ObservedUser,
+    password: str,
     role: Role | None,
     permission: Permission | None,
     topics: Iterable[TopicPermission],
     limits: Iterable[Limit],
 ) -> dict[str, Any]:
-    """`role` in place of the permissions, where it gives just these."""
-    keys: dict[str, Any] = {"password_from": variable(found.user.name)} if found.password_hash else {}
+    """`role` in place of the permissions, where it gives just these; `password` is the variable for it."""
+    keys: dict[str, Any] = {"password_from": password} if found.password_hash else {}
     if role is not None:
         keys["role"] = role
     elif permission is not None:
@@ -85,9 +85,17 @@ def user(
     return keys | ({"limits": bounds} if bounds else {})
 
 
-def variable(user: str) -> str:
-    """The environment variable for a user's password."""
-    return f"{re.sub('[^A-Z0-9]+', '_', user.upper()).strip('_') or 'USER'}_PASSWORD".lstrip("0123456789")
+def variables(users: Iterable[str]) -> dict[str, str]:
+    """By user, the environment variable for its password: none for two of them."""
+    found: dict[str, str] = {}
+    for user in sorted(users):
+        name = f"{re.sub('[^A-Z0-9]+', '_', user.upper()).strip('_') or 'USER'}_PASSWORD".lstrip("0123456789")
+        number = 2
+        variable = name
+        while variable in found.values():
+            variable, number = f"{name}_{number}", number + 1
+        found[user] = variable
+    return found
 
 
 def virtual_host(observed: Observed) -> dict[str, Any]:

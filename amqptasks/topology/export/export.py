@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from amqptasks.entities import Binding
+from amqptasks.entities import Binding, Exchange
 from amqptasks.errors import ConfigurationError, TopologyError
 from amqptasks.topology import durations
 from amqptasks.topology.delays import RUNGS, TICK, rung, rungs_for
 from amqptasks.topology.document import path
 from amqptasks.topology.drift import OWN, RESERVED
 from amqptasks.topology.export import around, queue, writing
+from amqptasks.topology.identity import binding_name, spelled, without_undefined
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.migrate.marks import MIGRATIONS
@@ -37,11 +38,13 @@ _BINDING = re.compile(r"\.bindings\[(\d+)\]")
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """`text` is the file, `topology` what it says; `left_out` names what it does not say, with the reason."""
+    """`text` is the file, `topology` what it says; `left_out` names what it does not say, with the reason, and `notes`
+    what it may say otherwise than it is."""
 
     text: str
     topology: Topology
     left_out: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def export(observed: Observed) -> Exported:
@@ -104,9 +107,16 @@ class _Draft:
         mapping = self.mapping(self._role(topology))
         topology = from_mapping(writing.escaped(mapping), {})
         head = [*self._said(mapping), *self.head]
-        if self.left_out:
-            head += ["", "Left out:", *(f"- {one}" for one in self.left_out)]
-        return Exported(writing.text(mapping, head, self.comments), topology, tuple(self.left_out))
+        left_out = [
+            *self.left_out,
+            *(f"{component} {name}: {_PARAMETER}" for component, name in self.observed.parameters),
+        ]
+        notes = tuple(_voids(self.observed))
+        if left_out:
+            head += ["", "Left out:", *(f"- {one}" for one in left_out)]
+        if notes:
+            head += ["", *notes]
+        return Exported(writing.text(mapping, head, self.comments), topology, tuple(left_out), notes)
 
     def mapping(self, role: Callable[[str], Role | None] = lambda _: None) -> dict[str, Any]:
         queues = self._queues()
@@ -172,7 +182,7 @@ class _Draft:
         used = {one.source for one in self.observed.bindings if one.destination in queues}
         found = {}
         for name, one in sorted(self.observed.exchanges.items()):
-            if name.startswith((OWN, RESERVED)) or (one.auto_delete and name not in used):
+            if name.startswith((OWN, RESERVED)) or (one.auto_delete and name not in used) or _of_plugin(one):
                 continue
             leading = [binding for binding in self.to_exchanges.get(name, ()) if not binding.source.startswith(OWN)]
             found[name] = around.exchange(one, leading, self.types)
@@ -186,10 +196,13 @@ class _Draft:
         """Those who may do something here, without the one who looks."""
         found: dict[str, Any] = {}
         permissions = {one.user: one for one in self.observed.permissions}
+        variables = around.variables(self.observed.users)
         for name in sorted(permissions.keys() & self.observed.users.keys() - {self.observed.user}):
             topics = [one for one in self.observed.topic_permissions if one.user == name]
             limits = [one for one in self.observed.limits if one.user == name and one.value >= 0]
-            found[name] = around.user(self.observed.users[name], role(name), permissions[name], topics, limits)
+            found[name] = around.user(
+                self.observed.users[name], variables[name], role(name), permissions[name], topics, limits
+            )
         return found
 
     def _role(self, topology: Topology) -> Callable[[str], Role | None]:
@@ -227,7 +240,8 @@ class _Draft:
                     self.exact.add(name)
                 else:
                     self.dropped.add((section, name))
-                    self.left_out.append(f"{_SINGULAR[section]} {name}: {error.problem}")
+                    key = f"{rest.strip('.')}: " if rest else ""
+                    self.left_out.append(f"{_SINGULAR[section]} {name}: {key}{error.problem}")
                 return
         raise error
 
@@ -261,9 +275,20 @@ class _Draft:
         if any("password_from" in keys for keys in mapping.get("users", {}).values()):
             yield "Passwords are not here: set the variables that `password_from` names."
 
+    def _of_clients(self, mapping: Mapping[str, Any]) -> Iterator[str]:
+        """What clients made for themselves under a name of their choice: the broker's own names say so themselves."""
+        why = "auto-delete or exclusive, so whoever uses it makes it, and it goes by itself"
+        for one in self.observed.queues.values():
+            if one.temporary and not one.name.startswith((OWN, RESERVED)):
+                yield f"queue {one.name}: {why}"
+        for name in self._passing(mapping):
+            if not name.startswith((OWN, RESERVED)):
+                yield f"exchange {name}: {why}"
+
     def _passing(self, mapping: Mapping[str, Any]) -> list[str]:
         exchanges = self.observed.exchanges.values()
-        return [one.name for one in exchanges if one.auto_delete and one.name not in mapping.get("exchanges", {})]
+        passing = [one for one in exchanges if one.auto_delete or _of_plugin(one)]
+        return [one.name for one in passing if one.name not in mapping.get("exchanges", {})]
 
 
 _SINGULAR = {
@@ -273,6 +298,30 @@ _SINGULAR = {
     "operator_policies": "operator policy",
     "users": "user",
 }
+
+
+#: Why a shovel or an upstream is left out.
+_PARAMETER = "a file cannot say it; rabbitmqctl set_parameter makes it, and `rabbitmqctl list_parameters` shows it"
+
+
+def _of_plugin(exchange: Exchange) -> bool:
+    """Whether a plugin keeps it for itself, as federation does."""
+    return "x-internal-purpose" in exchange.arguments
+
+
+def _voids(observed: Observed) -> Iterator[str]:
+    """The management API writes a void as the text "undefined"."""
+    for kind, name, arguments in (
+        *(("binding", binding_name(one), one.arguments) for one in observed.bindings),
+        *(("queue", one.name, one.queue.arguments) for one in observed.queues.values()),
+        *(("exchange", one.name, one.arguments) for one in observed.exchanges.values()),
+    ):
+        for key, value in arguments.items():
+            if spelled(without_undefined(value)) != spelled(value):
+                yield (
+                    f"{kind} {name}: the argument {key} is written as nothing, which matches any value. The API does"
+                    f' not tell that from the text "undefined"'
+                )
 
 
 def _waits(keys: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from amqptasks.topology import durations
 from amqptasks.topology.differences import of_queue
 from amqptasks.topology.drift import OWN
 from amqptasks.topology.expand import NET, UNREACHED, expand
-from amqptasks.topology.identity import binding_key
+from amqptasks.topology.identity import binding_key, without_undefined
 from amqptasks.topology.model.queue import QueuePart
 from amqptasks.topology.model.retry import NATIVE_RETRIES
 from amqptasks.topology.observed import ObservedQueue
@@ -99,7 +99,8 @@ def exactly(queue: ObservedQueue, around: Surroundings) -> Written:
     keys: dict[str, Any] = {"exact": True, "type": queue.type}
     keys |= {} if queue.queue.durable else {"durable": False}
     keys |= {"auto_delete": True} if queue.queue.auto_delete else {}
-    arguments = {name: value for name, value in queue.queue.arguments.items() if name != "x-queue-type"}
+    said = without_undefined(queue.queue.arguments)
+    arguments = {name: value for name, value in said.items() if name != "x-queue-type"}
     keys |= {"arguments": arguments} if arguments else {}
     bindings = _foreign(around.bindings.get(queue.name, ()))
     return Written(keys | bindings_of(bindings, queue.name, around.types))
@@ -120,7 +121,7 @@ def _binding(binding: Binding, destination: str, kind: str) -> dict[str, Any]:
         found["routing_key"] = key
     if binding.source == QUEUES_EXCHANGE and key == destination:
         del found["routing_key"]
-    return found | ({"arguments": dict(binding.arguments)} if binding.arguments else {})
+    return found | ({"arguments": without_undefined(binding.arguments)} if binding.arguments else {})
 
 
 def _foreign(bindings: Iterable[Binding]) -> Iterator[Binding]:
@@ -148,7 +149,7 @@ def _plain(queue: Queue) -> dict[str, Any]:
     found: dict[str, Any] = {} if queue.durable else {"durable": False}
     found |= {"auto_delete": True} if queue.auto_delete else {}
     rest: dict[str, Any] = {}
-    for name, value in queue.arguments.items():
+    for name, value in without_undefined(queue.arguments).items():
         if (name, value) == ("x-overflow", "reject-publish"):
             continue  # what is not said
         if name in _AS_IT_IS:

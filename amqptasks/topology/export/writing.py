@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
 
+from amqptasks.messages.printable import printable
 from amqptasks.topology.merging import SECTIONS
 
 #: Columns of a line; what is longer is written below its key.
@@ -28,7 +30,7 @@ def escaped(value: Any) -> Any:
 
 def text(mapping: Mapping[str, Any], head: Iterable[str], comments: Comments) -> str:
     """The whole file; `head` are comments at its top, `comments` those before the value at a place."""
-    lines = [f"# {line}".rstrip() for line in head]
+    lines = [f"# {printable(line)}".rstrip() for line in head]
     after_section = False
     for key, value in mapping.items():
         if lines and (after_section or key in SECTIONS):
@@ -41,7 +43,7 @@ def text(mapping: Mapping[str, Any], head: Iterable[str], comments: Comments) ->
 def _entry(key: str, value: Any, depth: int, where: tuple[str, ...], comments: Comments) -> Iterator[str]:
     indent = "  " * depth
     for comment in comments.get(where, ()):
-        yield f"{indent}# {comment}"
+        yield f"{indent}# {printable(comment)}"
     name = f"{indent}{_flow(escaped(key))}:"
     if value == {} and depth == 1:  # a name with nothing behind it takes all defaults
         yield name
@@ -60,7 +62,30 @@ def _entry(key: str, value: Any, depth: int, where: tuple[str, ...], comments: C
         yield from _entry(inner, one, depth + 1, (*where, inner), comments)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes a text with characters that nobody sees, and escapes them: YAML takes some for the end of a line, and an
+    editor may lose others."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    odd = printable(text) != text or _SPACES.search(text) is not None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if odd else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def _flow(value: Any) -> str:
     """In one line, quoted where it must be."""
-    dumped = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False)
-    return dumped.removesuffix("\n").removesuffix("\n...").strip()
+    for unicode in (True, False):
+        dumped = yaml.dump(
+            value, Dumper=_Dumper, default_flow_style=True, allow_unicode=unicode, width=float("inf"), sort_keys=False
+        )
+        line: str = dumped.removesuffix("\n").removesuffix("\n...").strip(" \n")
+        if printable(line) == line and not _SPACES.search(line):
+            break
+    return line
+
+
+#: Spaces that look like others, or like none.
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
