@@ -13,8 +13,9 @@ from amqptasks import dial
 from amqptasks.cli.failures import CONFLICT, FAILED
 from amqptasks.cli.management import Nowhere, find, management_option
 from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.wanted import Planned, objects_of, planned, topology_of
+from amqptasks.cli.wanted import CommandLine, Planned, objects_of, planned, topology_of
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.amqp.management import Management
@@ -46,14 +47,16 @@ AMQP; policies, users, permissions and limits need it.
 
 \b
 --prune deletes what is on the broker but not in the files, so name all files of the virtual host, and with --keep the
-names that belong to others. A queue that holds messages or has consumers stays, unless --force. A quorum queue is
-unbound and looked at again before it is deleted, because the broker cannot delete it only if empty.
+names that belong to others. A queue that holds messages or has consumers stays, unless --force names it. What clients
+keep for themselves stays: auto-delete, exclusive and internal objects, their bindings, and exchanges they are bound to.
+A quorum queue is unbound and looked at again before it is deleted: the broker cannot delete it only if empty.
 
 \b
 Examples:
   amqptasks declare topology.yaml --broker amqp://guest:guest@localhost/shop
   amqptasks -A shop declare
   amqptasks declare topology.yaml --prune --keep 'legacy.*' --yes
+  amqptasks declare topology.yaml --prune --force old-orders    also with what old-orders holds
 
 \b
 Exit status: 0 done, also where you answered no; 1 a file is wrong, a queue could not be pruned, or there was no answer
@@ -68,7 +71,12 @@ properties that cannot be changed in place.
 @click.option("--no-delays", is_flag=True, help="Leave out the ladder of delay queues.")
 @click.option("--prune", is_flag=True, help="Delete what is on the broker but not in the files; asks first.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="With --prune: also queues that hold messages or have consumers.")
+@click.option(
+    "--force",
+    multiple=True,
+    metavar="QUEUE",
+    help="With --prune: delete this queue with its messages, and although it has consumers; may be given many times.",
+)
 @click.option("--keep", multiple=True, metavar="GLOB", help="Names that belong to others; may be given many times.")
 @management_option
 @pass_target
@@ -79,7 +87,7 @@ def command(
     no_delays: bool,
     prune: bool,
     yes: bool,
-    force: bool,
+    force: tuple[str, ...],
     keep: tuple[str, ...],
     management_url: str | None,
 ) -> None:
@@ -96,7 +104,14 @@ def command(
     found = (
         None
         if isinstance(api, Nowhere)
-        else _planned(topology, api, keep, not no_delays, needed=prune or management_url is not None)
+        else _planned(
+            topology,
+            api,
+            keep,
+            not no_delays,
+            CommandLine(files, target.app, target.broker),
+            needed=prune or management_url is not None,
+        )
     )
     if isinstance(api, Nowhere) or found is None:
         lacking = api if isinstance(api, Nowhere) else "RabbitMQ's management API does not let this user look"
@@ -122,12 +137,14 @@ def command(
         raise click.exceptions.Exit(FAILED)
 
 
-def _planned(topology: Topology, api: Management, keep: Sequence[str], delays: bool, needed: bool) -> Planned | None:
+def _planned(
+    topology: Topology, api: Management, keep: Sequence[str], delays: bool, around: CommandLine, needed: bool
+) -> Planned | None:
     """None where the API does not let this user look, and AMQP will do."""
     from amqptasks.amqp.management import Unanswered
 
     try:
-        return planned(topology, api, keep, delays)
+        return planned(topology, api, keep, delays, around)
     except Unanswered as unanswered:
         if needed or unanswered.status not in (401, 403):
             raise
@@ -208,7 +225,7 @@ def _confirmed(found: Planned) -> bool:
     return click.confirm(f"Delete these {len(steps)} from {found.heading}?", err=True)
 
 
-def _prune(found: Planned, session: AmqpSession, api: Management, force: bool, quiet: bool) -> list[Change]:
+def _prune(found: Planned, session: AmqpSession, api: Management, force: Sequence[str], quiet: bool) -> list[Change]:
     from amqptasks.topology.prune import prune
 
     with _progress("pruning", len(found.plan.prunable), quiet) as advance:
@@ -263,7 +280,7 @@ def _print_table(changes: Sequence[Change]) -> None:
         for change in alike:
             style = "dim" if change.state in ("present", "bound") else None
             told = f"{word}: {change.reason}" if change.reason else word
-            table.add_row(change.kind, Text(change.name), told, style=style)  # [ ] in names are no markup
+            table.add_row(change.kind, Text(printable(change.name)), told, style=style)  # [ ] in names are no markup
     if ladder:
         table.add_row("delays", f"amqptasks.delay.*, amqptasks.due.* ({len(ladder)} objects)", _counted(ladder))
     console = Console(soft_wrap=True)

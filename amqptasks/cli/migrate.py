@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -12,10 +12,10 @@ import click
 from amqptasks.cli import parameters
 from amqptasks.cli.management import management_option, need
 from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.wanted import topology_of
 
 if TYPE_CHECKING:
     from amqptasks.topology.migrate.migration import Counts, Event, Migration
-    from amqptasks.topology.topology import Topology
 
 HELP = """\b
 Publishers and workers stay up. New messages wait in QUEUE.moving while the queue is emptied, deleted, declared anew
@@ -98,7 +98,7 @@ def command(
     from amqptasks.topology.migrate.opening import opened
     from amqptasks.topology.migrate.run import migrate
 
-    topology = _topology(target, files)
+    topology = topology_of(target, files)
     urls = dial.within(target.broker_urls(), topology.vhost)
     management = need(target, management_url, topology.vhost)  # which alone counts what workers hold
     tls = target.tls
@@ -109,16 +109,6 @@ def command(
     ):
         say = _plan(migration, as_json) if dry_run else _done(queue, migrate(migration), as_json)
     say()  # once the bar is gone
-
-
-def _topology(target: Target, files: Sequence[str]) -> Topology:
-    if not files:
-        if target.app is None:
-            raise click.UsageError("Name one or more topology FILEs, or an app with -A.")
-        return target.load_app().topology
-    from amqptasks.topology.loader import load
-
-    return load(*files)
 
 
 def _untold(_: Event) -> None:

@@ -9,7 +9,7 @@ import click
 from amqptasks.cli.failures import FAILED
 from amqptasks.cli.management import management_option, need
 from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.wanted import planned, topology_of
+from amqptasks.cli.wanted import CommandLine, planned, topology_of
 from amqptasks.errors import AmqptasksError, ConfigurationError
 
 #: Exit status where there is something to do; `terraform plan -detailed-exitcode` has made this a custom.
@@ -87,11 +87,11 @@ def command(
     if dial.is_memory(target.broker_urls()):
         raise ConfigurationError("memory:// lives within one process: there is nothing to plan for")
     api = need(target, management_url, topology.vhost)
-    found = planned(topology, api, keep, not no_delays)
+    found = planned(topology, api, keep, not no_delays, CommandLine(files, target.app, target.broker))
     plan = found.plan
     if as_json:
         click.echo(plans.as_json(found, shown(api.url), everything))
     else:
-        plans.show(found, shown(api.url), everything)
+        plans.show(found, shown(api.url), everything, prune)
     if not plan.empty or (prune and plan.prunable):
         raise click.exceptions.Exit(CHANGES)

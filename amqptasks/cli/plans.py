@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import click
-
 from amqptasks.cli import decisions
 from amqptasks.entities import Exchange, Queue
+from amqptasks.messages.printable import printable
 from amqptasks.topology.drift import DELAYS
 
 if TYPE_CHECKING:
@@ -42,12 +41,13 @@ COUNTED: dict[Action, str] = {
 LISTED = 40
 
 
-def show(planned: Planned, where: str, everything: bool = False) -> None:
-    """Print it to standard output."""
+def show(planned: Planned, where: str, everything: bool = False, prune: bool = False) -> None:
+    """Print it to standard output; with `prune` as what `declare --prune` would do."""
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{planned.heading} at {where}\n", markup=False)
+    _line(console, f"{planned.heading} at {where}")
+    console.print()
     show_steps(planned.plan, console, everything)
     show_warnings(planned.plan, console)
     told = planned.decisions if everything else planned.news
@@ -58,7 +58,7 @@ def show(planned: Planned, where: str, everything: bool = False) -> None:
         _line(console, "What the file's words became on this broker, and why: see --all", "dim")
     if everything and planned.plan.clients_own:
         _line(console, f"Clients' own, left alone: {', '.join(planned.plan.clients_own)}", "dim")
-    _line(console, summary(planned.plan))
+    _line(console, summary(planned.plan, prune))
 
 
 def show_steps(plan: Plan, console: Console, everything: bool = False) -> None:
@@ -72,10 +72,11 @@ def show_steps(plan: Plan, console: Console, everything: bool = False) -> None:
             _line(console, f"  {sign} {len(group) - len(shown)} more of kind {group[0].kind}: see --all", style)
 
 
-def summary(plan: Plan) -> str:
+def summary(plan: Plan, prune: bool = False) -> str:
+    """With `prune` what is on the broker but not in the file is something to do."""
     counts = {action: sum(step.action == action for step in plan.steps) for action in COUNTED}
     text = ", ".join(f"{counts[action]} {words}" for action, words in COUNTED.items() if counts[action])
-    if not plan.empty:
+    if not plan.empty or (prune and plan.prunable):
         return f"{text}."
     return f"Nothing to do: {text}." if text else "Nothing to do."
 
@@ -173,7 +174,7 @@ def show_warnings(plan: Plan, console: Console) -> None:
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
-    """Names may hold [ ], which is no markup here, and control characters, which do nothing to the terminal."""
+    """Names may hold [ ], which is no markup here, and line breaks and control characters, which are escaped."""
     from rich.text import Text
 
-    console.print(Text(click.unstyle(text), style=style))
+    console.print(Text(printable(text), style=style))

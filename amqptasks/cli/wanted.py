@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +48,21 @@ def topology_of(target: Target, files: Sequence[str]) -> Topology:
         return target.load_app().topology
     from amqptasks.topology.loader import load
 
-    return load(*files)
+    topology = load(*files)
+    _warn_of_old_words(topology)
+    return topology
+
+
+def _warn_of_old_words(topology: Topology) -> None:
+    """A value that an editor shows otherwise than it is read is worth a line, each time."""
+    if not topology.old_words:
+        return
+    from amqptasks.topology.advice.values import fix_of, problem_of
+    from amqptasks.topology.document import path
+
+    for where, word in topology.old_words.items():
+        place = f"{word.file}:{word.line}: " if word.file is not None else ""
+        click.secho(f"{place}warning: {path(where)}: {problem_of(word)}. {fix_of(word)}", fg="yellow", err=True)
 
 
 def objects_of(topology: Topology, capabilities: Capabilities, delays: bool = True) -> Objects:
@@ -57,6 +72,23 @@ def objects_of(topology: Topology, capabilities: Capabilities, delays: bool = Tr
 
     objects = expand(topology, capabilities)
     return objects + ladder_objects(topology, capabilities) if delays else objects
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What a command named: the files or the app, and the broker where it was no variable of the environment."""
+
+    files: tuple[str, ...] = ()
+    app: str | None = None
+    broker: str | None = None
+
+    def migrate(self, queue: str) -> str:
+        """The command that migrates a queue, to be pasted. A password is masked: it must be put in again."""
+        from amqptasks.messages.masks import masked_address
+
+        app = ("-A", self.app) if self.app is not None and not self.files else ()
+        broker = ("--broker", masked_address(self.broker)) if self.broker is not None else ()
+        return shlex.join(("amqptasks", *app, "migrate", queue, *self.files, *broker))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +113,16 @@ class Planned:
 
 
 @_all_is_kept()
-def planned(topology: Topology, management: Management, keep: Sequence[str] = (), delays: bool = True) -> Planned:
+def planned(
+    topology: Topology,
+    management: Management,
+    keep: Sequence[str] = (),
+    delays: bool = True,
+    around: CommandLine | None = None,
+) -> Planned:
     """The plan for the broker of `management`; passwords of users come from the environment, names that fit a glob of
-    `keep` belong to others. Raises `Unanswered` where the API refuses."""
+    `keep` belong to others. `around` is what commands that the plan names need besides. Raises `Unanswered` where the
+    API refuses, `ConfigurationError` for a virtual host that is not there, and for an empty password."""
     from amqptasks.topology.decisions import decisions
     from amqptasks.topology.drift import keeping
     from amqptasks.topology.observed import capabilities_of, observe
@@ -92,10 +131,17 @@ def planned(topology: Topology, management: Management, keep: Sequence[str] = ()
     capabilities = capabilities_of(management)
     wanted = objects_of(topology, capabilities, delays)
     observed = observe(management, sections_for(wanted))
+    if observed.hidden:
+        raise ConfigurationError(
+            f"the user {management.user!r} has no permission in the virtual host {observed.vhost!r}, or there is no"
+            " such virtual host. An administrator can say so:"
+            f" rabbitmqctl set_permissions -p {shlex.quote(observed.vhost)}"
+            f" {shlex.quote(management.user)} '.*' '.*' '.*'; see `amqptasks topology permissions` for less"
+        )
     if not observed.exists and topology.vhost is None:  # a slip of the pen in the address must not make one
         raise ConfigurationError(
             f"the virtual host {observed.vhost!r} does not exist: correct the broker's address, or name it in the file"
             f" (`vhost: {observed.vhost}`), then `amqptasks declare` makes it"
         )
-    made = plan(wanted, observed, os.environ, keeping(keep))
+    made = plan(wanted, observed, os.environ, keeping(keep), (around or CommandLine()).migrate)
     return Planned(made, wanted, observed, decisions(topology, capabilities))

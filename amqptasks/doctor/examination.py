@@ -12,6 +12,7 @@ from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.abilities import abilities
 from amqptasks.doctor.check import CHECKS, Check
 from amqptasks.doctor.checks.dead_letters import waiting
+from amqptasks.doctor.checks.policies import without_overriding
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.reading import management as reading
 from amqptasks.doctor.reading.objects import present
@@ -71,6 +72,7 @@ def examine(patient: Patient, checks: Sequence[Check] = CHECKS) -> Examination:
     sections = {section for check in fitting for section in check.reads}
     seen = _over_amqp(patient, sections)
     seen = _by_management(patient, seen, sections)
+    calm = without_overriding(seen) if any(check.name == "policies" for check in fitting) else seen
     left_out: dict[str, str] = {}
     findings: list[Finding] = []
     for check in fitting:
@@ -78,7 +80,8 @@ def examine(patient: Patient, checks: Sequence[Check] = CHECKS) -> Examination:
         if missing:
             left_out[check.name] = missing[0].why
         if not any(section in seen.unread for section in check.needs):
-            findings += (finding.of(check.name) for finding in check.look(seen))
+            look_at = seen if check.name == "policies" else calm
+            findings += (finding.of(check.name) for finding in check.look(look_at))
     if left_out:
         findings.append(_left_out(seen, left_out))
     count = len(seen.wanted.exchanges) + len(seen.wanted.queues)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import md5, sha256, sha512
 
 from amqptasks.entities import Exchange, Limit, Permission, Policy, Queue, TopicPermission, User, VirtualHost
-from amqptasks.topology.identity import spelled
+from amqptasks.topology import durations
+from amqptasks.topology.identity import spelled, without_undefined
 from amqptasks.topology.observed import ObservedQueue, ObservedUser
 from amqptasks.topology.steps import Difference
 
@@ -24,6 +26,9 @@ POLICY_KEYS = SMALLER_COUNTS | {
     "queue-leader-locator",
     "alternate-exchange",
 }
+
+#: What a policy says of a stream counts, whatever its arguments say (rabbit_stream_queue.erl, `policy_precedence`).
+OF_STREAMS = frozenset({"max-age", "max-length-bytes", "stream-max-segment-size-bytes", "stream-filter-size-bytes"})
 
 #: How RabbitMQ keeps passwords: base64 of four random bytes and the hash of these and the password.
 #: https://www.rabbitmq.com/docs/passwords
@@ -67,7 +72,16 @@ def of_policy(wanted: Policy, current: Policy) -> tuple[Difference, ...]:
         ("apply-to", wanted.apply_to, current.apply_to),
         ("priority", wanted.priority, current.priority),
     )
-    return (*_differing(properties), *_of_arguments(wanted.definition, current.definition))
+    found = _of_arguments(wanted.definition, current.definition)
+    return (*_differing(properties), *(one for one in found if not same_setting(one.key, one.wanted, one.current)))
+
+
+def same_setting(key: str, one: object, other: object) -> bool:
+    """Whether the broker does the same for two values of a policy's key: it takes `7D` for `604800s`."""
+    if key == "max-age" and isinstance(one, str) and isinstance(other, str):
+        seconds = durations.age(one)
+        return one == other or (seconds is not None and seconds == durations.age(other))
+    return one == other and type(one) is type(other)
 
 
 def of_user(wanted: User, current: ObservedUser, password: str | None) -> tuple[Difference, ...]:
@@ -110,12 +124,21 @@ def of_vhost(wanted: VirtualHost, current: VirtualHost) -> tuple[Difference, ...
     return tuple(_differing(properties))
 
 
-def ways_out_of_queue(queue: ObservedQueue, differences: Iterable[Difference]) -> tuple[str, ...]:
-    """What can be done about a queue that cannot be changed in place: the best way first."""
+def migrate_command(queue: str) -> str:
+    """The command that replaces a queue, for a shell."""
+    return shlex.join(("amqptasks", "migrate", queue))
+
+
+def ways_out_of_queue(
+    queue: ObservedQueue, differences: Iterable[Difference], migrate: Callable[[str], str] = migrate_command
+) -> tuple[str, ...]:
+    """What can be done about a queue that cannot be changed in place: the best way first. A stream is never migrated:
+    what is in it cannot be taken out. `migrate` gives the command for a queue."""
     differences = tuple(differences)
-    ways = [f"amqptasks migrate {queue.name}: replaces the queue, keeps its messages"]
+    stream = queue.type == "stream" or any(one.key == "x-queue-type" and one.wanted == "stream" for one in differences)
+    ways = [] if stream else [f"{migrate(queue.name)}: replaces the queue, keeps its messages"]
     if all(_by_policy(queue.type, difference) for difference in differences):
-        definition = {_file_key(difference.key): difference.wanted for difference in differences}
+        definition = {_file_key(one.key): _file_value(one.key, one.wanted) for one in differences}
         ways.append(
             f"a policy instead: take {_listed(differences)} out of the file, and set {spelled(definition)} for it"
             f" under `policies:`; that can be changed at any time"
@@ -144,6 +167,8 @@ def _by_policy(queue_type: str, difference: Difference) -> bool:
     """Whether a policy would have the wanted effect, whatever the argument on the broker says. For `overflow` the
     policy beats the argument of a quorum queue; elsewhere the argument beats the policy."""
     key = difference.key.removeprefix("x-")
+    if queue_type == "stream":
+        return key in OF_STREAMS and difference.wanted is not None
     if not difference.key.startswith("x-") or key not in POLICY_KEYS or difference.wanted is None:
         return False
     if difference.current is None or (key == "overflow" and queue_type == "quorum"):
@@ -154,7 +179,23 @@ def _by_policy(queue_type: str, difference: Difference) -> bool:
 
 def _file_key(argument: str) -> str:
     """As a policy of a topology file spells it."""
-    return argument.removeprefix("x-").replace("-", "_")
+    key = argument.removeprefix("x-")
+    return _FILE_KEYS.get(key, key.replace("-", "_"))
+
+
+_FILE_KEYS = {"stream-max-segment-size-bytes": "max_segment_size", "stream-filter-size-bytes": "filter_size"}
+
+
+def _file_value(argument: str, value: object) -> object:
+    """Times are written with their unit."""
+    key = argument.removeprefix("x-")
+    seconds: float | None = durations.age(value) if key == "max-age" and isinstance(value, str) else None
+    if key in _MILLISECONDS and isinstance(value, int):
+        seconds = value / 1000
+    return value if seconds is None else durations.exact(seconds)
+
+
+_MILLISECONDS = frozenset({"message-ttl", "expires", "consumer-timeout"})
 
 
 def _listed(differences: Iterable[Difference]) -> str:
@@ -162,7 +203,8 @@ def _listed(differences: Iterable[Difference]) -> str:
 
 
 def _of_arguments(wanted: Mapping[str, object], current: Mapping[str, object]) -> Iterator[Difference]:
-    return _differing((key, wanted.get(key), current.get(key)) for key in sorted({*wanted, *current}))
+    asked, there = without_undefined(wanted), without_undefined(current)
+    return _differing((key, asked.get(key), there.get(key)) for key in sorted({*asked, *there}))
 
 
 def _differing(properties: Iterable[tuple[str, object, object]]) -> Iterator[Difference]:

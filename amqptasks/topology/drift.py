@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 
-from amqptasks.entities import Binding
+from amqptasks.entities import Binding, Exchange
 from amqptasks.topology.delays import PREFIX, due
 from amqptasks.topology.expand import Objects
 from amqptasks.topology.identity import binding_key, binding_name, limit_name, topic_permission_name
@@ -37,7 +37,8 @@ ALL_IS_OURS = keeping(())
 
 def drift(wanted: Objects, observed: Observed, kept: Kept = ALL_IS_OURS) -> Iterator[Step]:
     """Bindings first, then queues, then exchanges: the order in which they can be deleted. What clients keep for
-    themselves (exclusive, auto-delete) is left out, and so is what goes away with a deleted queue or exchange."""
+    themselves (exclusive, auto-delete, internal) is left out with its bindings, and so is what goes away with a deleted
+    queue or exchange."""
     queues = {queue.name for queue in wanted.queues}
     exchanges = {exchange.name for exchange in wanted.exchanges}
     gone_queues = {
@@ -48,19 +49,23 @@ def drift(wanted: Objects, observed: Observed, kept: Kept = ALL_IS_OURS) -> Iter
     gone_exchanges = {
         name: exchange
         for name, exchange in observed.exchanges.items()
-        if name not in exchanges and not exchange.auto_delete and not _shared(name) and not kept(name)
+        if name not in exchanges and not of_client(exchange) and not _shared(name) and not kept(name)
     }
+    for name in _used_by_clients(gone_exchanges, observed, queues, exchanges):
+        del gone_exchanges[name]
     for name in list(gone_exchanges):  # the twin for delayed messages goes with its exchange
         twin = due(name)
         if twin in observed.exchanges and twin not in exchanges:
             gone_exchanges[twin] = observed.exchanges[twin]
     wanted_bindings = {binding_key(binding) for binding in wanted.bindings}
-    clients = {name for name, queue in observed.queues.items() if queue.temporary and name not in queues}
-    gone_with_queues = {*gone_queues, *clients}
+    clients_queues, clients_exchanges = _clients(observed, queues, exchanges)
+    gone_with_queues = {*gone_queues, *clients_queues}
     for key, binding in observed.binding_keys.items():
         to_queue = binding.destination_type == "queue"
         goes_along = binding.destination in (gone_with_queues if to_queue else gone_exchanges)
         if key in wanted_bindings or goes_along or binding.source in gone_exchanges:
+            continue
+        if binding.source in clients_exchanges or (not to_queue and binding.destination in clients_exchanges):
             continue
         known_end = binding.destination in (queues if to_queue else exchanges)
         others = kept(binding.source) or kept(binding.destination)
@@ -82,9 +87,42 @@ def clients_own(wanted: Objects, observed: Observed) -> tuple[str, ...]:
         *(
             f"exchange {name}"
             for name, exchange in observed.exchanges.items()
-            if exchange.auto_delete and name not in exchanges
+            if of_client(exchange) and name not in exchanges
+        ),
+        *(
+            f"exchange {name}"
+            for name in sorted(_used_by_clients(observed.exchanges, observed, queues, exchanges))
+            if name not in exchanges and not _shared(name) and not of_client(observed.exchanges[name])
         ),
     )
+
+
+def _clients(observed: Observed, queues: set[str], exchanges: set[str]) -> tuple[set[str], set[str]]:
+    """The names of queues and of exchanges that clients or plugins keep for themselves."""
+    return (
+        {name for name, queue in observed.queues.items() if (queue.temporary or queue.internal) and name not in queues},
+        {name for name, exchange in observed.exchanges.items() if of_client(exchange) and name not in exchanges},
+    )
+
+
+def _used_by_clients(
+    gone: Collection[str], observed: Observed, queues: set[str], exchanges: set[str]
+) -> frozenset[str]:
+    """Of the exchanges `gone`: those that a client has bound its own queue or exchange to. It would hear nothing more,
+    and no error."""
+    clients_queues, clients_exchanges = _clients(observed, queues, exchanges)
+    return frozenset(
+        binding.source
+        for binding in observed.bindings
+        if binding.source in gone
+        and binding.destination in (clients_queues if binding.destination_type == "queue" else clients_exchanges)
+    )
+
+
+def of_client(exchange: Exchange) -> bool:
+    """Whether some client, or a plugin as federation, keeps it for itself. A durable internal exchange that no plugin
+    made may be part of a topology that was removed; who made it cannot be seen, so it is left alone, too."""
+    return exchange.auto_delete or exchange.internal
 
 
 def _shared(name: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from amqptasks.entities import Binding, Exchange, Queue, User, VirtualHost
+from amqptasks.errors import ConfigurationError
 from amqptasks.exchange_types import remedy
 from amqptasks.topology import differences, retired
 from amqptasks.topology.drift import ALL_IS_OURS, DELAYS, Kept, clients_own, drift
@@ -39,12 +40,17 @@ def sections_for(wanted: Objects) -> frozenset[Section]:
 
 
 def plan(
-    wanted: Objects, observed: Observed, environment: Mapping[str, str] | None = None, kept: Kept = ALL_IS_OURS
+    wanted: Objects,
+    observed: Observed,
+    environment: Mapping[str, str] | None = None,
+    kept: Kept = ALL_IS_OURS,
+    migrate: Callable[[str], str] = differences.migrate_command,
 ) -> Plan:
     """The steps from `observed` to `wanted`, in the order in which they can be done.
 
     `environment` holds the passwords of users under the names that the topology gives; one that is missing is not
     compared. `kept` tells which names belong to others, and are no drift. A queue that is being migrated is left alone.
+    `migrate` gives the command that migrates a queue. Raises `ConfigurationError` for a password that is empty.
     """
     variables = environment or {}
     moving = marks.seen(observed)
@@ -53,7 +59,7 @@ def plan(
         *_limits(wanted, observed),
         *_policies(wanted, observed),
         *(_exchange(exchange, observed) for exchange in wanted.exchanges),
-        *(_queue(queue, wanted.older.get(queue.name, ()), observed, moving) for queue in wanted.queues),
+        *(_queue(queue, wanted.older.get(queue.name, ()), observed, moving, migrate) for queue in wanted.queues),
         *_bindings(wanted, observed, moving),
         *(_user(user, observed, variables) for user in wanted.users),
         *_permissions(wanted, observed),
@@ -85,7 +91,13 @@ def _exchange(exchange: Exchange, observed: Observed) -> Step:
     return Step("exchange", exchange.name, "conflict", exchange, found, None, ways)
 
 
-def _queue(queue: Queue, older: Iterable[Queue], observed: Observed, moving: Collection[str]) -> Step:
+def _queue(
+    queue: Queue,
+    older: Iterable[Queue],
+    observed: Observed,
+    moving: Collection[str],
+    migrate: Callable[[str], str],
+) -> Step:
     if queue.name in moving:
         return Step("queue", queue.name, "leave", queue, reason=marks.left_alone(queue.name))
     there = observed.queues.get(queue.name)
@@ -97,7 +109,8 @@ def _queue(queue: Queue, older: Iterable[Queue], observed: Observed, moving: Col
     if any(not differences.of_queue(form, there) for form in older):
         return Step("queue", queue.name, "leave", queue, found, OLDER)
     held = f"it holds {there.messages} messages" if there.messages else None
-    return Step("queue", queue.name, "conflict", queue, found, held, differences.ways_out_of_queue(there, found))
+    ways = differences.ways_out_of_queue(there, found, migrate)
+    return Step("queue", queue.name, "conflict", queue, found, held, ways)
 
 
 def _bindings(wanted: Objects, observed: Observed, moving: Collection[str]) -> Iterator[Step]:
@@ -130,6 +143,11 @@ def _user(user: User, observed: Observed, environment: Mapping[str, str]) -> Ste
     there = observed.users.get(user.name)
     password = environment.get(user.password) if user.password is not None else None
     unknown = user.password is not None and password is None
+    if password == "":
+        raise ConfigurationError(
+            f"the variable {user.password}, which is to hold the password of the user {user.name!r}, is set, but empty:"
+            " set it, or take `password_from` out of the file for a user without a password"
+        )
     if there is None:
         reason = f"set the variable {user.password}: it is to hold the password" if unknown else None
         return Step("user", user.name, "create", user, reason=reason)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from amqptasks.entities import AppliesTo, Policy, Queue
-from amqptasks.topology.differences import SMALLER_COUNTS
+from amqptasks.topology.differences import OF_STREAMS, SMALLER_COUNTS, same_setting
 from amqptasks.topology.steps import Warning
 
 #: Which queue types a policy's `apply-to` means.
@@ -46,11 +46,11 @@ def applied(policies: Iterable[Policy], name: str, kind: str, operator: bool = F
 def shadowed(
     queues: Iterable[tuple[Queue, str]], policies: Iterable[Policy], ours: Iterable[Policy] = (), vhost: str = "/"
 ) -> Iterator[Warning]:
-    """A warning for each policy and key that overrides an argument of these queues (each with its type), or that takes
+    """A warning for each policy that overrides an argument of these queues (each with its type), or that takes
     messages away from a queue without its file saying so; policies of the file itself (`ours`) may do that."""
     policies = tuple(policies)
     known = {(policy.name, policy.operator) for policy in ours}
-    found: dict[tuple[bool, str, str, bool], list[tuple[str, str]]] = {}
+    found: dict[tuple[bool, str], dict[tuple[str, bool], list[tuple[str, str]]]] = {}
     for queue, kind in queues:
         for operator in (False, True):
             policy = applied(policies, queue.name, kind, operator)
@@ -60,15 +60,20 @@ def shadowed(
                 effect = _effect(queue, kind, key, value, (policy.name, operator) in known)
                 if effect is not None:
                     said = f"x-{key}" in queue.arguments
-                    found.setdefault((operator, policy.name, key, said), []).append((queue.name, effect))
-    for (operator, name, _, _), affected in found.items():
+                    effects = found.setdefault((operator, policy.name), {})
+                    effects.setdefault((key, said), []).append((queue.name, effect))
+    for (operator, name), effects in found.items():
         noun = "operator policy" if operator else "policy"
-        more = f" and {len(affected) - _NAMED} more" if len(affected) > _NAMED else ""
-        names = ", ".join(queue for queue, _ in affected[:_NAMED])
         verb = f"clear_{noun.replace(' ', '_')}"
         clear = shlex.join(("rabbitmqctl", verb, *(() if vhost == "/" else ("-p", vhost)), name))
         mend = f"change its pattern so that it leaves them out, or {clear}"
-        yield Warning(f"{noun} {name}", f"{affected[0][1]} ({names}{more})", mend)
+        problem = "; ".join(f"{affected[0][1]} ({_some(affected)})" for affected in effects.values())
+        yield Warning(f"{noun} {name}", problem, mend)
+
+
+def _some(affected: Sequence[tuple[str, str]]) -> str:
+    more = f" and {len(affected) - _NAMED} more" if len(affected) > _NAMED else ""
+    return ", ".join(queue for queue, _ in affected[:_NAMED]) + more
 
 
 def _effect(queue: Queue, kind: str, key: str, value: object, ours: bool) -> str | None:
@@ -77,8 +82,14 @@ def _effect(queue: Queue, kind: str, key: str, value: object, ours: bool) -> str
         if ours or key not in _TAKE_AWAY:
             return None
         return f"it sets {key} to {value}, which the file does not say"
-    if argument == value:
+    if same_setting(key, argument, value):
         return None
+    if kind == "stream":
+        return (
+            f"its {key} {value} beats the argument {argument}: of a stream the policy counts"
+            if key in OF_STREAMS
+            else None
+        )
     if key == "overflow" and kind == "quorum":
         lost = queue.arguments.get("x-dead-letter-strategy") == "at-least-once"
         and_so = "; dead-lettering at least once is off then, and messages can be lost" if lost else ""

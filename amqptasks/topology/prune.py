@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from amqptasks.amqp.management import Management, Unanswered
 from amqptasks.amqp.session import Session
@@ -11,6 +11,7 @@ from amqptasks.topology.apply import put_topic_permission
 from amqptasks.topology.declare import Change, Progress
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.steps import Plan, Step
+from amqptasks.topology.unbinding import unbind
 
 #: Ready and unacked messages as they are now, not as of the last statistics.
 _TOTALS = {"disable_stats": "true", "enable_queue_totals": "true"}
@@ -21,10 +22,11 @@ def prune(
     observed: Observed,
     session: Session,
     management: Management,
-    force: bool = False,
+    force: Collection[str] = (),
     progress: Progress | None = None,
 ) -> list[Change]:
-    """Delete what `plan.prunable` names; a queue that holds messages or has consumers stays (`kept`), unless `force`.
+    """Delete what `plan.prunable` names; a queue that holds messages or has consumers stays (`kept`), unless `force`
+    names it.
 
     The broker itself sees to that for classic queues. For quorum queues and streams it cannot (540, not implemented):
     such a queue is unbound first, looked at again, bound as before where something has come meanwhile, and deleted.
@@ -42,16 +44,16 @@ def prune(
 
 
 def _delete(
-    step: Step, plan: Plan, observed: Observed, session: Session, management: Management, force: bool
+    step: Step, plan: Plan, observed: Observed, session: Session, management: Management, force: Collection[str]
 ) -> str | None:
     """Why it was kept, or None."""
     vhost, entity = management.vhost, step.entity
     if isinstance(entity, Binding):
-        session.unbind(entity)
+        unbind(entity, session, management)
     elif isinstance(entity, Exchange):
         session.delete_exchange(entity.name)
     elif isinstance(entity, ObservedQueue):
-        if force:
+        if entity.name in force:
             session.delete_queue(entity.name)
         elif entity.type == "classic":
             return _delete_classic(entity.name, management)
@@ -89,7 +91,7 @@ def _delete_when_idle(name: str, observed: Observed, session: Session, managemen
         binding for binding in observed.bindings if binding.destination == name and binding.destination_type == "queue"
     ]
     for binding in bindings:
-        session.unbind(binding)
+        unbind(binding, session, management)
     busy = _busy(name, session, management)
     if busy is None:
         session.delete_queue(name)

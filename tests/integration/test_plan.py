@@ -234,7 +234,9 @@ def test_prune_asks_and_deletes_what_is_idle_and_keeps_what_holds_messages(file:
         session.publish(_to("events", name.replace("-", ".")))  # it is bound as before
     left = {step["name"] for step in steps(file, vhost)}
     assert left == {"classic-full", "quorum-full"}
-    assert run("declare", file, vhost, "--prune", "--yes", "--force")[0] == 0
+    assert run("declare", file, vhost, "--prune", "--yes", "--force", "classic-full")[0] == 1
+    assert {step["name"] for step in steps(file, vhost)} == {"quorum-full"}, "only the one that was named"
+    assert run("declare", file, vhost, "--prune", "--yes", "--force", "quorum-full")[0] == 0
     assert run("plan", file, vhost, "--prune")[0] == 0
 
 

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
 from amqptasks.topology.policies import shadowed
+from amqptasks.topology.steps import Warning
 
 
 def policies(seen: Seen) -> Iterator[Finding]:
+    """One finding a policy."""
+    for warning in _overriding(seen):
+        yield Finding("wrong", warning.subject, warning.problem, warning.mend)
+
+
+def without_overriding(seen: Seen) -> Seen:
+    """What was seen, without the policies that have a finding of their own. What such a policy alone brings about is no
+    further finding for each queue: the one line about the policy mends it all."""
+    if seen.observed is None:
+        return seen
+    subjects = {warning.subject for warning in _overriding(seen)}
+    if not subjects:
+        return seen
+    kept = tuple(
+        policy
+        for policy in seen.observed.policies
+        if f"{'operator policy' if policy.operator else 'policy'} {policy.name}" not in subjects
+    )
+    return replace(seen, observed=replace(seen.observed, policies=kept))
+
+
+def _overriding(seen: Seen) -> Iterator[Warning]:
     """Without a topology nobody knows what a queue is to be, and only its arguments can be contradicted."""
     if seen.observed is None:
         return
@@ -20,5 +44,4 @@ def policies(seen: Seen) -> Iterator[Finding]:
     else:
         queues = [(queue, there[queue.name].type) for queue in seen.wanted.queues if queue.name in there]
         ours = seen.wanted.policies
-    for warning in shadowed(queues, known, ours, seen.vhost):
-        yield Finding("wrong", warning.subject, warning.problem, warning.mend)
+    yield from shadowed(queues, known, ours, seen.vhost)

@@ -23,6 +23,7 @@ from amqptasks.topology.migrate.message import Fit, homeward, outward
 from amqptasks.topology.migrate.migration import Event, Migration, groundwork
 from amqptasks.topology.migrate.mover import BYTES_UNDER_WAY, PREFETCH, Mover
 from amqptasks.topology.observed import observe
+from amqptasks.topology.unbinding import unbind
 
 #: Messages left over when the gate turns. They are overtaken by new ones, for the moment that moving them takes.
 NEAR = 200
@@ -71,7 +72,7 @@ def redirect(m: Migration) -> str:
     for binding in found:
         m.session.bind(m.to_gate(binding))
         m.tell(Event("redirect", f"bound {binding.source} to the gate"))
-        m.session.unbind(binding)
+        unbind(binding, m.session, m.management)
         m.tell(Event("redirect", f"unbound {binding.source} from the queue"))
     m.counts.bindings += len(found)
     return f"{len(found)} bindings lead through {marks.gate(m.queue)}"
@@ -103,7 +104,13 @@ def drain(m: Migration) -> str:
 def remove(m: Migration) -> str:
     """Delete the queue, if it is empty and nothing leads to it; else `drain` again."""
     assert m.mover is not None
+    deadline = monotonic() + m.patience
     while not _removed(m, m.mover):
+        if monotonic() > deadline:
+            raise BrokerError(
+                f"something binds or fills {m.queue!r} again and again, for {m.patience:.0f} s now. Nothing is lost:"
+                " run it again when that has ended"
+            )
         drain(m)
     m.mover.close()
     m.counts.out, m.counts.twice = m.mover.moved, m.mover.twice
@@ -142,7 +149,7 @@ def restore(m: Migration) -> str:
     for binding in found:
         m.session.bind(m.at_home(binding))
         m.tell(Event("restore", f"bound {binding.source} to the queue"))
-        m.session.unbind(m.to_gate(binding))
+        unbind(m.to_gate(binding), m.session, m.management)
         m.tell(Event("restore", f"unbound {binding.source} from the gate"))
     return f"{len(found)} bindings lead to {m.queue}"
 
