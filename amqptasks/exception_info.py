@@ -5,6 +5,9 @@ from __future__ import annotations
 import traceback as _traceback
 from functools import cached_property
 
+#: Characters of a traceback. One of 100 frames has some 10,000; more is an exception with a very long text.
+LONGEST_TRACEBACK = 32_000
+
 
 class ExceptionInfo:
     """`exception` and its `type`; `traceback` is its text, which is also `str(info)`.
@@ -34,8 +37,9 @@ class ExceptionInfo:
 
     @cached_property
     def traceback(self) -> str:
+        """As Python prints it; a very long one is cut in its middle."""
         try:
-            return "".join(_traceback.format_exception(self.exception))
+            return cut_middle("".join(_traceback.format_exception(self.exception)), LONGEST_TRACEBACK)
         except BaseException as broken:
             return f"<formatting the traceback raised {type(broken).__name__}>"
 
@@ -64,3 +68,11 @@ def exception_text(error: BaseException) -> str:
         return str(error)
     except BaseException as broken:
         return f"<its text raised {type(broken).__name__}>"
+
+
+def cut_middle(text: str, most: int) -> str:
+    """At most about `most` characters, the beginning and the end, with a note in the middle."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters cut ...\n{text[-half:]}"

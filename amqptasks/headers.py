@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from amqptasks.messages import bounds
 from amqptasks.properties import Headers
 
 #: The id becomes the correlation id of a reply, and AMQP limits that to 255 bytes (a short string).
@@ -87,9 +88,10 @@ def _text(name: str, value: object, fields: dict[str, Any]) -> None:
 
 
 def _count(name: str, value: object, fields: dict[str, Any]) -> None:
-    if type(value) is not int or value < 0:
-        raise Wrong("header", f"header {name!r} is {short(value)}, not a whole number from 0 up")
-    fields[name] = value
+    try:
+        fields[name] = bounds.whole(value, bounds.MOST_RETRIES)
+    except bounds.OutOfBounds as wrong:
+        raise Wrong("header", f"header {name!r} {wrong}") from None
 
 
 def _flag(name: str, value: object, fields: dict[str, Any]) -> None:

@@ -29,6 +29,10 @@ class Lease(Protocol):
     def reject(self, tag: int) -> None:
         """Back to its queue: failed, count it. Link thread only."""
 
+    def discard(self, tag: int) -> None:
+        """To where its queue sends its dead letters, as it came; gone, where the queue sends them nowhere. Link thread
+        only."""
+
 
 class Unwritten:
     """What leases share through which nothing is written."""
@@ -38,6 +42,8 @@ class Unwritten:
     def nack(self, tag: int) -> None: ...
 
     def reject(self, tag: int) -> None: ...
+
+    def discard(self, tag: int) -> None: ...
 
 
 class _Settled(Unwritten):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from amqptasks.messages.field_table import Timestamp
 from amqptasks.properties import Properties
 
 #: Levels of tables and arrays that are decoded; what lies deeper stays bytes. Python's stack ends at some hundreds,
@@ -137,11 +138,12 @@ def _array(data: bytes, offset: int, depth: int) -> tuple[list[Any], int]:
 
 
 def _moment(seconds: int) -> datetime | int:
-    """A number where no calendar reaches: clients that count milliseconds are many."""
+    """A number where no calendar reaches: clients that count milliseconds are many. It goes on as a number, which every
+    client can read, unless it is too large for one: then it stays a timestamp."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
-        return seconds
+        return seconds if seconds < 2**63 else Timestamp(seconds)
 
 
 def _short_string(data: bytes, offset: int) -> tuple[str, int]:

@@ -52,9 +52,15 @@ class ChannelLease:
             self._settled()
 
     def reject(self, tag: int) -> None:
+        self._reject(tag, requeue=True)
+
+    def discard(self, tag: int) -> None:
+        self._reject(tag, requeue=False)
+
+    def _reject(self, tag: int, *, requeue: bool) -> None:
         if self._usable:
             self._acks.settle(tag)
-            self._channel.basic_reject(tag, requeue=True)
+            self._channel.basic_reject(tag, requeue=requeue)
             self._settled()
 
     @property

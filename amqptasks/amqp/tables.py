@@ -10,9 +10,11 @@ import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import Enum
 from functools import lru_cache
 from math import isfinite
 
+from amqptasks.messages.field_table import Timestamp
 from amqptasks.properties import Properties
 
 _SHORT = struct.Struct(">H").pack
@@ -26,6 +28,9 @@ _TIMESTAMP = struct.Struct(">cQ").pack
 
 #: A short string's length is one octet (AMQP 0-9-1, 4.2.5.3).
 SHORT_STRING = 255
+
+#: Digits before the point, less one, that a number of 32 bits can have.
+_DECIMAL_DIGITS = 9
 
 # The property flags, one bit each from the highest down, in the order in which the properties follow.
 _CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS, _DELIVERY_MODE = 0x8000, 0x4000, 0x2000, 0x1000
@@ -110,7 +115,7 @@ def table(fields: Mapping[str, object]) -> bytes:
     return _LONG(len(data)) + data
 
 
-def value(given: object) -> bytes:
+def value(given: object) -> bytes:  # noqa: PLR0912 - one case a type
     """A field value with its type octet in front."""
     kind = type(given)
     if kind is str:
@@ -123,10 +128,14 @@ def value(given: object) -> bytes:
     if kind is bool:
         return b"t\x01" if given else b"t\x00"
     match given:
+        case Enum():
+            return value(given.value)
         case float():
             return _double(given)
         case str():
-            return value(str(given))
+            return value(str.__str__(given))
+        case Timestamp():
+            return _TIMESTAMP(b"T", given)
         case int():
             return _integer(int(given))
         case bytes() | bytearray():
@@ -163,6 +172,8 @@ def _decimal(given: Decimal) -> bytes:
     if not isinstance(exponent, int):
         raise ValueError(f"{given} is no number that AMQP knows")  # noqa: TRY004 - its type is right
     scale = max(0, -exponent)
+    if given.adjusted() > _DECIMAL_DIGITS:  # before it becomes a whole number of a million digits
+        raise ValueError(f"{given} has more digits than AMQP's decimals")
     return _DECIMAL(b"D", scale, int(given.scaleb(scale)))
 
 

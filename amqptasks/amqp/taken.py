@@ -39,6 +39,10 @@ class Taken:
         if self.alive:
             self.channel.basic_reject(tag, requeue=True)
 
+    def discard(self, tag: int) -> None:
+        if self.alive:
+            self.channel.basic_reject(tag, requeue=False)
+
 
 def collector(
     queue: str, taken: Taken, arrived: deque[Delivery]

@@ -9,14 +9,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import Enum
 
 from amqptasks.errors import MessageTooLarge, PublishRejected
 from amqptasks.memory.messages import Message
+from amqptasks.messages.field_table import Timestamp, field_size
+from amqptasks.messages.field_table import size as table_size
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO, Headers, Properties
 
 #: Bytes of AMQP's short string: a routing key, the name of a header, most properties.
 SHORT_STRING = 255
+
+#: Bytes of the properties of a message: what a frame of RabbitMQ's default `frame_max` (128 KiB) has for them, beside
+#: its own 8 bytes and the 12 of the header frame.
+LARGEST_PROPERTIES = 128 * 1024 - 8 - 12
+
+#: Bytes of texts in headers from which all of them are counted.
+WORTH_A_COUNT = 32 * 1024
+
+#: Bytes of the flags of the properties, and of those that are numbers: delivery mode, priority, timestamp.
+_FLAGS, _OCTETS = 2, 10
 
 _SHORT_STRINGS = (
     "content_type",
@@ -29,6 +42,10 @@ _SHORT_STRINGS = (
     "user_id",
     "app_id",
 )
+
+
+class TooLarge(ValueError):
+    """The properties do not fit into a frame."""
 
 
 def accepted(outgoing: Outgoing, replies: str | None, limit: int) -> Message:
@@ -45,8 +62,13 @@ def accepted(outgoing: Outgoing, replies: str | None, limit: int) -> Message:
     try:
         _short("the routing key", outgoing.routing_key)
         kept = _carried(properties)
-    except ValueError as error:
+    except TooLarge as error:
+        raise MessageTooLarge(f"the headers are too large: {error}", identity) from None
+    except (ValueError, TypeError, AttributeError) as error:
         raise PublishRejected(f"the message cannot be encoded: {error}", identity) from None
+    for name in ("CC", "BCC"):
+        if kept.headers and name in kept.headers and not isinstance(kept.headers[name], list):
+            raise PublishRejected(f"406 PRECONDITION_FAILED - header '{name}' is no array of routing keys", identity)
     if kept.expiration is not None and not kept.expiration.isdecimal():
         raise PublishRejected(f"406 PRECONDITION_FAILED - invalid expiration '{kept.expiration}'", identity)
     if kept.reply_to == REPLY_TO:
@@ -57,40 +79,64 @@ def accepted(outgoing: Outgoing, replies: str | None, limit: int) -> Message:
 
 
 def _carried(properties: Properties) -> Properties:
+    size = _FLAGS + _OCTETS
     for name in _SHORT_STRINGS:
         text = getattr(properties, name)
         if text is not None:
-            _short(name, text)
+            size += _short(name, text)
     if properties.priority is not None and not 0 <= properties.priority <= 255:
         raise ValueError(f"priority is {properties.priority}: it must be from 0 to 255")
-    return replace(properties, headers=None if properties.headers is None else _table(properties.headers))
+    if properties.headers is None:
+        return replace(properties)
+    headers = _table(properties.headers)
+    _refuse_large(size, headers)
+    return replace(properties, headers=headers)
 
 
-def _short(name: str, text: str) -> None:
-    if len(text) * 4 > SHORT_STRING and len(text.encode()) > SHORT_STRING:
+def _short(name: str, text: str) -> int:
+    """Bytes of a short string."""
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
+    if size > SHORT_STRING:
         raise ValueError(f"{name} {text[:20]!r}... has more than {SHORT_STRING} bytes")
+    return 1 + size
 
 
 def _table(fields: Mapping[str, object]) -> Headers:
     table: Headers = {}
     for name, value in fields.items():
-        key = str(name)
-        _short("the name of header", key)
         kind = type(value)
-        # Texts, truths and None are most of all headers, and need no look.
-        table[key] = value if kind is str or kind is bool or value is None else _field(key, value)
+        # ASCII texts, truths and None are most of all headers, and need no look.
+        if kind is bool or value is None or (type(value) is str and value.isascii()):
+            _short("the name of header", name)
+            table[name] = value
+        else:
+            field_size(name, value)  # raises for what cannot be written
+            table[name] = _arrived(value)
     return table
 
 
-def _field(name: str, value: object) -> object:
+def _refuse_large(size: int, headers: Headers) -> None:
+    """A frame larger than what client and broker agreed on cannot be sent. Few messages are large enough for an exact
+    count."""
+    if sum(len(value) if isinstance(value, str) else 100 for value in headers.values()) < WORTH_A_COUNT and not any(
+        isinstance(value, bytes | list | dict) for value in headers.values()
+    ):
+        return
+    size += table_size(headers)
+    if size > LARGEST_PROPERTIES:
+        raise TooLarge(f"{size} bytes of headers, the limit is {LARGEST_PROPERTIES}")
+
+
+def _arrived(value: object) -> object:
+    """As the receiver reads it."""
     match value:
-        case None | bool() | bytes() | float() | Decimal():
-            return value
+        case Enum():
+            return _arrived(value.value)
         case str():
-            return str(value)
+            return str.__str__(value)
+        case None | bool() | bytes() | float() | Decimal() | Timestamp():
+            return value
         case int():
-            if not -(2**63) <= value < 2**63:
-                raise ValueError(f"header {name!r}: {value} has more than 64 bits")
             return int(value)
         case bytearray():
             return bytes(value)
@@ -98,7 +144,7 @@ def _field(name: str, value: object) -> object:
             moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
             return moment.astimezone(UTC).replace(microsecond=0)
         case Mapping():
-            return _table(value)
+            return {str(name): _arrived(field) for name, field in value.items()}
         case Sequence():
-            return [_field(name, item) for item in value]
-    raise ValueError(f"header {name!r}: a {type(value).__name__} cannot travel in a header")
+            return [_arrived(item) for item in value]
+    raise ValueError(f"a {type(value).__name__} cannot travel in a header")

@@ -27,6 +27,9 @@ _EXCEPTION_STATES = frozenset({"FAILURE", "REVOKED", "RETRY"})
 #: States after which nothing more comes (celery/states.py, READY_STATES, and what `Reject` and `Ignore` lead to).
 _FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"})
 
+#: Characters of an argument of an exception, and how many arguments, where the whole reply is too large.
+_LONGEST_ARGUMENT, _MOST_ARGUMENTS = 1000, 20
+
 #: The properties of a plain reply.
 _JSON = Properties(content_type=json.SERIALIZER.content_type)
 
@@ -77,6 +80,18 @@ def failure(
 ) -> bytes:
     """The reply of a task that raised; arguments that cannot be sent are sent as their `repr`."""
     return _encode(task_id, status, describe(exception, serializer), traceback_text, serializer)
+
+
+def shortened(
+    task_id: str, exception: BaseException, size: int, largest: int, serializer: Serializer = json.SERIALIZER
+) -> bytes:
+    """The reply of a task that raised, in place of one of `size` bytes where the broker takes `largest`: the same
+    class, with its long arguments cut, and no traceback."""
+    kind = type(exception)
+    note = f"cut, because the reply is too large: it has {size:,} bytes, and this broker takes {largest:,}"
+    arguments = [_cut(_sendable(argument, serializer), note) for argument in exception.args[:_MOST_ARGUMENTS]]
+    described = {"exc_type": kind.__qualname__, "exc_message": arguments, "exc_module": kind.__module__}
+    return _encode(task_id, "FAILURE", described, None, serializer)
 
 
 def on_the_way(task_id: str, state: str, meta: object, serializer: Serializer = json.SERIALIZER) -> bytes:
@@ -137,6 +152,16 @@ def _sendable(argument: object, serializer: Serializer) -> object:
     except (TypeError, ValueError, RecursionError):
         return _repr(argument)
     return argument
+
+
+def _cut(argument: object, note: str) -> object:
+    """A short argument as it is; of a long one its beginning, and the note."""
+    if isinstance(argument, int | float | bool | None):
+        return argument
+    text = argument if isinstance(argument, str) else _repr(argument)
+    if len(text) <= _LONGEST_ARGUMENT:
+        return argument
+    return f"{text[:_LONGEST_ARGUMENT]}... ({note})"
 
 
 def _repr(value: object) -> str:

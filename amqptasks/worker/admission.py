@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from amqptasks.incoming import Delivery
+from amqptasks.messages.bounds import MOST_RETRIES
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import Expired, Outcome, Postpone, Recount, Reject
@@ -70,7 +71,7 @@ def deliveries_before(delivery: Delivery) -> int:
         if name in headers:
             count = headers[name]
             if isinstance(count, int) and count > 0:
-                return count
+                return min(count, MOST_RETRIES)
     return 1 if delivery.redelivered else 0
 
 
@@ -80,7 +81,7 @@ def failed_deliveries(delivery: Delivery) -> int:
     for name in ("x-delivery-count", DELIVERIES):
         count = headers.get(name)
         if isinstance(count, int):
-            return count
+            return max(0, min(count, MOST_RETRIES))  # whoever publishes can write such a header
     return 0
 
 

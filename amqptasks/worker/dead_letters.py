@@ -17,6 +17,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from amqptasks.messages import bounds
+from amqptasks.messages.bounds import OutOfBounds
+from amqptasks.messages.field_table import LARGEST_HEADERS, field_size
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Headers
 from amqptasks.request import FIRST_TIME
@@ -26,53 +29,100 @@ from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
 from amqptasks.worker.outcomes import Expired, Failure, Reject, Revoked
 
-PREFIX = "x-amqptasks-"
-
 #: Bytes. A header frame over the negotiated 128 KiB closes the connection (501), and a reason is for reading: 16 KiB
 #: in all leave room for the message's own headers.
 TRACEBACK_SIZE = 12 * 1024
 TEXT_SIZE = 1024
 
-#: Headers that are kept even when the message's own are too large to be published again.
+#: Bytes of the message's own headers in its dead letter: what is left beside the reason.
+OWN_HEADERS = LARGEST_HEADERS - 20 * 1024
+
+#: Headers of which a dead letter has at least the beginning, however large the message's own headers are.
 ESSENTIAL = ("task", "id", "retries", "root_id", "parent_id", "group", "compression", "eta", "expires")
+
+#: How many of the message's own headers a dead letter does not have.
+DROPPED = "x-amqptasks-headers-dropped"
+
+#: Headers with the reason, which a worker writes into each dead letter. All of them can be written, and are small.
+REASON = (
+    "x-amqptasks-reason",
+    "x-amqptasks-detail",
+    "x-amqptasks-exception",
+    "x-amqptasks-message",
+    "x-amqptasks-traceback",
+    "x-amqptasks-attempts",
+    "x-amqptasks-queue",
+    "x-amqptasks-worker",
+    FIRST_TIME,
+    "x-amqptasks-last-time",
+    DROPPED,
+)
+
+#: What a message was on its way, and a dead letter is not.
+_ON_ITS_WAY = (DELIVERIES, THROTTLED, UNIQUE)
 
 
 def dead_letter(job: Job, outcome: Failure | Reject | Expired | Revoked, worker: str) -> Outgoing:
-    """The message for the dead-letter queue of the job's queue, which must have one."""
+    """The message for the dead-letter queue of the job's queue, which must have one. Its headers can be written,
+    whatever the message has: a header that cannot is left out, and so are the last ones of too many."""
     assert job.queue.dead_letter is not None
     delivery = job.delivery
-    headers = clean(delivery.properties.headers or {})
-    headers.pop(DELIVERIES, None)
-    headers.pop(THROTTLED, None)
-    headers.pop(UNIQUE, None)
+    headers = _writable(clean(delivery.properties.headers or {}))
     headers.update(reason_headers(job, outcome, worker))
     properties = replace(delivery.properties, headers=headers, expiration=None, user_id=None, delivery_mode=2)
     return Outgoing(QUEUES_EXCHANGE, job.queue.dead_letter, delivery.body, properties)
 
 
-def without_foreign_headers(letter: Outgoing) -> Outgoing:
-    """The same letter with nothing but our own headers and the essential ones, each cut: for one whose headers no
-    broker takes a second time."""
+def bare(letter: Outgoing) -> Outgoing:
+    """The same letter with nothing but the reason and the essential headers, each cut, and without its other
+    properties: for a letter that the broker refuses as it is."""
     headers = letter.properties.headers or {}
-    kept: Headers = {name: value for name, value in headers.items() if name.startswith(PREFIX)}
-    kept.update(
-        {name: _cut(headers[name], TEXT_SIZE) for name in ESSENTIAL if isinstance(headers.get(name), str | int)}
-    )
-    kept["x-amqptasks-headers-dropped"] = len(headers) - len(kept)
-    properties = replace(letter.properties, headers=kept)
+    kept: Headers = {
+        name: _cut(headers[name], TEXT_SIZE) for name in ESSENTIAL if isinstance(headers.get(name), str | int)
+    }
+    kept.update({name: headers[name] for name in REASON if name in headers})
+    kept[DROPPED] = len(headers.keys() - kept.keys()) + _number(headers.get(DROPPED))
+    given = letter.properties
+    properties = replace(given, headers=kept, reply_to=None, type=None, app_id=None, message_id=None, timestamp=None)
     return Outgoing(letter.exchange, letter.routing_key, letter.body, properties, letter.mandatory)
+
+
+def _writable(headers: Headers) -> Headers:
+    """Those that can be written and fit beside the reason, the essential ones first."""
+    kept: Headers = {}
+    size = dropped = 0
+    for name in sorted(headers, key=lambda name: name not in ESSENTIAL):  # the others keep their order
+        if name in _ON_ITS_WAY or name in REASON:
+            continue
+        value = headers[name]
+        try:
+            needed = field_size(name, value)
+        except ValueError:
+            dropped += 1
+            continue
+        if size + needed > OWN_HEADERS and name in ESSENTIAL and isinstance(value, str):
+            value = _cut(value, TEXT_SIZE)
+            needed = field_size(name, value)
+        if size + needed > OWN_HEADERS:
+            dropped += 1
+            continue
+        size += needed
+        kept[name] = value
+    if dropped:
+        kept[DROPPED] = dropped
+    return kept
 
 
 def reason_headers(job: Job, outcome: Failure | Reject | Expired | Revoked, worker: str) -> Headers:
     now = time.time()
     known = job.delivery.properties.headers or {}
     ran = job.started > 0
-    attempts = job.request.retries + (1 if ran else 0) if job.request is not None else 0
+    retries = job.request.retries if job.request is not None else _number(known.get("retries"))
     return {
         **_described(job, outcome),
-        "x-amqptasks-attempts": attempts,
+        "x-amqptasks-attempts": retries + (1 if ran else 0),
         "x-amqptasks-queue": job.delivery.queue,
-        "x-amqptasks-worker": worker,
+        "x-amqptasks-worker": _cut(worker, TEXT_SIZE),
         FIRST_TIME: first_time(known, now),
         "x-amqptasks-last-time": now,
     }
@@ -80,8 +130,18 @@ def reason_headers(job: Job, outcome: Failure | Reject | Expired | Revoked, work
 
 def first_time(headers: Mapping[str, object], now: float) -> float:
     """When the message first came to a worker: as an earlier attempt noted, else now."""
-    noted = headers.get(FIRST_TIME)
-    return float(noted) if isinstance(noted, int | float) else now
+    try:
+        return bounds.moment(headers.get(FIRST_TIME))
+    except OutOfBounds:
+        return now
+
+
+def _number(value: object) -> int:
+    """A count in a header; 0 for what is none."""
+    try:
+        return bounds.whole(value, bounds.MOST_RETRIES)
+    except OutOfBounds:
+        return 0
 
 
 def _described(job: Job, outcome: Failure | Reject | Expired | Revoked) -> Headers:

@@ -35,7 +35,7 @@ from amqptasks.worker.news import is_heard, news, refused
 from amqptasks.worker.outcomes import LOST, Failure, Outcome, Reject, Replaced, Retry, Success, classify
 from amqptasks.worker.policies import RetryPolicies
 from amqptasks.worker.rescue import rescue
-from amqptasks.worker.settlement import QUIET, Settlement, is_quiet, settlement
+from amqptasks.worker.settlement import QUIET, Settlement, buried, is_quiet, settlement
 from amqptasks.worker.waiting import count_native_retries, waiting
 
 logger = get_logger(__name__)
@@ -251,8 +251,9 @@ class Steps:
     def plan(self, job: Job) -> None:
         """What is to be written, ready encoded: results and exceptions hold user code, which must not run in the
         link's thread. A retry whose new arguments or delay are impossible, or a result whose `__json__` raises, is a
-        failure that says so: whatever a user's code does here, the job gets its settlement. What interrupts this was
-        meant for the task, which has ended, and is planned as it ended."""
+        failure that says so. A failure that cannot be planned either is a bare dead letter. So the job gets its
+        settlement in any case. An interruption that arrives here was meant for the task. The task has already ended, so
+        its outcome stands."""
         assert job.outcome is not None
         if is_quiet(job):
             job.planned = QUIET
@@ -266,12 +267,25 @@ class Steps:
             if job.interruption is not None and isinstance(error, INTERRUPTIONS):
                 raise  # a second one: its pool plans it, when nothing can interrupt any more
             job.outcome = Failure(error) if job.started else Reject("malformed", exception_text(error))
-            job.planned = self._planned(job, job.outcome)
+            try:
+                job.planned = self._planned(job, job.outcome)
+            except BaseException as second:
+                if job.interruption is not None and isinstance(second, INTERRUPTIONS):
+                    raise
+                self.bury(job, second)
+
+    def bury(self, job: Job, error: BaseException) -> None:
+        """Plan a job that cannot be settled as it ended: as a bare dead letter. Calls nothing of the user's."""
+        logger.error("%s[%s] cannot be settled as it ended", job.task_name, job.task_id, exc_info=error)
+        detail = f"it could not be settled as it ended: {type(error).__name__}: {exception_text(error)}"
+        job.planned = buried(job, detail, self._worker)
 
     def _planned(self, job: Job, outcome: Outcome) -> Settlement:
-        planned = settlement(job, outcome, self._worker, self._codec)
+        capabilities = self._capabilities()
+        largest = None if capabilities is None else capabilities.maximum_message_size
+        planned = settlement(job, outcome, self._worker, self._codec, largest)
         if isinstance(outcome, Retry):
-            planned = waiting(job, outcome, planned, self._capabilities())
+            planned = waiting(job, outcome, planned, capabilities)
         if planned.delay > 0:
             planned.onward = tuple(self._delayed(outgoing, planned.delay) for outgoing in planned.onward)
         if self._followers is not None and job.request is not None:

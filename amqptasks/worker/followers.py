@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from amqptasks import call
 from amqptasks.embedded import listed
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
+from amqptasks.exception_info import exception_text
 from amqptasks.log_queue import get_logger
+from amqptasks.messages.printable import short
 from amqptasks.options import CallOptions
 from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request
@@ -83,17 +85,20 @@ class Followers:
     def after_failure(self, request: Request, info: ExceptionInfo) -> tuple[Outgoing, ...]:
         """Its error callbacks. One that cannot be sent is left out, and logged: the failure is told all the same."""
         made: list[Outgoing] = []
-        for number, signature in enumerate(self._read(request.errbacks)):
+        for number, given in enumerate(request.errbacks or ()):
             try:
+                signature = Signature.read(given, self._app)
                 made.append(self._error_call(request, signature, info, f"link-error-{number}"))
             except INTERRUPTIONS:
                 raise
-            except Exception:
-                logger.exception(
-                    "task %s[%s]: its error callback %s cannot be sent",
+            except Exception as error:
+                logger.error(  # noqa: TRY400 - what it names came from outside, and one line tells it
+                    "%s[%s] its error callback %s cannot be sent: %s: %s",
                     request.task,
                     request.id,
-                    signature["task"],
+                    short(given.get("task")),
+                    type(error).__name__,
+                    exception_text(error),
                     extra={"action": "follower_failed", "task_name": request.task, "task_id": request.id},
                 )
         return tuple(made)

@@ -26,6 +26,7 @@ DeadReason = Literal[
     "revoked",
     "invalid-arguments",
     "throttled",
+    "unpublishable",
 ]
 
 
@@ -226,7 +227,7 @@ def _led_to(error: BaseException, kind: type[BaseException]) -> BaseException | 
 
 def _snoozed(error: errors.Snooze, request: Request, most: int) -> Outcome:
     before = request.headers.get(SNOOZES)
-    times = before + 1 if isinstance(before, int) else 1
+    times = min(before, most) + 1 if isinstance(before, int) else 1
     if times > most:
         return Failure(errors.MaxRetriesExceeded(f"it snoozed {most} times; max_snoozes allows no more"))
     return Snooze(within(error.seconds), times)

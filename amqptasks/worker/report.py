@@ -102,6 +102,12 @@ def vanished(job: Job) -> Report:
     return _report(job, logging.ERROR, "Lost", f"is lost: {why}")
 
 
+def discarded(job: Job, detail: str) -> Report:
+    """The line for a job that the broker itself makes a dead letter."""
+    sentence = f"cannot be settled: {detail}. The broker dead-letters its message as it came{_whereabouts(job)}"
+    return _report(job, logging.ERROR, "Reject", sentence)
+
+
 def log(report: Report) -> None:
     """Write the line, unless its level is not wanted any more."""
     if logger.isEnabledFor(report.level):

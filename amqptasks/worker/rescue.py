@@ -7,10 +7,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import INTERRUPTIONS
-from amqptasks.exception_info import exception_text
 from amqptasks.log_queue import get_logger
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Crashed, interrupted
+from amqptasks.worker.outcomes import interrupted
 
 if TYPE_CHECKING:
     from amqptasks.worker.delivery import Steps
@@ -32,7 +31,5 @@ def rescue(steps: Steps, job: Job, error: BaseException) -> None:
     except BaseException as broken:
         if job.interruption is not None and isinstance(broken, INTERRUPTIONS):
             raise
-        logger.exception("task %s[%s] could not be settled as it ended", job.task_name, job.task_id)
-        # Back to its queue, where the broker counts it: nothing goes round for ever.
-        job.outcome = Crashed(f"its worker could not settle it: {exception_text(broken)}")
-        steps.plan(job)
+        # Not back to its queue: a classic queue counts nothing, and it would go round for ever.
+        steps.bury(job, broken)

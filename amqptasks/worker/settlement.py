@@ -8,16 +8,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from amqptasks.codec import PLAIN, Codec
-from amqptasks.errors import TaskRejected, TaskRevoked
+from amqptasks.errors import ConfigurationError, MessageTooLarge, TaskRejected, TaskRevoked
+from amqptasks.log_queue import get_logger
+from amqptasks.messages.bounds import MOST_RETRIES
+from amqptasks.messages.field_table import LARGEST_HEADERS, size
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import PERSISTENT, Properties
 from amqptasks.request import FIRST_TIME, Request
 from amqptasks.results import reply
 from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.serializers import Serializer, json
 from amqptasks.topology.delays import clean
 from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.admission import failed_deliveries
-from amqptasks.worker.dead_letters import dead_letter, first_time
+from amqptasks.worker.dead_letters import bare, dead_letter, first_time
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
 from amqptasks.worker.outcomes import (
     SNOOZES,
@@ -39,10 +43,13 @@ from amqptasks.worker.outcomes import (
     Success,
     Throttled,
 )
-from amqptasks.worker.report import Report, describe, handed_back
+from amqptasks.worker.report import Report, describe, discarded, handed_back
 
-#: `reject` is "back to its queue, and count it as failed", `nack` is "back to its queue, not its fault".
-Verdict = Literal["ack", "nack", "reject", "nothing"]
+logger = get_logger(__name__)
+
+#: `reject` is "back to its queue, and count it as failed", `nack` is "back to its queue, not its fault", `discard` is
+#: "to where the queue sends its dead letters".
+Verdict = Literal["ack", "nack", "reject", "discard", "nothing"]
 
 
 @dataclass(slots=True)
@@ -84,9 +91,16 @@ def is_quiet(job: Job) -> bool:
     )
 
 
-def settlement(job: Job, outcome: Outcome, worker: str, codec: Codec = PLAIN) -> Settlement:
-    """The settlement of `job`. Raises `ConfigurationError` where a retry's new arguments cannot be sent."""
+def settlement(job: Job, outcome: Outcome, worker: str, codec: Codec = PLAIN, largest: int | None = None) -> Settlement:
+    """The settlement of `job`. `largest` is how many bytes of body the broker takes, where that is known: a reply that
+    is larger becomes a failure that says so. Raises `ConfigurationError` where a retry's new arguments cannot be
+    sent, and `MessageTooLarge` where they are more than the broker takes."""
     planned = _meaning(job, outcome, worker, codec)
+    if largest is not None:
+        if planned.answer is not None and len(planned.answer.body) > largest:
+            _shorten(planned.answer, job, outcome, codec, largest)
+        if isinstance(outcome, Retry):
+            _check(planned.onward[0], largest)
     planned.kind = type(outcome).__name__
     planned.report = describe(job, outcome)
     return planned
@@ -125,6 +139,25 @@ def _meaning(  # noqa: PLR0912 - one case an outcome
             return Settlement("reject")
         case Lost():
             return Settlement("nothing")
+
+
+def unpublishable(job: Job, detail: str, worker: str, codec: Codec = PLAIN) -> Settlement:
+    """How a job ends whose next message the broker refuses, whatever is tried: as a dead letter, with a reply that says
+    so. Made of the delivery alone, so that it can be made anywhere."""
+    return settlement(job, Reject("unpublishable", detail), worker, codec)
+
+
+def buried(job: Job, detail: str, worker: str) -> Settlement:
+    """How a job ends that cannot be settled as it ended, because that raises: as a bare dead letter, without what
+    follows on it."""
+    outcome = Reject("unpublishable", detail)
+    letters = (bare(dead_letter(job, outcome, worker)),) if job.queue.dead_letter is not None else ()
+    return Settlement("ack", onward=letters, kind=Reject.__name__, report=describe(job, outcome))
+
+
+def given_up(job: Job, detail: str) -> Settlement:
+    """How a job ends whose dead letter is refused, too: the broker itself dead-letters the message as it came."""
+    return Settlement("discard", kind=Reject.__name__, report=discarded(job, detail))
 
 
 def handing_back(job: Job) -> Settlement:
@@ -172,7 +205,7 @@ def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
     """The next attempt."""
     request = job.request
     assert request is not None
-    outgoing = _later(job, outcome.delay, {"retries": request.retries + 1}, codec)
+    outgoing = _later(job, outcome.delay, {"retries": min(request.retries + 1, MOST_RETRIES)}, codec)
     if outcome.call_args is not None or outcome.call_kwargs is not None:
         changed = replace(
             request,
@@ -197,6 +230,47 @@ def _bad_news(job: Job, outcome: Failure | Reject | Expired | Revoked, codec: Co
         case Expired(detail) | Revoked(detail):
             answer.body = reply.failure(_task_id(job), TaskRevoked(detail), None, "REVOKED", serializer)
     return answer
+
+
+def _shorten(answer: Outgoing, job: Job, outcome: Outcome, codec: Codec, largest: int) -> None:
+    """A failure in place of a reply that the broker does not take."""
+    length, serializer = len(answer.body), codec.for_reply(job.delivery.properties)
+    logger.warning(
+        "%s[%s] its reply has %d bytes, and this broker takes %d: the caller gets a failure that says so",
+        job.task_name,
+        job.task_id,
+        length,
+        largest,
+        extra={"action": "reply_too_large", "task_name": job.task_name, "task_id": job.task_id},
+    )
+    if isinstance(outcome, Failure):
+        answer.body = reply.shortened(_task_id(job), outcome.cause, length, largest, serializer)
+    else:
+        answer.body = reply_too_large(_task_id(job), length, f"this broker takes {largest:,}", serializer)
+
+
+def reply_too_large(task_id: str, length: int, why: str, serializer: Serializer = json.SERIALIZER) -> bytes:
+    """The reply in place of one of `length` bytes that the broker does not take, because of `why`."""
+    problem = (
+        f"the task ended, but its result cannot be sent: the reply is too large. It has {length:,} bytes, and {why}."
+        f" Store the value elsewhere and return its address, or set ignore_result"
+    )
+    return reply.failure(task_id, ConfigurationError(problem), None, serializer=serializer)
+
+
+def _check(again: Outgoing, largest: int) -> None:
+    """Raise `MessageTooLarge` for a next attempt that the broker does not take, while what became of it can be told as
+    any failure is: to the error callbacks and to the caller."""
+    if len(again.body) > largest:
+        raise MessageTooLarge(
+            f"the arguments of the next attempt have {len(again.body):,} bytes, and this broker takes {largest:,}:"
+            f" the attempt cannot be published"
+        )
+    length = size(again.properties.headers or {})
+    if length > LARGEST_HEADERS:
+        raise MessageTooLarge(
+            f"the headers of the next attempt have {length:,} bytes, and a message has room for {LARGEST_HEADERS:,}"
+        )
 
 
 def _answer(job: Job, codec: Codec) -> Outgoing | None:

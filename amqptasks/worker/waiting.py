@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.incoming import Delivery
+from amqptasks.messages.bounds import MOST_RETRIES
 from amqptasks.request import Request
 from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import TO, UPPER_CLASS
@@ -41,7 +42,7 @@ def count_native_retries(request: Request, delivery: Delivery, queue: QueueSetti
     headers = delivery.shared_headers
     failed = headers.get("x-delivery-count")
     if "x-acquired-count" in headers and isinstance(failed, int):  # both: a quorum queue of 4.3
-        request.retries += failed
+        request.retries = max(0, min(request.retries + failed, MOST_RETRIES))
 
 
 def _is_the_queues_own(job: Job, outcome: Retry) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
@@ -116,7 +117,35 @@ WRONG: dict[str, dict[str, object]] = {
     "a long name": {"headers": {"n" * 256: 1}},
     "a long property": {"correlation_id": "c" * 256},
     "too high a priority": {"priority": 256},
+    "not a number": {"headers": {"number": float("nan")}},
+    "infinity": {"headers": {"list": [float("-inf")]}},
+    "decimal not a number": {"headers": {"number": Decimal("NaN")}},
+    "a large decimal": {"headers": {"number": Decimal("1e30")}},
+    "a time before 1970": {"headers": {"time": datetime(1969, 1, 1, tzinfo=UTC)}},
+    "half a pair": {"headers": {"text": "half \ud800 a pair"}},
+    "half a pair in a name": {"headers": {"half \ud800 a pair": 1}},
+    "half a pair inside": {"headers": {"list": [{"a": "\ud800"}]}},
+    "CC as a text": {"headers": {"CC": "text"}},
+    "BCC as a number": {"headers": {"BCC": 5}},
 }
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"text": "x" * 200_000},
+        {"list": ["x" * 1000] * 131},
+        {f"header {number}": number for number in range(12_000)},
+        {"table": {f"{number}": b"x" * 1000 for number in range(131)}},
+    ],
+    ids=["text", "list", "many", "table"],
+)
+def test_headers_larger_than_a_frame_are_too_large(transport: Transport, large: dict[str, object]) -> None:
+    queue = transport.queue()
+    with pytest.raises(MessageTooLarge):
+        transport.send(queue, "1", headers=large)
+    transport.send(queue, "after", headers={"text": "x" * 120_000})
+    assert transport.bodies(queue) == ["after"]
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)

@@ -19,6 +19,7 @@ from typing import Any
 from amqptasks.errors import ConfigurationError
 from amqptasks.incoming import Delivery
 from amqptasks.limits import TaskLimits
+from amqptasks.messages import bounds
 from amqptasks.rate import Rate
 from amqptasks.task import Task
 from amqptasks.transport import Link
@@ -228,5 +229,7 @@ def _pause(job: Job) -> float:
 
 def _since(job: Job) -> float | None:
     """When its limits first put it off."""
-    noted = (job.delivery.properties.headers or {}).get(THROTTLED)
-    return float(noted) if isinstance(noted, int | float) else None
+    try:
+        return bounds.moment((job.delivery.properties.headers or {}).get(THROTTLED))
+    except bounds.OutOfBounds:
+        return None

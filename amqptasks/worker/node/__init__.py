@@ -90,7 +90,7 @@ class Node:
         self.queues = self.consumption.queues
         self.link = app.new_link()
         self.waiting_calls = WaitingCalls(app)
-        self._settler = Settler(self.link, self.declare_soon)
+        self._settler = Settler(self.link, self.declare_soon, self.name, app.codec)
         self.endings = Endings(self, self._settler)
         self.steps = Steps(
             app.tasks,

@@ -33,6 +33,9 @@ class Lease:
     def reject(self, tag: int) -> None:
         self.settled.append(("reject", tag))
 
+    def discard(self, tag: int) -> None:
+        self.settled.append(("discard", tag))
+
 
 def delivery(
     task: str = "shop.work",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from amqptasks.amqp.tables import encode_properties, table
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.field_table import LARGEST_HEADERS
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.dead_letters import PREFIX, dead_letter, reason_headers, without_foreign_headers
+from amqptasks.worker.dead_letters import bare, dead_letter, reason_headers
 from amqptasks.worker.outcomes import Expired, Failure, Reject
 from tests.unit.worker.jobs import WORKER, delivery, job
 
@@ -121,34 +123,54 @@ def test_an_odd_text_of_an_exception_is_told_as_well_as_it_can_be(says: object, 
     encode_properties(sent.properties)
 
 
-def test_headers_that_no_broker_takes_twice_are_dropped_but_for_the_essential_ones() -> None:
-    made = job(
-        delivery(headers={"retries": 2, "huge": "x" * 200_000, "compression": "application/zlib", "tenant": "a"}),
-        decoded=False,
-    )
-    full = dead_letter(made, Failure(raised(ValueError("boom"))), WORKER)
-    lean = without_foreign_headers(full)
-    headers = lean.properties.headers or {}
-    assert headers["x-amqptasks-headers-dropped"] == 2
-    assert {name: headers[name] for name in ("task", "id", "retries", "compression")} == {
-        "task": "shop.work",
-        "id": "id-1",
-        "retries": 2,
-        "compression": "application/zlib",
-    }
+def test_headers_that_do_not_fit_into_a_dead_letter_are_dropped_and_counted() -> None:
+    given = {"retries": 2, "huge": "x" * 200_000, "compression": "application/zlib", "tenant": "a"}
+    made = job(delivery(headers=given), decoded=False)
+    headers = dead_letter(made, Failure(raised(ValueError("boom"))), WORKER).properties.headers or {}
     assert "huge" not in headers
+    assert headers["tenant"] == "a"
+    assert headers["compression"] == "application/zlib"
+    assert headers["x-amqptasks-headers-dropped"] == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retries": 2**63 - 1},
+        {"retries": -(2**63)},
+        {"a": 2**64, "b": float("inf"), "c": "half \ud800 a pair", "d": {1, 2}},
+        {"x-amqptasks-first-time": float("nan"), "x-amqptasks-attempts": 2**70, "x-amqptasks-reason": ["odd"] * 99_999},
+        {"x-amqptasks-first-time": 2**63 - 1, "x-amqptasks-traceback": "x" * 200_000},
+        {"task": "t" * 200_000, "id": ["a list"], "root_id": "r" * 200_000, "eta": Decimal("NaN")},
+        {f"header {number}": "x" * 1000 for number in range(300)},
+        {"many": [[[1]] * 100] * 400, "when": datetime(1969, 1, 1, tzinfo=UTC), "also": Decimal("1e30")},
+    ],
+    ids=["retries", "negative", "odd", "forged", "forged large", "essential", "many", "nested"],
+)
+def test_a_dead_letter_can_be_written_whatever_headers_the_message_has(headers: dict[str, Any]) -> None:
+    made = job(decoded=False)
+    assert made.delivery.properties.headers is not None
+    made.delivery.properties.headers.update(headers)
+    for outcome in (Failure(raised(ValueError("boom"))), Reject("malformed", "header")):
+        sent = dead_letter(made, outcome, WORKER)
+        assert len(encode_properties(sent.properties)) < LARGEST_HEADERS
+        assert (sent.properties.headers or {})["x-amqptasks-queue"] == "emails"
+        assert len(encode_properties(bare(sent).properties)) < 2 * LIMIT
+
+
+def test_a_bare_dead_letter_has_the_reason_and_the_essential_headers_alone() -> None:
+    made = job(delivery(headers={"tenant": "acme", "retries": 2}, reply_to="replies", app_id="shop"))
+    full = dead_letter(made, Failure(raised(ValueError("boom"))), WORKER)
+    lean = bare(full)
+    headers = lean.properties.headers or {}
+    assert headers["x-amqptasks-headers-dropped"] == 1
     assert "tenant" not in headers
-    ours = {name: value for name, value in (full.properties.headers or {}).items() if name.startswith(PREFIX)}
-    assert headers.items() >= ours.items()
+    assert (headers["task"], headers["id"], headers["retries"]) == ("shop.work", "id-1", 2)
+    reason = {name: value for name, value in (full.properties.headers or {}).items() if name.startswith("x-amqptasks")}
+    assert headers.items() >= reason.items()
     assert (lean.exchange, lean.routing_key, lean.body) == (full.exchange, full.routing_key, full.body)
-    assert len(encode_properties(lean.properties)) < 3 * LIMIT
-
-
-def test_an_essential_header_that_is_itself_too_large_is_cut() -> None:
-    sent = Outgoing("", "q", b"", delivery(headers={"task": "t" * 200_000, "id": ["a list"]}).properties)
-    headers = without_foreign_headers(sent).properties.headers or {}
-    assert len(str(headers["task"])) == 1024
-    assert "id" not in headers
+    assert (lean.properties.reply_to, lean.properties.app_id) == (None, None)
+    assert lean.properties.correlation_id == "id-1"
 
 
 def test_a_queue_without_dead_letters_has_no_letter_to_write() -> None:

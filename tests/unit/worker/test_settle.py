@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from amqptasks.errors import MessageTooLarge, Nacked, PublishRejected, Unroutable
+from amqptasks.errors import ConfigurationError, MessageTooLarge, Nacked, PublishRejected, TaskRejected, Unroutable
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
+from amqptasks.results.reply import parse
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import DELIVERIES, Job
-from amqptasks.worker.outcomes import HAND_BACK, Crashed, Failure, Retry, Success
+from amqptasks.worker.outcomes import HAND_BACK, Crashed, Failure, Postpone, Retry, Snooze, Success
 from amqptasks.worker.queues import ConsumedQueue
 from amqptasks.worker.settle import MOST_TRIES, Settler
 from amqptasks.worker.settlement import Settlement, settlement
@@ -178,14 +179,122 @@ def test_what_is_missing_on_the_broker_is_asked_for(scene: Scene, error: Excepti
 
 
 @pytest.mark.parametrize("error", [MessageTooLarge("headers"), PublishRejected("406 PRECONDITION_FAILED - bad CC")])
-def test_bytes_that_will_never_be_taken_lose_their_foreign_headers(scene: Scene, error: Exception) -> None:
+def test_a_dead_letter_that_is_refused_is_published_bare_at_once_and_its_queue_goes_on(
+    scene: Scene, error: Exception
+) -> None:
     _, lease = scene.settle(Failure(ValueError("boom")), headers={"tenant": "acme"})
     assert "tenant" in (scene.link.answer(error).properties.headers or {})
-    scene.link.wait(0.5)
     second = scene.link.answer(None).properties.headers or {}
     assert "tenant" not in second
     assert second["x-amqptasks-reason"] == "failed"
     assert lease.settled == [("ack", 1)]
+    assert scene.subscription.calls == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (MessageTooLarge("headers"), MessageTooLarge("headers")),
+        (PublishRejected("the message cannot be encoded: odd"), PublishRejected("the message cannot be encoded: odd")),
+        (MessageTooLarge("the body has 17 bytes, this broker takes 16"), None),
+        (PublishRejected("406 PRECONDITION_FAILED - message size 17 is larger than configured max size 16"), None),
+    ],
+    ids=["headers", "encoding", "body", "max_message_size"],
+)
+def test_a_dead_letter_that_is_refused_for_good_is_left_to_the_broker_by_discard(
+    scene: Scene, first: Exception, second: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, lease = scene.settle(Failure(ValueError("boom")))
+    scene.link.answer(first)
+    if second is not None:
+        scene.link.answer(second)
+    assert not scene.link.published
+    assert lease.settled == [("discard", 1)]
+    assert scene.subscription.calls == []
+    assert scene.settler.counts == {"Reject": 1}
+    assert "shop.work[id-1] cannot be settled" in caplog.text
+
+
+@pytest.mark.parametrize("outcome", [Retry(60.0, ValueError("boom")), Snooze(5.0, 1), Postpone(5.0)])
+@pytest.mark.parametrize(
+    "error",
+    [MessageTooLarge("the body has 17 bytes, this broker takes 16"), PublishRejected("406 PRECONDITION_FAILED")],
+)
+def test_a_next_attempt_that_is_refused_is_a_dead_letter_and_its_caller_is_told(
+    scene: Scene, outcome: Any, error: Exception
+) -> None:
+    _, lease = scene.settle(outcome, reply_to="replies")
+    scene.link.answer(error)
+    answer, letter = scene.link.answer(None), scene.link.answer(None)
+    assert letter.routing_key == "emails.dead"
+    assert (letter.properties.headers or {})["x-amqptasks-reason"] == "unpublishable"
+    assert str(error) in str((letter.properties.headers or {})["x-amqptasks-detail"])
+    assert answer.routing_key == "replies"
+    told = parse(answer.body).exception
+    assert isinstance(told, TaskRejected)
+    assert str(error) in str(told)
+    assert lease.settled == [("ack", 1)]
+    assert scene.subscription.calls == []
+
+
+def test_a_next_attempt_whose_exchange_stays_missing_is_a_dead_letter_after_some_tries(scene: Scene) -> None:
+    _, lease = scene.settle(Retry(60.0, ValueError("boom")))
+    for _ in range(MOST_TRIES):
+        scene.link.answer(PublishRejected("404 NOT_FOUND - no exchange 'amqptasks.delay.10'"))
+        scene.link.wait(30)
+    letter = scene.link.answer(None)
+    assert letter.routing_key == "emails.dead"
+    assert "amqptasks.delay.10" in str((letter.properties.headers or {})["x-amqptasks-detail"])
+    assert lease.settled == [("ack", 1)]
+    assert scene.subscription.calls == ["pause", "resume"]
+    assert len(scene.missing) == MOST_TRIES - 1
+
+
+def test_a_refused_next_attempt_of_a_queue_without_dead_letters_is_acked_and_told(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = job(delivery(), QueueSettings("emails", dead_letters=None))
+    made.planned = settlement(made, Retry(60.0, ValueError("boom")), WORKER)
+    scene.settler.settle(made, scene.queue)
+    scene.link.answer(MessageTooLarge("the body has 17 bytes, this broker takes 16"))
+    assert made.delivery.lease.settled == [("ack", 1)]  # type: ignore[attr-defined]
+    assert scene.settler.pending == 0
+    assert "cannot run (unpublishable)" in caplog.text
+
+
+def test_what_was_acked_early_and_is_refused_for_good_is_said_to_be_lost(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    ack_early(scene, Failure(ValueError("boom")))
+    scene.link.answer(MessageTooLarge("the body has 17 bytes, this broker takes 16"))
+    assert scene.settler.counts == {"Lost": 1}
+    assert "is lost" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MessageTooLarge("the body has 17 bytes, this broker takes 16"),
+        PublishRejected("406 PRECONDITION_FAILED - message size 17 is larger than configured max size 16"),
+    ],
+)
+def test_a_reply_that_is_too_large_is_replaced_by_a_failure_that_says_so(scene: Scene, error: Exception) -> None:
+    _, lease = scene.settle(Success("x" * 1000), reply_to="replies")
+    scene.link.answer(error)
+    told = parse(scene.link.answer(None).body).exception
+    assert isinstance(told, ConfigurationError)
+    assert "too large" in str(told)
+    assert str(error) in str(told)
+    assert lease.settled == [("ack", 1)]
+
+
+def test_a_failure_in_place_of_a_reply_is_not_replaced_again(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    _, lease = scene.settle(Success(1), reply_to="replies")
+    for _ in range(2):
+        scene.link.answer(PublishRejected("406 PRECONDITION_FAILED - odd"))
+    assert not scene.link.published
+    assert lease.settled == [("ack", 1)]
+    assert "shop.work[id-1] its reply could not be sent: 406" in caplog.text
 
 
 def test_a_stop_gives_back_what_cannot_be_moved_on(scene: Scene) -> None:

@@ -4,6 +4,10 @@ What must be safe elsewhere is published and confirmed first; then the delivery 
 (the dead-letter queue is full or gone, the broker is short of memory), the delivery stays unacked, its queue is
 paused and the publish is tried again, until it succeeds, the worker stops and gives the message back, or the channel
 dies and somebody else gets it. Where only a delay queue refuses it, it waits alone, and its queue goes on.
+
+A message that the broker will never take does not wait: it is settled otherwise, at once. In place of a next attempt
+there is a dead letter with the reason, and the caller is told. In place of a dead letter there is a bare one, with the
+essential headers alone. When that is refused, too, the broker itself dead-letters the message as it came.
 """
 
 from __future__ import annotations
@@ -13,15 +17,25 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from amqptasks import message
-from amqptasks.errors import MessageTooLarge, Nacked, PublishRejected, Unroutable
+from amqptasks.codec import PLAIN, Codec
+from amqptasks.errors import Nacked
 from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
-from amqptasks.transport import Link
-from amqptasks.worker.dead_letters import without_foreign_headers
+from amqptasks.transport import Done, Link
+from amqptasks.worker.dead_letters import bare
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Postpone, Retry, Snooze, Throttled
 from amqptasks.worker.report import log, lost, succeeded, vanished
-from amqptasks.worker.settlement import BEGIN_AGAIN, Settlement, handing_back, without_delivery
+from amqptasks.worker.settle.refusals import is_about_the_bytes, is_absence, is_lasting, is_the_body
+from amqptasks.worker.settlement import (
+    BEGIN_AGAIN,
+    Settlement,
+    given_up,
+    handing_back,
+    reply_too_large,
+    unpublishable,
+    without_delivery,
+)
 
 if TYPE_CHECKING:
     from amqptasks.worker.queues import ConsumedQueue
@@ -51,7 +65,8 @@ RECOUNT = "Recount"
 DETAIL_SIZE = 1024
 
 #: Tries to publish a task that follows on this one (a link, the next step of a chain) before this one becomes a dead
-#: letter instead: where it leads is the caller's choice, and a wrong one must not hold up a queue for ever.
+#: letter instead: where it leads is the caller's choice, and a wrong one must not hold up a queue for ever. So many for
+#: a next attempt, too, where an exchange or a queue is missing that declaring does not bring back.
 MOST_TRIES = 5
 
 #: Seconds after which an ack has left this process for certain: it takes one turn of the loop.
@@ -61,9 +76,13 @@ WRITTEN_WITHIN = 0.02
 class Settler:
     """Settles the jobs of one worker."""
 
-    def __init__(self, link: Link, missing: Callable[[], None]) -> None:
+    def __init__(self, link: Link, missing: Callable[[], None], worker: str = "", codec: Codec = PLAIN) -> None:
+        """`worker` is its name for dead letters, `codec` writes replies; `missing` hears that something which a message
+        needs is not on the broker."""
         self._link = link
         self._missing = missing
+        self.worker = worker
+        self.codec = codec
         self._blocked: set[_Publishing] = set()
         self._stopping = False
         self.counts: Counter[str] = Counter()
@@ -81,7 +100,7 @@ class Settler:
 
     def blocked(self, publishing: _Publishing, error: BaseException) -> bool:
         """True when this one is to be tried again."""
-        if isinstance(error, Unroutable) or (isinstance(error, PublishRejected) and _is_absence(error)):
+        if is_absence(error):
             self._missing()
         self._blocked.add(publishing)
         return not self._stopping
@@ -139,6 +158,8 @@ class Settler:
                 lease.nack(tag)
             elif planned.verdict == "reject":
                 lease.reject(tag)
+            elif planned.verdict == "discard":
+                lease.discard(tag)
         self.counts[planned.kind] += 1
         if planned.report is not None:
             log(planned.report)
@@ -156,13 +177,15 @@ class Settler:
 
 
 class _Onward:
-    """One message that must be on the broker, and how often that was tried; `follower` if it is tried for a while."""
+    """One message that must be on the broker, and how often that was tried; `follower` if it is tried for a while,
+    `bare` if it is a dead letter from which nothing more can be left out."""
 
-    __slots__ = ("follower", "message", "pause", "tries")
+    __slots__ = ("bare", "follower", "message", "pause", "tries")
 
     def __init__(self, message: Outgoing, *, follower: bool = False) -> None:
         self.message = message
         self.follower = follower
+        self.bare = False
         self.pause = FIRST_PAUSE
         self.tries = 0
 
@@ -185,11 +208,9 @@ class _Publishing:
         self._is_last_try = False
 
     def start(self) -> None:
-        answer = self._planned.answer
         for onward in list(self._onward):
             self._publish(onward)
-        if answer is not None:
-            self._link.publish(answer, self._on_answer, PUBLISH_TIMEOUT)
+        self._answer(self._on_answer)
 
     def give_up(self) -> None:
         """The message goes back to its queue instead. One that was acknowledged before cannot: what else there is for
@@ -203,7 +224,7 @@ class _Publishing:
         instead = None if self._is_last_try else self._instead()
         self._is_last_try = True
         if instead is None:
-            self._planned = Settlement("nothing", kind="Lost", report=vanished(self._job))
+            self._planned = _vanishing(self._job)
             self._abandon()
         else:
             self._onward = [_Onward(instead)]
@@ -231,8 +252,10 @@ class _Publishing:
             return
         if error is None:
             self._remove(onward)
-        elif onward.follower and (_is_lasting(error) or onward.tries >= MOST_TRIES):
+        elif onward.follower and (is_lasting(error) or onward.tries >= MOST_TRIES):
             self._give_up_follower(onward, error)
+        elif is_about_the_bytes(error) or (self._begins_again and is_lasting(error) and onward.tries >= MOST_TRIES):
+            self._settle_otherwise(onward, error)
         else:
             self._again(onward, error)
 
@@ -255,10 +278,35 @@ class _Publishing:
             self._queue.has_room(self._job)
         self._done()
 
+    def _answer(self, done: Done) -> None:
+        if self._planned.answer is not None:
+            self._answered = False
+            self._link.publish(self._planned.answer, done, PUBLISH_TIMEOUT)
+
     def _on_answer(self, error: BaseException | None) -> None:
+        answer = self._planned.answer
+        if error is not None and answer is not None and is_about_the_bytes(error):
+            logger.warning(
+                "%s[%s] its reply is refused, so the caller gets a failure that says so: %s",
+                self._job.task_name,
+                self._job.task_id,
+                error,
+                extra={"action": "reply_too_large"},
+            )
+            serializer = self._settler.codec.for_reply(self._job.delivery.properties)
+            answer.body = reply_too_large(self._job.task_id, len(answer.body), str(error), serializer)
+            self._answer(self._on_last_answer)
+        else:
+            self._on_last_answer(error)
+
+    def _on_last_answer(self, error: BaseException | None) -> None:
         if error is not None:
             logger.warning(
-                "the reply of task %s could not be sent: %s", _id(self._job), error, extra={"action": "reply_failed"}
+                "%s[%s] its reply could not be sent: %s",
+                self._job.task_name,
+                self._job.task_id,
+                error,
+                extra={"action": "reply_failed"},
             )
         self._answered = True
         self._done()
@@ -269,9 +317,6 @@ class _Publishing:
             self._settler.published(self._job, self._queue, self._planned)
 
     def _again(self, onward: _Onward, error: BaseException) -> None:
-        if isinstance(error, MessageTooLarge) or (isinstance(error, PublishRejected) and _is_about_the_bytes(error)):
-            # These very bytes will never be taken; the message must not block its queue for ever.
-            onward.message = without_foreign_headers(onward.message)
         if not self._job.ours:
             self._abandon()
             return
@@ -301,11 +346,38 @@ class _Publishing:
             self._blocked = True
             self._queue.block(self._job, error)
 
+    @property
+    def _begins_again(self) -> bool:
+        """True for what is no dead letter: a next attempt, or a message that goes round."""
+        return self._planned.kind in BEGIN_AGAIN
+
+    def _settle_otherwise(self, onward: _Onward, error: BaseException) -> None:
+        """The broker will never take this message."""
+        if self._begins_again:
+            detail = f"what it should go on as cannot be published: {error}"
+            self._planned = unpublishable(self._job, detail, self._settler.worker, self._settler.codec)
+            self._answer(self._on_answer)
+            instead = [_Onward(letter) for letter in self._planned.onward]
+        elif not onward.bare and not is_the_body(error):
+            onward.message, onward.bare = bare(onward.message), True
+            instead = [onward]
+        else:
+            if self._planned.report is not None:  # how its task ended, which is told nowhere else now
+                log(self._planned.report)
+            self._planned = _vanishing(self._job) if self._job.acked else given_up(self._job, str(error))
+            instead = []
+        self._onward.remove(onward)
+        self._onward += instead
+        for letter in instead:
+            self._publish(letter)
+        if not instead and not self._onward:
+            self._end()
+
     def _give_up_follower(self, onward: _Onward, error: BaseException) -> None:
         """A call that should follow cannot be published. If this one succeeded, it is a dead letter that says so."""
         name = message.task_name(onward.message.properties.headers)
         detail = f"{name}, which should follow on it, could not be published: {error}"
-        logger.error("task %s: %s", _id(self._job), detail, extra={"action": "follower_failed"})
+        logger.error("%s[%s] %s", self._job.task_name, self._job.task_id, detail, extra={"action": "follower_failed"})
         if (letter := self._letter(detail)) is not None:
             instead = _Onward(letter)
             self._onward.append(instead)
@@ -323,19 +395,6 @@ class _Publishing:
         return letter
 
 
-def _is_lasting(error: BaseException) -> bool:
-    """True for what trying again does not mend."""
-    return isinstance(error, Unroutable | PublishRejected | MessageTooLarge)
-
-
-def _is_about_the_bytes(error: PublishRejected) -> bool:
-    """True unless the broker said what is missing: an exchange (404), a permission (403)."""
-    return not error.reason.startswith(("403", "404"))
-
-
-def _is_absence(error: PublishRejected) -> bool:
-    return error.reason.startswith("404")
-
-
-def _id(job: Job) -> str:
-    return job.request.id if job.request is not None else "?"
+def _vanishing(job: Job) -> Settlement:
+    """How a job ends that was acknowledged before it ran, and that nobody takes any more."""
+    return Settlement("nothing", kind="Lost", report=vanished(job))
