@@ -51,11 +51,10 @@ def takes_large_bodies(app: App) -> bool:
     return app.capabilities.maximum_message_size > LARGE
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_a_retry_too_large_for_the_broker_is_a_dead_letter_and_its_caller_is_told(new_app: NewApp, pool: str) -> None:
+def test_a_retry_too_large_for_the_broker_is_a_dead_letter_and_its_caller_is_told(new_app: NewApp) -> None:
     app = new_app()
-    if takes_large_bodies(app) or (pool == "prefork" and app.broker[0].startswith("memory")):
-        pytest.skip("a broker before 4.0 takes it; and children have no broker in memory")
+    if takes_large_bodies(app):
+        pytest.skip("a broker before 4.0 takes it")
 
     @app.task(bind=True, ignore_result=False)
     def grow(self: Any, text: str = "") -> None:
@@ -65,7 +64,7 @@ def test_a_retry_too_large_for_the_broker_is_a_dead_letter_and_its_caller_is_tol
     def note() -> str:
         return "goes on"
 
-    with app.worker(queues=["default"], concurrency=1, pool=pool):
+    with app.worker(queues=["default"], concurrency=1):
         grown, noted = grow.delay(), note.delay()
         with pytest.raises(MessageTooLarge, match="next attempt have 16,"):
             grown.get(timeout=20)
