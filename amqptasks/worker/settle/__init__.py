@@ -26,6 +26,7 @@ from amqptasks.worker.dead_letters import bare
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Postpone, Retry, Snooze, Throttled
 from amqptasks.worker.report import log, lost, succeeded, vanished
+from amqptasks.worker.settle.onward import FIRST_PAUSE, LONGEST_PAUSE, Onward
 from amqptasks.worker.settle.refusals import is_about_the_bytes, is_absence, is_lasting, is_the_body
 from amqptasks.worker.settlement import (
     BEGIN_AGAIN,
@@ -45,9 +46,6 @@ logger = get_logger(__name__)
 #: Seconds for one try to publish what a settlement needs. A broker that restarts is back within it; longer would
 #: only delay the message about what is wrong.
 PUBLISH_TIMEOUT = 30.0
-
-#: Seconds between two tries; doubled up to the second figure.
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 #: The kind of settlement of a task that succeeded.
 SUCCESS = "Success"
@@ -176,20 +174,6 @@ class Settler:
             self._link.call_later(WRITTEN_WITHIN, queue.recounted)
 
 
-class _Onward:
-    """One message that must be on the broker, and how often that was tried; `follower` if it is tried for a while,
-    `bare` if it is a dead letter from which nothing more can be left out."""
-
-    __slots__ = ("bare", "follower", "message", "pause", "tries")
-
-    def __init__(self, message: Outgoing, *, follower: bool = False) -> None:
-        self.message = message
-        self.follower = follower
-        self.bare = False
-        self.pause = FIRST_PAUSE
-        self.tries = 0
-
-
 class _Publishing:
     """The messages of one settlement, until they are confirmed."""
 
@@ -199,8 +183,8 @@ class _Publishing:
         self._job = job
         self._queue = queue
         self._planned = planned
-        self._onward = [_Onward(outgoing) for outgoing in planned.onward]
-        self._onward += [_Onward(outgoing, follower=True) for outgoing in planned.followers]
+        self._onward = [Onward(outgoing) for outgoing in planned.onward]
+        self._onward += [Onward(outgoing, follower=True) for outgoing in planned.followers]
         self._answered = planned.answer is None
         self._blocked = False
         self._waiting = False
@@ -227,7 +211,7 @@ class _Publishing:
             self._planned = _vanishing(self._job)
             self._abandon()
         else:
-            self._onward = [_Onward(instead)]
+            self._onward = [Onward(instead)]
             self._publish(self._onward[0])
 
     def _instead(self) -> Outgoing | None:
@@ -238,7 +222,7 @@ class _Publishing:
             return self._planned.onward[0]
         return self._letter("what should follow on it could not be published before its worker stopped")
 
-    def _publish(self, onward: _Onward) -> None:
+    def _publish(self, onward: Onward) -> None:
         if onward not in self._onward:  # given up, while it waited
             return
         if not self._job.ours:  # somebody else has the message by now
@@ -247,19 +231,19 @@ class _Publishing:
         onward.tries += 1
         self._link.publish(onward.message, lambda error: self._on_onward(onward, error), PUBLISH_TIMEOUT)
 
-    def _on_onward(self, onward: _Onward, error: BaseException | None) -> None:
+    def _on_onward(self, onward: Onward, error: BaseException | None) -> None:
         if onward not in self._onward:
             return
         if error is None:
             self._remove(onward)
         elif onward.follower and (is_lasting(error) or onward.tries >= MOST_TRIES):
             self._give_up_follower(onward, error)
-        elif is_about_the_bytes(error) or (self._begins_again and is_lasting(error) and onward.tries >= MOST_TRIES):
+        elif is_about_the_bytes(error) or (self._is_stuck and is_lasting(error) and onward.tries >= MOST_TRIES):
             self._settle_otherwise(onward, error)
         else:
             self._again(onward, error)
 
-    def _remove(self, onward: _Onward) -> None:
+    def _remove(self, onward: Onward) -> None:
         self._onward.remove(onward)
         if not self._onward:
             self._end()
@@ -316,7 +300,7 @@ class _Publishing:
             self._settled = True
             self._settler.published(self._job, self._queue, self._planned)
 
-    def _again(self, onward: _Onward, error: BaseException) -> None:
+    def _again(self, onward: Onward, error: BaseException) -> None:
         if not self._job.ours:
             self._abandon()
             return
@@ -337,7 +321,7 @@ class _Publishing:
         That says nothing of other tasks."""
         return (
             self._planned.kind in DELAYED
-            and (isinstance(error, Nacked | Unroutable) or (isinstance(error, PublishRejected) and _is_absence(error)))
+            and (isinstance(error, Nacked) or is_absence(error))
             and self._queue.wait_for_room(self._job, error)
         )
 
@@ -347,17 +331,22 @@ class _Publishing:
             self._queue.block(self._job, error)
 
     @property
+    def _is_stuck(self) -> bool:
+        """True for a next attempt that holds up its queue."""
+        return self._begins_again and not self._waiting
+
+    @property
     def _begins_again(self) -> bool:
         """True for what is no dead letter: a next attempt, or a message that goes round."""
         return self._planned.kind in BEGIN_AGAIN
 
-    def _settle_otherwise(self, onward: _Onward, error: BaseException) -> None:
+    def _settle_otherwise(self, onward: Onward, error: BaseException) -> None:
         """The broker will never take this message."""
         if self._begins_again:
             detail = f"what it should go on as cannot be published: {error}"
             self._planned = unpublishable(self._job, detail, self._settler.worker, self._settler.codec)
             self._answer(self._on_answer)
-            instead = [_Onward(letter) for letter in self._planned.onward]
+            instead = [Onward(letter) for letter in self._planned.onward]
         elif not onward.bare and not is_the_body(error):
             onward.message, onward.bare = bare(onward.message), True
             instead = [onward]
@@ -373,13 +362,13 @@ class _Publishing:
         if not instead and not self._onward:
             self._end()
 
-    def _give_up_follower(self, onward: _Onward, error: BaseException) -> None:
+    def _give_up_follower(self, onward: Onward, error: BaseException) -> None:
         """A call that should follow cannot be published. If this one succeeded, it is a dead letter that says so."""
         name = message.task_name(onward.message.properties.headers)
         detail = f"{name}, which should follow on it, could not be published: {error}"
         logger.error("%s[%s] %s", self._job.task_name, self._job.task_id, detail, extra={"action": "follower_failed"})
         if (letter := self._letter(detail)) is not None:
-            instead = _Onward(letter)
+            instead = Onward(letter)
             self._onward.append(instead)
             self._publish(instead)
         self._remove(onward)

@@ -14,7 +14,7 @@ from amqptasks.properties import Properties
 from amqptasks.results.reply import parse
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import DELIVERIES, Job
-from amqptasks.worker.outcomes import HAND_BACK, Crashed, Failure, Postpone, Retry, Snooze, Success
+from amqptasks.worker.outcomes import HAND_BACK, Crashed, Failure, Postpone, Recount, Retry, Snooze, Success
 from amqptasks.worker.queues import ConsumedQueue
 from amqptasks.worker.settle import MOST_TRIES, Settler
 from amqptasks.worker.settlement import Settlement, settlement
@@ -238,13 +238,13 @@ def test_a_next_attempt_that_is_refused_is_a_dead_letter_and_its_caller_is_told(
 
 
 def test_a_next_attempt_whose_exchange_stays_missing_is_a_dead_letter_after_some_tries(scene: Scene) -> None:
-    _, lease = scene.settle(Retry(60.0, ValueError("boom")))
+    _, lease = scene.settle(Recount(3))
     for _ in range(MOST_TRIES):
-        scene.link.answer(PublishRejected("404 NOT_FOUND - no exchange 'amqptasks.delay.10'"))
+        scene.link.answer(PublishRejected("404 NOT_FOUND - no exchange 'amqptasks.queues'"))
         scene.link.wait(30)
     letter = scene.link.answer(None)
     assert letter.routing_key == "emails.dead"
-    assert "amqptasks.delay.10" in str((letter.properties.headers or {})["x-amqptasks-detail"])
+    assert "no exchange 'amqptasks.queues'" in str((letter.properties.headers or {})["x-amqptasks-detail"])
     assert lease.settled == [("ack", 1)]
     assert scene.subscription.calls == ["pause", "resume"]
     assert len(scene.missing) == MOST_TRIES - 1
