@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
 from amqptasks.cli.failures import exit_code
@@ -47,6 +50,22 @@ class Commands(LazyGroup):
 
     package = "amqptasks.cli"
     summaries = COMMANDS
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
+        """Also settles the surroundings of the process, where it is one of its own: without `args`."""
+        if args is not None:
+            return super().main(args, *more, **options)
+        from amqptasks.cli.support import pid_one, surroundings
+
+        pid_one.take_over()
+        surroundings.settle()
+        try:
+            return super().main(args, *more, **options)
+        except SystemExit as leaving:
+            from amqptasks.worker.process import leftovers
+
+            leftovers.watch(leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None))
+            raise
 
     def invoke(self, ctx: click.Context) -> object:
         from amqptasks.errors import AmqptasksError

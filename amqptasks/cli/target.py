@@ -146,7 +146,13 @@ def _keep_broker(ctx: click.Context, parameter: click.Parameter, value: str | No
 
 
 def _import(name: str) -> ModuleType:
-    folder = str(Path.cwd())
+    try:
+        folder = str(Path.cwd())
+    except OSError as error:
+        raise ConfigurationError(
+            f"the current folder cannot be read ({error.strerror}): it was removed, so {name!r} cannot be imported from"
+            " it. Go to a folder that is there"
+        ) from error
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
@@ -156,6 +162,11 @@ def _import(name: str) -> ModuleType:
             raise ConfigurationError(f"importing {name!r} failed: {error}{_place(error)}") from error
         here = sorted(file.stem for file in Path(folder).glob("*.py")) or ["no Python file"]
         raise ConfigurationError(f"there is no module {name!r}; in {folder} there is: {', '.join(here)}") from error
+    except SystemExit as error:
+        raise ConfigurationError(
+            f"importing {name!r} ended the program: it calls exit(){_place(error)}. A worker and every other command"
+            " import this module, so it must not run the program: put that under `if __name__ == '__main__':`"
+        ) from error
     except Exception as error:  # whatever the user's module raises is for the user to read, with its place
         raise ConfigurationError(
             f"importing {name!r} failed: {type(error).__name__}: {error}{_place(error)}"

@@ -36,7 +36,8 @@ Examples:
 Signals:
   TERM, INT    stop: what has not begun goes back to its queue, what runs may end (see --on-shutdown)
   again, QUIT  cold stop: what runs goes back too, at once; no attempt is counted
-  HUP          stop as TERM does, then begin anew: for new code
+  HUP          try the new code; if it can begin, stop as TERM does and begin anew
+  USR1         write the stacks of all threads to the log
 
 \b
 Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work; 2 wrong use; 3 no broker within a
@@ -200,6 +201,11 @@ def command(
         logs.configure(log_level, log_format)
         log_queue.begin()
         sys.exit(_supervise(processes))
+    from amqptasks.worker.process import restart
+    from amqptasks.worker.process.leaving import Leaving
+
+    is_trial = restart.is_trial()
+    leaving = Leaving()  # before the app is imported: HUP must not end a worker that begins anew
     app = target.load_app()
     logs.configure(log_level, log_format)  # behind the app: handlers of its own are left alone
     if dial.is_memory(app.broker):
@@ -207,7 +213,6 @@ def command(
             "memory:// lives within one process, and this would be another:"
             " use `with app.worker(): ...` in the program that publishes"
         )
-    from amqptasks.cli.signals import obey_signals, run
     from amqptasks.worker import garbage
     from amqptasks.worker.limits.time_limits import TimeLimits
     from amqptasks.worker.node import Node
@@ -239,19 +244,23 @@ def command(
         events=events or None,
     )
     node.on_failure = end_process
-    obey_signals(node)
+    if is_trial:
+        node.app.import_tasks()
+        os._exit(0)  # whatever threads the app has begun
+    leaving.of(node)
     if supervisor is not None:
         from amqptasks.worker.supervisor import stop_with
 
         stop_with(supervisor)
     node.prepare()  # before any thread: processes are forked from here
+    leaving.begin()
     if health_port is not None:
         from amqptasks.worker.health import HealthServer
 
         HealthServer(node, health_port).start()
     garbage.leave_alone()
     node.start()
-    run(node)
+    leaving.run()
 
 
 def _pools(given: tuple[str, ...]) -> Mapping[str, str]:

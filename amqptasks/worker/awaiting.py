@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from amqptasks.clock import monotonic
 
@@ -11,10 +12,10 @@ from amqptasks.clock import monotonic
 ONE_WAIT = 0.2
 
 
-def awaited(event: threading.Event, timeout: float) -> bool:
-    """As `event.wait(timeout)`, in seconds, in short waits."""
+def awaited(event: threading.Event, timeout: float, in_vain: Callable[[], bool] = lambda: False) -> bool:
+    """As `event.wait(timeout)`, in seconds, in short waits. It also ends when `in_vain()` is true."""
     deadline = monotonic() + timeout
     while not event.wait(max(0.0, min(ONE_WAIT, deadline - monotonic()))):
-        if monotonic() >= deadline:
+        if monotonic() >= deadline or in_vain():
             return event.is_set()
     return True

@@ -21,6 +21,9 @@ STOP_POLL = 0.02
 #: Seconds to write what is buffered and to say goodbye to the broker.
 GOODBYE = 5.0
 
+#: The same for a worker that never was ready: it holds nothing, and its broker may not answer at all.
+START_GOODBYE = 1.0
+
 #: Seconds that a cold stop waits for the broker's answer.
 COLD_GOODBYE = 0.5
 
@@ -36,6 +39,11 @@ class Departure:
         self.cold = False
         #: Set once all is settled and the consumers are closed; waited for in other threads.
         self.over = threading.Event()
+
+    @property
+    def within(self) -> float | None:
+        """See `StopPlan.within`."""
+        return self._stages.within
 
     def leave_warm(self) -> None:
         """Take nothing more, give back what has not begun, and lead what runs through the stages of the plan."""
@@ -83,7 +91,7 @@ class Departure:
         if any(queue.held for queue in self._node.queues.values()) or self._node.endings.pending:
             self._node.link.call_later(STOP_POLL, self._finish_when_settled)
         else:
-            self._finish_when_closed(monotonic() + GOODBYE)
+            self._finish_when_closed(monotonic() + self._node.goodbye)
 
     def _finish_when_closed(self, deadline: float) -> None:
         """What is on its way until the broker has answered the cancels goes back too; a connection that is closed

@@ -35,6 +35,13 @@ class StopPlan:
     finish: float | None = FINISH_WITHIN
     tidy: float | None = TIDY_WITHIN
 
+    @property
+    def within(self) -> float | None:
+        """Seconds until the cold stage begins; None where it never does."""
+        stages = {"finish": (self.finish, self.tidy), "interrupt": (self.tidy,), "hand-back": ()}[self.begin]
+        known = [seconds for seconds in stages if seconds is not None]
+        return sum(known) if len(known) == len(stages) else None
+
 
 class Stages:
     """Leads through the stages once the warm one has begun. `cold` begins the last one."""
@@ -45,6 +52,11 @@ class Stages:
         self._plan = plan
         self._cold = cold
         self._begun = False
+
+    @property
+    def within(self) -> float | None:
+        """See `StopPlan`."""
+        return self._plan.within
 
     def begin(self) -> None:
         """Once."""

@@ -42,7 +42,7 @@ class RevocationReader:
     def start(self) -> None:
         """Read them all, for a while at most. The link is running; not on its thread."""
         self._node.link.call_soon(self._begin)
-        if not awaited(self._read, WITHIN):
+        if not awaited(self._read, WITHIN, lambda: self._node.told_to_stop) and not self._node.told_to_stop:
             logger.warning(
                 "the revocations are not all read yet: starting without the rest", extra={"action": "revocations_late"}
             )

@@ -27,6 +27,7 @@ from amqptasks.log_queue import get_logger
 from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.transport import Subscription
+from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT
 from amqptasks.worker.control.revocation_reader import RevocationReader
@@ -80,7 +81,7 @@ class ControlService:
 
     def wait(self) -> None:
         """Until whoever asks now is heard, or it is clear that nobody will be; not for long."""
-        self._settled.wait(LISTENING_WITHIN)
+        awaited(self._settled, LISTENING_WITHIN, lambda: self.node.told_to_stop)
 
     def stop(self) -> None:
         """Say goodbye; from any thread."""

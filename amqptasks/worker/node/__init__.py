@@ -23,7 +23,7 @@ from amqptasks.worker.consume.lost_runs import LostRuns
 from amqptasks.worker.consumption import Consumption
 from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.delivery import Steps
-from amqptasks.worker.departure import GOODBYE, Departure
+from amqptasks.worker.departure import GOODBYE, START_GOODBYE, Departure
 from amqptasks.worker.endings import Endings
 from amqptasks.worker.followers import Followers
 from amqptasks.worker.intake import Intake
@@ -122,6 +122,10 @@ class Node:
         #: Hears of `failure`, from any thread. In a process of its own, a worker ends it.
         self.on_failure: Callable[[str], None] | None = None
         self.link.when_broken(self.fail)
+        #: From the moment in which somebody asked for a stop.
+        self.told_to_stop = False
+        #: Once all queues were consumed.
+        self.was_ready = False
         self.control = ControlService(self)
         self.events: WorkerEvents | None = None
         if app.events if events is None else events:
@@ -163,6 +167,21 @@ class Node:
         return self.link.trouble or self.pools.trouble or self._standstill.trouble or next(waits, None)
 
     @property
+    def is_over(self) -> bool:
+        """True once all is settled and the consumers are closed."""
+        return self._departure.over.is_set()
+
+    @property
+    def stop_within(self) -> float | None:
+        """Seconds that `stop` gives the tasks; None where they have any time."""
+        return self._departure.within
+
+    @property
+    def goodbye(self) -> float:
+        """Seconds for the broker to answer a goodbye."""
+        return GOODBYE if self.was_ready else START_GOODBYE
+
+    @property
     def cold(self) -> bool:
         """True once also what runs was given back."""
         return self._departure.cold
@@ -192,21 +211,23 @@ class Node:
         self.control.start()
         self.link.call_soon(self.upkeep.begin)
         self.link.call_soon(self.consumption.begin)
-        ready = awaited(self._begun, START_TIMEOUT)
+        ready = awaited(self._begun, START_TIMEOUT, lambda: self.told_to_stop)
         self.control.wait()
-        if ready and not self.is_stopping:
+        if ready and not self.told_to_stop:
             signals.worker_ready.send(self)
 
     def stop(self) -> None:
         """Take nothing more, give back what has not begun, and lead what runs through the stages of the plan (see
         `StopPlan`). Returns at once; see `wait`."""
+        self.told_to_stop = True
+        self.link.call_soon(self._departure.leave_warm)  # first: the receivers of a signal may take their time
         signals.worker_shutting_down.send(self, how="warm")
-        self.link.call_soon(self._departure.leave_warm)
 
     def stop_now(self) -> None:
         """Cold: everything goes back to its queue, also what runs. Returns at once; see `wait`."""
-        signals.worker_shutting_down.send(self, how="cold")
+        self.told_to_stop = True
         self.link.call_soon(self._departure.leave_cold)
+        signals.worker_shutting_down.send(self, how="cold")
 
     def fail(self, why: str) -> None:
         """It can go no further: its link has ended, or it stands still. Needs no link; from any thread."""
@@ -221,20 +242,13 @@ class Node:
             self._begun.set()
             self._departure.over.set()
 
-    def leave(self) -> bool:
-        """Wait until the worker has stopped, and after a cold stop say goodbye to the broker; True then. From any
-        thread: a task of a `solo` pool may hold the one that waits."""
-        self._departure.over.wait()
-        if self.cold:
-            self.app.close(GOODBYE)
-        return self.cold
-
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | None = None, between: Callable[[], None] = lambda: None) -> bool:
         """Wait until the worker has stopped; False when it has not within `timeout` seconds. Runs the tasks of a
-        `solo` pool meanwhile. Call it from one thread only."""
+        `solo` pool meanwhile, and calls `between` again and again. Call it from one thread only."""
         deadline = None if timeout is None else monotonic() + timeout
         solo = self.pools.named("solo")
         while not self._departure.over.is_set():
+            between()
             if deadline is not None and monotonic() >= deadline:
                 return False
             if solo is not None and not self.is_stopping:
@@ -243,11 +257,11 @@ class Node:
                 self._departure.over.wait(ONE_WAIT)  # see there why so short
         self._standstill.stop()
         if not self.cold:
-            remaining = GOODBYE if deadline is None else max(0.0, deadline - monotonic())
+            remaining = self.goodbye if deadline is None else max(0.0, deadline - monotonic())
             self.pools.stop(remaining)
         process.end(self.app)
         signals.worker_shutdown.send(self)
-        self.app.close(GOODBYE)
+        self.app.close(self.goodbye)
         if self._logs_beside:
             self._logs_beside = False
             log_queue.end()
@@ -263,6 +277,7 @@ class Node:
 
     def consuming(self) -> None:
         """The broker has confirmed our consumer on every queue: for the first time, or once more."""
+        self.was_ready = True
         if self._begun.is_set():
             logger.info("worker %s consumes again", self.name, extra={"action": "consuming_again"})
             return

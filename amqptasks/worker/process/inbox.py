@@ -11,6 +11,7 @@ import contextlib
 import signal
 import socket
 import threading
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -39,6 +40,7 @@ class SignalInbox:
         self._counts: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
         self._taken: Counter[int] = Counter()
         self._lock = threading.Lock()
+        weakref.finalize(self, _close, self._listened, self._rung)
         in_child(self._forget)
 
     def listen(self, numbers: Iterable[int]) -> None:
@@ -91,5 +93,9 @@ class SignalInbox:
         for number in signal.valid_signals():
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        self._listened.close()
-        self._rung.close()
+        _close(self._listened, self._rung)
+
+
+def _close(*ends: socket.socket) -> None:
+    for end in ends:
+        end.close()

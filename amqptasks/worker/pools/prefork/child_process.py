@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import socket
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ class ChildProcess:
         self._jobs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         self._jobs.setblocking(False)
         self._results.setblocking(False)
+        # The same descriptor, without what gevent or eventlet make of sockets: theirs wait, also with MSG_DONTWAIT.
+        self._taking_back = _socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, self._its_jobs.fileno())
         self._unread = bytearray()
 
     @property
@@ -83,7 +86,7 @@ class ChildProcess:
         taken: list[tuple[int, Job, bytes]] = []
         while True:
             try:
-                data, ancillary, _, _ = self._its_jobs.recvmsg(
+                data, ancillary, _, _ = self._taking_back.recvmsg(
                     DATAGRAM, socket.CMSG_SPACE(4), socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
@@ -127,6 +130,7 @@ class ChildProcess:
                 return
 
     def close(self) -> None:
+        self._taking_back.detach()
         for end in (self._jobs, self._its_jobs, self._results, self._its_results):
             end.close()
 
