@@ -26,7 +26,7 @@ from amqptasks.worker.dead_letters import bare
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Postpone, Retry, Snooze, Throttled
 from amqptasks.worker.report import log, lost, succeeded, vanished
-from amqptasks.worker.settle.onward import FIRST_PAUSE, LONGEST_PAUSE, Onward
+from amqptasks.worker.settle.onward import LONGEST_PAUSE, Onward
 from amqptasks.worker.settle.refusals import is_about_the_bytes, is_absence, is_lasting, is_the_body
 from amqptasks.worker.settlement import (
     BEGIN_AGAIN,
