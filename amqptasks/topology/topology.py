@@ -113,6 +113,7 @@ class QueueSettings:
     message_ttl: float | None = None
     single_active_consumer: bool = False
     consumer_timeout: float | None = None
+    prefetch: int | None = None
     arguments: Arguments = field(default_factory=dict)
     durable: bool = True
     auto_delete: bool = False

@@ -25,6 +25,10 @@ EARLY = 0.032
 #: near this number in a hundred restarts of its workers (the limit is 20 by default).
 MOST_ACQUISITIONS = 5
 
+#: Failed deliveries before a message is given up, whatever the limit of its queue is: it may have died with another one
+#: at first, and then runs alone once (see `consume.alone`).
+LEAST_DELIVERIES = 2
+
 #: Headers that count deliveries, the best first.
 _COUNTS = ("x-acquired-count", "x-delivery-count", DELIVERIES)
 
@@ -35,8 +39,9 @@ def refusal(job: Job) -> Outcome | None:
     assert request is not None
     if delivery.redelivered or request.delivery_count:
         failed = failed_deliveries(delivery)
-        if failed >= job.queue.most_deliveries > 0:
-            detail = f"it was delivered {failed} times and never settled; the limit is {job.queue.most_deliveries}"
+        limit = job.queue.most_deliveries
+        if limit and failed >= max(limit, LEAST_DELIVERIES):
+            detail = f"it was delivered {failed} times and never settled; the limit is {limit}"
             return Reject("too-many-deliveries", detail)
         acquired = deliveries_before(delivery)
         if acquired >= MOST_ACQUISITIONS * job.queue.most_deliveries > 0:
@@ -76,13 +81,15 @@ def deliveries_before(delivery: Delivery) -> int:
 
 
 def failed_deliveries(delivery: Delivery) -> int:
-    """As `deliveries_before`, without those that only handed the message back (4.3 counts them apart)."""
+    """As `deliveries_before`, without those that only handed the message back (4.3 counts them apart): those that the
+    broker counts, and those that were counted before the message was last published again."""
     headers = delivery.shared_headers
+    found = 0
     for name in ("x-delivery-count", DELIVERIES):
         count = headers.get(name)
-        if isinstance(count, int):
-            return max(0, min(count, MOST_RETRIES))  # whoever publishes can write such a header
-    return 0
+        if isinstance(count, int) and count > 0:
+            found += count
+    return min(found, MOST_RETRIES)  # whoever publishes can write such a header
 
 
 def _is_counted(delivery: Delivery) -> bool:

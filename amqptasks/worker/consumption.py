@@ -5,43 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from amqptasks.worker.consume.prefetch import LEAST, Prefetch
+from amqptasks.worker.consume.prefetching import Prefetching
 from amqptasks.worker.patience import Patience
 from amqptasks.worker.queues import ConsumedQueue
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
 
-#: Prefetch for each task that can run at once: one to run and one that waits, so that no thread idles for a round
-#: trip. More only takes work from other workers.
-PREFETCH_FACTOR = 2
-
-#: With little concurrency the round trip counts for more: at least so many.
-LEAST_PREFETCH = 4
-
-
-def usual_prefetch(concurrency: int) -> int:
-    """For a worker that runs so many tasks at once."""
-    return max(LEAST_PREFETCH, PREFETCH_FACTOR * concurrency)
-
 
 class Consumption:
     """`wanted` are the queues by name, with a prefetch of their own where they have one. `prefetch` is the others';
-    None: what is usual for `at_once`, the tasks that run at once."""
+    None: as the topology says, else it follows the tasks (see `consume.prefetch`). `at_once` tasks run at once."""
 
     def __init__(
         self, node: Node, wanted: Mapping[str, int | None], prefetch: int | None, at_once: int, patience: Patience
     ) -> None:
         self._node = node
         self._patience = patience
-        self._prefetch = prefetch or usual_prefetch(at_once)
-        self._follows = prefetch is None
+        self._prefetch = prefetch
+        self._at_once = at_once
         self._closed = False
         self.queues = {name: self._consumed(name, own) for name, own in wanted.items()}
+        self._prefetching = Prefetching(node)
 
     @property
     def ready(self) -> bool:
         """True while the broker has confirmed our consumer on every queue, but for those that somebody paused."""
-        wanted = [queue for queue in self.queues.values() if not (queue.cancelled or queue.paused)]
+        wanted = [queue for queue in self.queues.values() if not (queue.cancelled or queue.paused or queue.is_aside)]
         return all(queue.consuming for queue in wanted)
 
     @property
@@ -53,6 +44,7 @@ class Consumption:
         """Consume all of them."""
         for queue in self.queues.values():
             self._subscribe(queue)
+        self._prefetching.begin()
 
     def close(self) -> None:
         """Take nothing more, for good; what is held is still to be settled."""
@@ -70,12 +62,13 @@ class Consumption:
         self.queues[name].resume()
 
     def follow(self, at_once: int) -> None:
-        """So many tasks run at once from now on: hold as many of each queue as is usual then, unless somebody said how
+        """So many tasks run at once from now on: begin anew with twice as many of each queue, unless somebody said how
         many."""
-        if self._follows:
-            self._prefetch = usual_prefetch(at_once)
-            for queue in self.queues.values():
-                queue.follow(self._prefetch)
+        self._at_once = at_once
+        for queue in self.queues.values():
+            if queue.follows is not None:
+                queue.follows.at_once, queue.follows.size = at_once, LEAST * at_once
+                queue.resize(LEAST * at_once)
 
     def add(self, name: str, prefetch: int | None = None) -> None:
         """Consume one more queue. Raises `TopologyError` for a name that the topology does not have, and for a queue
@@ -100,7 +93,11 @@ class Consumption:
 
     def _consumed(self, name: str, prefetch: int | None) -> ConsumedQueue:
         settings = self._node.app.topology.work_queue(name)
-        return ConsumedQueue(settings, prefetch or self._prefetch, follows=self._follows and prefetch is None)
+        fixed = prefetch or self._prefetch or settings.prefetch
+        if fixed is not None:
+            return ConsumedQueue(settings, fixed)
+        follows = Prefetch(self._at_once, priorities=settings.max_priority is not None)
+        return ConsumedQueue(settings, follows.size, follows)
 
     def _subscribe(self, queue: ConsumedQueue) -> None:
         if self._closed:

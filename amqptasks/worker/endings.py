@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from amqptasks.clock import monotonic
 from amqptasks.errors import WorkerLostError
 from amqptasks.log_queue import get_logger
+from amqptasks.worker.admission import deliveries_before, failed_deliveries
 from amqptasks.worker.consume.lost_runs import has_outcome
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import TimeLimits
 from amqptasks.worker.news import is_wanted, telling
 from amqptasks.worker.outcomes import Failure, Outcome
 from amqptasks.worker.settle import Settler
+from amqptasks.worker.settlement import giving_back
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
@@ -24,6 +26,11 @@ logger = get_logger(__name__)
 
 #: Why a task is lost that cannot go back.
 TOO_LATE = "it was acknowledged when it began (acks_late=False), and the worker stopped before it had ended"
+
+
+#: Times that a message is returned to the broker for nothing before it is published again instead: then the broker
+#: counts from nothing.
+MOST_RETURNS = 2
 
 
 class Endings:
@@ -114,6 +121,24 @@ class Endings:
         self._node.intake.throttle.forget(job)
         self.abandon(job)
 
+    def give_back(self, job: Job) -> None:
+        """It has not begun, and goes back to its queue for whoever has room for it. No delivery is counted. RabbitMQ
+        4.3 returns a message for nothing, but counts how often it was taken (see `admission.MOST_ACQUISITIONS`)."""
+        node = self._node
+        queue = node.queues[job.delivery.queue]
+        node.intake.throttle.forget(job)
+        node.limits.forget(job)
+        queue.held.discard(job)
+        capabilities = node.link.capabilities
+        free = (
+            capabilities is not None
+            and capabilities.nack_is_free
+            and job.queue.type == "quorum"
+            and deliveries_before(job.delivery) - failed_deliveries(job.delivery) < MOST_RETURNS
+        )
+        job.planned = giving_back(job, free=free)
+        self._settler.settle(job, queue)
+
     def abandon(self, job: Job) -> None:
         """It goes back to its queue, and may still run: its place goes back with the connection, once the process
         ends."""
@@ -147,6 +172,8 @@ class Endings:
             queue.held.discard(job)
             forget(job)
             ended(job)
+            if queue.follows is not None:
+                queue.follows.ended(job)
             if job.lapsed and not self._counts(job):
                 continue
             settle(job, queue)

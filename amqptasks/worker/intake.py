@@ -5,13 +5,16 @@ Each is refused, held by its limits, or given to its task's pool; those of one t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import message
+from amqptasks.clock import monotonic
 from amqptasks.incoming import Delivery, Lease
 from amqptasks.log_queue import get_logger
+from amqptasks.worker.admission import failed_deliveries
+from amqptasks.worker.consume.alone import Alone
 from amqptasks.worker.consume.long_runs import lease_expired, log_long_runs
 from amqptasks.worker.gate import Gate
 from amqptasks.worker.job import Job
@@ -22,6 +25,7 @@ from amqptasks.worker.pools import Pool
 
 if TYPE_CHECKING:
     from amqptasks.task import Task
+    from amqptasks.worker.consume.prefetch import Prefetch
     from amqptasks.worker.node import Node
     from amqptasks.worker.queues import ConsumedQueue
 
@@ -52,6 +56,7 @@ class Intake:
         app, link, conclude = node.app, node.link, node.endings.conclude
         self.gate = Gate(link, self.deliveries)
         self.throttle = Throttle(link, node.steps, Tokens(app, link), app.topology.longest_delay, self._begin, conclude)
+        self.alone = Alone(node)
 
     def deliveries(self, batch: list[Delivery]) -> None:
         if not self._node.lost_runs.is_empty:
@@ -74,9 +79,20 @@ class Intake:
             for delivery in batch:
                 node.endings.hand_back(queue.hold(delivery))
             return
+        if queue.follows is not None:
+            _note(queue, queue.follows, batch)
+        shares = self._shares(queue, batch)
+        for pool, jobs in shares.items():
+            pool.submit(jobs)
+
+    def _shares(self, queue: ConsumedQueue, batch: list[Delivery]) -> dict[Pool, list[Job]]:
+        """By pool, the jobs that may run now."""
+        node, takes = self._node, self.alone.takes
         shares: dict[Pool, list[Job]] = {}
         name, way = None, self._way(queue, None)
         for delivery in batch:
+            if takes(delivery, queue):
+                continue
             job = queue.hold(delivery)
             if node.events is not None:
                 node.events.received(job)
@@ -92,8 +108,7 @@ class Intake:
             if way.watched or "timelimit" in headers:
                 self._watch(job, way.task)
             shares.setdefault(way.pool, []).append(job)
-        for pool, jobs in shares.items():
-            pool.submit(jobs)
+        return shares
 
     def _way(self, queue: ConsumedQueue, name: str | None) -> _Way:
         node = self._node
@@ -114,7 +129,8 @@ class Intake:
             logger.warning("deliveries are lost, others will get them: %s", reason, extra={"action": "lease_lost"})
 
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
-        if self._node.consumption.ready:
+        queues = self._node.queues.values()
+        if self._node.consumption.ready and not any(queue.is_aside or queue.is_probing for queue in queues):
             self._node.consuming()
 
     def unavailable(self, queue: str, reason: str) -> None:
@@ -163,6 +179,15 @@ class Intake:
         if limited is not None:
             limits.watch(job, limited)
 
+    def begin(self, job: Job) -> None:
+        """A job of `alone` is to run now."""
+        task = self._node.app.tasks.get(job.task_name)
+        if self._node.events is not None:
+            self._node.events.received(job)
+        limited = task is not None and bool(task.limits or self.throttle.rates)
+        if not limited or task is None or self.throttle.admits(job, task):
+            self._begin(job)
+
     def _begin(self, job: Job) -> None:
         """Its limits let a job run that they held for a moment."""
         node = self._node
@@ -184,3 +209,11 @@ class Intake:
             if outcome is not None:
                 return outcome
         return None
+
+
+def _note(queue: ConsumedQueue, follows: Prefetch, batch: Sequence[Delivery]) -> None:
+    """What a prefetch that follows its tasks is to know of what came."""
+    follows.held(len(queue.held) + len(batch))
+    if any(delivery.redelivered and failed_deliveries(delivery) for delivery in batch):
+        follows.came_back(monotonic())
+        queue.resize(follows.at_once)

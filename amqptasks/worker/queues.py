@@ -6,6 +6,7 @@ from amqptasks.incoming import Delivery
 from amqptasks.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Subscription
+from amqptasks.worker.consume.prefetch import Prefetch
 from amqptasks.worker.job import Job
 
 logger = get_logger(__name__)
@@ -19,17 +20,19 @@ MOST_WAITING_BYTES = 64 << 20
 class ConsumedQueue:
     """Link thread only. Paused while a message of it can go nowhere: taking more would only pile up."""
 
-    def __init__(self, settings: QueueSettings, prefetch: int, *, follows: bool = False) -> None:
-        """`follows`: nobody said how many messages to hold, so it may become as many as is usual."""
+    def __init__(self, settings: QueueSettings, prefetch: int, follows: Prefetch | None = None) -> None:
+        """`follows`: nobody said how many messages to hold, so it says how many."""
         self.settings = settings
         self.prefetch = prefetch
         # Not a queue with one active consumer: while it is not ours for a moment, it becomes another's.
-        self._follows = follows and not settings.single_active_consumer
+        self.follows = None if settings.single_active_consumer else follows
         self.subscription: Subscription | None = None
         self.held: set[Job] = set()
         self.recounting = 0  # messages that were sent round to be counted, and are not yet acked for certain
         self.paused = False
         self.cancelled = False
+        self.is_aside = False
+        self.is_probing = False
         self._blocking: set[Job] = set()
         self._blocked_by: str | None = None
         self._waiting: set[Job] = set()  # for room in a full delay queue
@@ -58,10 +61,10 @@ class ConsumedQueue:
     def is_closed(self) -> bool:
         return self.subscription is None or self.subscription.is_closed
 
-    def follow(self, usual: int) -> None:
-        """Hold so many at most from now on, unless somebody said how many."""
-        if self._follows and usual != self.prefetch:
-            self.prefetch = usual
+    def resize(self, prefetch: int) -> None:
+        """Hold so many at most from now on."""
+        if prefetch != self.prefetch:
+            self.prefetch = prefetch
             self._resize()
 
     def pause(self) -> None:
@@ -87,8 +90,25 @@ class ConsumedQueue:
         self.held.add(job)
         return job
 
+    def stand_aside(self) -> None:
+        """Take nothing while a message runs alone in this process."""
+        self.is_aside = True
+        if self.subscription is not None:
+            self.subscription.pause()
+
+    def come_back(self) -> None:
+        """Undo `stand_aside`: take one message, and others once that one was seen (see `take_more`)."""
+        self.is_aside, self.is_probing = False, True
+        self._resize()
+        self._go_on()
+
+    def take_more(self) -> None:
+        """Take as many messages as before `stand_aside`."""
+        self.is_probing = False
+        self._resize()
+
     def _go_on(self) -> None:
-        if not self._blocking and not self.paused and self.subscription is not None:
+        if not self._blocking and not self.paused and not self.is_aside and self.subscription is not None:
             self.subscription.resume()
 
     def recounted(self) -> None:
@@ -149,8 +169,8 @@ class ConsumedQueue:
             self._resize()
 
     def _resize(self) -> None:
-        if self.subscription is not None:
-            self.subscription.resize(self.prefetch + self._room)
+        if self.subscription is not None and not self.is_aside:
+            self.subscription.resize((1 if self.is_probing else self.prefetch) + self._room)
 
     def block(self, job: Job, error: BaseException) -> None:
         """`job` cannot be settled because of `error`; take nothing more until it is."""

@@ -165,6 +165,15 @@ def handing_back(job: Job) -> Settlement:
     return Settlement("nack", kind=HandBack.__name__, report=handed_back(job))
 
 
+def giving_back(job: Job, *, free: bool) -> Settlement:
+    """How a job that has not begun goes back to its queue, so that no delivery of it is counted: returned where that is
+    free, else published once more, with the count that it has."""
+    if free:
+        return Settlement("nack", kind=HandBack.__name__)
+    failed = failed_deliveries(job.delivery)
+    return Settlement("ack", onward=(_same(job, {DELIVERIES: failed} if failed else None),), kind=HandBack.__name__)
+
+
 def without_delivery(planned: Settlement, job: Job) -> Settlement:
     """The same for a job that was acknowledged when it began: what cannot go back to its queue is published there once
     more, counted where the broker would have counted it. Only the link's thread knows that it was."""

@@ -99,6 +99,8 @@ class QueuePart(Part):
     """Only one consumer at a time."""
     consumer_timeout: Lasting | None = None
     """How long a consumer may hold a task."""
+    prefetch: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """How many of its messages a worker holds at most; by default that follows its tasks."""
     consumer_disconnected_timeout: Lasting | None = None
     """RabbitMQ 4.3: how long the tasks of a consumer whose node is cut off stay with it."""
     leader_locator: LeaderLocator | None = None
@@ -189,6 +191,7 @@ class QueuePart(Part):
             message_ttl=self.message_ttl,
             single_active_consumer=self.single_active_consumer,
             consumer_timeout=self.consumer_timeout,
+            prefetch=self.prefetch,
             arguments=self.arguments,
             durable=self.durable,
             auto_delete=self.auto_delete,

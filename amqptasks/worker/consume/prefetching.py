@@ -1,0 +1,92 @@
+"""Lets the prefetch of each queue follow its tasks, and gives back what is held in vain. Link thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from amqptasks.clock import monotonic
+from amqptasks.log_queue import get_logger
+from amqptasks.worker.consume.prefetch import HOLD, TOO_MUCH, Prefetch
+from amqptasks.worker.job import Job
+
+if TYPE_CHECKING:
+    from amqptasks.worker.node import Node
+    from amqptasks.worker.queues import ConsumedQueue
+
+logger = get_logger(__name__)
+
+#: Seconds between two looks.
+LOOK = 0.1
+
+
+class Prefetching:
+    """Of one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def begin(self) -> None:
+        """Look from now on, until the worker stops."""
+        self._node.link.call_later(LOOK, self._look)
+
+    def _look(self) -> None:
+        if self._node.is_stopping:
+            return
+        try:
+            self._look_at_all()
+        finally:
+            self.begin()
+
+    def _look_at_all(self) -> None:
+        now = monotonic()
+        followed = [queue for queue in self._node.queues.values() if queue.follows is not None and queue.consuming]
+        if not followed:
+            return
+        running = [job for pool in self._node.pools for job in pool.current()] if any(q.held for q in followed) else []
+        for queue in followed:
+            prefetch = queue.follows
+            assert prefetch is not None
+            ran = self._longest(job for job in running if job in queue.held)
+            longest = max(ran.values(), default=0.0)
+            queue.resize(prefetch.look(now, len(queue.held), longest))
+            if len(queue.held) > prefetch.size and (longest > HOLD or prefetch.size <= 2 * prefetch.at_once):
+                self._lighten(queue, prefetch, ran, set(running))
+
+    def _longest(self, jobs: Iterable[Job]) -> dict[str, float]:
+        """By task name, how long the longest of these runs has taken."""
+        now, found = monotonic(), dict[str, float]()
+        for job in jobs:
+            began = self._node.pools.of(job).started(job)
+            if began:
+                found[job.task_name] = max(found.get(job.task_name, 0.0), now - began)
+        return found
+
+    def _lighten(self, queue: ConsumedQueue, prefetch: Prefetch, ran: dict[str, float], running: set[Job]) -> None:
+        """Give back what cannot be run soon, where there is too much of it: the last that came, first."""
+        waiting = sorted((job for job in queue.held if job not in running), key=lambda job: job.delivery.tag)
+        costs = [prefetch.cost(job.task_name, ran.get(job.task_name, 0.0)) / prefetch.at_once for job in waiting]
+        if sum(costs) <= TOO_MUCH * HOLD:
+            return
+        kept, work = set[Job](), 0.0
+        for job, cost in zip(waiting, costs, strict=True):
+            work += cost
+            if work > HOLD:
+                break
+            kept.add(job)
+        surplus = set(waiting) - kept
+        given = 0
+        for pool in self._node.pools:
+            mine = pool.take_back()
+            back = [job for job in mine if job in surplus and not job.settled and not job.acked]
+            pool.submit([job for job in mine if job not in set(back)])
+            for job in back:
+                self._node.endings.give_back(job)
+            given += len(back)
+        if given:
+            logger.debug(
+                "%d messages of queue %s go back: they would have to wait here",
+                given,
+                queue.name,
+                extra={"action": "given_back", "queue": queue.name},
+            )

@@ -1,0 +1,86 @@
+"""Prefetch: how many messages a worker holds follows the measured time of its tasks."""
+
+from __future__ import annotations
+
+from amqptasks.worker.consume.prefetch import CAUTIOUS_FOR, MOST, Prefetch
+from amqptasks.worker.job import Job
+from tests.unit.worker.jobs import delivery, job
+
+
+def ended(name: str, runtime: float) -> Job:
+    one = job(delivery(name), decoded=False)
+    one.runtime = runtime
+    return one
+
+
+def looks(prefetch: Prefetch, name: str, runtime: float, times: int = 3, held: int | None = None) -> int:
+    """After so many looks with full hands, each after 20 tasks of this runtime."""
+    for _ in range(times):
+        for _ in range(20):
+            prefetch.ended(ended(name, runtime))
+        prefetch.look(0.0, prefetch.size if held is None else held, 0.0)
+    return prefetch.size
+
+
+def test_a_prefetch_begins_at_twice_the_concurrency() -> None:
+    assert Prefetch(1).size == 2
+    assert Prefetch(8).size == 16
+
+
+def test_the_prefetch_of_short_tasks_is_what_runs_in_100_ms_but_at_most_1000() -> None:
+    assert looks(Prefetch(2), "shop.noop", 0.00002) == MOST
+    assert 150 <= looks(Prefetch(2), "shop.short", 0.001) <= 200
+    assert looks(Prefetch(2), "shop.medium", 0.02) in range(8, 11)
+
+
+def test_the_prefetch_of_long_tasks_is_twice_the_concurrency_at_once() -> None:
+    prefetch = Prefetch(4)
+    assert looks(prefetch, "shop.noop", 0.00002) == MOST
+    assert looks(prefetch, "shop.long", 1.0, times=1) == 8
+
+
+def test_the_prefetch_shrinks_as_soon_as_a_task_runs_longer_than_what_is_held() -> None:
+    prefetch = Prefetch(4)
+    looks(prefetch, "shop.noop", 0.00002)
+    assert prefetch.look(0.0, 900, 0.15) < 20  # it has not ended, and nothing else has
+
+
+def test_the_prefetch_of_an_idle_worker_goes_back_to_twice_the_concurrency() -> None:
+    prefetch = Prefetch(4)
+    looks(prefetch, "shop.noop", 0.00002)
+    for _ in range(4):
+        prefetch.look(0.0, 0, 0.0)
+    assert prefetch.size == 8
+
+
+def test_the_prefetch_of_a_worker_that_is_not_busy_follows_what_it_holds() -> None:
+    prefetch = Prefetch(2)
+    looks(prefetch, "shop.noop", 0.00002)
+    size = looks(prefetch, "shop.noop", 0.00002, times=10, held=60)
+    assert size == 120
+
+
+def test_after_a_crash_the_prefetch_is_the_concurrency_for_a_while() -> None:
+    prefetch = Prefetch(4)
+    looks(prefetch, "shop.noop", 0.00002)
+    prefetch.came_back(10.0)
+    assert prefetch.look(10.1, 500, 0.0) == 4
+    prefetch.came_back(12.0)
+    assert prefetch.look(10.0 + CAUTIOUS_FOR, 4, 0.0) == 4
+    assert prefetch.look(12.1 + CAUTIOUS_FOR, 4, 0.0) > 4
+
+
+def test_with_priorities_no_long_task_is_prefetched_behind_others() -> None:
+    prefetch = Prefetch(4, priorities=True)
+    assert looks(prefetch, "shop.long", 1.0) == 4
+    assert looks(prefetch, "shop.short", 0.001) > 8
+
+
+def test_a_prefetch_remembers_a_bounded_number_of_task_names() -> None:
+    prefetch = Prefetch(4)
+    for number in range(3000):
+        prefetch.ended(ended(f"shop.task{number}", 0.5))
+    prefetch.look(0.0, 8, 0.0)
+    assert len(prefetch._means) <= 1000
+    assert prefetch.cost("shop.task1", 0.0) >= 0.5
+    assert prefetch.cost("shop.unknown", 2.0) >= 2.0
