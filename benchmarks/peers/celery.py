@@ -21,6 +21,10 @@ _place = Place.here()
 
 def _app(*, confirm: bool = False, backend: str | None = None) -> Any:
     app = Celery("benchmark", broker=_place.url, backend=backend)
+    if "BENCHMARK_DEFAULTS" in os.environ:
+        queue = Queue(_place.queue, routing_key=_place.queue, queue_arguments=_place.queue_arguments)
+        app.conf.update(task_default_queue=_place.queue, task_queues=[queue])
+        return app
     app.conf.update(
         task_default_queue=_place.queue,
         task_queues=[Queue(_place.queue, routing_key=_place.queue, queue_arguments=_place.queue_arguments)],
@@ -127,7 +131,15 @@ def _worker(pool: str, concurrency: int, backend: str = "") -> Worker:
     return Worker(tuple(command.split()), "unconfirmed", environment)
 
 
+def _by_default(*options: str) -> Worker:
+    command = ("-m", "celery", "-A", "benchmarks.peers.celery:app", "worker", "-Q", "QUEUE", *options)
+    return Worker(command, "unconfirmed", {"BENCHMARK_DEFAULTS": "yes"})
+
+
 WORKERS = {
+    "prefork by default": _by_default("-c", "2"),
+    "prefork by default, info": _by_default("-c", "2", "-l", "INFO"),
+    "threads by default": _by_default("-c", "8", "-P", "threads"),
     "prefork": _worker("prefork", 2),
     "prefork 8": _worker("prefork", 8),
     "prefork with results": _worker("prefork", 2, "rpc://"),

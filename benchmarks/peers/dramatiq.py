@@ -76,5 +76,6 @@ WORKERS = {
         ("-m", "dramatiq", "benchmarks.peers.dramatiq", "--processes", "1", "--threads", "8", "--queues", "QUEUE"),
         "unconfirmed",
         {"dramatiq_queue_prefetch": "PREFETCH"},
-    )
+    ),
+    "by default": Worker(("-m", "dramatiq", "benchmarks.peers.dramatiq", "--queues", "QUEUE"), "unconfirmed"),
 }

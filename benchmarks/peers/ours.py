@@ -176,11 +176,16 @@ def _worker(pool: str, concurrency: int) -> Worker:
     return Worker(tuple(command.split()), "many")
 
 
+#: Nothing but the app and the queue.
+_BY_DEFAULT = ("-A", "benchmarks.peers.ours", "worker", "-Q", "QUEUE")
+
 #: `async def` tasks run in a pool of their own beside the one that is named.
 WORKERS = {
     "threads": _worker("threads", 8),
     "prefork": _worker("prefork", 2),
     "prefork 8": _worker("prefork", 8),
+    "prefork by default": Worker(("-m", "amqptasks", *_BY_DEFAULT, "-c", "2"), "many"),
+    "threads by default": Worker(("-m", "amqptasks", *_BY_DEFAULT, "-P", "threads", "-c", "8"), "many"),
     "solo": _worker("solo", 1),
     "async": _worker("threads", 1),
 }

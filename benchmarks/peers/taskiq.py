@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,8 @@ _place = Place.here()
 
 def _broker() -> Any:
     queue = Queue(name=_place.queue, type=QueueType(_place.conditions.queue_type), routing_key=_place.queue)
+    if "BENCHMARK_DEFAULTS" in os.environ:
+        return AioPikaBroker(_place.url, task_queues=[queue])
     made = AioPikaBroker(_place.url, qos=_place.conditions.prefetch, task_queues=[queue])
     return made.with_serializer(ORJSONSerializer())
 
@@ -79,4 +82,9 @@ _COMMAND = (
     " --ack-type when_executed --log-level WARNING"
 )
 
-WORKERS = {"async": Worker(tuple(_COMMAND.split()), "in flight")}
+WORKERS = {
+    "async": Worker(tuple(_COMMAND.split()), "in flight"),
+    "by default": Worker(
+        ("-m", "taskiq", "worker", "benchmarks.peers.taskiq:broker"), "in flight", {"BENCHMARK_DEFAULTS": "yes"}
+    ),
+}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: What `make bench` measures, in the order in which it runs.
 DEFAULT = (
+    "defaults",
     "publishing",
     "consuming",
     "limit",

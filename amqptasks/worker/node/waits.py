@@ -44,6 +44,9 @@ REVOCATIONS: Final = "revocations"
 #: A pool has no process yet that could run something.
 POOL_STARTS: Final = "pool-starts"
 
+#: A message that came back from deaths of its process runs alone, or waits for what runs.
+RUNS_ALONE: Final = "runs-alone"
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -103,6 +106,8 @@ def of_parts(node: Node) -> Iterator[Wait]:
             yield Wait(FULL_QUEUE, f"{few}: a delay queue does not take them", ready=True)
     if node.intake.gate.holds:
         yield Wait(REVOCATIONS, "the revocations are not all read yet, and nothing begins before")
+    if (job := node.intake.alone.job) is not None:
+        yield Wait(RUNS_ALONE, f"{job.task_name}[{job.task_id}] may kill its process, and runs alone", ready=True)
     for kind, pool in node.pools.items():
         if pool.begins:
             yield Wait(POOL_STARTS, f"the {kind} pool has no process yet that has begun", ready=True)
