@@ -126,7 +126,7 @@ Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work;
 @click.option(
     "--prefetch",
     type=click.IntRange(1, 65535),
-    help="Deliveries held from each queue, and async tasks run at once.  [default: twice the concurrency, at least 4]",
+    help="Deliveries held from each queue, and async tasks run at once.  [default: what runs in 100 ms]",
 )
 @click.option("-n", "--name", help="The worker's name, say web@%h; see docs/worker.md.  [default: HOST:PID]")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
