@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from amqptasks.cli import asking, parameters
+from amqptasks.cli.support.numbers import counted
 from amqptasks.cli.target import Target, pass_target
 
 if TYPE_CHECKING:
@@ -113,9 +114,17 @@ def revoke(
             timeout=timeout,
         )
     if not (found or found.errors or found.missing) and not as_json:
-        click.echo("Revoked: no worker is there now, and those that start later will honour it.")
+        click.echo(
+            "Recorded: no worker is there now. A worker that starts later drops the tasks when their turn comes."
+        )
         return
     asking.show(found, as_json, lambda done: [f"{done['dropped']} dropped, {done['terminated']} terminated"])
+    if not as_json:
+        met = sum(done["dropped"] + done["terminated"] for done in found.values())
+        click.echo(
+            f"Recorded: {counted(met, 'task')} met now. Tasks that still wait on the broker will be dropped when their"
+            " turn comes; workers that start later know it, too."
+        )
 
 
 @command.command("restore", epilog=RESTORE_HELP)

@@ -10,7 +10,7 @@ import click
 
 from amqptasks.cli import letters as shown
 from amqptasks.cli import parameters
-from amqptasks.cli.dead_letters import chosen, filters, opened, within
+from amqptasks.cli.dead_letters import all_queues, chosen, filters, opened, within
 from amqptasks.cli.failures import FAILED
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.dead import queue as dead_letters
@@ -19,6 +19,7 @@ from amqptasks.dead.queue import NOWHERE
 from amqptasks.dead.replay import Edit
 from amqptasks.dead.selection import Selection
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.dead.place import Place
@@ -43,6 +44,7 @@ Exit status: 0 done; 1 no such queue or letter, or some letters stayed; 2 wrong 
 LIST_HELP = """\b
 Examples:
   amqptasks dead list emails --broker amqp://guest:guest@localhost/
+  amqptasks dead list                             all queues of dead letters
   amqptasks dead list emails --exception 'Connection*' --since 2h --json
   amqptasks -A shop dead list payments            also where it shares a dead-letter queue
   amqptasks dead list amqptasks.delay.lost        delayed tasks whose target was gone
@@ -90,15 +92,28 @@ def command() -> None:
 
 
 @command.command("list", epilog=LIST_HELP)
-@click.argument("queue")
+@click.argument("queue", required=False)
 @filters
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many of each queue.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with everything.")
 @pass_target
-def list_command(target: Target, /, queue: str, limit: int, as_json: bool, **wanted: Any) -> None:
-    """Who is in there, and why."""
+def list_command(target: Target, /, queue: str | None, limit: int, as_json: bool, **wanted: Any) -> None:
+    """Who is in there, and why. Without QUEUE, in all queues of dead letters."""
+    if queue is not None:
+        _list(target, queue, limit, as_json, Selection(**wanted))
+        return
+    names = all_queues(target)
+    for name in names:
+        if not as_json:
+            click.secho(printable(name), bold=True)
+        _list(target, name, limit, as_json, Selection(**wanted))
+    if not names and not as_json:
+        click.echo("No queue of dead letters is there.")
+
+
+def _list(target: Target, queue: str, limit: int, as_json: bool, wanted: Selection) -> None:
     with opened(target, queue) as (session, place, codec):
-        found = dead_letters.letters(session, place.queue, within(Selection(**wanted), place), limit, codec)
+        found = dead_letters.letters(session, place.queue, within(wanted, place), limit, codec)
         if as_json:
             for letter in found:
                 click.echo(shown.as_json(letter))
@@ -107,7 +122,7 @@ def list_command(target: Target, /, queue: str, limit: int, as_json: bool, **wan
         count = shown.table(found)
     others = f"; {waiting} in all, --limit shows more" if waiting > count == limit else ""
     none = f"No such letter: {place.queue} holds {waiting}."
-    click.echo(f"{shown.number(count)} of {place}{others}" if count else none)
+    click.echo(printable(f"{shown.number(count)} of {place}{others}" if count else none))
 
 
 @command.command("show", epilog=SHOW_HELP)

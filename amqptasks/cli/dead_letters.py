@@ -11,11 +11,14 @@ import click
 
 from amqptasks import dial
 from amqptasks.cli import parameters
+from amqptasks.cli.management import need
 from amqptasks.cli.target import Target
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.place import Place, place
 from amqptasks.dead.selection import Selection
 from amqptasks.errors import ConfigurationError
+from amqptasks.topology.delays import LOST
+from amqptasks.topology.topology import DEAD
 
 if TYPE_CHECKING:
     from amqptasks.transport import Session
@@ -55,6 +58,17 @@ def chosen(ids: tuple[str, ...], every: bool, wanted: dict[str, Any]) -> Selecti
 def within(selection: Selection, where: Place) -> Selection:
     """Of that place."""
     return replace(selection, queue=where.source)
+
+
+def all_queues(target: Target) -> list[str]:
+    """The queues of dead letters that are on the broker, by name: those that are called so, those that the app's
+    topology has, and the one for delayed tasks whose target was gone. Raises `ConfigurationError` where the management
+    API, which alone lists queues, cannot be had."""
+    management = need(target, None, target.load_app().topology.vhost if target.app else None)
+    rows = management.request("GET", "queues", management.vhost, query={"disable_stats": "true", "columns": "name"})
+    ends = target.load_app().topology.ends if target.app else {}
+    names = (str(row["name"]) for row in rows)
+    return sorted(name for name in names if name.endswith(DEAD) or name == LOST or name in ends)
 
 
 @contextmanager

@@ -12,10 +12,11 @@ import click
 from amqptasks import dial
 from amqptasks.cli.failures import CONFLICT, FAILED
 from amqptasks.cli.management import Nowhere, find, management_option
+from amqptasks.cli.support.numbers import counted
+from amqptasks.cli.support.tables import print_table
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.wanted import CommandLine, Planned, objects_of, planned, topology_of
 from amqptasks.errors import ConfigurationError
-from amqptasks.messages.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.amqp.management import Management
@@ -265,27 +266,25 @@ def _print_json(changes: Sequence[Change]) -> None:
 
 def _print_table(changes: Sequence[Change]) -> None:
     """The topology's own objects one by one; the ladder, which is always alike, as a line."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     own = [change for change in changes if not _of_ladder(change)]
     ladder = [change for change in changes if _of_ladder(change)]
-    table = Table("", "name", "", box=None, pad_edge=False, header_style="dim")
+    rows: list[tuple[str, str, str]] = []
+    styles: list[str | None] = []
     for state, word in WORDS.items():
         alike = [change for change in own if change.state == state]
         if len(alike) > LISTED:
-            table.add_row("", f"{len(alike)} objects", word)
+            rows.append(("", f"{len(alike)} objects", word))
+            styles.append(None)
             continue
         for change in alike:
-            style = "dim" if change.state in ("present", "bound") else None
-            told = f"{word}: {change.reason}" if change.reason else word
-            table.add_row(change.kind, Text(printable(change.name)), told, style=style)  # [ ] in names are no markup
+            rows.append((change.kind, change.name, f"{word}: {change.reason}" if change.reason else word))
+            styles.append("dim" if change.state in ("present", "bound") else None)
     if ladder:
-        table.add_row("delays", f"amqptasks.delay.*, amqptasks.due.* ({len(ladder)} objects)", _counted(ladder))
-    console = Console(soft_wrap=True)
-    console.print(table)
-    console.print(f"{len(changes)} objects: {_counted(changes)}", highlight=False)
+        objects = f"amqptasks.delay.*, amqptasks.due.* ({len(ladder)} objects)"
+        rows.append(("delays", objects, _counted(ladder)))
+    if rows:
+        print_table(("", "name", ""), rows, styles=styles)
+    click.echo(f"{counted(len(changes), 'object')}: {_counted(changes)}" if changes else "Nothing to declare.")
 
 
 def _of_ladder(change: Change) -> bool:

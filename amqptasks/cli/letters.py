@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,13 +12,11 @@ from typing import Any
 
 import click
 
+from amqptasks.cli.support.tables import print_table
 from amqptasks.dead.letter import PUBLISHED, Letter
 from amqptasks.errors import BrokerError
 from amqptasks.message import Malformed
 from amqptasks.request import Request
-
-#: Columns where the output is no terminal: enough that no id, task or exception is cut for `grep`.
-WIDE = 250
 
 #: Bytes of a body that is no task, on a page for people. `--json` has all.
 EXCERPT = 2000
@@ -30,34 +27,21 @@ NOBODY = ("none: the broker itself dead-lettered it", "none: it was published to
 
 def table(letters: Iterable[Letter]) -> int:
     """Print one row a letter; how many."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(width=None if sys.stdout.isatty() else WIDE)
-    rows = Table(box=SIMPLE, pad_edge=False)
-    rows.add_column("id", no_wrap=True, min_width=36)
-    for name in ("task", "reason", "exception"):
-        rows.add_column(name, overflow="fold")
-    rows.add_column("attempts", justify="right")
-    rows.add_column("died", overflow="fold")
-    rows.add_column("worker", overflow="fold")
-    for letter in letters:
-        attempts = "-" if letter.attempts is None else str(letter.attempts)
-        cells = (
+    rows = [
+        (
             letter.id,
             letter.task or "-",
             letter.reason,
             _exception(letter),
-            attempts,
+            "-" if letter.attempts is None else str(letter.attempts),
             moment(letter.last_time) or "-",
             letter.worker or ("-" if letter.reason == PUBLISHED else "(the broker)"),
         )
-        rows.add_row(*(Text(printable(cell)) for cell in cells))  # Text: nothing in a message is markup
-    if rows.row_count:
-        console.print(rows)
-    return rows.row_count
+        for letter in letters
+    ]
+    if rows:
+        print_table(("id", "task", "reason", "exception", "attempts", "died", "worker"), rows, right=("attempts",))
+    return len(rows)
 
 
 def in_full(letter: Letter) -> str:

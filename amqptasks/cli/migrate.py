@@ -11,8 +11,10 @@ import click
 
 from amqptasks.cli import parameters
 from amqptasks.cli.management import management_option, need
+from amqptasks.cli.support.tables import print_table
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.wanted import topology_of
+from amqptasks.messages.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.topology.migrate.migration import Counts, Event, Migration
@@ -140,25 +142,19 @@ def _done(queue: str, counts: Counts, as_json: bool) -> Callable[[], None]:
 
 
 def _print_table(queue: str, counts: Counts) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True)
     if not counts.stages:
-        console.print(f"Nothing to do: {queue} is as wanted.", highlight=False, markup=False)
+        click.echo(f"Nothing to do: {printable(queue)} is as wanted.")
         return
     numbers = _numbers(counts)
-    table = Table("messages", "", box=None, pad_edge=False, header_style="dim")
-    for name, words in WORDS.items():
-        if numbers[name] or name in ("out", "meanwhile", "home"):
-            table.add_row(words.replace("QUEUE", queue), f"{numbers[name]:,}", style="red" if name == "lost" else None)
-    console.print(table)
+    told = [name for name in WORDS if numbers[name] or name in ("out", "meanwhile", "home")]
+    rows = [(WORDS[name].replace("QUEUE", queue), f"{numbers[name]:,}") for name in told]
+    print_table(("messages", ""), rows, styles=["red" if name == "lost" else None for name in told])
     times = [
         f"{counts.seconds:.1f} s in all",
         *([f"workers got nothing new for {counts.paused:.1f} s"] if counts.paused is not None else []),
         *([f"no queue of this name for {counts.absent * 1000:.0f} ms"] if counts.absent is not None else []),
     ]
-    console.print(f"{queue} is as wanted: {', '.join(times)}.", highlight=False, markup=False)
+    click.echo(f"{printable(queue)} is as wanted: {', '.join(times)}.")
 
 
 def _numbers(counts: Counts) -> dict[str, int | float | None]:

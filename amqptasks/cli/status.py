@@ -8,7 +8,9 @@ import click
 
 from amqptasks.cli import asking
 from amqptasks.cli.failures import NO_ANSWER
+from amqptasks.cli.support.tables import print_table
 from amqptasks.cli.target import Target, pass_target
+from amqptasks.messages.printable import printable
 
 HELP = """\b
 Examples:
@@ -31,13 +33,10 @@ def command(target: Target, destination: str | None, timeout: float, as_json: bo
     if as_json:
         click.echo(json.dumps(asking.as_object(found)))
     else:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("worker", "ready", "running", "held", "done", "queues", "memory", "version", box=None)
+        rows: list[tuple[str, ...]] = []
         for node, stats in found.items():
             size = sum(pool.get("size", 0) for kind, pool in stats.pools.items() if kind != "async")
-            table.add_row(
+            row = (
                 node,
                 "yes" if stats.ready else "no",
                 f"{stats.running}/{size}",
@@ -47,15 +46,14 @@ def command(target: Target, destination: str | None, timeout: float, as_json: bo
                 f"{stats.memory / 2**20:.0f} MiB",
                 stats.version,
             )
-        for node in found.missing:
-            table.add_row(node, "no answer")
-        console = Console()
-        console.print(table)
+            rows.append(row)
+        rows += [(node, "no answer", *[""] * 6) for node in found.missing]
+        print_table(("worker", "ready", "running", "held", "done", "queues", "memory", "version"), rows)
         for node, stats in found.items():
             for line in [stats.trouble] if stats.trouble else asking.waits(stats.waits):
-                click.echo(f"{node}: {line}")
+                click.echo(printable(f"{node}: {line}"))
             for line in stats.mended:
-                console.print(f"{node}: {line}", style="yellow", highlight=False, markup=False)
+                click.secho(printable(f"{node}: {line}"), fg="yellow")
         click.echo(f"{len(found)} answered, {len(found.missing)} did not.")
     if not found or found.missing or not all(stats.ready for stats in found.values()):
         raise click.exceptions.Exit(NO_ANSWER)

@@ -10,9 +10,11 @@ import click
 
 from amqptasks.cli.management import management_option
 from amqptasks.cli.output import write
+from amqptasks.cli.support.numbers import counted
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.topology.files import release_option, title_of, topology_of
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
+from amqptasks.messages.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities
@@ -71,11 +73,15 @@ def command(
     figures: dict[str, Figures] = {}
     if live:
         capabilities, figures = _live(target, topology, management_url)
-    text = _written(build(topology, capabilities, figures), form or _form_of(output), title_of(target, files))
+    chosen = form or _form_of(output)
+    text = _written(build(topology, capabilities, figures), chosen, title_of(target, files))
     if output is None:
         click.echo(text, nl=False)
         return
     write(output, text)
+    drawn = f"{counted(len(topology.exchanges), 'exchange')}, {counted(len(topology.queues), 'queue')}"
+    look = ": open it in a browser" if chosen in ("html", "svg") else ""
+    click.echo(f"{printable(str(output))}: {drawn}, drawn as {chosen}{look}", err=True)
 
 
 def _form_of(output: Path | None) -> str:
