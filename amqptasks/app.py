@@ -122,6 +122,11 @@ class App:
         self._connections = Connections(self._addresses, self.tls, self.codec, self._declare_first)
         self._declaration = Declaration(lambda: self.topology, self.session)
 
+    @property
+    def addresses(self) -> list[str]:
+        """The broker's, with the virtual host that the topology names. They hold the password."""
+        return self._addresses()
+
     def _addresses(self) -> list[str]:
         return dial.within(self.broker, self.topology.vhost)
 

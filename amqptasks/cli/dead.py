@@ -12,6 +12,7 @@ from amqptasks.cli import letters as shown
 from amqptasks.cli import parameters
 from amqptasks.cli.dead_letters import all_queues, chosen, filters, opened, within
 from amqptasks.cli.failures import FAILED
+from amqptasks.cli.management import management_option
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.dead import queue as dead_letters
 from amqptasks.dead.home import home
@@ -96,13 +97,16 @@ def command() -> None:
 @filters
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many of each queue.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with everything.")
+@management_option
 @pass_target
-def list_command(target: Target, /, queue: str | None, limit: int, as_json: bool, **wanted: Any) -> None:
+def list_command(
+    target: Target, /, queue: str | None, limit: int, as_json: bool, management_url: str | None, **wanted: Any
+) -> None:
     """Who is in there, and why. Without QUEUE, in all queues of dead letters."""
     if queue is not None:
         _list(target, queue, limit, as_json, Selection(**wanted))
         return
-    names = all_queues(target)
+    names = all_queues(target, management_url)
     for name in names:
         if not as_json:
             click.secho(printable(name), bold=True)

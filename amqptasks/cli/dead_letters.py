@@ -60,11 +60,11 @@ def within(selection: Selection, where: Place) -> Selection:
     return replace(selection, queue=where.source)
 
 
-def all_queues(target: Target) -> list[str]:
+def all_queues(target: Target, management_url: str | None) -> list[str]:
     """The queues of dead letters that are on the broker, by name: those that are called so, those that the app's
     topology has, and the one for delayed tasks whose target was gone. Raises `ConfigurationError` where the management
     API, which alone lists queues, cannot be had."""
-    management = need(target, None, target.load_app().topology.vhost if target.app else None)
+    management = need(target, management_url, target.load_app().topology.vhost if target.app else None)
     rows = management.request("GET", "queues", management.vhost, query={"disable_stats": "true", "columns": "name"})
     ends = target.load_app().topology.ends if target.app else {}
     names = (str(row["name"]) for row in rows)

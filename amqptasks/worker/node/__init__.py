@@ -30,6 +30,7 @@ from amqptasks.worker.intake import Intake
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import Limits, TimeLimits
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
+from amqptasks.worker.node import banner
 from amqptasks.worker.node.standstill import Standstill
 from amqptasks.worker.node.waits import Waits, of_parts
 from amqptasks.worker.patience import Patience
@@ -201,6 +202,7 @@ class Node:
         yet. Raises `BrokerUnreachable`, `AccessRefused`, `DeclarationConflict`."""
         self.prepare()
         self._log_beside()
+        logger.info("%s", banner.opening(self), extra={"action": "worker_starting"})
         self.app.declare(timeout=START_TIMEOUT)
         self.started = True
         self.link.start()
@@ -262,6 +264,7 @@ class Node:
         process.end(self.app)
         signals.worker_shutdown.send(self)
         self.app.close(self.goodbye)
+        logger.info("%s", banner.closing(self.name, self.counts), extra={"action": "worker_stopped"})
         if self._logs_beside:
             self._logs_beside = False
             log_queue.end()

@@ -52,6 +52,11 @@ class Pools:
         return self._pools.get(kind)
 
     @property
+    def default_kind(self) -> str:
+        """The kind of `default`."""
+        return self._kind
+
+    @property
     def default(self) -> Pool:
         """Where plain functions run that say nothing else."""
         return self._pool(self._kind)
