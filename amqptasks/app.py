@@ -10,7 +10,6 @@ import ssl
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from amqptasks import call, dial, registry, signals
@@ -18,6 +17,7 @@ from amqptasks.codec import Codec
 from amqptasks.compression import MIN_SIZE
 from amqptasks.connections import Connections
 from amqptasks.declaration import Declaration
+from amqptasks.forks.cached import cached
 from amqptasks.options import CallOptions, TaskOptions, UnboundTaskOptions, check
 from amqptasks.publisher import Publisher
 from amqptasks.routing import Router
@@ -218,7 +218,7 @@ class App:
 
     # Topology
 
-    @cached_property
+    @cached
     def topology(self) -> Topology:
         """What the topology files say. Raises `TopologyError`."""
         if self._files:
@@ -238,12 +238,12 @@ class App:
             self.__dict__.pop("topology", None)
             self.__dict__.pop("router", None)
 
-    @cached_property
+    @cached
     def alike(self) -> dict[Task[..., Any], call.Alike]:
         """What the calls of a task without options have in common, by task."""
         return {}
 
-    @cached_property
+    @cached
     def router(self) -> Router:
         return Router(self.topology.routes, self.topology.default_queue)
 
@@ -254,7 +254,7 @@ class App:
 
     # Workers
 
-    @cached_property
+    @cached
     def control(self) -> Control:
         """Ask the workers of this app's virtual host, and tell them: `app.control.ping()`."""
         from amqptasks.control.client import Control

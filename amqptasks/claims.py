@@ -8,6 +8,7 @@ in vain does not prolong; or it is deleted by who has the id.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable
@@ -57,7 +58,8 @@ class Claims:
 
     def __init__(self, connect: Callable[[], Session]) -> None:
         self._connect = connect
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._asking = False
         self._session: Session | None = None
         self._used = 0.0
         self._closing = False
@@ -119,6 +121,16 @@ class Claims:
 
     def _asked(self, ask: Callable[[Session], Answer]) -> Answer:
         """Twice, where the connection was broken meanwhile: asking again changes nothing."""
+        if self._asking:  # the handler of a signal, in the middle of another question of this thread
+            with contextlib.closing(self._connect()) as session:
+                return ask(session)
+        self._asking = True
+        try:
+            return self._asked_in_turn(ask)
+        finally:
+            self._asking = False
+
+    def _asked_in_turn(self, ask: Callable[[Session], Answer]) -> Answer:
         self._used = monotonic()
         if self._session is None:
             self._session = self._connect()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from amqptasks import dial
+from amqptasks import dial, forks
 from amqptasks.clock import monotonic
 from amqptasks.ending import Ending
+from amqptasks.errors import BrokerUnreachable
 from amqptasks.log_queue import get_logger
-from amqptasks.publisher import Publisher
+from amqptasks.publisher import ENDING, Publisher
 from amqptasks.transport import Link, Session
 
 if TYPE_CHECKING:
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
     from amqptasks.results.replies import Replies
 
 logger = get_logger(__name__)
+
+#: Modules that a first publish would import otherwise in the middle of its work.
+LOADED = (
+    "amqptasks.claims",
+    "amqptasks.events.emitter",
+    "amqptasks.events.sent",
+    "amqptasks.results.replies",
+    "amqptasks.topology.declare",
+    "amqptasks.topology.migrate.marks",
+)
 
 #: Seconds that closing waits for the last events: nobody's work depends on them.
 DRAIN_EVENTS = 1.0
@@ -58,7 +70,7 @@ class Connections:
         self._emitters: dict[str, Emitter] = {}
         self._claims: Claims | None = None
         self._ending: Ending | None = None
-        self._claims_lock = threading.Lock()  # its own: an event loop asks for them, and must not wait for a link
+        self._claims_lock = threading.RLock()  # its own: an event loop asks for them, and must not wait for a link
 
     @property
     def is_open(self) -> bool:
@@ -87,9 +99,20 @@ class Connections:
         if self._link is None:
             with self._lock:
                 if self._link is None:
+                    if sys.is_finalizing():
+                        raise BrokerUnreachable(ENDING)
+                    dial.load(self._addresses())
+                    for name in LOADED:
+                        forks.load(name)
                     self._prepare()
                     link = self.new_link()
-                    link.start()
+                    try:
+                        link.start()
+                    except RuntimeError as error:  # from Python 3.12 on, no thread begins in an `atexit` handler
+                        raise BrokerUnreachable(
+                            f"the thread of the connections cannot be started ({error}). A program that is ending must"
+                            " have published something before"
+                        ) from error
                     self.use(link)
         assert self._link is not None
         return self._link

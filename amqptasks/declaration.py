@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from amqptasks import forks
 from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError, PublishRejected, Unroutable
 from amqptasks.log_queue import get_logger
@@ -55,10 +56,11 @@ class Declaration:
 
     def declare(self, timeout: float) -> list[Change]:
         """See `App.declare`."""
-        from amqptasks.topology.declare import declare_or_check
-        from amqptasks.topology.expand import expand
-        from amqptasks.topology.ladder import ladder_objects
-        from amqptasks.topology.migrate.marks import settled
+        with forks.loading:
+            from amqptasks.topology.declare import declare_or_check
+            from amqptasks.topology.expand import expand
+            from amqptasks.topology.ladder import ladder_objects
+            from amqptasks.topology.migrate.marks import settled
 
         topology = self._topology()
         with self._session(timeout) as session:

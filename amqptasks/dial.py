@@ -6,6 +6,7 @@ import os
 import ssl
 from collections.abc import Sequence
 
+from amqptasks import forks
 from amqptasks.errors import ConfigurationError
 from amqptasks.transport import Link, Session
 
@@ -47,8 +48,19 @@ def within(urls: Sequence[str], vhost: str | None) -> list[str]:
     return [with_vhost(url, vhost) for url in urls]
 
 
+def load(urls: Sequence[str]) -> None:
+    """Import what `link` and `session` need."""
+    if is_memory(urls):
+        modules = ["amqptasks.memory.link", "amqptasks.memory.session"]
+    else:
+        modules = ["amqptasks.amqp.link", "amqptasks.amqp.session", "encodings.idna"]  # the last for names of hosts
+    for module in modules:
+        forks.load(module)
+
+
 def link(urls: Sequence[str], tls: ssl.SSLContext | None = None) -> Link:
     """A link, not started yet."""
+    load(urls)
     if is_memory(urls):
         from amqptasks.memory.link import MemoryLink
 
@@ -60,6 +72,7 @@ def link(urls: Sequence[str], tls: ssl.SSLContext | None = None) -> Link:
 
 def session(urls: Sequence[str], tls: ssl.SSLContext | None = None, timeout: float = TIMEOUT) -> Session:
     """A session, connected. Raises `BrokerUnreachable` after `timeout` seconds, `AccessRefused` at once."""
+    load(urls)
     if is_memory(urls):
         from amqptasks.memory.session import MemorySession
 

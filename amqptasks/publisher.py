@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - asyncio loads it late, and it cannot be loaded while a program ends
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -23,6 +25,9 @@ CHUNK = 200
 #: Messages in bulk publishing that wait for their confirm. Twice the window of a channel: the link never runs dry,
 #: and memory does not grow with the length of the input.
 AHEAD = 2000
+
+#: Why nothing is published any more, in `__del__` for example: the thread that writes has ended with the program.
+ENDING = "the program is ending, and the thread of its connections has ended: publish before, or in an `atexit` handler"
 
 #: Seconds that a caller waits longer than the link's own deadline, which reports the better reason.
 GRACE = 5.0
@@ -75,7 +80,9 @@ class Publisher:
             raise failed[0]
 
     def _hand_over(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
-        if not self._link.call_soon(lambda: self._link.publish(outgoing, done, timeout)):
+        if sys.is_finalizing():
+            done(BrokerUnreachable(ENDING))
+        elif not self._link.call_soon(lambda: self._link.publish(outgoing, done, timeout)):
             done(BrokerUnreachable(STOPPED))
 
     async def publish_async(self, outgoing: Outgoing, timeout: float) -> None:
@@ -112,7 +119,10 @@ class _Bulk:
 
     def publish(self, chunk: list[tuple[int, Outgoing]]) -> None:
         self._given += len(chunk)
-        if not self._link.call_soon(lambda: self._publish_all(chunk)):
+        if sys.is_finalizing():
+            for position, outgoing in chunk:
+                self._end(position, outgoing, BrokerUnreachable(ENDING))
+        elif not self._link.call_soon(lambda: self._publish_all(chunk)):
             for position, outgoing in chunk:
                 self._end(position, outgoing, BrokerUnreachable(STOPPED))
         self._wait_for(self._given - AHEAD)

@@ -1,57 +1,63 @@
 """Task ids: UUIDs of version 7, which sort by the time they were made. https://www.rfc-editor.org/rfc/rfc9562#section-5.7
 
-48 bits of milliseconds, 4 of version, 12 random, 2 of variant, 62 random. Within one millisecond the random part counts
-up by a random step (section 6.2, method 2), so the ids of one process are strictly increasing.
+48 bits of milliseconds, 4 of version, 12 random, 2 of variant, 62 random. The random part counts up by a random step
+(section 6.2, method 2), so the ids of one process increase.
+
+There is no lock: the handler of a signal may make an id in the middle of another, and would wait for itself.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import threading
+from collections.abc import Iterator
+from itertools import accumulate, repeat
+from operator import add
 from time import time_ns
 from uuid import UUID, uuid5
 
 #: Random bits of an id: 12 beside the version and 62 beside the variant.
 _TAIL_BITS = 74
 
-#: A new millisecond starts with the top random bit clear, so that half of the range is left to count up in.
+#: The top random bit is clear at the start: 2**42 steps are left to count up in, more than any process makes.
 _FRESH_BITS = _TAIL_BITS - 1
 
-#: Steps of up to 2**32 keep an id hard to guess from its neighbour and leave room for 2**41 ids in a millisecond.
+#: Steps of up to 2**32 keep an id hard to guess from its neighbour.
 _STEP_BITS = 32
 
 #: The tail in the text form: three digits behind the version, four with the variant in front, twelve.
 _LOW_48_BITS = (1 << 48) - 1
 _LOW_14_BITS = (1 << 14) - 1
+_HIGH_12_BITS = (1 << 12) - 1
 _VARIANT = 0b10 << 14
 
-# A generator of our own: `random.seed(1)` in a user's code must not make two processes draw the same ids.
-_bits = random.Random().getrandbits
-_lock = threading.Lock()
-_millisecond = 0
-_tail = 0
-_begin = ""
+
+def _new_tails() -> Iterator[int]:
+    """Increasing numbers. Each `next` is one step in C, which no signal and no other thread interrupts."""
+    # A generator of our own: `random.seed(1)` in a user's code must not make two processes draw the same ids.
+    bits = random.Random().getrandbits
+    return accumulate(map(add, map(bits, repeat(_STEP_BITS)), repeat(1)), initial=bits(_FRESH_BITS))
+
+
+_tails = _new_tails()
+
+#: The latest millisecond, and the text with which its ids begin. In one tuple, so that both are always of one time.
+_latest = (0, "")
 
 
 def task_id() -> str:
-    """A new id in the usual text form; greater than every id that this process made before, in any thread."""
-    global _begin, _millisecond, _tail  # noqa: PLW0603 - the state that makes ids increase
-    with _lock:
-        now = time_ns() // 1_000_000
-        if now > _millisecond:
-            _millisecond = now
-            _tail = _bits(_FRESH_BITS)
-            _begin = _beginning(now)
-        else:
-            # The same millisecond, or the clock was set back: count on.
-            _tail += 1 + _bits(_STEP_BITS)
-            if _tail >> _TAIL_BITS:
-                _millisecond += 1
-                _tail = _bits(_FRESH_BITS)
-                _begin = _beginning(_millisecond)
-        tail, begin = _tail, _begin
-    return f"{begin}{tail >> 62:03x}-{tail >> 48 & _LOW_14_BITS | _VARIANT:x}-{tail & _LOW_48_BITS:012x}"
+    """A new id in the usual text form. It is greater than every id that this thread made before, and than those of
+    other threads that it can know of. From any thread, also from the handler of a signal."""
+    global _latest  # noqa: PLW0603 - the state that makes ids increase
+    latest = _latest
+    now = time_ns() // 1_000_000
+    if now > latest[0]:  # else it is the same millisecond, or the clock was set back: go on from there
+        _latest = latest = (now, _beginning(now))
+    tail = next(_tails)
+    return (
+        f"{latest[1]}{tail >> 62 & _HIGH_12_BITS:03x}"
+        f"-{tail >> 48 & _LOW_14_BITS | _VARIANT:x}-{tail & _LOW_48_BITS:012x}"
+    )
 
 
 def _beginning(millisecond: int) -> str:
@@ -86,11 +92,9 @@ _FOLLOWERS = UUID("5b1c2b8e-6f0a-4a6e-9f55-9a1d3f4f7c21")
 
 
 def _after_fork() -> None:
-    """A child must not continue its parent's numbers, nor inherit a lock that another thread held."""
-    global _bits, _lock, _millisecond  # noqa: PLW0603 - see `task_id`
-    _bits = random.Random().getrandbits
-    _lock = threading.Lock()
-    _millisecond = 0
+    """A child must not continue its parent's numbers."""
+    global _tails  # noqa: PLW0603 - see `task_id`
+    _tails = _new_tails()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -8,8 +8,10 @@ child says so here.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
+import threading
 import traceback
 import weakref
 from collections.abc import Callable, Iterable
@@ -37,6 +39,11 @@ class Here:
         self._methods.clear()
 
 
+#: Held while a part of ours is imported, or made for the first time, in the middle of a call. A fork waits for it:
+#: locks of Python that another thread holds at the fork are never given free in the child.
+loading = threading.RLock()
+os.register_at_fork(before=loading.acquire, after_in_parent=loading.release, after_in_child=loading.release)
+
 #: The only one. An attribute and no function, because it is asked twice for each task.
 here = Here()
 os.register_at_fork(after_in_child=here.happened)
@@ -46,6 +53,13 @@ def in_child(method: Callable[[], None]) -> None:
     """Call this bound method in a child that is forked from now on, once, while its object lives; one method for each
     object. It must not take a lock: another thread may have held it at the fork."""
     here.in_child(method)
+
+
+def load(module: str) -> None:
+    """Import it now. A process that another thread forks in the middle of an import waits for its end for ever."""
+    if module not in sys.modules:
+        with loading:
+            importlib.import_module(module)
 
 
 def let_go(descriptors: Iterable[int]) -> None:

@@ -20,7 +20,7 @@ PENDING = "PENDING"
 LOST = "LOST"
 
 # One lock for all results: it is held for an instant, and a lock each would cost every call that nobody waits for.
-_lock = threading.Lock()
+_lock = threading.RLock()  # the handler of a signal may publish, and wait, in the middle of this
 
 
 class AsyncResult(Generic[R]):

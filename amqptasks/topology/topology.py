@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cached_property
 from typing import Literal
 
 from amqptasks.entities import Arguments, Limit, Permission, Policy, TopicPermission, User, VirtualHost
 from amqptasks.errors import TopologyError
+from amqptasks.forks.cached import cached
 from amqptasks.routing import QUEUES_EXCHANGE, Route
 from amqptasks.topology import durations
 from amqptasks.topology.delays import LONGEST
@@ -196,7 +196,7 @@ class Topology:
         """The declared queues, without what is generated for them, in the order of the file."""
         return tuple(self.queues)
 
-    @cached_property
+    @cached
     def ends(self) -> Mapping[str, tuple[str, ...]]:
         """For each queue of dead letters, declared or generated, the queues whose they are."""
         found: dict[str, list[str]] = {}
@@ -205,7 +205,7 @@ class Topology:
                 found.setdefault(queue.dead_letter, []).append(queue.name)
         return {name: tuple(whose) for name, whose in found.items()}
 
-    @cached_property
+    @cached
     def workable(self) -> tuple[str, ...]:
         """The queues that a worker can consume. What it runs leaves its queue, which a stream does not allow; and what
         fails must have a place to go to, which dead letters mostly have not."""
@@ -258,7 +258,7 @@ class Topology:
         direct and topic the keys of bindings are shares, or say nothing."""
         return self.routes_as(exchange) in ("direct", "topic")
 
-    @cached_property
+    @cached
     def bound_from(self) -> Mapping[str, tuple[tuple[Literal["queue", "exchange"], str, Source], ...]]:
         """For each exchange what is bound to it: kind and name of the destination, and the binding."""
         found: dict[str, list[tuple[Literal["queue", "exchange"], str, Source]]] = {}
@@ -270,7 +270,7 @@ class Topology:
                 found.setdefault(source.exchange, []).append(("exchange", exchange.name, source))
         return {name: tuple(bound) for name, bound in found.items()}
 
-    @cached_property
+    @cached
     def reached_by_name(self) -> frozenset[str]:
         """The queues that `amqptasks.queues` leads to under their own name: all but the exact ones that do not ask
         for it."""
@@ -281,7 +281,7 @@ class Topology:
             or any(source.exchange == QUEUES_EXCHANGE and source.routing_key == queue.name for source in queue.bindings)
         )
 
-    @cached_property
+    @cached
     def delay_targets(self) -> frozenset[str]:
         """The exchanges that a delayed message can be for: those that publishers may write to. Whoever enters the
         ladder names the exchange at its end, so an internal exchange, or one of RabbitMQ's own that only binds queues
@@ -290,7 +290,7 @@ class Topology:
         internal = {exchange.name for exchange in self.exchanges.values() if exchange.internal}
         return frozenset({QUEUES_EXCHANGE, *self.exchanges, *named} - internal)
 
-    @cached_property
+    @cached
     def twinned(self) -> frozenset[str]:
         """The exchanges that have a twin for delayed messages: the targets, and all exchanges that a target leads on
         to, by a binding or as an alternate."""
