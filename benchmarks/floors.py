@@ -12,6 +12,13 @@ PIPELINED = "pika SelectConnection, 500 in flight"
 CELERY = "Celery prefork -c 2"
 DRAMATIQ = "Dramatiq, 1 process, 8 threads"
 
+#: Of the table at everybody's defaults.
+DEFAULT_PREFORK = "amqptasks, prefork -c 2 (info, prefetch by the tasks)"
+DEFAULT_THREADS = "amqptasks, 8 threads (info, prefetch by the tasks)"
+BEST_PREFORK = "amqptasks, prefork -c 2 (warning, prefetch 250)"
+BEST_THREADS = "amqptasks, 8 threads (warning, prefetch 250)"
+CELERY_DEFAULTS = ("Celery, prefork -c 2 (warning, prefetch 8)", "Celery, threads -c 8 (warning, prefetch 32)")
+
 #: Every peer that runs tasks in one process.
 ONE_PROCESS = ("Celery solo", "Celery threads -c 8", DRAMATIQ, "Taskiq, 1 process, async tasks")
 
@@ -73,6 +80,10 @@ def _for_both(make: str, pool: str, ours: str) -> tuple[Floor, ...]:
 FLOORS = (
     *_for_both("consuming in", "threads", OUR_THREADS),
     *_for_both("consuming in", "event loops", OUR_ASYNC),
+    _at_least("at defaults, processes: 3 times Celery", "defaults", DEFAULT_PREFORK, 3.0, *CELERY_DEFAULTS),
+    _at_least("at defaults, processes: 0.8 of our best fixed prefetch", "defaults", DEFAULT_PREFORK, 0.8, BEST_PREFORK),
+    _at_least("at defaults, threads: 3 times Celery", "defaults", DEFAULT_THREADS, 3.0, *CELERY_DEFAULTS),
+    _at_least("at defaults, threads: 0.8 of our best fixed prefetch", "defaults", DEFAULT_THREADS, 0.8, BEST_THREADS),
     _at_least("consuming in processes: 4 times Celery prefork -c 2", "consuming", OUR_PREFORK, 4.0, CELERY),
     _at_least("publish_many(): 0.8 of bare pika pipelined", "publishing", "amqptasks publish_many()", 0.8, PIPELINED),
     _at_least(
