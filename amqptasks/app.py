@@ -18,6 +18,7 @@ from amqptasks.compression import MIN_SIZE
 from amqptasks.connections import Connections
 from amqptasks.declaration import Declaration
 from amqptasks.forks.cached import cached
+from amqptasks.messages.reach import reach
 from amqptasks.options import CallOptions, TaskOptions, UnboundTaskOptions, check
 from amqptasks.publisher import Publisher
 from amqptasks.routing import Router
@@ -58,7 +59,9 @@ class App:
     Messages: `serializer` and `compression` are those of calls that name none (`compression_min_size`: bytes below
     which a body stays as it is), `accept_content` the serializers that this app reads, `result_serializer` how its
     workers reply (None: as they were asked). `largest_body` bytes may come out of a compressed body. `signing` has the
-    keys that sign and verify: a `Signing`, or secrets by name.
+    keys that sign and verify: a `Signing`, or secrets by name. An unsigned message may name followers for the queues
+    that this app leads to, or (`followers="any"`) for any; and ask for its reply in the usual places, or in queues that
+    fit a name or pattern of `replies`. See docs/security.md.
 
     `events` True sends an event for each call, and makes workers of this app send theirs (as `worker -E` does).
 
@@ -83,6 +86,8 @@ class App:
         compression_min_size: int = MIN_SIZE,
         largest_body: int | None = None,
         signing: Signing | Keys | None = None,
+        followers: Literal["own", "any"] = "own",
+        replies: Iterable[str] = (),
         events: bool = False,
         task_class: type[Task[..., Any]] = Task,
         task_defaults: TaskOptions | None = None,
@@ -107,6 +112,7 @@ class App:
             compression_min_size=compression_min_size,
             largest_body=largest_body,
             signing=signing,
+            reach=reach(lambda: {*self.topology.queue_names, *self.router.queues}, followers, replies),
         )
         self._files: tuple[str, ...] = ()
         self._more_queues: tuple[str, ...] = ()

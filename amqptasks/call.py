@@ -49,18 +49,22 @@ class Call:
         self.timeout = timeout
 
 
-def make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> Call:
-    """Everything about one call but its publishing. Raises `UnknownOption`, `ConfigurationError`, `NoRoute`, and
-    `TypeError` for arguments that do not fit."""
-    if options or isinstance(task, str):
-        return _make(app, task, args, kwargs, options)
+def make(
+    app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions, *, sign: bool = True
+) -> Call:
+    """Everything about one call but its publishing; `sign` False for a call that nobody of this app asked for. Raises
+    `UnknownOption`, `ConfigurationError`, `NoRoute`, and `TypeError` for arguments that do not fit."""
+    if options or isinstance(task, str) or not sign:
+        return _make(app, task, args, kwargs, options, sign=sign)
     alike = app.alike.get(task)
     if alike is None:
         alike = app.alike[task] = Alike(app, task, options)
     return alike.make(args, kwargs)
 
 
-def _make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> Call:
+def _make(
+    app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions, *, sign: bool = True
+) -> Call:
     if options:
         check(options, CallOptions, "a call")
     own: Mapping[str, Any] = {}
@@ -74,6 +78,8 @@ def _make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options:
     merged: dict[str, Any] = {**own, **options} if options or own else {}
     request = Request(name, merged.get("task_id") or task_id(), args, kwargs)
     delay = _fill(request, merged) if merged else 0.0
+    if request.callbacks or request.errbacks or request.chain or "reply_to" in merged:
+        _refuse_what_workers_refuse(app, request, merged)
     claim = None
     if "unique" in merged or "unique_for" in merged:
         known = None if isinstance(task, str) else task.arguments
@@ -93,7 +99,7 @@ def _make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options:
         priority=merged.get("priority"),
     )
     request.priority = destination.priority
-    body, properties = app.codec.encode(request, merged.get("serializer"), merged.get("compression"))
+    body, properties = app.codec.encode(request, merged.get("serializer"), merged.get("compression"), sign=sign)
     outgoing = Outgoing(destination.exchange, destination.routing_key, body, properties)
     if signals.before_task_publish:
         policy = merged.get("retry_policy")
@@ -101,6 +107,18 @@ def _make(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options:
     if delay > 0:
         outgoing = app.into_ladder(outgoing, delay)
     return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout), claim)
+
+
+def _refuse_what_workers_refuse(app: App, request: Request, options: Mapping[str, Any]) -> None:
+    """A worker would make a dead letter of it: the caller hears of it here. What is signed may go everywhere."""
+    if app.codec.signing is not None:
+        return
+    reach, address = app.codec.reach, options.get("reply_to")
+    problem = reach.problem(request.callbacks, request.errbacks, request.chain, trusted=False, read=False)
+    if problem is None and address is not None:
+        problem = reach.reply_problem(address)
+    if problem is not None:
+        raise ConfigurationError(f"task {request.task!r} cannot be sent: {problem}")
 
 
 #: Options with which all calls of a task still differ in nothing but their id and their arguments.

@@ -11,6 +11,8 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong
 from amqptasks.incoming import Alike, Delivery
 from amqptasks.message import Malformed
+from amqptasks.messages.printable import short
+from amqptasks.messages.reach import EVERYWHERE, Reach
 from amqptasks.payload import JSON_ONLY, Reader, reader
 from amqptasks.properties import Properties
 from amqptasks.request import Request
@@ -35,6 +37,7 @@ class Codec:
         compression_min_size: int = compressions.MIN_SIZE,
         largest_body: int | None = None,
         signing: Signing | Keys | None = None,
+        reach: Reach | None = None,
     ) -> None:
         names = (accept_content,) if isinstance(accept_content, str) else tuple(accept_content)
         self.reader: Reader = JSON_ONLY if names == ("json",) and largest_body is None else reader(names, largest_body)
@@ -44,7 +47,10 @@ class Codec:
                 " can run any code in it. Use it among trusted services only, and with signing=",
                 stacklevel=3,  # whoever makes the App
             )
+        #: Where followers and replies of unsigned messages may go. An app gives its own rule.
+        self.reach = reach or EVERYWHERE
         self.signing = signing if isinstance(signing, Signing) or signing is None else Signing(signing)
+        self._looking = JSON_ONLY if largest_body is None else reader(("json",), largest_body)
         self._min_size = compression_min_size
         self._serializer = self._accepted(serializer)
         self._result_serializer = None if result_serializer is None else self._accepted(result_serializer)
@@ -53,10 +59,10 @@ class Codec:
         self.is_plain = self._serializer is json.SERIALIZER and self._compression is None and self.signing is None
 
     def encode(
-        self, request: Request, serializer: str | None = None, compression: str | None = None
+        self, request: Request, serializer: str | None = None, compression: str | None = None, *, sign: bool = True
     ) -> tuple[bytes, Properties]:
-        """Body and properties to publish; `serializer` and `compression` instead of the app's. Raises
-        `ConfigurationError` naming what cannot be sent."""
+        """Body and properties to publish; `serializer` and `compression` instead of the app's, `sign` False for what
+        nobody of this app asked for. Raises `ConfigurationError` naming what cannot be sent."""
         if self.is_plain and serializer is None and compression is None:
             return message.encode(request)
         properties = message.encode_properties(request)
@@ -66,19 +72,25 @@ class Codec:
             self._serializer if serializer is None else self._accepted(serializer),
             self._compression if compression is None else compressions.find(compression),
         )
-        if self.signing is not None:
+        if self.signing is not None and sign:
             self.signing.sign(properties, body)
         return body, properties
 
     def decode(self, properties: Properties, body: bytes) -> Request | Malformed:
         """The request in a message, or why it must not run. Never raises, whatever was sent."""
-        if self.signing is not None:
-            # First of all: what was not signed is neither unpacked nor read.
-            try:
-                self.signing.verify(properties, body)
-            except Wrong as wrong:
-                return Malformed(wrong.reason, wrong.detail)
-        return message.decode(properties, body, self.reader)
+        if self.signing is None:
+            return message.decode(properties, body, self.reader)
+        # First of all: what was not signed is neither unpacked nor read.
+        try:
+            verified = self.signing.verify(properties, body)
+        except Wrong as wrong:
+            return Malformed(wrong.reason, wrong.detail)
+        if not verified and properties.content_type in _UNSAFE:
+            return Malformed("unsigned", f"a body of {short(properties.content_type)} is only read with a signature")
+        found = message.decode(properties, body, self.reader)
+        if isinstance(found, Request):
+            found.verified = verified
+        return found
 
     def decode_delivery(self, delivery: Delivery) -> Request | Malformed:
         """As `decode`; quicker where many like it came before."""
@@ -87,8 +99,16 @@ class Codec:
         return self.decode(delivery.properties, delivery.body)
 
     def decode_unverified(self, properties: Properties, body: bytes) -> Request | Malformed:
-        """As `decode`, for looking only: a signature is not asked for."""
-        return message.decode(properties, body, self.reader)
+        """As `decode`, for looking only: a message without a signature that is right is read as well, but as JSON at
+        most. A pickle would run its code here, with the rights of whoever looks."""
+        try:
+            verified = self.signing is not None and self.signing.verify(properties, body)
+        except Wrong:
+            verified = False
+        found = message.decode(properties, body, self.reader if verified else self._looking)
+        if isinstance(found, Request):
+            found.verified = verified
+        return found
 
     def rewrite(self, request: Request, properties: Properties) -> bytes:
         """A new body for a message that has these properties, in the serializer and compression that it had; the
@@ -98,9 +118,9 @@ class Codec:
         kind = compressions.find(packed) if isinstance(packed, str) and compressions.is_known(packed) else None
         return self._write(request, properties, self._of(properties) or json.SERIALIZER, kind)
 
-    def sign_again(self, properties: Properties, body: bytes) -> None:
-        """After a change to a message that was verified: a signature of ours, or none."""
-        if self.signing is not None:
+    def sign_again(self, properties: Properties, body: bytes, verified: bool = True) -> None:
+        """After a change to a message: a signature of ours if it was `verified`, else none."""
+        if self.signing is not None and verified:
             self.signing.sign(properties, body)
         elif properties.headers:
             properties.headers.pop(SIGNATURE, None)
@@ -140,6 +160,9 @@ class Codec:
             )
         return found
 
+
+#: Content types whose reading runs code, or takes long enough to hold a worker up.
+_UNSAFE = frozenset({"application/x-python-serialize", "application/x-yaml"})
 
 #: JSON, plain and unsigned.
 PLAIN = Codec()

@@ -65,6 +65,7 @@ class Request:  # without slots: what has its default is not stored, and a worke
     instance: Any = field(default=None, compare=False, repr=False)
     lease: Lease | None = field(default=None, compare=False, repr=False)
     submitted: set[Any] | None = field(default=None, compare=False, repr=False)
+    verified: bool = field(default=False, compare=False, repr=False)
     loss_seen: bool = field(default=False, init=False, compare=False, repr=False)
 
     @property

@@ -88,6 +88,12 @@ class Router:
         found = self._by_name(task_name)
         return found if priority is None else replace(found, priority=priority)
 
+    @property
+    def queues(self) -> frozenset[str]:
+        """The queues that routes name, and the default queue."""
+        routes = [*self._exact.values(), *(route for _, route in self._patterns)]
+        return frozenset({route.queue for route in routes if route.queue} | {self._default_queue or ""}) - {""}
+
     def route(self, task_name: str) -> Route | None:
         """The route that takes this task, if one does."""
         return self._route(task_name)

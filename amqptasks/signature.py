@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 from amqptasks import call
 from amqptasks.embedded import listed
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.reach import STAMPED, STAMPS, WITHOUT_EFFECT, stamps_of
 from amqptasks.options import CallOptions, check
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class Signature(dict[str, Any], Generic[R]):
 
     @classmethod
     def read(cls, given: Mapping[str, Any], app: App) -> Signature[Any]:
-        """One that came in a message. Options of a call that we do not have are left out. Raises `ConfigurationError`
-        for what is no signature, or one of a kind that is not run: a group, a chord."""
+        """One that came in a message. Raises `ConfigurationError` for what is no signature, for one of a kind that is
+        not run (a group, a chord), and for an option that is not known here; options of Celery that have no effect here
+        are left out."""
         task, args, kwargs = given.get("task"), given.get("args") or (), given.get("kwargs") or {}
         options = given.get("options") or {}
         if not isinstance(task, str) or not task:
@@ -67,7 +69,14 @@ class Signature(dict[str, Any], Generic[R]):
             raise ConfigurationError(f"the signature of {task!r} has args, kwargs or options of the wrong type")
         if given.get("subtask_type") or options.get("chord"):
             raise ConfigurationError(f"{task!r} is a {given.get('subtask_type') or 'chord'}, which is not run yet")
-        known = {name: value for name, value in options.items() if name in _TRAVEL and value is not None}
+        stamps = stamps_of(options)
+        given_options = {name: value for name, value in options.items() if value is not None}
+        unknown = given_options.keys() - _TRAVEL - WITHOUT_EFFECT - stamps.get(STAMPS, {}).keys() - {STAMPED}
+        if unknown:
+            raise ConfigurationError(f"{task!r} has an option {min(unknown)!r}, which is not known here")
+        known = {name: value for name, value in given_options.items() if name in _TRAVEL}
+        if stamps:
+            known["headers"] = {**known.get("headers", {}), **stamps}
         for name in ("expires", "eta"):
             if isinstance(known.get(name), str):
                 known[name] = datetime.fromisoformat(known[name])

@@ -94,13 +94,14 @@ class Signing:
         headers = properties.headers = {} if properties.headers is None else properties.headers
         headers[SIGNATURE] = f"{VERSION}:{name}:{_mac(keys[name], signed)}"
 
-    def verify(self, properties: Properties, body: bytes) -> None:
-        """Raise `Wrong` with the reason `unsigned` or `bad-signature`, and nothing else, for what must not run."""
+    def verify(self, properties: Properties, body: bytes) -> bool:
+        """Whether there is a signature, and it is right. Raises `Wrong` with the reason `unsigned` or `bad-signature`,
+        and nothing else, for what must not run."""
         given = properties.headers.get(SIGNATURE) if properties.headers else None
         if given is None:
             if self.required:
                 raise Wrong("unsigned", "the message has no signature, and this app requires one")
-            return
+            return False
         found = _SIGNATURE.fullmatch(given) if isinstance(given, str) else None
         if found is None:
             raise Wrong("bad-signature", f"header {SIGNATURE!r} is {short(given)}, not {VERSION}:KEY:MAC")
@@ -114,6 +115,7 @@ class Signing:
             raise Wrong("bad-signature", str(error)) from None
         if not hmac.compare_digest(_mac(secret, signed), mac):
             raise Wrong("bad-signature", f"its signature with key {name!r} does not fit: it was changed on its way")
+        return True
 
     def _current(self, unknown: bool = False) -> dict[str, bytes]:
         """The keys now. Those of a callable are fetched again when they are old, and for an `unknown` name once."""

@@ -188,7 +188,15 @@ def replay_command(
         progress = shown.Progress("replayed", dead_letters.count(session, place.queue))
         with shown.counted(progress, "replayed"):
             result = dead_letters.replay(
-                session, place.queue, selection, to=to, edit=edit, rate=rate, progress=progress.advance, codec=codec
+                session,
+                place.queue,
+                selection,
+                to=to,
+                edit=edit,
+                rate=rate,
+                progress=progress.advance,
+                codec=codec,
+                sources=place.sources,
             )
     if as_json:
         stayed = {name: (count, str(error)) for name, (count, error) in result.refused.items()}

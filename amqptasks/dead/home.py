@@ -33,9 +33,15 @@ def is_lost(delivery: Delivery) -> bool:
 
 
 def meant_for(delivery: Delivery) -> Home | None:
-    """Where a delayed message was to go: the ladder leaves its routing key as it was. None where nothing says so."""
+    """Where a delayed message was to go: the ladder leaves its routing key as it was. None where nothing says so, and
+    where the header names an exchange to which no task is ever sent: it is forged. Through an exchange of our own, the
+    one of control for example, a message would be a command."""
     exchange = (delivery.properties.headers or {}).get(TO)
-    return Home(exchange, delivery.routing_key) if isinstance(exchange, str) and exchange else None
+    if not isinstance(exchange, str) or not exchange:
+        return None
+    if exchange != QUEUES_EXCHANGE and exchange.startswith(("amqptasks.", "amq.")):
+        return None
+    return Home(exchange, delivery.routing_key)
 
 
 def home(came_from: str | None, delivery: Delivery) -> Home | None:

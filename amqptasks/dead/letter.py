@@ -64,23 +64,25 @@ def read(delivery: Delivery, codec: Codec = PLAIN) -> Letter:
     if is_lost(delivery):
         return _lost(delivery, headers, codec)
     death = _last_death(headers)
+    # A worker takes the broker's records off before it writes its own headers. Where the broker put the message here
+    # afterwards, such headers are of whoever published it.
+    by_worker = not death and _text(headers, "x-amqptasks-reason") is not None
+    said: Mapping[str, object] = headers if by_worker else {}
     if (_text(death, "queue") or "").startswith(LADDER):  # not of a death: it has been delayed, and has arrived
         death = {}
-    given = _text(headers, "x-amqptasks-reason")
-    by_worker = given is not None
     return Letter(
         id=_identity(delivery, headers),
         task=message.task_name(properties.headers),
-        reason=given or _text(death, "reason") or PUBLISHED,
-        detail=_text(headers, "x-amqptasks-detail"),
-        exception=_text(headers, "x-amqptasks-exception"),
-        message=_text(headers, "x-amqptasks-message"),
-        traceback=_text(headers, "x-amqptasks-traceback"),
-        attempts=_whole(headers.get("x-amqptasks-attempts")),
-        queue=(_text(headers, "x-amqptasks-queue") if by_worker else None) or _text(death, "queue"),
+        reason=_text(said, "x-amqptasks-reason") or _text(death, "reason") or PUBLISHED,
+        detail=_text(said, "x-amqptasks-detail"),
+        exception=_text(said, "x-amqptasks-exception"),
+        message=_text(said, "x-amqptasks-message"),
+        traceback=_text(said, "x-amqptasks-traceback"),
+        attempts=_whole(said.get("x-amqptasks-attempts")),
+        queue=_text(said, "x-amqptasks-queue") or _text(death, "queue"),
         first_time=_moment(headers.get("x-amqptasks-first-time")),
-        last_time=_moment(headers.get("x-amqptasks-last-time")) if by_worker else _moment(death.get("time")),
-        worker=_text(headers, "x-amqptasks-worker") if by_worker else None,
+        last_time=_moment(said.get("x-amqptasks-last-time")) if by_worker else _moment(death.get("time")),
+        worker=_text(said, "x-amqptasks-worker"),
         content=codec.decode_unverified(properties, delivery.body),
         delivery=delivery,
     )

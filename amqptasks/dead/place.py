@@ -13,11 +13,13 @@ from amqptasks.transport import Session
 @dataclass(frozen=True, slots=True)
 class Place:
     """`queue` is the queue that letters are in; of them, those that came from `source` are meant, or all (None). Where
-    it is not `certain` that it is one for dead letters, it may be a work queue."""
+    it is not `certain` that it is one for dead letters, it may be a work queue. `sources` are the queues whose letters
+    a topology puts there."""
 
     queue: str
     source: str | None = None
     certain: bool = True
+    sources: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.queue if self.source is None else f"{self.source} in {self.queue}"
@@ -40,13 +42,14 @@ def _declared(name: str, topology: Topology) -> Place | None:
     """As the topology says; None for a name that it does not know. A queue for the dead letters of others may have a
     dead-letter queue of its own, and is meant itself."""
     if name in topology.ends:
-        return Place(name)
+        return Place(name, sources=topology.ends[name])
     settings = topology.queues.get(name)
     if settings is None:
         return None
     if settings.dead_letter is None:
         raise ConfigurationError(f"the topology gives the queue {name!r} no dead-letter queue: it keeps none")
-    return Place(settings.dead_letter, name if settings.own_dead_letter is None else None)
+    source = name if settings.own_dead_letter is None else None
+    return Place(settings.dead_letter, source, sources=topology.ends[settings.dead_letter])
 
 
 def _called(session: Session, name: str) -> Place:

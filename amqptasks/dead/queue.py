@@ -7,7 +7,7 @@ delivery, and delete what was looked at too often. Order stays (3.10: what was l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from amqptasks.clock import monotonic
@@ -18,6 +18,8 @@ from amqptasks.dead.replay import AS_IT_WAS, Edit, to_replay
 from amqptasks.dead.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
 from amqptasks.incoming import Delivery
+from amqptasks.topology.delays import LOST
+from amqptasks.topology.topology import DEAD
 from amqptasks.transport import Session
 
 Progress = Callable[[Letter], None]
@@ -35,6 +37,11 @@ NOWHERE = "(unknown)"
 
 #: Why those stayed.
 NO_HOME = "nothing says where they came from: name a queue"
+
+
+#: Why others stayed.
+ELSEWHERE = "the dead letters of that queue are not in"
+NAME_IT = "replay them with --to, if that is right"
 
 
 @dataclass(slots=True)
@@ -83,6 +90,7 @@ def replay(
     rate: float | None = None,
     progress: Progress | None = None,
     codec: Codec = PLAIN,
+    sources: Collection[str] = (),
 ) -> Replayed:
     """Send the letters that fit to the queue they came from, or to queue `to`, as new: no retries counted, no reason.
     Those of `amqptasks.delay.lost` go on as they were, to the exchange that they were meant for.
@@ -90,7 +98,8 @@ def replay(
     Each is published, confirmed, and only then removed here: an end at any moment loses nothing, and leaves at most
     one letter in both places, with one id. `edit` changes them on the way, `rate` is letters a second, `progress` is
     called after each. A queue that refuses (full, or not there) keeps its letters here; those of others go on.
-    What does not say where it came from stays, too.
+    What does not say where it came from stays, too, and what says that it came from a queue whose dead letters are not
+    here: `sources` are those whose are, besides `NAME` for `NAME.dead`.
 
     Only what waits when the call begins is replayed, not what fails again meanwhile. Raises `BrokerError` where there
     is no such queue or no connection, `ConfigurationError` for an edit that cannot be sent, or a signed letter that
@@ -107,6 +116,9 @@ def replay(
             destination = of_queue(to) if to is not None else home(letter.queue, delivery)
             if destination is None:
                 _refuse(replayed, NOWHERE, Unroutable(NO_HOME))
+                continue
+            if to is None and _is_elsewhere(letter.queue, queue, sources):
+                _refuse(replayed, str(destination), Unroutable(f"{ELSEWHERE} {queue!r}: {NAME_IT}"))
                 continue
             if str(destination) in replayed.refused:
                 _refuse(replayed, str(destination), replayed.refused[str(destination)][1])
@@ -166,6 +178,14 @@ def _waiting(session: Session, queue: str) -> int:
     if state is None:
         raise BrokerError(f"there is no queue {queue!r} on the broker")
     return state.messages
+
+
+def _is_elsewhere(came_from: str | None, queue: str, sources: Collection[str]) -> bool:
+    """Whether a letter in `queue` claims to be of a queue whose letters are not kept there."""
+    own = queue.removesuffix(DEAD)
+    if came_from is None or queue == LOST or came_from in (own, *sources):
+        return False
+    return bool(sources) or own != queue
 
 
 def _refuse(replayed: Replayed, destination: str, error: BrokerError) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from amqptasks import errors
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, RemoteError, ResultError, TaskRevoked
 from amqptasks.headers import Wrong
 from amqptasks.payload import JSON_ONLY, Reader
@@ -200,7 +201,23 @@ def _class(module: object, names: Iterable[str]) -> type[Exception] | None:
     found: object = sys.modules.get(module) if isinstance(module, str) else None
     for name in names:
         found = getattr(found, "__dict__", {}).get(name)
-    return found if isinstance(found, type) and issubclass(found, Exception) else None
+    if not isinstance(found, type) or not issubclass(found, Exception) or issubclass(found, _CONTROL):
+        return None
+    return found
+
+
+#: What a task raises to say how it ends. Raised in a task that waits for a reply, it would end that task so: run again,
+#: ignored, rejected, as whoever can reply likes. The exceptions that tell a caller about a result are none of these.
+_CONTROL = (
+    errors.Ignore,
+    errors.InvalidArguments,
+    errors.Reject,
+    errors.Replace,
+    errors.Retry,
+    errors.Snooze,
+    errors.Terminated,
+    errors.WorkerStopping,
+)
 
 
 def _rebuilt(kind: type[Exception], arguments: tuple[object, ...]) -> Exception | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from amqptasks.incoming import Delivery
-from amqptasks.messages.bounds import MOST_RETRIES
+from amqptasks.messages import bounds
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import Expired, Outcome, Postpone, Recount, Reject
@@ -53,9 +53,11 @@ def refusal(job: Job) -> Outcome | None:
     now = datetime.now(UTC)
     if request.expires is not None and request.expires <= now:
         return Expired(f"it expired at {request.expires.isoformat()}")
-    if request.eta is not None and not arrived_by_ladder(delivery.shared_headers):
+    if request.eta is not None:
+        # What comes off the ladder is never early by the broker's clock. The header alone proves nothing, for anybody
+        # who copies a signed message may add it: such a message may be early by as much as two clocks differ.
         delay = (request.eta - now).total_seconds()
-        if delay > EARLY:
+        if delay > (bounds.CLOCK_DIFFERENCE if arrived_by_ladder(delivery.shared_headers) else EARLY):
             return Postpone(delay)
     return None
 
@@ -76,7 +78,7 @@ def deliveries_before(delivery: Delivery) -> int:
         if name in headers:
             count = headers[name]
             if isinstance(count, int) and count > 0:
-                return min(count, MOST_RETRIES)
+                return min(count, bounds.MOST_RETRIES)
     return 1 if delivery.redelivered else 0
 
 
@@ -89,7 +91,7 @@ def failed_deliveries(delivery: Delivery) -> int:
         count = headers.get(name)
         if isinstance(count, int) and count > 0:
             found += count
-    return min(found, MOST_RETRIES)  # whoever publishes can write such a header
+    return min(found, bounds.MOST_RETRIES)  # whoever publishes can write such a header
 
 
 def _is_counted(delivery: Delivery) -> bool:

@@ -74,7 +74,7 @@ class Steps:
         self._waiting_calls = waiting_calls
         self._policies = RetryPolicies()
         #: Asked in turn; more may be added before the worker starts.
-        self.admissions: list[Admission] = [refusal, self._can_be_followed]
+        self.admissions: list[Admission] = [refusal, self._can_be_followed, self._may_be_answered]
 
     def execute(self, job: Job) -> None:
         """All steps of a plain function's job, or for one that was ended from outside, the telling. Raises nothing but
@@ -289,6 +289,8 @@ class Steps:
         if planned.delay > 0:
             planned.onward = tuple(self._delayed(outgoing, planned.delay) for outgoing in planned.onward)
         if self._followers is not None and job.request is not None:
+            if not job.started and self._can_be_followed(job) is not None:
+                return planned  # it never ran, and what it asks for is in its dead letter
             self._follow(job, outcome, planned, job.request, self._followers)
         elif isinstance(outcome, Replaced):
             raise ConfigurationError("no other call can be made here, so none can take its place")
@@ -309,6 +311,14 @@ class Steps:
                 outcome.cause if isinstance(outcome, Failure) else TaskRejected(f"{outcome.reason}: {outcome.detail}")
             )
             planned.followers = followers.after_failure(request, job.info(cause))
+
+    def _may_be_answered(self, job: Job) -> Outcome | None:
+        request = job.request
+        assert request is not None
+        if request.reply_to is None or request.verified:
+            return None
+        problem = self._codec.reach.reply_problem(request.reply_to)
+        return None if problem is None else Reject("unsupported", problem)
 
     def _can_be_followed(self, job: Job) -> Outcome | None:
         request = job.request

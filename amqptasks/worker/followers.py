@@ -15,6 +15,7 @@ from amqptasks.embedded import listed
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.exception_info import exception_text
 from amqptasks.log_queue import get_logger
+from amqptasks.messages.bounds import LARGEST_FOLLOWERS
 from amqptasks.messages.printable import short
 from amqptasks.options import CallOptions
 from amqptasks.outgoing import Outgoing
@@ -46,6 +47,10 @@ class Followers:
         """Why what follows on this request cannot be run, before it runs; None when it can."""
         if request.chord:
             return "it is part of a chord, which is not run yet"
+        followers = (request.callbacks, request.errbacks, request.chain)
+        problem = self._app.codec.reach.problem(*followers, trusted=request.verified)
+        if problem is not None:
+            return problem
         try:
             for given in (*(request.callbacks or ()), *(request.errbacks or ()), *(request.chain or ())):
                 Signature.read(given, self._app)
@@ -55,10 +60,10 @@ class Followers:
 
     def after_success(self, request: Request, value: Any) -> tuple[Outgoing, ...]:
         """Its links, and the next step of its chain. Raises `ConfigurationError`, `NoRoute` for what cannot be sent."""
-        made = [
-            self._call(request, signature, (value,), f"link-{number}")
-            for number, signature in enumerate(self._read(request.callbacks))
-        ]
+        made: list[Outgoing] = []
+        for number, signature in enumerate(self._read(request.callbacks)):
+            made.append(self._call(request, signature, (value,), f"link-{number}"))
+            _refuse_too_large(made)
         if request.chain:
             *rest, step = request.chain  # the next step is the last of the list
             signature = Signature.read(step, self._app)
@@ -88,7 +93,9 @@ class Followers:
         for number, given in enumerate(request.errbacks or ()):
             try:
                 signature = Signature.read(given, self._app)
-                made.append(self._error_call(request, signature, info, f"link-error-{number}"))
+                made_call = self._error_call(request, signature, info, f"link-error-{number}")
+                _refuse_too_large([*made, made_call])
+                made.append(made_call)
             except INTERRUPTIONS:
                 raise
             except Exception as error:
@@ -130,10 +137,20 @@ class Followers:
         options["root_id"] = request.root_id or request.id
         options["unique"] = False  # what follows must come, whatever waits
         merged = signature.merged(args)
-        return call.make(self._app, signature.type or signature["task"], *merged, cast(CallOptions, options)).outgoing
+        task = signature.type or signature["task"]
+        sign = request.verified or self._app.codec.signing is None
+        return call.make(self._app, task, *merged, cast(CallOptions, options), sign=sign).outgoing
 
     def _read(self, given: Iterable[Mapping[str, Any]] | None) -> list[Signature[Any]]:
         return [Signature.read(one, self._app) for one in given or ()]
+
+
+def _refuse_too_large(made: list[Outgoing]) -> None:
+    """Each of them holds the task's value once more."""
+    if sum(len(one.body) for one in made) > LARGEST_FOLLOWERS:
+        raise ConfigurationError(
+            f"the calls that follow on it have more than {LARGEST_FOLLOWERS} bytes: pass an id, not a large value"
+        )
 
 
 def errback_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:

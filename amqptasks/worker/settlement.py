@@ -206,8 +206,13 @@ def _later(job: Job, delay: float, more: dict[str, object], codec: Codec) -> Out
     outgoing.properties.headers.pop(DELIVERIES, None)
     outgoing.properties.headers.pop(THROTTLED, None)
     outgoing.properties.headers.pop(UNIQUE, None)  # what has begun does not wait: its claim is released
-    codec.sign_again(outgoing.properties, outgoing.body)
+    codec.sign_again(outgoing.properties, outgoing.body, _is_verified(job))
     return outgoing
+
+
+def _is_verified(job: Job) -> bool:
+    """Nobody signs for what nobody of this app asked for."""
+    return job.request is not None and job.request.verified
 
 
 def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
@@ -222,7 +227,7 @@ def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
             kwargs=request.kwargs if outcome.call_kwargs is None else outcome.call_kwargs,
         )
         outgoing.body = codec.rewrite(changed, outgoing.properties)
-        codec.sign_again(outgoing.properties, outgoing.body)
+        codec.sign_again(outgoing.properties, outgoing.body, _is_verified(job))
     return outgoing
 
 
@@ -289,6 +294,8 @@ def _answer(job: Job, codec: Codec) -> Outgoing | None:
     reply_to = given.reply_to
     if not reply_to or not isinstance(reply_to, str) or _wants_no_result(job):
         return None
+    if not _is_verified(job) and not codec.reach.may_reply_to(reply_to):
+        return None  # it is a dead letter, which says so
     serializer = codec.for_reply(given)
     properties = Properties(
         content_type=serializer.content_type,

@@ -15,6 +15,7 @@ import pytest
 
 from amqptasks import App, Request, signals
 from amqptasks.errors import RemoteError, TaskRejected, TaskRevoked, Terminated, UnknownTask
+from amqptasks.messages.reach import Reach
 from tests.harness.wait import wait_for
 
 # Options of a task
@@ -137,6 +138,7 @@ def test_a_reply_goes_where_the_call_says(app: App) -> None:
     task = app.task(name="shop.look")(lambda: 5)
     app.add_queues(["answers"])
     app.declare()
+    app.codec.reach = Reach(replies=["ans*"])
     with app.worker(["default"]):
         task.apply_async(reply_to="answers", task_id="asked")
         with app.session() as session:

@@ -9,6 +9,7 @@ import pytest
 
 from amqptasks import App, Request, Signature
 from amqptasks.errors import ConfigurationError, NoRoute, UnknownOption
+from amqptasks.messages.reach import EVERYWHERE
 from amqptasks.routing import Router
 from amqptasks.uuid7 import derived, made_at, task_id
 from tests.harness.wait import wait_for
@@ -200,6 +201,7 @@ def test_what_cannot_follow_is_refused_before_it_runs(app: App, shop: Shop) -> N
 
 
 def test_a_task_whose_follower_leads_nowhere_is_a_dead_letter_that_says_so(app: App, shop: Shop) -> None:
+    app.codec.reach = EVERYWHERE
     with app.worker():
         shop.add.apply_async((1, 2), link=shop.tell.s().set(queue="nowhere"), ignore_result=True)
         wait_for(lambda: letters(app), message="it is a dead letter")

@@ -74,7 +74,11 @@ def test_a_plain_message_runs() -> None:
     assert refused(expires=soon(60)) is None
     assert refused(eta=soon(-60)) is None
     assert refused(eta=soon(0.02)) is None, "less than a tick of the ladder"
-    assert refused(eta=soon(60), **{"x-amqptasks-to": "amqptasks.queues"}) is None, "the ladder held it long enough"
+    assert refused(eta=soon(4), **{"x-amqptasks-to": "amqptasks.queues"}) is None, "two clocks differ by so much"
+
+
+def test_the_header_of_the_ladder_makes_no_message_early() -> None:
+    assert isinstance(refused(eta=soon(60), **{"x-amqptasks-to": "amqptasks.queues"}), Postpone)
 
 
 @pytest.mark.parametrize("count", ["x-delivery-count", "x-amqptasks-deliveries"])
