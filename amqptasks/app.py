@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import ssl
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,9 +18,10 @@ from amqptasks.codec import Codec
 from amqptasks.compression import MIN_SIZE
 from amqptasks.connections import Connections
 from amqptasks.declaration import Declaration
+from amqptasks.definition import definition
 from amqptasks.forks.cached import cached
 from amqptasks.messages.reach import reach
-from amqptasks.options import CallOptions, TaskOptions, UnboundTaskOptions, check
+from amqptasks.options import TASK_DEFAULTS, CallOptions, TaskOptions, UnboundTaskOptions, checked, checked_app
 from amqptasks.publisher import Publisher
 from amqptasks.routing import Router
 from amqptasks.signature import Signature
@@ -92,13 +94,13 @@ class App:
         task_class: type[Task[..., Any]] = Task,
         task_defaults: TaskOptions | None = None,
     ) -> None:
+        publish_timeout = checked_app(locals())["publish_timeout"]
         self.name = name
         self.broker = dial.addresses(broker)
         self.tasks: dict[str, Task[..., Any]] = {}
         self.task_class = task_class
-        self.task_defaults: TaskOptions = task_defaults or {}
-        check(self.task_defaults, UnboundTaskOptions, "task_defaults")
-        self._packages: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str]] = []
+        self.task_defaults: TaskOptions = checked(task_defaults or {}, TASK_DEFAULTS, "task_defaults")
+        self._packages: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str | None]] = []
         self.ignore_result = ignore_result
         self.publish_timeout = publish_timeout
         self.tls = tls
@@ -164,25 +166,29 @@ class App:
     @overload
     def task(self, **options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
+    @overload
+    def task(self, name: str, /, **options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
     def task(self, *functions: Any, **options: Any) -> Any:
         """Make a function a task: `@app.task` or `@app.task(name=..., queue=..., max_retries=..., ...)`.
 
         Its name is `module.function` (for a script run directly: the app's name in place of the module). Raises
-        `UnknownOption`, and `ConfigurationError` for a name that another function has.
+        `UnknownOption`, and `ConfigurationError` for a name that another task has. A module that is executed anew
+        (`importlib.reload`) replaces its tasks; in a notebook the new one replaces the old one, with a warning.
         """
 
+        caller = sys._getframe(1)
+        given, options = registry.decorated(functions, options)
+
         def register(function: Callable[..., Any]) -> Task[..., Any]:
-            name = options.get("name") or self._name_of(function)
-            given = TaskOptions(**options)  # type: ignore[typeddict-item]
-            task = registry.new_task(self, function, name, given, self.task_class, self.task_defaults)
+            name = registry.named(function, options, self.name)
+            kept = TaskOptions(**options)  # type: ignore[typeddict-item]
+            task = registry.new_task(self, function, name, kept, self.task_class, self.task_defaults)
+            task.definition = definition(caller, function)
             registry.add(self.tasks, task)
             return task
 
-        return register(*functions) if functions else register
-
-    def _name_of(self, function: Callable[..., Any]) -> str:
-        module = function.__module__
-        return f"{self.name if module == '__main__' else module}.{function.__name__}"
+        return register if given is None else register(given)
 
     def signature(
         self,
@@ -204,13 +210,18 @@ class App:
         return current_task()
 
     def autodiscover_tasks(
-        self, packages: Iterable[str] | Callable[[], Iterable[str]], related_name: str = "tasks", *, force: bool = False
+        self,
+        packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
+        related_name: str | None = "tasks",
+        *,
+        force: bool = False,
     ) -> None:
         """Import the module `tasks` of each of these packages that has one, when a worker starts; `force`: now.
 
-        `packages` may be a function, asked at that time.
+        `packages` may be a function, asked at that time; without it, they are Django's installed apps. Raises
+        `ConfigurationError` where there is no Django.
         """
-        self._packages.append((packages, related_name))
+        self._packages.append((registry.packages_to_discover(packages), related_name))
         if force:
             self.import_tasks()
 

@@ -23,6 +23,7 @@ class Arguments:
             signature = signature.replace(parameters=list(signature.parameters.values())[1:])
         self._function = function
         self._signature = signature
+        self._called = _called(function, signature, bound=bound)
         parameters = signature.parameters.values()
         plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._required = sum(p.default is p.empty for p in plain)
@@ -36,7 +37,7 @@ class Arguments:
         if not kwargs and not self._needs_keywords and self._required <= len(args) <= self._most:
             return
         try:
-            self._signature.bind(*args, **kwargs)
+            self._called.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{name}(): {error}") from None
 
@@ -90,6 +91,21 @@ class Arguments:
             raise ConfigurationError(
                 f"the type hints of {self._function.__qualname__} cannot validate: {error}"
             ) from error
+
+
+def _called(function: Callable[..., Any], signature: inspect.Signature, *, bound: bool) -> inspect.Signature:
+    """What a call may give: a wrapper takes what it takes itself, for it may add arguments of its own to those of the
+    function inside. One that takes the same is read as the function is."""
+    if not hasattr(function, "__wrapped__"):
+        return signature
+    outer = inspect.signature(function, follow_wrapped=False)
+    return outer.replace(parameters=list(outer.parameters.values())[1:]) if bound and _takes_one(outer) else outer
+
+
+def _takes_one(signature: inspect.Signature) -> bool:
+    """Whether the first parameter is one argument, and not all of them."""
+    first = next(iter(signature.parameters.values()), None)
+    return first is not None and first.kind not in _MANY
 
 
 def of(function: Callable[..., Any], *, bound: bool) -> Arguments | None:

@@ -6,7 +6,9 @@ What asks for another end (`Snooze`, `Reject`, `Retry`, `Ignore`) is raised, als
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import arguments, errors, submission
@@ -52,7 +54,9 @@ def _run(task: Task[..., Any], request: Request) -> Any:
         return _value(task, task.function(*request.args, **request.kwargs))
     args, kwargs = _arguments(task, request)
     if task.has_before_start:
-        task.before_start(request.id, args, kwargs)
+        left = task.before_start(request.id, args, kwargs)
+        if isinstance(left, _UNDONE):
+            raise _undone(task, left, "has a before_start that gave")
     return _value(task, task(*args, **kwargs))
 
 
@@ -68,13 +72,37 @@ async def _run_async(task: Task[..., Any], request: Request) -> Any:
     return _value(task, await task(*args, **kwargs))
 
 
+def _undone(task: Task[..., Any], value: Any, does: str) -> errors.NotAwaited:
+    """The error for a task whose lines did not run."""
+    close = getattr(value, "close", None) if isinstance(value, Coroutine | Generator) else None
+    if close is not None:
+        close()  # else Python complains later that it was never awaited
+    kind = type(value).__name__.replace("_", " ")
+    if isinstance(value, Coroutine | asyncio.Future):
+        way_out = "make the function (and each wrapper around it) `async def`, and await what it calls"
+    else:
+        way_out = "go through it, and return a list"
+    return errors.NotAwaited(f"task {task.name} {does} a {kind}, so its lines have not run: {way_out}")
+
+
 def _arguments(task: Task[..., Any], request: Request) -> tuple[Any, Any]:
     if task.validates and task.arguments is not None:
         return task.arguments.validated(request.args, request.kwargs)
     return request.args, request.kwargs
 
 
+#: Types of most values, which need no second look.
+_DATA = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict})
+
+#: What does nothing before somebody awaits it or goes through it.
+_UNDONE = (Coroutine, Generator, AsyncGenerator, asyncio.Future, map, filter)
+
+
 def _value(task: Task[..., Any], value: Any) -> Any:
+    if type(value) in _DATA:
+        return value
     if isinstance(value, errors.TaskError):
         raise value
+    if isinstance(value, _UNDONE):
+        raise _undone(task, value, "returned")
     return arguments.plain(value) if task.validates else value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from amqptasks import signals
 from amqptasks.call import Alike, Call, tell_published
 from amqptasks.errors import AlreadyQueued, ConfigurationError, PartlyPublished, PublishRejected, Unroutable
-from amqptasks.options import CallOptions, publish_timeout
+from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.publisher import Progress
 from amqptasks.results.result import AsyncResult
 from amqptasks.uniqueness import Claim
@@ -27,6 +27,7 @@ def send_many(
     progress: Progress | None,
 ) -> list[AsyncResult[Any]]:
     """Publish one call for each args and kwargs in `calls`, with the pipeline kept full. Raises `PartlyPublished`."""
+    options = checked(options, CALL, "publish_many")
     if "task_id" in options:
         raise ConfigurationError("publish_many makes an id for each call: leave task_id out")
     results: list[AsyncResult[Any]] = []

@@ -13,7 +13,7 @@ from amqptasks.clock import monotonic
 from amqptasks.embedded import embedded
 from amqptasks.errors import ConfigurationError, PublishRejected, Unroutable
 from amqptasks.moments import aware
-from amqptasks.options import CallOptions, check, publish_timeout
+from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.outgoing import Outgoing, Template, Templated
 from amqptasks.properties import REPLY_TO
 from amqptasks.request import Request, current_request
@@ -66,7 +66,7 @@ def _make(
     app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions, *, sign: bool = True
 ) -> Call:
     if options:
-        check(options, CallOptions, "a call")
+        options = checked(options, CALL, "a call")
     own: Mapping[str, Any] = {}
     if isinstance(task, str):
         name = task

@@ -12,7 +12,7 @@ from amqptasks.attempt import attempt, attempt_async
 from amqptasks.embedded import listed
 from amqptasks.errors import Ignore, MaxRetriesExceeded, Reject, Replace, Snooze, TaskError, TaskRejected
 from amqptasks.exception_info import ExceptionInfo
-from amqptasks.options import CallOptions, check
+from amqptasks.options import CALL, CallOptions, checked
 from amqptasks.request import Request, current_request
 from amqptasks.results.reply import Outcome
 from amqptasks.results.result import AsyncResult
@@ -31,7 +31,7 @@ def apply(
 ) -> AsyncResult[Any]:
     """Its result, ready. `throw`: raise what the task raised. Raises `UnknownOption`, and `TypeError` for arguments
     that do not fit. Where an event loop runs, await an `async def` task instead."""
-    check(options, CallOptions, "a call")
+    options = checked(options, CALL, "a call")
     task.check_arguments(args, kwargs)
     request = Request(task.name, options.get("task_id") or task_id(), args, kwargs)
     request.is_eager = True

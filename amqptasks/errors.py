@@ -32,6 +32,7 @@ AmqptasksError
     |-- Snooze                    later, and this attempt does not count
     |-- Replace                   another call takes its place
     |-- InvalidArguments          the arguments are not what the type hints say (`validate=True`)
+    |-- NotAwaited                the task returned a coroutine or a generator that nobody runs
     |-- MaxRetriesExceeded        `retry()` was called once too often
     |-- SoftTimeLimitExceeded     raised in a task that runs too long: time to tidy up
     |-- TimeLimitExceeded         the task ran longer than its hard limit, and was ended by force
@@ -315,6 +316,11 @@ class Replace(TaskError):
 class InvalidArguments(TaskError):
     """The arguments are not what the task's type hints say; the message names each. The task goes to the dead-letter
     queue, without a retry: mend the arguments there, or the caller."""
+
+
+class NotAwaited(TaskError):
+    """The task returned a coroutine, a generator or the like, so its lines have not run. It is a failure without a
+    retry, and goes to the dead-letter queue: make the function `async def`, or return a list."""
 
 
 class MaxRetriesExceeded(TaskError):

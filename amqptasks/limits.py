@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from amqptasks import rate
 from amqptasks.errors import ConfigurationError
+from amqptasks.options.keys import checked_key
 from amqptasks.rate import Rate
 
 #: Seconds that a task may be put off by its limits before it is given up: a week. Long enough for a backlog over a
@@ -83,20 +83,6 @@ def _of_all(given: Rate | None) -> Rate | None:
             f"cluster_rate_limit is {given.written}: the slowest that a token on the broker can keep is 4/h"
         )
     return given
-
-
-def checked_key(key: object) -> str:
-    """A key that may be one: a function would be your code in the thread that keeps the connections, so it is text.
-    Raises `ConfigurationError`."""
-    if not isinstance(key, str):
-        raise ConfigurationError(f'a key is text with names of arguments, as "account-{{account}}", not {key!r}')
-    try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(key) if name is not None]
-    except ValueError as error:
-        raise ConfigurationError(f"the key {key!r} cannot be read: {error}") from None
-    if not fields or any(not name or name[0].isdigit() for name in fields):
-        raise ConfigurationError(f'the key {key!r} names no argument: write it as "account-{{account}}"')
-    return key
 
 
 def _seconds(given: object) -> float:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import weakref
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
+from amqptasks.definition import definition, function_name
 from amqptasks.errors import ConfigurationError
-from amqptasks.options import NO_OPTIONS, TaskOptions, UnboundTaskOptions, check
+from amqptasks.log_queue import get_logger
+from amqptasks.options import NO_OPTIONS, TASK, TaskOptions, UnboundTaskOptions, checked
 from amqptasks.task import Task
 
 if TYPE_CHECKING:
     from amqptasks.app import App
+
+logger = get_logger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,23 +29,55 @@ def new_task(
     app: App | None, function: Callable[..., Any], name: str, options: TaskOptions, kind: type, defaults: TaskOptions
 ) -> Task[..., Any]:
     """A task of the class that `base` names, else of `kind`. Raises `UnknownOption`, `ConfigurationError`."""
-    check(options, TaskOptions, f"task {name!r}")
+    options = checked(options, TASK, f"task {name!r}")
     base = options.get("base", kind)
     if not isinstance(base, type) or not issubclass(base, Task):
         raise ConfigurationError(f"task {name!r} has base={base!r}: give a subclass of amqptasks.Task")
-    return base(app, function, name, options, defaults)
+    return base.of(app, function, name, options, defaults)
 
 
 def add(tasks: dict[str, Task[..., Any]], task: Task[..., Any]) -> None:
-    """Raises `ConfigurationError` for a name that another function has."""
+    """Raises `ConfigurationError` for a name that another task has. A module that is executed anew replaces its tasks,
+    and so does a cell of a notebook, with a warning."""
     known = tasks.get(task.name)
-    if known is not None and _place(known.function) != _place(task.function):
-        raise ConfigurationError(f"two functions want the task name {task.name!r}: give one of them name=")
+    if known is not None and known is not task:
+        old, new = known.definition, task.definition
+        if old is None or new is None:
+            raise ConfigurationError(f"two tasks want the name {task.name!r}: give one of them name=")
+        if not new.replaces(old):
+            if not (new.is_cell and old.is_cell):
+                raise ConfigurationError(
+                    f"two tasks want the name {task.name!r}, one at {old.place}, another at {new.place}:"
+                    f" give one of them name=, or keep the function's own name by functools.wraps"
+                )
+            logger.warning(
+                "task %s is defined again at %s; it replaces the one from %s", task.name, new.place, old.place
+            )
     tasks[task.name] = task
 
 
-def _place(function: Callable[..., Any]) -> tuple[str, str]:
-    return function.__module__, function.__qualname__
+def named(function: Any, options: dict[str, Any], module: str | None = None) -> str:
+    """The name of a task, from its options or else its function; `module` stands for `__main__`. Raises
+    `ConfigurationError`."""
+    home, own = function_name(function)
+    return options.get("name") or f"{module if module is not None and home == '__main__' else home}.{own}"
+
+
+def decorated(functions: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What `task` was called with: a function, or None where it comes later; and the options. A text is the name, as in
+    `@app.task("shop.send")`. Raises `ConfigurationError` for more than one."""
+    if len(functions) > 1:
+        raise ConfigurationError(
+            f"a task is made of one function, and {len(functions)} values were given: name the options"
+        )
+    if functions and isinstance(functions[0], str):
+        if "name" in options:
+            raise ConfigurationError(f"a task has one name: {functions[0]!r} and name={options['name']!r} were given")
+        return None, {**options, "name": functions[0]}
+    if functions:
+        function_name(functions[0])
+        return functions[0], options
+    return None, options
 
 
 # Shared tasks
@@ -69,9 +107,13 @@ def shared_task(*functions: Any, **options: Any) -> Any:
     Every app of the process has the task, whether made before or later; called, it goes through the app made last.
     """
 
+    caller = sys._getframe(1)
+    given, options = decorated(functions, options)
+
     def register(function: Callable[..., Any]) -> Task[..., Any]:
-        name = options.get("name") or f"{function.__module__}.{function.__name__}"
+        name = named(function, options)
         task = new_task(None, function, name, TaskOptions(**options), Task, NO_OPTIONS)  # type: ignore[typeddict-item]
+        task.definition = definition(caller, function)
         add(_shared, task)
         for reference in _apps:
             app = reference()
@@ -79,7 +121,7 @@ def shared_task(*functions: Any, **options: Any) -> Any:
                 _adopt(app, task)
         return task
 
-    return register(*functions) if functions else register
+    return register if given is None else register(given)
 
 
 def share_with(app: App) -> None:
@@ -97,8 +139,31 @@ def _adopt(app: App, task: Task[..., Any]) -> None:
 # Modules with tasks
 
 
-def discover(packages: Iterable[str], related_name: str) -> list[str]:
-    """The modules named `related_name` in these packages, those that exist. Raises `ImportError` of a package."""
+def installed_apps() -> list[str]:
+    """The packages of Django's `INSTALLED_APPS`, once Django is set up."""
+    from django.apps import apps  # type: ignore[import-not-found, unused-ignore]
+
+    return [config.name for config in apps.get_app_configs()]
+
+
+def packages_to_discover(packages: Iterable[str] | Callable[[], Iterable[str]] | None) -> Any:
+    """What `autodiscover_tasks` was given: names, one name, or a function that knows them. None: Django's apps. Raises
+    `ConfigurationError` where there is no Django."""
+    if packages is not None:
+        return (packages,) if isinstance(packages, str) else packages
+    if "django" not in sys.modules and "DJANGO_SETTINGS_MODULE" not in os.environ:
+        raise ConfigurationError(
+            "autodiscover_tasks() without packages finds those of Django, and there is none here:"
+            " name them, as in app.autodiscover_tasks(['shop', 'mail'])"
+        )
+    return installed_apps
+
+
+def discover(packages: Iterable[str], related_name: str | None) -> list[str]:
+    """The modules named `related_name` in these packages, those that exist; None: the packages themselves. Raises
+    `ImportError` of a package."""
+    if related_name is None:
+        return list(packages)
     return [f"{package}.{related_name}" for package in packages if find_spec(f"{package}.{related_name}") is not None]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from math import inf, isfinite, ldexp
 from typing import Any
 
-from amqptasks.errors import ConfigurationError, Ignore, InvalidArguments, MaxRetriesExceeded, Reject, Retry
+from amqptasks.errors import ConfigurationError, Ignore, InvalidArguments, MaxRetriesExceeded, NotAwaited, Reject, Retry
 
 ErrorTypes = tuple[type[BaseException], ...]
 
@@ -114,7 +114,7 @@ def decide(
         seconds = delay(policy, retries_so_far, random) if error.delay is None else within(error.delay)
         return RetryAfter(seconds, error.cause)
     if (
-        isinstance(error, Reject | Ignore | InvalidArguments)
+        isinstance(error, Reject | Ignore | InvalidArguments | NotAwaited)
         or not isinstance(error, policy.autoretry_for)
         or isinstance(error, policy.dont_autoretry_for)
     ):

@@ -6,14 +6,13 @@ It is a dict as Celery's protocol 2 has it: `task`, `args`, `kwargs`, `options`,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, Unpack, cast
 
 from amqptasks import call
 from amqptasks.embedded import listed
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.reach import STAMPED, STAMPS, WITHOUT_EFFECT, stamps_of
-from amqptasks.options import CallOptions, check
+from amqptasks.options import CALL, CallOptions, checked
 
 if TYPE_CHECKING:
     from amqptasks.app import App
@@ -44,7 +43,7 @@ class Signature(dict[str, Any], Generic[R]):
         **options: Unpack[CallOptions],
     ) -> Signature[Any]:
         """Of the task of this name, known here or not. Raises `UnknownOption`."""
-        check(options, CallOptions, "a signature")
+        options = checked(options, CALL, "a signature")
         made: Signature[Any] = cls(
             task=task,
             args=list(args),
@@ -77,9 +76,7 @@ class Signature(dict[str, Any], Generic[R]):
         known = {name: value for name, value in given_options.items() if name in _TRAVEL}
         if stamps:
             known["headers"] = {**known.get("headers", {}), **stamps}
-        for name in ("expires", "eta"):
-            if isinstance(known.get(name), str):
-                known[name] = datetime.fromisoformat(known[name])
+        known = checked(known, CALL, f"the signature of {task!r}")
         made: Signature[Any] = cls(
             task=task,
             args=list(args),
@@ -90,6 +87,15 @@ class Signature(dict[str, Any], Generic[R]):
         )
         made.app = app
         return made
+
+    def __or__(self, other: object) -> NoReturn:
+        """Celery's way to write a chain, which is not there yet. Raises `ConfigurationError`."""
+        raise ConfigurationError(
+            f"{self['task']} | ... makes no chain: chains are not written so yet. Write"
+            f" first.apply_async(args, link=second.s()), or chain=[..., third.s(), second.s()], the next one last"
+        )
+
+    __ror__ = __ior__ = __or__
 
     def __repr__(self) -> str:
         shown = [*map(repr, self["args"]), *(f"{name}={value!r}" for name, value in self["kwargs"].items())]
@@ -133,8 +139,7 @@ class Signature(dict[str, Any], Generic[R]):
 
     def set(self, *, immutable: bool | None = None, **options: Unpack[CallOptions]) -> Signature[R]:
         """Give it these options; itself, to go on with. Raises `UnknownOption`."""
-        check(options, CallOptions, "a signature")
-        self["options"].update(options)
+        self["options"].update(checked(options, CALL, "a signature"))
         if immutable is not None:
             self["immutable"] = immutable
         return self

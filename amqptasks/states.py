@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from amqptasks.errors import ConfigurationError
 from amqptasks.log_queue import get_logger
+from amqptasks.messages import bounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.request import Request
+from amqptasks.results.reply import FINAL_STATES
 
 if TYPE_CHECKING:
     from amqptasks.app import App
 
 logger = get_logger(__name__)
+
+
+def checked_state(state: object) -> str:
+    """A state that a task may have on its way. Raises `ConfigurationError` for a state that would end its result, and
+    for what is no name."""
+    if isinstance(state, Enum):
+        state = state.value
+    try:
+        name = str.__str__(bounds.name(state))
+    except bounds.OutOfBounds as error:
+        raise ConfigurationError(f"state {error}: give a name, as state='PROGRESS'") from None
+    if name in FINAL_STATES:
+        raise ConfigurationError(f"state {name!r} is an end: return, or raise, instead")
+    return name
 
 
 def tell_state(app: App, request: Request, state: str, meta: Any) -> None:

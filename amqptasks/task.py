@@ -6,20 +6,30 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import arguments, bulk, call, errors, hooks, states, submission, uniqueness
+from amqptasks import arguments, bulk, call, errors, hooks, states, submission
 from amqptasks.errors import ConfigurationError
 from amqptasks.limits import TaskLimits
 from amqptasks.log_queue import get_logger
-from amqptasks.options import CallOptions, MessageOptions, TaskOptions
+from amqptasks.options import (
+    RETRY,
+    TASK,
+    CallOptions,
+    Duration,
+    MessageOptions,
+    Moment,
+    TaskOptions,
+    checked,
+    refuse_two_places,
+)
 from amqptasks.request import Request, current_request
 from amqptasks.retry import RETRY_OPTIONS, RetryPolicy
 from amqptasks.signature import Signature
 
 if TYPE_CHECKING:
     from amqptasks.app import App
+    from amqptasks.definition import Definition
     from amqptasks.exception_info import ExceptionInfo
     from amqptasks.publisher import Progress
     from amqptasks.results.result import AsyncResult
@@ -41,25 +51,45 @@ class Task(Generic[P, R]):
     belongs to one run goes into variables of the function; what is opened once goes into a `resource`.
     """
 
-    def __init__(
-        self,
+    name: str
+    function: Callable[..., R]
+    is_async: bool
+    #: Where it was defined; None for one that was made without a decorator.
+    definition: Definition | None
+    _app: App | None
+    _given: TaskOptions
+
+    def __init__(self) -> None:
+        """For a subclass: what it does here happens once, after the task has its name, its options and its app."""
+
+    @classmethod
+    def of(
+        cls,
         app: App | None,
         function: Callable[..., R],
         name: str,
         options: TaskOptions,
         defaults: TaskOptions | None = None,
-    ) -> None:
-        self._app = app
-        self.name = name
-        self.function = function
-        self.is_async = inspect.iscoroutinefunction(function)
-        functools.update_wrapper(self, function)
-        self._given = options
-        self.configure(defaults or {})
+    ) -> Task[P, R]:
+        """A task of this class. Raises `ConfigurationError`."""
+        task: Task[P, R] = cls.__new__(cls)
+        task._app = app
+        task.name = name
+        task.function = function
+        task.is_async = _is_async(cls, function, name)
+        plain = inspect.isroutine(function)  # the attributes of another object are its own
+        functools.update_wrapper(task, function, updated=("__dict__",) if plain else ())
+        task._given = options
+        task.definition = None
+        task.configure(defaults or {})
+        _initialise(task)
+        return task
 
     def configure(self, defaults: TaskOptions) -> None:
         """Take up an app's defaults: they count where neither the class nor the decorator says otherwise."""
-        options: Any = {**defaults, **_options_of(type(self)), **self._given}
+        own = checked(_options_of(type(self)), TASK, f"class {type(self).__qualname__}")
+        options: Any = {**defaults, **own, **self._given}
+        refuse_two_places(options, f"task {self.name!r}")
         self.options: TaskOptions = options
         #: Those that count for each call.
         self.call_options = {name: value for name, value in options.items() if name in _CALL_OPTIONS}
@@ -71,7 +101,6 @@ class Task(Generic[P, R]):
         self.rate_limit = options.get("rate_limit")
         #: None for a task that nothing limits.
         self.limits = TaskLimits.from_options(options)
-        uniqueness.check(options)
         #: False: acknowledged when it begins, so lost if its worker dies.
         self.acks_late = options.get("acks_late", True)
         self.track_started = bool(options.get("track_started"))
@@ -244,8 +273,8 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         exc: BaseException | None = None,
         *,
-        countdown: float | None = None,
-        eta: datetime | None = None,
+        countdown: Duration | None = None,
+        eta: Moment | None = None,
         max_retries: int | None = None,
     ) -> NoReturn:
         """End this attempt and run the task again: `raise self.retry(...)` or just `self.retry(...)`.
@@ -255,13 +284,15 @@ class Task(Generic[P, R]):
         Outside a worker it raises `exc`, or `Retry`.
         """
         cause = exc or _handled()
+        given = {"countdown": countdown, "eta": eta, "max_retries": max_retries}
+        given = checked(given, RETRY, "retry()")
         retry = errors.Retry(
-            countdown,
-            at=eta,
+            given["countdown"],
+            at=given["eta"],
             cause=cause,
             call_args=None if args is None else tuple(args),
             call_kwargs=None if kwargs is None else dict(kwargs),
-            max_retries=max_retries,
+            max_retries=given["max_retries"],
         )
         if current_request.get() is None and cause is not None:
             raise cause
@@ -284,6 +315,7 @@ class Task(Generic[P, R]):
         `task_id` is Celery's, and can only be the running one's.
         """
         request = request or self.request
+        state = states.checked_state(state)
         if task_id is not None and task_id != request.id:
             raise ConfigurationError(f"update_state tells of the running task, {request.id}, not of {task_id}")
         if request.reply_to is not None and not request.is_eager:
@@ -299,6 +331,31 @@ def current_task() -> Task[..., Any] | None:
     """The task that runs here, in this thread or asyncio task; None outside of one."""
     request = current_request.get()
     return None if request is None else request.instance
+
+
+def _is_async(kind: type[Task[..., Any]], function: Callable[..., Any], name: str) -> bool:
+    """Whether a run is awaited: the function is `async def`, or what its class does around it. Raises
+    `ConfigurationError` for a generator, whose lines nobody would run."""
+    called = function if inspect.isroutine(function) else getattr(function, "func", type(function).__call__)
+    if any(inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in (function, called, kind.run)):
+        raise ConfigurationError(
+            f"task {name!r} is a generator (it has `yield` in it), and a worker would never run its lines:"
+            f" return a list, or make one call for each value with publish_many"
+        )
+    return any(inspect.iscoroutinefunction(one) for one in (function, called, kind.__call__, kind.run))
+
+
+def _initialise(task: Task[..., Any]) -> None:
+    """Run the class's own `__init__`, which takes nothing but the task itself."""
+    kind = type(task)
+    initialise: Callable[..., None] = kind.__init__
+    try:
+        inspect.signature(initialise).bind(task)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"task {task.name!r}: __init__ of {kind.__qualname__} takes no argument but self ({error})"
+        ) from None
+    initialise(task)
 
 
 #: Options that belong to one task, and are no attributes of a class of tasks.

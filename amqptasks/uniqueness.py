@@ -14,7 +14,8 @@ from typing import Any
 
 from amqptasks.arguments import Arguments
 from amqptasks.errors import ConfigurationError
-from amqptasks.limits import checked_key, text_of
+from amqptasks.limits import text_of
+from amqptasks.options.keys import checked_key
 from amqptasks.serializers.json import encode
 
 #: What the names of all claims begin with.
@@ -96,15 +97,6 @@ def read(header: object, identity: str) -> Claim | None:
     """The claim in a message's header `UNIQUE`; None where there is none of ours."""
     ours = _HEADER.fullmatch(header) if isinstance(header, str) else None
     return None if ours is None else Claim(ours[2], identity, max(1, min(int(ours[1]), LONGEST)))
-
-
-def check(options: Mapping[str, Any]) -> None:
-    """Raise `ConfigurationError` for options of a task that no call could be made with."""
-    unique, period = options.get("unique"), options.get("unique_for")
-    if unique is not None and not isinstance(unique, bool):
-        checked_key(unique)
-    if period is not None:
-        _seconds(period)
 
 
 def _all_of(arguments: Arguments | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

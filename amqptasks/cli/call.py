@@ -50,12 +50,26 @@ _NEGATIVE = re.compile(r"-(\d|\.\d)")
 @click.option("--kwargs", metavar="JSON", type=parameters.json_object, help="Keyword arguments, as an object.")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it.")
 @click.option("--timeout", metavar="S", type=click.FloatRange(0), help="Seconds for --wait.  [default: for ever]")
-@click.option("--countdown", metavar="S", type=click.FloatRange(0), help="Run it in so many seconds.")
+@click.option(
+    "--countdown",
+    metavar="S",
+    type=parameters.OptionOfCall("countdown", parameters.number),
+    help="Run it in so many seconds.",
+)
 @click.option("--eta", metavar="TIME", type=parameters.iso_moment, help="Run it at this time: 2026-05-01T12:00 (UTC).")
-@click.option("--expires", metavar="WHEN", type=parameters.seconds_or_moment, help="Too late after: 90, 2h, or a time.")
-@click.option("--queue", metavar="NAME", help="To this queue, whatever the routes say.")
+@click.option(
+    "--expires",
+    metavar="WHEN",
+    type=parameters.OptionOfCall("expires", parameters.seconds_or_moment),
+    help="Too late after: 90, 2h, or a time.",
+)
+@click.option(
+    "--queue", metavar="NAME", type=parameters.OptionOfCall("queue"), help="To this queue, whatever the routes say."
+)
 @click.option("--priority", type=click.IntRange(0, 255), help="Before those of lower priority.")
-@click.option("--task-id", metavar="ID", help="The task's id.  [default: a new one]")
+@click.option(
+    "--task-id", metavar="ID", type=parameters.OptionOfCall("task_id"), help="The task's id.  [default: a new one]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: id, task, and with --wait the outcome.")
 @pass_target
 def command(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import click
 
+from amqptasks.errors import ConfigurationError
+from amqptasks.options import CALL
+from amqptasks.options.kinds import Unfit
 from amqptasks.topology import durations
 
 
@@ -34,6 +38,29 @@ def seconds_or_moment(text: str) -> float | datetime:
     if found is not None:
         return found
     return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else iso_moment(text)
+
+
+class OptionOfCall(click.ParamType[Any]):
+    """The value of an option of a call, checked as where it is given in Python. A text is read as a number first, where
+    the option takes one."""
+
+    def __init__(self, name: str, read: Callable[[str], Any] = str) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return CALL[self.name].kind.read(self._read(value) if isinstance(value, str) else value)
+        except (ValueError, ConfigurationError) as error:
+            self.fail(f"{value!r}: {str(error) or f'give {CALL[self.name].kind.wanted}'}", param, ctx)
+
+
+def number(text: str) -> float:
+    """Seconds as a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise Unfit from None
 
 
 def duration(text: str) -> float:

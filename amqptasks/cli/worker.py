@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amqptasks import dial, log_queue, logs
+from amqptasks.cli import parameters
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
 from amqptasks.worker.name import expanded
@@ -90,13 +91,13 @@ Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work;
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(0, min_open=True),
+    type=parameters.OptionOfCall("time_limit", parameters.number),
     metavar="SECONDS",
     help="End a task by force after so long, where neither it nor its call says otherwise.",
 )
 @click.option(
     "--soft-time-limit",
-    type=click.FloatRange(0, min_open=True),
+    type=parameters.OptionOfCall("soft_time_limit", parameters.number),
     metavar="SECONDS",
     help="Raise SoftTimeLimitExceeded in a task after so long, likewise.",
 )

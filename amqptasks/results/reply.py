@@ -26,7 +26,7 @@ FailureStatus = Literal["FAILURE", "REVOKED", "RETRY"]
 _EXCEPTION_STATES = frozenset({"FAILURE", "REVOKED", "RETRY"})
 
 #: States after which nothing more comes (celery/states.py, READY_STATES, and what `Reject` and `Ignore` lead to).
-_FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"})
+FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"})
 
 #: Characters of an argument of an exception, and how many arguments, where the whole reply is too large.
 _LONGEST_ARGUMENT, _MOST_ARGUMENTS = 1000, 20
@@ -60,7 +60,7 @@ class Outcome:
     @property
     def final(self) -> bool:
         """False for a state on the way, such as RETRY or PROGRESS: another reply follows."""
-        return self.status in _FINAL_STATES
+        return self.status in FINAL_STATES
 
 
 def success(task_id: str, value: object, serializer: Serializer = json.SERIALIZER) -> bytes:
@@ -98,7 +98,7 @@ def shortened(
 def on_the_way(task_id: str, state: str, meta: object, serializer: Serializer = json.SERIALIZER) -> bytes:
     """A reply before the last one: a state such as STARTED or PROGRESS, and what there is to say of it. Raises
     `ConfigurationError` for a state that would end the result, and for a `meta` that cannot be sent."""
-    if state in _FINAL_STATES:
+    if state in FINAL_STATES:
         raise ConfigurationError(f"state {state!r} is an end: return, or raise, instead")
     try:
         return serializer.encode(

@@ -19,6 +19,9 @@ R = TypeVar("R")
 PENDING = "PENDING"
 LOST = "LOST"
 
+#: The state of a task whose reply was not asked for, or goes elsewhere: nothing is kept of how it ends.
+NOT_KEPT = "NOT_KEPT"
+
 # One lock for all results: it is held for an instant, and a lock each would cost every call that nobody waits for.
 _lock = threading.RLock()  # the handler of a signal may publish, and wait, in the middle of this
 
@@ -98,9 +101,9 @@ class AsyncResult(Generic[R]):
     @property
     def status(self) -> str:
         """PENDING until something is known, then SUCCESS, FAILURE, REVOKED, RETRY, REJECTED, IGNORED or a state of the
-        task's own; LOST when no reply can come any more."""
+        task's own; LOST when no reply can come any more, NOT_KEPT when none was asked for."""
         if self._loss is not None:
-            return LOST
+            return NOT_KEPT if isinstance(self._loss, str) else LOST
         return PENDING if self._latest is None else self._latest.status
 
     @property

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Collection
 from datetime import date, datetime, time
 from decimal import Decimal
+from enum import Enum
 from itertools import chain
 from math import isfinite
 from typing import Any
@@ -85,6 +86,7 @@ def _is_exact(values: Collection[Any]) -> bool:
         if UUID in kinds or (float in kinds and not all(isfinite(value) for value in values if type(value) is float)):
             return False
         values = [
+            *[value.value for value in values if isinstance(value, Enum)],
             *chain.from_iterable([value for value in values if isinstance(value, _SEQUENCES)]),
             *chain.from_iterable([value.values() for value in values if isinstance(value, dict)]),
         ]
@@ -93,6 +95,8 @@ def _is_exact(values: Collection[Any]) -> bool:
 
 def _default(value: object) -> object:
     """What the encoders ask for a type that JSON does not have."""
+    if isinstance(value, Enum):  # the standard library asks; orjson knows it
+        return value.value
     for kind, name, write in _WRITERS:
         if isinstance(value, kind):
             return {"__type__": name, "__value__": write(value)}

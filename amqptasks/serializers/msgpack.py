@@ -3,6 +3,7 @@ have (datetime, Decimal, UUID) is refused where it is sent."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import msgpack
@@ -11,8 +12,15 @@ from amqptasks.serializers import Serializer
 
 
 def encode(value: object) -> bytes:
-    data: bytes = msgpack.packb(value, use_bin_type=True)
+    data: bytes = msgpack.packb(value, use_bin_type=True, default=_value)
     return data
+
+
+def _value(value: object) -> object:
+    """What msgpack asks for a type that it does not have."""
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"a {type(value).__qualname__} cannot be sent as MessagePack")
 
 
 def decode(data: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import yaml
@@ -17,6 +18,9 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         """A list that stands twice in the arguments is written twice."""
         return True
+
+
+_Dumper.add_multi_representer(Enum, lambda dumper, value: dumper.represent_data(value.value))
 
 
 def encode(value: object) -> str:

@@ -67,7 +67,7 @@ class _Simulation:
         def simulated(*args: Any, **kwargs: Any) -> None:
             scripted(*args, **kwargs)
 
-        self._task: Task[..., None] = Task(None, simulated, name, options)
+        self._task: Task[..., None] = Task.of(None, simulated, name, options)
         self._steps = Steps({name: self._task}, "simulation", self._delayed)
         self._clock: VirtualClock
         self._broker = Broker(self._make_clock, self._watch)

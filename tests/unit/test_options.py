@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
+import inspect
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from amqptasks.errors import UnknownOption
-from amqptasks.options import ELSEWHERE, CallOptions, TaskOptions, check, publish_timeout
+from amqptasks import App, Task
+from amqptasks.errors import ConfigurationError, UnknownOption
+from amqptasks.options import CALL, ELSEWHERE, TASK, CallOptions, TaskOptions, checked, publish_timeout
+from amqptasks.options.catalogue import APP
+from amqptasks.options.documentation import page
 
 
 def test_known_options_pass() -> None:
-    check({"queue": "emails", "max_retries": 3, "autoretry_for": (OSError,)}, TaskOptions, "task 'a'")
-    check({"countdown": 5, "priority": 9, "task_id": "x", "timeout": 3}, CallOptions, "apply_async() of 'a'")
-    check({}, CallOptions, "apply_async() of 'a'")
+    checked({"queue": "emails", "max_retries": 3, "autoretry_for": (OSError,)}, TASK, "task 'a'")
+    checked({"countdown": 5, "priority": 9, "task_id": "x", "timeout": 3}, CALL, "apply_async() of 'a'")
+    checked({}, CALL, "apply_async() of 'a'")
 
 
 @pytest.mark.parametrize(
     ("option", "known", "meant"),
     [
-        ("max_retrys", TaskOptions, "max_retries"),
-        ("que", TaskOptions, "queue"),
-        ("contdown", CallOptions, "countdown"),
-        ("taskid", CallOptions, "task_id"),
+        ("max_retrys", TASK, "max_retries"),
+        ("que", TASK, "queue"),
+        ("contdown", CALL, "countdown"),
+        ("taskid", CALL, "task_id"),
     ],
 )
-def test_a_misspelt_option_is_refused_with_a_suggestion(option: str, known: type, meant: str) -> None:
+def test_a_misspelt_option_is_refused_with_a_suggestion(option: str, known: Any, meant: str) -> None:
     with pytest.raises(UnknownOption) as raised:
-        check({option: 1}, known, "task 'shop.send'")
+        checked({option: 1}, known, "task 'shop.send'")
     assert str(raised.value) == f"task 'shop.send' has no option {option!r}; did you mean {meant!r}?"
 
 
 def test_an_option_like_no_other_is_answered_with_the_whole_list() -> None:
     with pytest.raises(UnknownOption, match=r"no option 'zzz'; known are: chain, compression, countdown, .*timeout"):
-        check({"zzz": 1, "queue": "q"}, CallOptions, "call")
+        checked({"zzz": 1, "queue": "q"}, CALL, "call")
 
 
 def test_an_option_of_a_call_is_none_of_a_task() -> None:
     with pytest.raises(UnknownOption, match="countdown"):
-        check(["countdown"], TaskOptions, "task 'a'")
+        checked({"countdown": 1}, TASK, "task 'a'")
 
 
 @pytest.mark.parametrize("name", sorted(ELSEWHERE))
 def test_a_name_that_celery_has_and_we_do_not_is_answered_with_what_to_do(name: str) -> None:
     assert name not in TaskOptions.__annotations__.keys() | CallOptions.__annotations__.keys()
     with pytest.raises(UnknownOption) as raised:
-        check([name], CallOptions, "a call")
+        checked({name: 1}, CALL, "a call")
     assert str(raised.value) == f"a call has no option {name!r}; {ELSEWHERE[name]}"
 
 
@@ -69,6 +75,129 @@ def test_a_number_of_tries_is_the_time_that_they_take(options: dict[str, Any], s
     assert publish_timeout(options, 30.0) == pytest.approx(seconds)
 
 
-def test_an_unknown_part_of_a_publish_retry_policy_is_refused() -> None:
-    with pytest.raises(UnknownOption, match="did you mean 'max_retries'"):
-        publish_timeout({"retry_policy": {"max_retrys": 1}}, 30.0)
+def test_the_options_that_are_described_are_those_that_the_types_name() -> None:
+    assert TASK.keys() == TaskOptions.__annotations__.keys()
+    assert CALL.keys() == CallOptions.__annotations__.keys()
+
+
+#: Values that an option of its kind does not take, whatever it is named.
+WRONG: dict[str, list[Any]] = {
+    "countdown": ["5", -1, float("nan"), float("inf"), 1e12, True, [1], timedelta(days=-1)],
+    "eta": ["soon", 5, date(2030, 1, 1), "2030-13-01", ""],
+    "expires": ["soon", -1, float("nan"), True, [], timedelta(days=9999)],
+    "priority": ["5", 256, -1, 1.0, True],
+    "queue": [5, "", "q" * 256, b"q", "half \ud800"],
+    "exchange": [5, b"e"],
+    "timeout": [None, 0, -1, float("inf"), "3", True, 1e9],
+    "time_limit": ["60", 0, -1, float("inf"), True],
+    "headers": [5, {"mine": {1, 2}}, {5: 1}, {"mine": 2**64}, [("a", 1)]],
+    "ignore_result": [None, 1, "yes"],
+    "link": [5, {"args": []}],
+    "task_id": [5, "", "x" * 256],
+    "unique": [5, "no argument", "{0}"],
+    "unique_for": [0, "5", 1e9],
+    "retry_policy": [{"max_retrys": 1}, {"max_retries": "3"}, {"interval_start": -1}, 5],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_an_option_of_a_call_refuses_a_value_of_the_wrong_type_or_range(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^a call: {name}\b"):
+        checked({name: value}, CALL, "a call")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("time_limit", "60"),
+        ("soft_time_limit", [1]),
+        ("max_retries", "3"),
+        ("max_retries", True),
+        ("max_retries", 2**63),
+        ("default_retry_delay", "5"),
+        ("autoretry_for", "OSError"),
+        ("throws", (ValueError, "x")),
+        ("throws", int),
+        ("retry_backoff", "1"),
+        ("retry_jitter", 1),
+        ("acks_late", "no"),
+        ("bind", 1),
+        ("pool", "gevent"),
+        ("rate_limit", "fast"),
+        ("lock", 5),
+        ("name", 5),
+        ("queue", 5),
+        ("max_concurrency", 0),
+        ("throttle_for", 0),
+        ("retry_kwargs", {"countdown": "5"}),
+        ("max_snoozes", -1),
+    ],
+)
+def test_an_option_of_a_task_is_refused_where_the_task_is_defined(name: str, value: Any) -> None:
+    app = App("shop", "memory://options")
+    with pytest.raises(ConfigurationError, match=rf"task '.*': {name}\b|task 5"):
+        app.task(**{"name": "shop.it", name: value})(len)
+    with pytest.raises(ConfigurationError, match=rf"task_defaults: {name}\b|no option"):
+        App("shop", "memory://options", task_defaults={name: value})  # type: ignore[misc]
+
+
+def test_a_class_of_tasks_with_a_wrong_option_is_refused() -> None:
+    class Limited(Task[..., Any]):
+        time_limit = "60"
+
+    app = App("shop", "memory://options")
+    with pytest.raises(ConfigurationError, match=r"class .*Limited: time_limit is '60': give seconds above 0"):
+        app.task(base=Limited)(len)
+
+
+def test_timedeltas_iso_texts_and_one_class_are_taken() -> None:
+    found = checked(
+        {"time_limit": timedelta(minutes=1), "throws": ValueError, "expires": "2090-01-01T00:00"}, TASK, "task 'a'"
+    )
+    assert found == {"time_limit": 60.0, "throws": (ValueError,), "expires": datetime(2090, 1, 1, tzinfo=UTC)}
+    call = {"countdown": timedelta(seconds=2), "eta": None, "expires": timedelta(hours=1), "timeout": 3}
+    assert checked(call, CALL, "a call") == {"countdown": 2.0, "eta": None, "expires": 3600.0, "timeout": 3}
+    assert checked({"eta": datetime(2030, 1, 1)}, CALL, "a call")["eta"] == datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def test_a_queue_with_a_routing_key_is_refused_where_the_task_is_defined() -> None:
+    app = App("shop", "memory://options", task_defaults={"queue": "a"})
+    with pytest.raises(ConfigurationError, match="give one or the other"):
+        app.task(name="shop.it", routing_key="b")(len)
+
+
+@pytest.mark.parametrize(
+    "options", [{"publish_timeout": float("inf")}, {"publish_timeout": "3"}, {"ignore_result": 1}, {"serializer": 5}]
+)
+def test_an_option_of_an_app_of_the_wrong_type_is_refused(options: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"App: {next(iter(options))} is"):
+        App("shop", "memory://options", **options)
+
+
+@pytest.mark.parametrize("options", [{"countdown": "5"}, {"eta": "soon"}, {"max_retries": "3"}])
+def test_retry_refuses_a_wrong_option_where_it_is_called(options: Any) -> None:
+    app = App("shop", "memory://options")
+
+    @app.task(bind=True)
+    def again(self: Any) -> None:
+        self.retry(**options)
+
+    with pytest.raises(ConfigurationError, match=rf"retry\(\): {next(iter(options))} is"):
+        again.apply(throw=True)
+
+
+def test_a_signature_refuses_a_wrong_option_where_it_is_set() -> None:
+    app = App("shop", "memory://options")
+    signature = app.signature("shop.it")
+    for make in (lambda: signature.set(countdown="5"), lambda: app.signature("shop.it", priority="5")):  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match=r"a signature: (countdown|priority) is '5'"):
+            make()
+
+
+def test_the_page_of_options_is_made_of_their_descriptions() -> None:
+    page_file = Path(__file__).resolve().parents[2] / "docs" / "options.md"
+    assert page_file.read_text() == page(), "run `python -m amqptasks.options > docs/options.md`"
+
+
+def test_each_option_of_an_app_that_is_described_is_one_of_its_parameters() -> None:
+    assert APP.keys() <= inspect.signature(App).parameters.keys()

@@ -360,4 +360,4 @@ def test_a_task_sent_without_a_reply_says_so_at_once() -> None:
     result = AsyncResult.without_reply("1", "shop.send", "task shop.send ignores its result")
     with pytest.raises(ResultError, match="ignores its result"):
         result.get()
-    assert repr(result) == "<AsyncResult 1 of shop.send: LOST>"
+    assert repr(result) == "<AsyncResult 1 of shop.send: NOT_KEPT>"

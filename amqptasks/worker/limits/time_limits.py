@@ -56,7 +56,8 @@ class Limits:
             hard, soft = hard or own.hard, soft or own.soft
         else:
             if options:
-                hard, soft = hard or options.get("time_limit"), soft or options.get("soft_time_limit")
+                hard = hard or _seconds(options.get("time_limit"))
+                soft = soft or _seconds(options.get("soft_time_limit"))
             hard, soft = hard or self.default.hard, soft or self.default.soft
         return TimeLimits(hard, soft) if hard or soft else None
 

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
-from amqptasks.errors import UnknownOption
+from amqptasks.options.catalogue import CALL, RETRY, TASK, TASK_DEFAULTS
+from amqptasks.options.check import checked, checked_app, refuse_two_places
+from amqptasks.options.elsewhere import ELSEWHERE
+
+__all__ = [
+    "CALL",
+    "ELSEWHERE",
+    "NO_OPTIONS",
+    "RETRY",
+    "TASK",
+    "TASK_DEFAULTS",
+    "CallOptions",
+    "MessageOptions",
+    "PublishRetryPolicy",
+    "TaskOptions",
+    "UnboundTaskOptions",
+    "checked",
+    "checked_app",
+    "publish_timeout",
+    "refuse_two_places",
+]
+
+#: A length of time: a number of seconds, or a `timedelta`.
+Duration = float | timedelta
+
+#: A moment: a `datetime`, or a text in ISO 8601. Without a zone it is in UTC.
+Moment = datetime | str
+
+#: One exception class, or several.
+ErrorClasses = type[BaseException] | tuple[type[BaseException], ...]
 
 
 class PublishRetryPolicy(TypedDict, total=False):
@@ -15,9 +43,9 @@ class PublishRetryPolicy(TypedDict, total=False):
     `interval_start`, then `interval_step` more each time, up to `interval_max` seconds between two."""
 
     max_retries: int | None
-    interval_start: float
-    interval_step: float
-    interval_max: float
+    interval_start: Duration
+    interval_step: Duration
+    interval_max: Duration
 
 
 class MessageOptions(TypedDict, total=False):
@@ -39,16 +67,16 @@ class MessageOptions(TypedDict, total=False):
     routing_key: str
     serializer: str
     compression: str
-    expires: float | datetime
-    time_limit: float
-    soft_time_limit: float
+    expires: Duration | Moment | None
+    time_limit: Duration | None
+    soft_time_limit: Duration | None
     headers: Mapping[str, object]
     shadow: str
     ignore_result: bool
     link: Any
     link_error: Any
     unique: bool | str
-    unique_for: float | None
+    unique_for: Duration | None
     retry: bool
     retry_policy: PublishRetryPolicy
 
@@ -74,16 +102,16 @@ class UnboundTaskOptions(MessageOptions, total=False):
 
     name: str
     max_retries: int | None
-    autoretry_for: tuple[type[BaseException], ...]
-    dont_autoretry_for: tuple[type[BaseException], ...]
-    retry_backoff: float | bool
-    retry_backoff_max: float
+    autoretry_for: ErrorClasses
+    dont_autoretry_for: ErrorClasses
+    retry_backoff: Duration | bool
+    retry_backoff_max: Duration
     retry_jitter: bool
     retry_kwargs: Mapping[str, Any]
-    default_retry_delay: float
+    default_retry_delay: Duration
     max_snoozes: int
     acks_late: bool
-    throws: tuple[type[BaseException], ...]
+    throws: ErrorClasses
     typing: bool
     validate: bool
     track_started: bool
@@ -92,7 +120,7 @@ class UnboundTaskOptions(MessageOptions, total=False):
     max_concurrency: int | None
     concurrency_key: str
     lock: str | bool
-    throttle_for: float
+    throttle_for: Duration
     pool: str
     reject_on_worker_lost: bool
 
@@ -114,67 +142,18 @@ class CallOptions(MessageOptions, total=False):
     given.
     """
 
-    countdown: float
-    eta: datetime
+    countdown: Duration | None
+    eta: Moment | None
     task_id: str
     reply_to: str
     root_id: str
     parent_id: str
     chain: Sequence[Any]
-    timeout: float
+    timeout: Duration
 
 
 #: Of a task that has none.
 NO_OPTIONS: TaskOptions = {}
-
-#: Names that Celery has and we do not, and what to do instead.
-ELSEWHERE = {
-    "acks_on_failure": "a task that failed for good is a dead letter; leave it out",
-    "acks_on_failure_or_timeout": "a task that failed for good is a dead letter; leave it out",
-    "acks_on_timeout": "a task over its time limit is a dead letter; leave it out",
-    "add_to_parent": "no list of children is kept: follow root_id and parent_id; leave it out",
-    "chord": "chords are not run yet",
-    "confirm_timeout": "write timeout=",
-    "connection": "an app has one connection; leave it out",
-    "delivery_mode": "every task is persistent; leave it out",
-    "group_id": "groups are not run yet",
-    "group_index": "groups are not run yet",
-    "immediate": "RabbitMQ does not have it; leave it out",
-    "mandatory": "every task is published so; leave it out",
-    "once": "write unique=True",
-    "producer": "an app has one connection; leave it out",
-    "pydantic": "write validate=True",
-    "pydantic_context": "write validate=True, and validators in the type hints",
-    "pydantic_dump_kwargs": "write validate=True, and serializers in the models",
-    "pydantic_strict": "write validate=True, and pydantic's Strict in the type hints",
-    "resultrepr_maxsize": "results are not logged; leave it out",
-    "retry_errors": "every break is mended; leave it out",
-    "retry_on_worker_lost": "a task whose worker died is delivered again, up to delivery_limit; leave it out",
-    "send_events": "events are the worker's choice; leave it out",
-    "stamped_headers": "use headers=",
-    "store_errors_even_if_ignored": "a failure is a dead letter, whatever its result; leave it out",
-    "trail": "no list of children is kept: follow root_id and parent_id; leave it out",
-}
-
-
-def check(options: Iterable[str], known: type, where: str) -> None:
-    """Raise `UnknownOption` for a name in `options` that `known` (a TypedDict) does not have.
-
-    `where` begins the message: "task 'shop.send' has no option ...".
-    """
-    unknown = set(options) - known.__annotations__.keys()
-    if not unknown:
-        return
-    name = min(unknown)
-    close = difflib.get_close_matches(name, known.__annotations__, n=1)
-    if name in ELSEWHERE:
-        suggestion = ELSEWHERE[name]
-    elif close:
-        suggestion = f"did you mean {close[0]!r}?"
-    else:
-        suggestion = f"known are: {', '.join(sorted(known.__annotations__))}"
-    raise UnknownOption(f"{where} has no option {name!r}; {suggestion}")
-
 
 #: Seconds that one try to connect takes at most, where a `retry_policy` counts tries (Celery's
 #: `broker_connection_timeout`).
@@ -194,7 +173,6 @@ def publish_timeout(options: Mapping[str, Any], default: float) -> float:
     policy = options.get("retry_policy")
     if not policy:
         return default
-    check(policy, PublishRetryPolicy, "retry_policy")
     tries = policy.get("max_retries", 3)
     if tries is None:
         return default
