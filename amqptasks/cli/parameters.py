@@ -40,7 +40,7 @@ def seconds_or_moment(text: str) -> float | datetime:
     return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else iso_moment(text)
 
 
-class OptionOfCall(click.ParamType[Any]):
+class OptionOfCall(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """The value of an option of a call, checked as where it is given in Python. A text is read as a number first, where
     the option takes one."""
 

@@ -25,8 +25,7 @@ def app() -> Iterator[App]:
 def stored(app: App) -> int:
     with app.session() as session:
         state = session.queue_state("default")
-    assert state is not None
-    return state.messages
+    return 0 if state is None else state.messages
 
 
 def test_one_call_that_cannot_be_sent_does_not_stop_the_others(app: App) -> None:

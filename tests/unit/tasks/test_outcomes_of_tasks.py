@@ -170,6 +170,7 @@ def test_an_early_ack_still_retries_and_dead_letters(app: App) -> None:
 def double(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A shared task. Shared means for good: without the patch, every later app of this process would have it."""
     monkeypatch.setattr(registry, "_shared", {})
+    monkeypatch.setattr(registry, "_apps", [])  # those of earlier tests have the one of these
 
     @shared_task(name="library.double")
     def function(x: int) -> int:
