@@ -18,7 +18,6 @@ from amqptasks.codec import Codec
 from amqptasks.compression import MIN_SIZE
 from amqptasks.connections import Connections
 from amqptasks.declaration import Declaration
-from amqptasks.definition import definition
 from amqptasks.forks.cached import cached
 from amqptasks.messages.reach import reach
 from amqptasks.options import TASK_DEFAULTS, CallOptions, TaskOptions, UnboundTaskOptions, checked, checked_app
@@ -177,18 +176,7 @@ class App:
         (`importlib.reload`) replaces its tasks; in a notebook the new one replaces the old one, with a warning.
         """
 
-        caller = sys._getframe(1)
-        given, options = registry.decorated(functions, options)
-
-        def register(function: Callable[..., Any]) -> Task[..., Any]:
-            name = registry.named(function, options, self.name)
-            kept = TaskOptions(**options)  # type: ignore[typeddict-item]
-            task = registry.new_task(self, function, name, kept, self.task_class, self.task_defaults)
-            task.definition = definition(caller, function)
-            registry.add(self.tasks, task)
-            return task
-
-        return register if given is None else register(given)
+        return registry.define(self, functions, options, sys._getframe(1))
 
     def signature(
         self,

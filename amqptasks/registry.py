@@ -8,6 +8,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from amqptasks.definition import definition, function_name
@@ -78,6 +79,21 @@ def decorated(functions: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any,
         function_name(functions[0])
         return functions[0], options
     return None, options
+
+
+def define(app: App, functions: tuple[Any, ...], options: dict[str, Any], caller: FrameType) -> Any:
+    """What `App.task` does, called by `caller` with these: the task, or the decorator that makes it."""
+    given, options = decorated(functions, options)
+
+    def register(function: Callable[..., Any]) -> Task[..., Any]:
+        name = named(function, options, app.name)
+        kept = TaskOptions(**options)  # type: ignore[typeddict-item]
+        task = new_task(app, function, name, kept, app.task_class, app.task_defaults)
+        task.definition = definition(caller, function)
+        add(app.tasks, task)
+        return task
+
+    return register if given is None else register(given)
 
 
 # Shared tasks
