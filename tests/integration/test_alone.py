@@ -118,6 +118,7 @@ def test_a_task_that_kills_its_process_is_the_only_dead_letter(vhost: Vhost, wor
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("pool", OPTIONS)
 def test_ten_tasks_that_kill_their_process_among_two_hundred_are_the_only_dead_letters(
     vhost: Vhost, worker_process: WorkerFactory, pool: str
@@ -129,6 +130,7 @@ def test_ten_tasks_that_kill_their_process_among_two_hundred_are_the_only_dead_l
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("limit", [1, 20])
 def test_a_neighbour_of_a_poison_task_survives_whatever_the_delivery_limit_is(
     vhost: Vhost, worker_process: WorkerFactory, limit: int
