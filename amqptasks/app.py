@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from amqptasks import call, dial, registry, signals
+from amqptasks.calls import send
+from amqptasks.calls.deadline import Deadline
 from amqptasks.codec import Codec
 from amqptasks.compression import MIN_SIZE
 from amqptasks.connections import Connections
@@ -51,11 +53,14 @@ PUBLISH_TIMEOUT = 30.0
 
 
 class App:
-    """`broker` is one address, several (tried in turn), or `memory://`; `AMQPTASKS_BROKER_URL` beats it.
+    """`broker` is one address, several (tried in turn), or `memory://`; `AMQPTASKS_BROKER_URL` beats it, but for
+    `memory://`.
 
     `topology` names one or more YAML files; without it, one queue `default` is declared. `ignore_result` True asks
-    for no replies unless a task or call says otherwise. `publish_timeout` is in seconds. `tls` is the context for
-    `amqps://`. `include` names modules with tasks, imported by a worker when it starts.
+    for no replies unless a task or call says otherwise. `publish_timeout` is in seconds, for a whole call: connecting,
+    declaring and publishing. `connect_timeout`, in seconds, is how long a first call waits where nobody answers at the
+    broker's address; a `timeout=` of the call replaces both. `tls` is the context for `amqps://`. `include` names
+    modules with tasks, imported by a worker when it starts.
 
     Messages: `serializer` and `compression` are those of calls that name none (`compression_min_size`: bytes below
     which a body stays as it is), `accept_content` the serializers that this app reads, `result_serializer` how its
@@ -78,6 +83,7 @@ class App:
         topology: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         ignore_result: bool = False,
         publish_timeout: float = PUBLISH_TIMEOUT,
+        connect_timeout: float = dial.CONNECT_TIMEOUT,
         tls: ssl.SSLContext | None = None,
         include: Sequence[str] = (),
         serializer: str = "json",
@@ -102,6 +108,7 @@ class App:
         self._packages: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str | None]] = []
         self.ignore_result = ignore_result
         self.publish_timeout = publish_timeout
+        self.connect_timeout = connect_timeout
         self.tls = tls
         self.include = tuple(include)
         self.events = events
@@ -126,8 +133,15 @@ class App:
 
     def _reset(self) -> None:
         """No connection yet; also what a forked child begins with, for its parent's are not its own."""
-        self._connections = Connections(self._addresses, self.tls, self.codec, self._declare_first)
         self._declaration = Declaration(lambda: self.topology, self.session)
+        self.connections = Connections(
+            self._addresses,
+            self.tls,
+            self.codec,
+            not self._files,  # with topology files, declaring is their owner's business, before anything runs
+            self._declaration.once,
+            lambda timeout: Deadline.of(timeout, self.publish_timeout, self.connect_timeout),
+        )
 
     @property
     def addresses(self) -> list[str]:
@@ -136,11 +150,6 @@ class App:
 
     def _addresses(self) -> list[str]:
         return dial.within(self.broker, self.topology.vhost)
-
-    def _declare_first(self) -> None:
-        """With topology files, declaring is their owner's business, before anything runs."""
-        if not self._files:
-            self._declaration.once(self.publish_timeout)
 
     def inherit(self, capabilities: Capabilities) -> None:
         """A process of a worker's pool: what its worker learnt from the broker, and declared there, needs no second
@@ -252,9 +261,11 @@ class App:
     def router(self) -> Router:
         return Router(self.topology.routes, self.topology.default_queue)
 
-    def declare(self, *, timeout: float = dial.TIMEOUT) -> list[Change]:
+    def declare(self, *, timeout: float | None = None) -> list[Change]:
         """Create on the broker what the topology has and the broker lacks, and the delay ladder; checks only, where
-        this user may not create. A queue that is being migrated is left alone. Raises `BrokerError`."""
+        this user may not create. A queue that is being migrated is left alone. `timeout` is in seconds, for the
+        connection and for each answer; by default 10, and `connect_timeout` where nobody answers at the address.
+        Raises `BrokerError`."""
         return self._declaration.declare(timeout)
 
     # Workers
@@ -268,7 +279,7 @@ class App:
 
     def emitter(self, hostname: str) -> Emitter:
         """What sends events in the name of `hostname`, over a connection of its own."""
-        return self._connections.emitter(hostname)
+        return self.connections.emitter(hostname)
 
     def tell_sent(self, name: str | None, identity: str, outgoing: Outgoing, emitter: Emitter | None = None) -> None:
         """Send the event of a call that was published, where this app sends events; by this emitter, if there is one
@@ -284,46 +295,50 @@ class App:
 
     # Doors to the broker
 
-    def session(self, timeout: float = dial.TIMEOUT) -> AbstractContextManager[Session]:
-        """A blocking connection of its own, for rare things. Raises `BrokerUnreachable`, `AccessRefused`."""
-        return self._connections.session(timeout)
+    def session(self, timeout: float | None = None) -> AbstractContextManager[Session]:
+        """A blocking connection of its own, for rare things. `timeout` as of `declare`. Raises `BrokerUnreachable`,
+        `AccessRefused`."""
+        return self.connections.session(timeout)
 
     @property
     def link(self) -> Link:
-        """The connections of this process, opened when first used."""
-        return self._connections.link
+        """The connections of this process, opened when first used. Raises `BrokerError`."""
+        self.connections.open()
+        return self.connections.link
 
     def new_link(self) -> Link:
         """Connections of one's own, not started yet."""
-        return self._connections.new_link()
+        return self.connections.new_link()
 
     def use(self, link: Link) -> None:
         """Publish through this link from now on: a worker's tasks share the worker's."""
-        self._connections.use(link)
+        self.connections.use(link)
 
     @property
     def publisher(self) -> Publisher:
-        return self._connections.publisher
+        if not self.connections.is_ready:
+            self.connections.open()
+        return self.connections.publisher
 
     def submitting(self, timeout: float) -> Submitting:
         """What a call is published and ended with that nobody waits for (`Task.submit`); it counts as under way from
         now on, and is confirmed within `timeout` seconds."""
-        return self._connections.submitting(timeout, self._hostname if self.events else None)
+        return self.connections.submitting(timeout, self._hostname if self.events else None)
 
     @property
     def replies(self) -> Replies:
-        return self._connections.replies
+        return self.connections.replies
 
     @property
     def claims(self) -> Claims:
         """Of calls that are to be the only ones of their kind (`unique=`)."""
-        return self._connections.claims
+        return self.connections.claims
 
     def close(self, timeout: float = 5.0) -> None:
         """Publish what is under way and close the connections, within `timeout` seconds. The app can be used again.
         Submitted calls end first, with their callbacks; not so in one of these callbacks, which cannot wait for
         itself."""
-        self._connections.close(timeout)
+        self.connections.close(timeout)
 
     @contextlib.contextmanager
     def worker(
@@ -359,25 +374,29 @@ class App:
         **options: Unpack[CallOptions],
     ) -> AsyncResult[Any]:
         """Call a task by name; it need not be known here. Options as of `Task.apply_async`."""
-        return call.send(self, self.tasks.get(name) or name, tuple(args), dict(kwargs or {}), options)
+        return send.send(self, self.tasks.get(name) or name, tuple(args), dict(kwargs or {}), options)
 
     def is_ready_for(self, *, delayed: bool) -> bool:
         """True when a call can be made without connecting or declaring first, which would block."""
-        return self._connections.is_open and (self._declaration.is_done or not delayed)
+        return self.connections.is_ready and (self._declaration.is_done or not delayed)
 
     def into_ladder(self, outgoing: Outgoing, delay: float) -> Outgoing:
         """Into the ladder, which is made sure to be there."""
-        self._declaration.once(self.publish_timeout)
+        if not self._declaration.is_done:
+            self.connections.open(delayed=True)
         return self.delayed(outgoing, delay)
 
     def delayed(self, outgoing: Outgoing, delay: float) -> Outgoing:
         """The same message, to arrive in `delay` seconds at the exchange it was meant for."""
         return self._declaration.delayed(outgoing, delay)
 
-    def declare_again(self, error: Unroutable | PublishRejected, since: float | None = None) -> bool:
+    def declare_again(
+        self, error: Unroutable | PublishRejected, since: float | None = None, timeout: float | None = None
+    ) -> bool:
         """Something is gone that a message needs which was published at `since`, on the monotonic clock. Declare it
-        again, unless that was done since; True where the message can be published again."""
-        return self._declaration.again(error, self.publish_timeout, since)
+        again, unless that was done since; True where the message can be published again. Raises `BrokerError`, after
+        `timeout` seconds at the latest."""
+        return self._declaration.again(error, self.publish_timeout if timeout is None else timeout, since)
 
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()
@@ -392,7 +411,7 @@ def _at_exit() -> None:
     """What was submitted is published, also by a program that ends without `App.close`: its link's thread ends with
     it."""
     for app in list(_apps):
-        app._connections.finish()
+        app.connections.finish()
 
 
 os.register_at_fork(after_in_child=_after_fork)

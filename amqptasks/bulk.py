@@ -6,10 +6,19 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import signals
-from amqptasks.call import Alike, Call, tell_published
-from amqptasks.errors import AlreadyQueued, ConfigurationError, PartlyPublished, PublishRejected, Unroutable
+from amqptasks.call import Alike, Call
+from amqptasks.calls.send import errors_of, is_delayed, named_time, tell_published
+from amqptasks.clock import monotonic
+from amqptasks.errors import (
+    AlreadyQueued,
+    BrokerError,
+    ConfigurationError,
+    PartlyPublished,
+    PublishRejected,
+    Unroutable,
+)
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
-from amqptasks.publisher import Progress
+from amqptasks.publisher import Failed, Progress, Publisher
 from amqptasks.results.result import AsyncResult
 from amqptasks.uniqueness import Claim
 
@@ -26,10 +35,11 @@ def send_many(
     options: CallOptions,
     progress: Progress | None,
 ) -> list[AsyncResult[Any]]:
-    """Publish one call for each args and kwargs in `calls`, with the pipeline kept full. Raises `PartlyPublished`."""
+    """Publish one call for each args and kwargs in `calls`, with the pipeline kept full. `calls` is drawn no further
+    once the broker was away for the `timeout` of a call. Raises `PartlyPublished`, and another `BrokerError` where not
+    one call was drawn."""
     options = checked(options, CALL, "publish_many")
-    if "task_id" in options:
-        raise ConfigurationError("publish_many makes an id for each call: leave task_id out")
+    timeout = _opened(app, task, options)
     results: list[AsyncResult[Any]] = []
     heard: list[Call] = []
     unsendable: list[tuple[int, BaseException]] = []
@@ -42,11 +52,15 @@ def send_many(
             try:
                 call = alike.make(args, kwargs)
                 if call.claim is not None:
-                    app.claims.take(call.claim)
+                    with errors_of(call):
+                        app.claims.take(call.claim, monotonic() + timeout)
                     claims[len(results)] = call.claim
             except AlreadyQueued as error:
                 unsendable.append((position, error))
                 continue
+            except BrokerError as error:  # its claim could not be had, nor could that of the next
+                unsendable.append((position, error))
+                return
             except (ConfigurationError, TypeError) as error:
                 if not results:  # nothing is published yet: an option that is wrong is wrong for all
                     raise
@@ -57,30 +71,86 @@ def send_many(
                 heard.append(call)
             yield call.outgoing
 
-    timeout = publish_timeout({**task.call_options, **options}, app.publish_timeout)
-    publisher = app.publisher
-    failed = publisher.publish_many(_until_broken(outgoings(), broken), timeout, progress)
-    mendable = [one for one in failed if isinstance(one.error, Unroutable | PublishRejected)]
-    if mendable and app.declare_again(cast("Unroutable | PublishRejected", mendable[0].error)):
-        again = publisher.publish_many((one.outgoing for one in mendable), timeout)
-        repeated = [one._replace(position=mendable[one.position].position) for one in again]
-        failed = [one for one in failed if one not in mendable] + repeated
+    failed = app.publisher.publish_many(_until_broken(outgoings(), broken), timeout, progress)
+    failed = _mended(app, failed, timeout, len(results) - len(failed), progress)
     for one in failed:
         if one.position in claims:
-            app.claims.give_back(claims[one.position])
+            app.claims.give_back(claims[one.position], one.error)
     if heard:
         lost = {one.position for one in failed}
         for position, call in enumerate(heard):
             if position not in lost:
                 tell_published(call)
+    partly = _partly(len(results), unsendable, failed)
     if broken:
+        if partly is not None:
+            broken[0].add_note(str(partly))
         raise broken[0]
-    if unsendable or failed:
-        total = len(results) + len(unsendable)
-        positions = _positions(total, {position for position, _ in unsendable})
-        unsendable += [(positions[one.position], one.error) for one in failed]
-        raise PartlyPublished(sorted(unsendable, key=lambda failure: failure[0]), total)
+    if partly is not None:
+        raise partly
     return results
+
+
+def _opened(app: App, task: Task[..., Any], options: CallOptions) -> float:
+    """Seconds that each call may take, once the broker is there and no option is wrong."""
+    if "task_id" in options:
+        raise ConfigurationError("publish_many makes an id for each call: leave task_id out")
+    merged: dict[str, Any] = {**task.call_options, **options}
+    delayed = is_delayed(merged)
+    if not app.is_ready_for(delayed=delayed):
+        app.connections.open(app.connections.deadline(named_time(merged, app.publish_timeout)), delayed=delayed)
+    return publish_timeout(merged, app.publish_timeout)
+
+
+def _partly(
+    published: int, unsendable: list[tuple[int, BaseException]], failed: list[Failed]
+) -> PartlyPublished | None:
+    """The error of all that failed, by its place among the calls; `published` counts what went to the publisher."""
+    if not (unsendable or failed):
+        return None
+    total = published + len(unsendable)
+    positions = _positions(total, {position for position, _ in unsendable})
+    errors = [*unsendable, *((positions[one.position], one.error) for one in failed)]
+    return PartlyPublished(sorted(errors, key=lambda failure: failure[0]), total)
+
+
+def _mended(app: App, failed: list[Failed], timeout: float, confirmed: int, progress: Progress | None) -> list[Failed]:
+    """What failed all the same, once the topology was declared again where something of it was gone."""
+    mendable = [one for one in failed if isinstance(one.error, Unroutable | PublishRejected)]
+    if not mendable:
+        return failed
+    try:
+        if not app.declare_again(cast("Unroutable | PublishRejected", mendable[0].error), timeout=timeout):
+            return failed
+    except BrokerError:  # what is told of each call is why it failed
+        return failed
+    more = None if progress is None else lambda count: progress(confirmed + count)
+    others = [one for one in failed if one not in mendable]
+    return others + _published_again(app.publisher, mendable, timeout, more)
+
+
+def _published_again(
+    publisher: Publisher, mendable: list[Failed], timeout: float, progress: Progress | None
+) -> list[Failed]:
+    """Of those, what failed once more, or was not drawn again because the broker was away."""
+    drawn = 0
+
+    def outgoings() -> Iterator[Outgoing]:
+        nonlocal drawn
+        for one in mendable:
+            drawn += 1
+            yield one.outgoing
+
+    errors = {one.position: one.error for one in publisher.publish_many(outgoings(), timeout, progress)}
+    failed = [_failed_twice(one, errors[place]) for place, one in enumerate(mendable) if place in errors]
+    return failed + mendable[drawn:]
+
+
+def _failed_twice(first: Failed, error: BaseException) -> Failed:
+    """With the error of the second time. Where the first copy is in doubt, the call is."""
+    if isinstance(error, BrokerError) and isinstance(first.error, BrokerError) and first.error.maybe_published:
+        error = error.of_call(error.task_id, maybe_published=True)
+    return first._replace(error=error)
 
 
 def _until_broken(outgoings: Iterable[Outgoing], broken: list[Exception]) -> Iterator[Outgoing]:

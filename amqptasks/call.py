@@ -1,17 +1,15 @@
-"""A call: arguments and options become a message, and the message is published. Many at once: `bulk`."""
+"""A call: arguments and options become a message. `calls.send` publishes it; many at once: `bulk`."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import message, signals
 from amqptasks.arguments import plain
-from amqptasks.clock import monotonic
 from amqptasks.embedded import embedded
-from amqptasks.errors import ConfigurationError, PublishRejected, Unroutable
+from amqptasks.errors import ConfigurationError
 from amqptasks.moments import aware
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.outgoing import Outgoing, Template, Templated
@@ -24,7 +22,6 @@ from amqptasks.uuid7 import task_id
 
 if TYPE_CHECKING:
     from amqptasks.app import App
-    from amqptasks.events.emitter import Emitter
     from amqptasks.task import Task
 
 
@@ -103,7 +100,7 @@ def _make(
     outgoing = Outgoing(destination.exchange, destination.routing_key, body, properties)
     if signals.before_task_publish:
         policy = merged.get("retry_policy")
-        signals.before_task_publish.send(name, **_published(request, outgoing), declare=[], retry_policy=policy)
+        signals.before_task_publish.send(name, **published(request, outgoing), declare=[], retry_policy=policy)
     if delay > 0:
         outgoing = app.into_ladder(outgoing, delay)
     return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout), claim)
@@ -187,65 +184,6 @@ def _is_special() -> bool:
     return bool(current_request.get() is not None or signals.before_task_publish or signals.after_task_publish)
 
 
-def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> AsyncResult[Any]:
-    """Publish a call and wait for the broker's confirm. Raises as `make`, and `BrokerError`."""
-    call = make(app, task, args, kwargs, options)
-    if call.claim is None:
-        _publish(app, call)
-    else:
-        ours = app.claims.take(call.claim)
-        try:
-            _publish(app, call)
-        except BaseException:
-            if ours:
-                app.claims.give_back(call.claim)
-            raise
-    tell(app, call)
-    return call.result
-
-
-def _publish(app: App, call: Call) -> None:
-    began = monotonic()
-    try:
-        app.publisher.publish(call.outgoing, call.timeout)
-    except (Unroutable, PublishRejected) as error:
-        if not app.declare_again(error, began):
-            raise
-        app.publisher.publish(call.outgoing, call.timeout)
-
-
-async def send_async(
-    app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions
-) -> AsyncResult[Any]:
-    """`send` for asyncio: the loop goes on meanwhile."""
-    if app.is_ready_for(delayed=bool(options.get("countdown") or options.get("eta"))):
-        call = make(app, task, args, kwargs, options)
-    else:
-        call = await asyncio.to_thread(make, app, task, args, kwargs, options)  # connects, and declares
-    if call.claim is None:
-        await _publish_async(app, call)
-    else:
-        ours = await app.claims.take_async(call.claim)
-        try:
-            await _publish_async(app, call)
-        except BaseException:
-            if ours:
-                await asyncio.to_thread(app.claims.give_back, call.claim)
-            raise
-    tell(app, call)
-    return call.result
-
-
-async def _publish_async(app: App, call: Call) -> None:
-    began = monotonic()
-    try:
-        await app.publisher.publish_async(call.outgoing, call.timeout)
-    except (Unroutable, PublishRejected) as error:
-        if not await asyncio.to_thread(app.declare_again, error, began):
-            raise
-        await app.publisher.publish_async(call.outgoing, call.timeout)
-
-
 def _without_reply(identity: str, name: str) -> AsyncResult[Any]:
     return AsyncResult.without_reply(identity, name, "ignore_result is set")
 
@@ -261,20 +199,7 @@ def _result(app: App, request: Request, options: Mapping[str, Any]) -> AsyncResu
     return app.replies.register(request.id, request.task)
 
 
-def tell(app: App, call: Call, emitter: Emitter | None = None) -> None:
-    """The event, by this emitter or else the app's, and the signal of a call that the broker has."""
-    app.tell_sent(call.result.task_name, call.result.id, call.outgoing, emitter)
-    if signals.after_task_publish:
-        tell_published(call)
-
-
-def tell_published(call: Call) -> None:
-    """Send the signal that the broker has it; not where nobody listened when the call was made."""
-    if call.request is not None:
-        signals.after_task_publish.send(call.request.task, **_published(call.request, call.outgoing))
-
-
-def _published(request: Request, outgoing: Outgoing) -> dict[str, Any]:
+def published(request: Request, outgoing: Outgoing) -> dict[str, Any]:
     """What the signals about a publish say of it. The body as Celery has it, before it is encoded."""
     workflow = {
         "callbacks": request.callbacks,

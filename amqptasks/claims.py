@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import hashlib
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -42,6 +44,12 @@ DIGEST = "sha256-"
 #: Seconds without a claim after which the connection is closed: shorter than its heartbeats, which nobody sends for it.
 IDLE = 10.0
 
+#: Seconds for a claim that nobody waits for, or that a task releases as it begins.
+ANSWER_WITHIN = 10.0
+
+#: Seconds that the broker has at least, for a call whose time is nearly up.
+SHORTEST = 0.1
+
 #: A claim that ends while it is asked for is asked for again, so often at most; each takes it a step further.
 MOST_ROUNDS = 5
 
@@ -56,21 +64,27 @@ class _Taken:
 class Claims:
     """Takes and releases the claims of one process, over a connection of their own. Thread-safe; blocks."""
 
-    def __init__(self, connect: Callable[[], Session]) -> None:
+    def __init__(self, connect: Callable[[float], Session]) -> None:
+        """`connect` opens a session that waits for the broker so many seconds."""
         self._connect = connect
         self._lock = threading.RLock()
         self._asking = False
         self._session: Session | None = None
         self._used = 0.0
         self._closing = False
+        self._later: deque[Claim] = deque()  # to be given back where nobody waits for it, by one thread
+        self._later_lock = threading.RLock()  # the handler of a signal may publish, too
+        self._is_giving_back = False
 
-    def take(self, claim: Claim) -> bool:
-        """Raises `AlreadyQueued` where another call has it, and `BrokerError`. The same call may take it again: False
-        where it had it before, and keeps it whatever comes of the second time."""
+    def take(self, claim: Claim, until: float | None = None) -> bool:
+        """Raises `AlreadyQueued` where another call has it, and `BrokerError`, at `until` on the monotonic clock at the
+        latest (None: in ten seconds). The same call may take it again: False where it had it before, and keeps it
+        whatever comes of the second time."""
+        until = monotonic() + ANSWER_WITHIN if until is None else until
         try:
-            with self._lock:
-                had = claim.chosen and self._asked(lambda session: session.queue_state(claim.name)) is not None
-                taken = self._asked(lambda session: _take(session, claim))
+            with self._turn(until):
+                had = claim.chosen and self._asked(lambda session: session.queue_state(claim.name), until) is not None
+                taken = self._asked(lambda session: _take(session, claim), until)
         except BrokerError:
             raise
         except BaseException:  # interrupted while the broker may have given it already
@@ -81,9 +95,9 @@ class Claims:
             raise AlreadyQueued(claim.task, claim.key, taken.by, claim.identity, waits=claim.released)
         return not had
 
-    async def take_async(self, claim: Claim) -> bool:
+    async def take_async(self, claim: Claim, until: float) -> bool:
         """`take` for asyncio. Whoever is cancelled meanwhile has no claim."""
-        taking = asyncio.ensure_future(asyncio.to_thread(self.take, claim))
+        taking = asyncio.ensure_future(asyncio.to_thread(self.take, claim, until))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:  # which no thread hears: it takes the claim all the same
@@ -94,13 +108,43 @@ class Claims:
 
     def release(self, claim: Claim) -> None:
         """Others may have it from now on; nothing is done where others have it already. Raises `BrokerError`."""
-        with self._lock:
-            self._asked(lambda session: _release(session, claim))
+        self._release(claim, monotonic() + ANSWER_WITHIN)
 
-    def give_back(self, claim: Claim) -> None:
-        """`release` of a call that was not published. Never raises: the claim ends by itself, in time."""
+    def _release(self, claim: Claim, until: float) -> None:
+        with self._turn(until):
+            self._asked(lambda session: _release(session, claim), until)
+
+    def give_back(self, claim: Claim, error: BaseException | None = None, until: float | None = None) -> None:
+        """`release` of a call that was not published, because of `error`. Never raises: the claim ends by itself, in
+        time. A call that is in doubt keeps its claim, as the task may run; whoever publishes it again, with the same
+        id, may have it. From `until` on, on the monotonic clock, nobody waits for it: it is done in the background."""
+        if isinstance(error, BrokerError) and error.maybe_published:
+            return
+        if isinstance(error, BrokerUnreachable) or (until is not None and until <= monotonic()):
+            self._give_back_later(claim)
+        else:
+            self._given_back(claim, until)
+
+    def _give_back_later(self, claim: Claim) -> None:
+        with self._later_lock:
+            self._later.append(claim)
+            if self._is_giving_back:
+                return
+            self._is_giving_back = True
+        threading.Thread(target=self._give_all_back, name="amqptasks-claims", daemon=True).start()
+
+    def _give_all_back(self) -> None:
+        while True:
+            with self._later_lock:
+                if not self._later:
+                    self._is_giving_back = False
+                    return
+                claim = self._later.popleft()
+            self._given_back(claim)
+
+    def _given_back(self, claim: Claim, until: float | None = None) -> None:
         try:
-            self.release(claim)
+            self._release(claim, until or monotonic() + ANSWER_WITHIN)
         except Exception as error:
             logger.warning(
                 "the claim of task %s[%s], which was not published, stays for %.0f s: %s",
@@ -119,21 +163,34 @@ class Claims:
             finally:
                 self._lock.release()
 
-    def _asked(self, ask: Callable[[Session], Answer]) -> Answer:
+    @contextmanager
+    def _turn(self, until: float) -> Iterator[None]:
+        """One asks at a time."""
+        if not self._lock.acquire(timeout=max(0.0, until - monotonic())):
+            raise BrokerUnreachable("the broker does not answer the calls that asked for their claims before this one")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _asked(self, ask: Callable[[Session], Answer], until: float) -> Answer:
         """Twice, where the connection was broken meanwhile: asking again changes nothing."""
         if self._asking:  # the handler of a signal, in the middle of another question of this thread
-            with contextlib.closing(self._connect()) as session:
+            with contextlib.closing(self._connect(max(SHORTEST, until - monotonic()))) as session:
                 return ask(session)
         self._asking = True
         try:
-            return self._asked_in_turn(ask)
+            return self._asked_in_turn(ask, until)
         finally:
             self._asking = False
 
-    def _asked_in_turn(self, ask: Callable[[Session], Answer]) -> Answer:
+    def _asked_in_turn(self, ask: Callable[[Session], Answer], until: float) -> Answer:
         self._used = monotonic()
+        left = max(SHORTEST, until - self._used)
         if self._session is None:
-            self._session = self._connect()
+            self._session = self._connect(left)
+        else:
+            self._session.timeout = left
         if not self._closing:
             self._close_later(IDLE)
             self._closing = True
@@ -141,7 +198,9 @@ class Claims:
             answer = ask(self._session)
         except BrokerUnreachable:
             self._close()
-            self._session = self._connect()
+            if monotonic() >= until:
+                raise
+            self._session = self._connect(max(SHORTEST, until - monotonic()))
             answer = ask(self._session)
         except BrokerError:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 import sys
@@ -10,10 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from amqptasks import dial, forks
+from amqptasks.calls.deadline import Deadline
+from amqptasks.calls.opening import Opening
 from amqptasks.clock import monotonic
 from amqptasks.ending import Ending
 from amqptasks.errors import BrokerUnreachable
 from amqptasks.log_queue import get_logger
+from amqptasks.messages.masks import masked_address
 from amqptasks.publisher import ENDING, Publisher
 from amqptasks.transport import Link, Session
 
@@ -48,19 +52,27 @@ class Submitting(NamedTuple):
 
 
 class Connections:
-    """`addresses` says where the broker is, `prepare` runs before the first link opens: it may declare, and raise."""
+    """`addresses` says where the broker is. `declares` says whether the first call declares what it needs; a delayed
+    call does in any case. `declare` does it, within so many seconds. `deadline` is that of a call that begins now, for
+    which its caller named so many seconds, or None."""
 
     def __init__(
         self,
         addresses: Callable[[], Sequence[str]],
         tls: ssl.SSLContext | None,
         codec: Codec,
-        prepare: Callable[[], None],
+        declares: bool,
+        declare: Callable[[float], None],
+        deadline: Callable[[float | None], Deadline],
     ) -> None:
         self._addresses = addresses
         self._tls = tls
         self._codec = codec
-        self._prepare = prepare
+        self._declares = declares
+        self._declare = declare
+        self.deadline = deadline
+        self._openings: dict[bool, Opening] = {}
+        self._is_ready = False
         self._lock = threading.RLock()
         self._link: Link | None = None
         self._earlier_links: list[Link] = []
@@ -74,7 +86,39 @@ class Connections:
 
     @property
     def is_open(self) -> bool:
+        """True once there is a link, whether or not the broker is there."""
         return self._link is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """True once the broker was there, and what calls need was declared."""
+        return self._is_ready
+
+    def open(self, deadline: Deadline | None = None, *, delayed: bool = False) -> None:
+        """Connect and declare, for a first call; `delayed`: for one that goes through the ladder. Nothing is done where
+        that was done before. Raises `BrokerError`, at the deadline at the latest (None: that of any call)."""
+        self._opening(delayed=delayed).wait(deadline or self.deadline(None))
+        self._is_ready = True
+
+    async def open_async(self, deadline: Deadline, *, delayed: bool = False) -> None:
+        """`open` for asyncio: the loop goes on meanwhile."""
+        opening = await asyncio.to_thread(self._opening, delayed=delayed)  # it imports, and reads files
+        await opening.wait_async(deadline)
+        self._is_ready = True
+
+    def _opening(self, *, delayed: bool) -> Opening:
+        """What a first call waits for. It begins here, where nobody has begun it."""
+        declares = delayed or self._declares
+        with self._lock:
+            link = self._started()
+            known = self._openings.get(declares)
+            if known is None or known.has_failed:
+                urls = self._addresses()
+                where = ", ".join(masked_address(url) for url in urls)
+                known = Opening(link, where, len(urls), self._declare if declares else None)
+                self._openings[declares] = known
+                known.begin()
+            return known
 
     @property
     def claims(self) -> Claims:
@@ -83,12 +127,13 @@ class Connections:
             if self._claims is None:
                 from amqptasks.claims import Claims
 
-                self._claims = Claims(lambda: dial.session(self._addresses(), self._tls, dial.TIMEOUT))
+                self._claims = Claims(lambda timeout: dial.session(self._addresses(), self._tls, timeout, timeout))
             return self._claims
 
     @contextlib.contextmanager
-    def session(self, timeout: float) -> Iterator[Session]:
-        session = dial.session(self._addresses(), self._tls, timeout)
+    def session(self, timeout: float | None) -> Iterator[Session]:
+        first = self.deadline(timeout).first
+        session = dial.session(self._addresses(), self._tls, timeout or dial.TIMEOUT, first)
         try:
             yield session
         finally:
@@ -96,33 +141,39 @@ class Connections:
 
     @property
     def link(self) -> Link:
-        if self._link is None:
-            with self._lock:
-                if self._link is None:
-                    if sys.is_finalizing():
-                        raise BrokerUnreachable(ENDING)
-                    dial.load(self._addresses())
-                    for name in LOADED:
-                        forks.load(name)
-                    self._prepare()
-                    link = self.new_link()
-                    try:
-                        link.start()
-                    except RuntimeError as error:  # from Python 3.12 on, no thread begins in an `atexit` handler
-                        raise BrokerUnreachable(
-                            f"the thread of the connections cannot be started ({error}). A program that is ending must"
-                            " have published something before"
-                        ) from error
-                    self.use(link)
-        assert self._link is not None
-        return self._link
+        """Started, whether or not the broker is there."""
+        return self._link or self._started()
+
+    def _started(self) -> Link:
+        with self._lock:
+            if self._link is None:
+                if sys.is_finalizing():
+                    raise BrokerUnreachable(ENDING)
+                dial.load(self._addresses())
+                for name in LOADED:
+                    forks.load(name)
+                link = self.new_link()
+                try:
+                    link.start()
+                except RuntimeError as error:  # from Python 3.12 on, no thread begins in an `atexit` handler
+                    raise BrokerUnreachable(
+                        f"the thread of the connections cannot be started ({error}). A program that is ending must"
+                        " have published something before"
+                    ) from error
+                self._use(link)
+            assert self._link is not None
+            return self._link
 
     def new_link(self) -> Link:
-        return dial.link(self._addresses(), self._tls)
+        return dial.link(self._addresses(), self._tls, self.deadline(None).first)
 
     def use(self, link: Link) -> None:
-        """Publish through this link from now on. An earlier one stays open until `close`, for the replies that are
-        still to come through it."""
+        """Publish through this link from now on, for which all is prepared. An earlier one stays open until `close`,
+        for the replies that are still to come through it."""
+        self._use(link)
+        self._is_ready = True
+
+    def _use(self, link: Link) -> None:
         from amqptasks.results.replies import Replies
 
         if self._link is not None:
@@ -165,7 +216,7 @@ class Connections:
             return known
 
         def prepare() -> None:
-            with self.session(dial.TIMEOUT) as session:
+            with self.session(None) as session:
                 places.prepare(session, has_streams=not dial.is_memory(self._addresses()))
 
         with self._lock:
@@ -195,6 +246,9 @@ class Connections:
             self._earlier_links = []
             self._link = self._publisher = self._replies = self._event_link = self._ending = None
             self._emitters = {}
+            openings, self._openings, self._is_ready = self._openings, {}, False
+        for opening in openings.values():
+            opening.stop()
         for link in links:
             if link is not None:
                 link.stop(_until(deadline))

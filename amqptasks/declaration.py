@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from amqptasks import forks
 from amqptasks.clock import monotonic
-from amqptasks.errors import ConfigurationError, PublishRejected, Unroutable
+from amqptasks.errors import BrokerUnreachable, ConfigurationError, PublishRejected, Unroutable
 from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.topology import delays
@@ -29,12 +29,15 @@ MOST_AGAIN, AGAIN_WITHIN = 3, 5.0
 #: Different things that are missing at a time, of which is remembered when they were declared again.
 REMEMBERED = 100
 
+#: Seconds that one declaration has at least, for a caller whose time is nearly up.
+SHORTEST = 0.5
+
 
 class Declaration:
     """`topology` says what is to be there, `session` opens a connection for so many seconds."""
 
     def __init__(
-        self, topology: Callable[[], Topology], session: Callable[[float], AbstractContextManager[Session]]
+        self, topology: Callable[[], Topology], session: Callable[[float | None], AbstractContextManager[Session]]
     ) -> None:
         self._topology = topology
         self._session = session
@@ -54,7 +57,7 @@ class Declaration:
         self.capabilities = capabilities
         self._declared_at = monotonic()
 
-    def declare(self, timeout: float) -> list[Change]:
+    def declare(self, timeout: float | None) -> list[Change]:
         """See `App.declare`."""
         with forks.loading:
             from amqptasks.topology.declare import declare_or_check
@@ -75,18 +78,23 @@ class Declaration:
         again, unless that was done since; True where the message can be published again."""
         if isinstance(error, PublishRejected) and not error.reason.startswith("404"):
             return False
-        with self._lock:
+        until = monotonic() + timeout
+        if not self._lock.acquire(timeout=timeout):
+            raise BrokerUnreachable("another call declares the topology again, and the broker does not answer it")
+        try:
             if since is not None and self._declared_at is not None and self._declared_at > since:
                 return True  # somebody else who missed something was first
             if not self._may_declare_for(error.reason):
                 return False
-            self.declare(timeout)
+            self.declare(max(SHORTEST, until - monotonic()))
             logger.error(
                 "something was missing on the broker, and is declared again: %s",
                 error,
                 extra={"action": "declared_again"},
             )
             return True
+        finally:
+            self._lock.release()
 
     def _may_declare_for(self, missing: str) -> bool:
         now = monotonic()

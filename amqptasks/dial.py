@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from amqptasks import forks
 from amqptasks.errors import ConfigurationError
@@ -16,22 +17,69 @@ LOCALHOST = "amqp://guest:guest@localhost:5672/"
 #: The environment's say in it; it beats what an app was written with, so that one image serves every stage.
 ENVIRONMENT = "AMQPTASKS_BROKER_URL"
 
+#: Set beside it by a command with `--broker`, for itself and its child processes: the address replaces `memory://` too.
+REPLACES = "AMQPTASKS_BROKER_REPLACES"
+
 MEMORY = "memory://"
+
+#: Other names of the two schemes: those of kombu's transports, and what RabbitMQ's users write elsewhere.
+_SCHEMES = {
+    "amqp": "amqp",
+    "pyamqp": "amqp",
+    "librabbitmq": "amqp",
+    "rabbitmq": "amqp",
+    "amqps": "amqps",
+    "pyamqps": "amqps",
+    "rabbitmqs": "amqps",
+    "amqp+ssl": "amqps",
+    "amqp+tls": "amqps",
+}
+
+#: A host with a port, a virtual host, or neither, and no scheme before it.
+_BARE = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?(/[^@]*)?")
 
 #: Seconds for a connection: a broker across the network answers in one, a busy one that has just begun in several.
 TIMEOUT = 10.0
 
+#: Seconds until it is told that nobody answers at an address. One that is there takes a connection in a tenth of that,
+#: across an ocean in a quarter; whoever has just begun shall not wait longer for the advice to start a broker.
+CONNECT_TIMEOUT = 2.0
+
 
 def addresses(given: str | Sequence[str] | None) -> list[str]:
-    """The broker's addresses: the environment's, else those given, else localhost. `;` separates several."""
-    named = os.environ.get(ENVIRONMENT) or given or LOCALHOST
-    urls = named.split(";") if isinstance(named, str) else list(named)
-    urls = [url.strip() for url in urls if url.strip()]
+    """The broker's addresses: the environment's, else those given, else localhost. `;` separates several.
+
+    `memory://` that is given in code stays: a test in one process must not reach for a broker that somebody's
+    environment names. Only `--broker` replaces it.
+    """
+    own = listed(given or ())
+    urls = listed(os.environ.get(ENVIRONMENT) or ())
+    if not urls or (own and is_memory(own) and not os.environ.get(REPLACES)):
+        urls = own or [LOCALHOST]
     if not urls:
         raise ConfigurationError(f"no broker address: set broker= or {ENVIRONMENT}, for example {LOCALHOST}")
     if any(url.startswith(MEMORY) for url in urls) and len(urls) > 1:
         raise ConfigurationError(f"{MEMORY} cannot stand beside other addresses: it is a broker of its own")
     return urls
+
+
+def listed(given: str | Iterable[str]) -> list[str]:
+    """One address, several with `;` between them, or a list, as a list of addresses in the usual form."""
+    named = given.split(";") if isinstance(given, str) else [part for url in given for part in url.split(";")]
+    return [usual(url.strip()) for url in named if url.strip()]
+
+
+def usual(url: str) -> str:
+    """The address as RabbitMQ's specification has it, of one that people write: with a scheme of Celery's (`pyamqp://`),
+    with `//` for the virtual host `/`, or without a scheme (`localhost:5672`)."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return f"amqp://{url}" if _BARE.fullmatch(url) else url
+    scheme = _SCHEMES.get(scheme.lower(), scheme)
+    place, question, query = rest.partition("?")
+    if place.endswith("//"):
+        place = f"{place[:-1]}%2F"
+    return f"{scheme}://{place}{question}{query}"
 
 
 def is_memory(urls: Sequence[str]) -> bool:
@@ -58,8 +106,11 @@ def load(urls: Sequence[str]) -> None:
         forks.load(module)
 
 
-def link(urls: Sequence[str], tls: ssl.SSLContext | None = None) -> Link:
-    """A link, not started yet."""
+def link(
+    urls: Sequence[str], tls: ssl.SSLContext | None = None, connect_timeout: float | None = CONNECT_TIMEOUT
+) -> Link:
+    """A link, not started yet. `connect_timeout` is in seconds, for the TCP connections to all addresses together,
+    until one has worked."""
     load(urls)
     if is_memory(urls):
         from amqptasks.memory.link import MemoryLink
@@ -67,11 +118,17 @@ def link(urls: Sequence[str], tls: ssl.SSLContext | None = None) -> Link:
         return MemoryLink(urls[0])
     from amqptasks.amqp.link import Link as AmqpLink
 
-    return AmqpLink(urls, tls=tls)
+    return AmqpLink(urls, tls=tls, connect_timeout=connect_timeout)
 
 
-def session(urls: Sequence[str], tls: ssl.SSLContext | None = None, timeout: float = TIMEOUT) -> Session:
-    """A session, connected. Raises `BrokerUnreachable` after `timeout` seconds, `AccessRefused` at once."""
+def session(
+    urls: Sequence[str],
+    tls: ssl.SSLContext | None = None,
+    timeout: float = TIMEOUT,
+    connect_timeout: float = CONNECT_TIMEOUT,
+) -> Session:
+    """A session, which connects with its first question. That raises `BrokerUnreachable` after `timeout` seconds, or
+    after `connect_timeout` where nobody has answered, and at once what does not mend itself."""
     load(urls)
     if is_memory(urls):
         from amqptasks.memory.session import MemorySession
@@ -79,4 +136,4 @@ def session(urls: Sequence[str], tls: ssl.SSLContext | None = None, timeout: flo
         return MemorySession(urls[0])
     from amqptasks.amqp.session import Session as AmqpSession
 
-    return AmqpSession(urls, timeout=timeout, ssl=tls)
+    return AmqpSession(urls, timeout=timeout, ssl=tls, connect_timeout=connect_timeout)

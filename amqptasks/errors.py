@@ -8,6 +8,7 @@ AmqptasksError
 |   `-- UnknownTask               ... a task name that this app does not know
 |-- BrokerError                   the broker did not, or could not, do what was asked
 |   |-- BrokerUnreachable         no connection within the deadline
+|   |   `-- TlsError              the connection cannot be encrypted as the address asks
 |   |-- ConnectionBlocked         the broker is short of memory or disk
 |   |-- AccessRefused             wrong user, password, vhost or permission
 |   |-- DeclarationConflict       an object exists with other properties (406)
@@ -46,6 +47,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from shlex import quote
+from typing import Self
+
+#: What helps whoever has just begun, at the end of the error of a first connection that nobody answered.
+HINT = "Is the broker up, and is the address right? To start one on this machine: amqptasks broker start"
 
 
 class AmqptasksError(Exception):
@@ -102,11 +107,33 @@ class UnknownTask(ConfigurationError):
 
 
 class BrokerError(AmqptasksError):
-    """The broker did not, or could not, do what was asked."""
+    """The broker did not, or could not, do what was asked.
+
+    Of a call, `task_id` is its id. `maybe_published` is False where no queue has the message, so that the task never
+    runs; True from the first byte that was handed to a socket until the broker answered. See docs/errors.md.
+    """
+
+    maybe_published: bool = False
+    task_id: str = ""
+
+    def of_call(self, task_id: str, *, maybe_published: bool = False) -> Self:
+        """The same error for one call: several that fail for one reason have an error each."""
+        twin: Self = type(self).__new__(type(self), *self.args)
+        twin.__dict__.update(self.__dict__, task_id=task_id, maybe_published=maybe_published)
+        twin.__cause__ = self.__cause__
+        return twin
 
 
 class BrokerUnreachable(BrokerError):
     """No connection could be had within the deadline. Is the server up, is the address right?"""
+
+    #: True where a broker is there and refuses connections for now, as at a limit of connections.
+    is_answer: bool = False
+
+
+class TlsError(BrokerUnreachable):
+    """The connection cannot be encrypted as the address asks: a certificate is not trusted, is missing or has expired,
+    or the broker does not speak TLS at that port. The message has the sentence of OpenSSL and the option that helps."""
 
 
 class ConnectionBlocked(BrokerError):
@@ -147,16 +174,25 @@ class DeclarationConflict(BrokerError):
 class PartlyPublished(BrokerError):
     """Of many calls published together, some were not accepted; the others are on the broker.
 
-    `failed` has position and error of each, in order; publish those again once the cause is mended. `already_queued`
-    of them are an `AlreadyQueued`, and need no second try.
+    `failed` has position and error of each call that was drawn and not confirmed, in order; `total` were drawn. Publish
+    those in `failed` again once the cause is mended. `maybe_published` is a number here: of so many the error says so.
+    `not_tried` were never sent, as the broker was away. `already_queued` need no second try.
     """
+
+    maybe_published: int  # type: ignore[assignment]
 
     def __init__(self, failed: list[tuple[int, BaseException]], total: int) -> None:
         self.failed = failed
         self.total = total
-        self.already_queued = sum(isinstance(error, AlreadyQueued) for _, error in failed)
+        errors = [error for _, error in failed]
+        self.already_queued = sum(isinstance(error, AlreadyQueued) for error in errors)
+        self.maybe_published = sum(bool(getattr(error, "maybe_published", False)) for error in errors)
+        self.not_tried = sum(is_not_tried(error) for error in errors)
         position, error = failed[0]
-        known = f" ({self.already_queued} are queued already)" if self.already_queued else ""
+        counts = (self.already_queued, self.maybe_published, self.not_tried)
+        notes = ("are queued already", "may be published", "were not tried")
+        told = ", ".join(f"{count} {note}" for count, note in zip(counts, notes, strict=True) if count)
+        known = f" ({told})" if told else ""
         super().__init__(f"{len(failed)} of {total} calls were not accepted{known}, the first at {position}: {error}")
 
 
@@ -166,6 +202,7 @@ class PublishError(BrokerError):
     def __init__(self, reason: str, message_id: str | None = None) -> None:
         self.reason = reason
         self.message_id = message_id
+        self.task_id = message_id or ""
         super().__init__(reason)
 
 
@@ -204,8 +241,7 @@ class MessageTooLarge(PublishError):
 
 
 class PublishTimeout(PublishError):
-    """No confirm came within the deadline; the message may or may not be stored. Publishing it again with the same
-    task id is safe where the task is idempotent."""
+    """No confirm came within the deadline. Publishing it again with the same task id is safe for idempotent tasks."""
 
 
 class ResultError(AmqptasksError):
@@ -360,6 +396,17 @@ class Terminated(TaskError):
 class WorkerLostError(TaskError):
     """The process that ran the task died, of a signal or by itself: the message says how. Look for memory limits, and
     for faults in C code."""
+
+
+def is_lasting(error: BaseException | None) -> bool:
+    """True for what does not mend itself: a wrong password, a missing virtual host, a certificate."""
+    return isinstance(error, AccessRefused | TlsError)
+
+
+def is_not_tried(error: BaseException) -> bool:
+    """True for the error of a call whose message was never sent, because the broker was away or blocks publishers."""
+    away = BrokerUnreachable | ConnectionBlocked | AccessRefused | PublishTimeout
+    return isinstance(error, away) and not error.maybe_published
 
 
 #: What a worker raises in a task from outside. Whoever catches what a user's code raises lets these through, or does

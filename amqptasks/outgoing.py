@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from amqptasks.properties import Properties
 
+#: A direct exchange to which every declared queue is bound under its own name; `queue=` goes through it. The default
+#: exchange would do the same, but rights on it are all or nothing.
+QUEUES_EXCHANGE = "amqptasks.queues"
+
 
 @dataclass(slots=True)
 class Outgoing:

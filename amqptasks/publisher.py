@@ -12,10 +12,11 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
-from amqptasks.errors import BrokerUnreachable, PublishTimeout
+from amqptasks.errors import AccessRefused, BrokerError, BrokerUnreachable, ConnectionBlocked, PublishTimeout
 from amqptasks.outgoing import Outgoing
 from amqptasks.transport import STOPPED, Done, Link
 
+#: Called with the number of messages that are confirmed so far.
 Progress = Callable[[int], None]
 
 #: Messages handed to the link in one go: large enough that a wake-up costs nothing, small enough that the first ones
@@ -31,6 +32,10 @@ ENDING = "the program is ending, and the thread of its connections has ended: pu
 
 #: Seconds that a caller waits longer than the link's own deadline, which reports the better reason.
 GRACE = 5.0
+
+
+#: Errors that say nothing of the message: no broker took it in time.
+_AWAY = (AccessRefused, BrokerUnreachable, ConnectionBlocked, PublishTimeout)
 
 
 class Failed(NamedTuple):
@@ -75,15 +80,17 @@ class Publisher:
 
         self._hand_over(outgoing, done, timeout)
         if not waiter.acquire(timeout=timeout + GRACE):
-            raise PublishTimeout("the link did not answer in time", outgoing.properties.correlation_id)
+            late = PublishTimeout("the link did not answer in time", outgoing.properties.correlation_id)
+            late.maybe_published = True
+            raise late
         if failed:
             raise failed[0]
 
     def _hand_over(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
         if sys.is_finalizing():
-            done(BrokerUnreachable(ENDING))
+            done(_unsent(outgoing, ENDING))
         elif not self._link.call_soon(lambda: self._link.publish(outgoing, done, timeout)):
-            done(BrokerUnreachable(STOPPED))
+            done(_unsent(outgoing, STOPPED))
 
     async def publish_async(self, outgoing: Outgoing, timeout: float) -> None:
         """Publish and await the confirm, without blocking the running loop."""
@@ -94,14 +101,19 @@ class Publisher:
     ) -> list[Failed]:
         """Publish all with the pipeline kept full; what failed, in the order of `outgoings`.
 
-        `outgoings` may be a generator: it is drawn from as confirms come in. `progress` is called on this thread with
-        the number of messages that were confirmed or failed since its last call.
+        `outgoings` may be a generator. It is drawn from as confirms come in, and no further once the broker was away
+        for the `timeout` of a message. `progress` is called on this thread with the number of messages that are
+        confirmed so far, whenever that has grown.
         """
         bulk = _Bulk(self._link, timeout, progress)
         source = iter(enumerate(outgoings))
-        while chunk := list(islice(source, CHUNK)):
+        while not bulk.is_away and (chunk := list(islice(source, CHUNK))):
             bulk.publish(chunk)
         return bulk.finish()
+
+
+def _unsent(outgoing: Outgoing, why: str) -> BrokerError:
+    return BrokerUnreachable(why).of_call(outgoing.properties.correlation_id or "")
 
 
 class _Bulk:
@@ -116,15 +128,17 @@ class _Bulk:
         self._reported = 0
         self._given = 0
         self._failed: list[Failed] = []
+        #: True once a message failed because the broker was away or blocks publishers: so would those after it.
+        self.is_away = False
 
     def publish(self, chunk: list[tuple[int, Outgoing]]) -> None:
         self._given += len(chunk)
         if sys.is_finalizing():
             for position, outgoing in chunk:
-                self._end(position, outgoing, BrokerUnreachable(ENDING))
+                self._end(position, outgoing, _unsent(outgoing, ENDING))
         elif not self._link.call_soon(lambda: self._publish_all(chunk)):
             for position, outgoing in chunk:
-                self._end(position, outgoing, BrokerUnreachable(STOPPED))
+                self._end(position, outgoing, _unsent(outgoing, STOPPED))
         self._wait_for(self._given - AHEAD)
 
     def finish(self) -> list[Failed]:
@@ -139,13 +153,14 @@ class _Bulk:
     def _end(self, position: int, outgoing: Outgoing, error: BaseException | None) -> None:
         if error is not None:
             self._failed.append(Failed(position, outgoing, error))
+            self.is_away |= isinstance(error, _AWAY)
         self._ended += 1  # only the link's thread counts, or after it ours
         if self._ended % CHUNK == 0 or self._ended >= self._given:
             with self._changed:
                 self._changed.notify()
 
     def _wait_for(self, ended: int) -> None:
-        while self._ended < ended:
+        while self._ended < ended and not (self.is_away and ended < self._given):
             with self._changed:
                 # The confirm may have come before this wait began; then nobody notifies, so never wait long.
                 self._changed.wait(0.05)
@@ -153,7 +168,7 @@ class _Bulk:
         self._report()
 
     def _report(self) -> None:
-        ended = self._ended
-        if self._progress is not None and ended > self._reported:
-            self._progress(ended - self._reported)
-            self._reported = ended
+        confirmed = self._ended - len(self._failed)
+        if self._progress is not None and confirmed > self._reported:
+            self._reported = confirmed
+            self._progress(confirmed)

@@ -10,10 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 from amqptasks.errors import ConfigurationError, NoRoute
-
-#: A direct exchange to which every declared queue is bound under its own name; `queue=` goes through it. The default
-#: exchange would do the same, but rights on it are all or nothing.
-QUEUES_EXCHANGE = "amqptasks.queues"
+from amqptasks.outgoing import QUEUES_EXCHANGE
 
 #: Names whose destination is remembered. An app has far fewer; a caller that makes names up must not fill the memory.
 _REMEMBERED = 10_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, Unpack, cast
 
-from amqptasks import call
+from amqptasks.calls import send
 from amqptasks.embedded import listed
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.reach import STAMPED, STAMPS, WITHOUT_EFFECT, stamps_of
@@ -170,14 +170,14 @@ class Signature(dict[str, Any], Generic[R]):
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> AsyncResult[R]:
         """Have it run by a worker; these options beat its own. See `Task.apply_async`."""
-        return call.send(self.app, self.type or self["task"], *self.merged(args, kwargs), self._options(options))
+        return send.send(self.app, self.type or self["task"], *self.merged(args, kwargs), self._options(options))
 
     async def aapply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> AsyncResult[R]:
         """`apply_async` for asyncio."""
         merged = self.merged(args, kwargs)
-        return await call.send_async(self.app, self.type or self["task"], *merged, self._options(options))
+        return await send.send_async(self.app, self.type or self["task"], *merged, self._options(options))
 
     def apply(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import AccessRefused, BrokerError, DeclarationConflict
 from amqptasks.incoming import Delivery, Lease
-from amqptasks.outgoing import Outgoing
+from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
-from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.transport import STREAM_OFFSET, Link, Session, StreamOffset
 from amqptasks.transport import Subscription as LinkSubscription
 

@@ -8,7 +8,9 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import call
+from amqptasks.call import Call
+from amqptasks.calls import send
+from amqptasks.clock import monotonic
 from amqptasks.errors import PublishRejected, PublishTimeout, Unroutable
 from amqptasks.log_queue import get_logger
 from amqptasks.options import CallOptions
@@ -55,22 +57,24 @@ class Submission(Future[AsyncResult[Any]]):
 def submit(
     app: App, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions
 ) -> Future[AsyncResult[Any]]:
-    """`call.send` without waiting for the confirm: the future ends with the result, or with a `BrokerError`. What is
+    """`send.send` without waiting for the confirm: the future ends with the result, or with a `BrokerError`. What is
     known before that is raised here, an `AlreadyQueued` too: the claim is taken by the caller's thread."""
-    made = call.make(app, task, args, kwargs, options)
-    ours = made.claim is not None and app.claims.take(made.claim)
+    made = send.opened(app, task, args, kwargs, options)
+    until = monotonic() + made.timeout
+    with send.errors_of(made):
+        ours = made.claim is not None and app.claims.take(made.claim, until)
     future = Submission()
     future.set_running_or_notify_cancel()  # what is on its way cannot be called back
     try:
         with_these = app.submitting(made.timeout)
-    except BaseException:
-        _give_back(app, made, ours)
+    except BaseException as error:
+        _give_back(app, made, ours, error)
         raise
     try:
         published = with_these.publisher.submit(made.outgoing, made.timeout)
-    except BaseException:
+    except BaseException as error:
         with_these.ending.forget()
-        _give_back(app, made, ours)
+        _give_back(app, made, ours, error)
         raise
     running = current_request.get()
     if running is not None:
@@ -83,7 +87,7 @@ def submit(
 
 def _end(
     app: App,
-    made: call.Call,
+    made: Call,
     ours: bool,
     with_these: Submitting,
     future: Submission,
@@ -93,10 +97,10 @@ def _end(
     try:
         try:
             _confirm(app, made, with_these, published)
-        except BaseException:
-            _give_back(app, made, ours)
+        except BaseException as error:
+            _give_back(app, made, ours, error)
             raise
-        call.tell(app, made, with_these.emitter)
+        send.tell(app, made, with_these.emitter)
     except BaseException as error:
         future.set_exception(error)
     else:
@@ -105,18 +109,20 @@ def _end(
         future.set_result(made.result)
 
 
-def _confirm(app: App, made: call.Call, with_these: Submitting, published: Future[None]) -> None:
+def _confirm(app: App, made: Call, with_these: Submitting, published: Future[None]) -> None:
     try:
         published.result()
     except (Unroutable, PublishRejected) as error:
-        if not app.declare_again(error):
-            raise
-        with_these.publisher.publish(made.outgoing, made.timeout)
+        again = send.Again(error, monotonic() + made.timeout)
+        with again.telling(made):
+            if not app.declare_again(error, None, again.left):
+                raise
+            with_these.publisher.publish(made.outgoing, again.left)
 
 
-def _give_back(app: App, made: call.Call, ours: bool) -> None:
+def _give_back(app: App, made: Call, ours: bool, error: BaseException) -> None:
     if ours and made.claim is not None:
-        app.claims.give_back(made.claim)
+        app.claims.give_back(made.claim, error)
 
 
 # In a task that runs: what it submitted is the broker's before the task is acknowledged.

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import arguments, bulk, call, errors, hooks, states, submission
+from amqptasks import arguments, bulk, errors, hooks, states, submission
+from amqptasks.calls import send
 from amqptasks.errors import ConfigurationError
 from amqptasks.limits import TaskLimits
 from amqptasks.log_queue import get_logger
@@ -187,24 +188,24 @@ class Task(Generic[P, R]):
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Have it run by a worker. Returns once the broker has stored the call; raises `BrokerError` if it cannot."""
-        return call.send(self.app, self, args, kwargs, CallOptions())
+        return send.send(self.app, self, args, kwargs, CallOptions())
 
     def apply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> AsyncResult[R]:
         """As `delay`, with the options of a call: countdown, eta, expires, priority, queue, task_id, ... Raises
         `UnknownOption`, `NoRoute`, `BrokerError`."""
-        return call.send(self.app, self, tuple(args or ()), dict(kwargs or {}), options)
+        return send.send(self.app, self, tuple(args or ()), dict(kwargs or {}), options)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """`delay` for asyncio: the loop goes on while the broker confirms."""
-        return await call.send_async(self.app, self, args, kwargs, CallOptions())
+        return await send.send_async(self.app, self, args, kwargs, CallOptions())
 
     async def aapply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> AsyncResult[R]:
         """`apply_async` for asyncio."""
-        return await call.send_async(self.app, self, tuple(args or ()), dict(kwargs or {}), options)
+        return await send.send_async(self.app, self, tuple(args or ()), dict(kwargs or {}), options)
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[AsyncResult[R]]:
         """`delay` without waiting for the confirm: the future ends with the result of the call once the broker has
@@ -227,7 +228,7 @@ class Task(Generic[P, R]):
     ) -> list[AsyncResult[R]]:
         """Publish one call for each tuple of arguments, with the pipeline kept full: the fast way for many.
 
-        `calls` may be a generator; `progress` is called with the number of calls confirmed since its last call.
+        `calls` may be a generator; `progress` is called with the number of calls confirmed so far.
         `options` hold for all of them. Raises `PartlyPublished` when the broker did not take some.
         """
         return bulk.send_many(self.app, self, ((tuple(args), {}) for args in calls), options, progress)

@@ -3,15 +3,19 @@ its other side are in `pika_internals.py`. `tests/unit/amqp/test_pika_internals.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from pika import BlockingConnection, ConnectionParameters
+from pika import BlockingConnection, ConnectionParameters, spec
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.amqp_object import Method
 from pika.channel import Channel
 
 from amqptasks import forks
 from amqptasks.amqp.pika_internals import TolerantConnection, watched_descriptors
 from amqptasks.clock import monotonic
+
+#: What the broker answers to the requests of `ask_all`.
+_ANSWERS = (spec.Exchange.DeclareOk, spec.Exchange.BindOk, spec.Queue.DeclareOk, spec.Queue.BindOk)
 
 
 class TimedOut(Exception):
@@ -64,6 +68,27 @@ def channel_below(channel: BlockingChannel) -> Channel:
     """The channel that does not wait for answers, and hears why the broker closed it."""
     below: Channel = channel._impl
     return below
+
+
+def ask_all(channel: BlockingChannel, requests: Sequence[Method]) -> None:
+    """Send all of these, of which the broker answers each in turn, then wait until it has; pika waits for one answer
+    before it sends the next request. Raises `ChannelClosedByBroker`, and `TimedOut`."""
+    below = channel_below(channel)
+    left = len(requests)
+
+    def answered(_frame: object) -> None:
+        nonlocal left
+        left -= 1
+
+    for answer in _ANSWERS:
+        below.callbacks.add(below.channel_number, answer, answered, one_shot=False)
+    try:
+        for request in requests:
+            below._send_method(request)
+        channel._flush_output(lambda: left <= 0)
+    finally:
+        for answer in _ANSWERS:
+            below.callbacks.remove(below.channel_number, answer, answered)
 
 
 def _wake() -> None:

@@ -11,12 +11,25 @@ from pika.channel import Channel
 from tenacity import RetryCallState, Retrying, wait_exponential, wait_random
 
 from amqptasks.amqp.address import parameters
-from amqptasks.amqp.failures import explain
+from amqptasks.amqp.failures import explain, is_cut_before_amqp
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import Wire, WireChannel
+from amqptasks.amqp.tls_failures import certificate_wanted
+from amqptasks.amqp.tls_internals import CertificateRequest
 from amqptasks.capabilities import Capabilities, from_server_properties
+from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.messages.masks import masked_address
+
+#: Seconds after which a connection counts as one that works, whatever went over it. One that opens and breaks at once,
+#: again and again, is tried with the growing pauses of one that does not open.
+STANDS_AFTER = 10.0
+
+#: Seconds between two tries at least, where somebody who wants the connection cuts the pause short.
+HURRY = 0.5
+
+#: Seconds that one address of several has for its TCP connection at least, while none has ever answered.
+SHORTEST_TRY = 0.5
 
 #: First pause 0.1 s, because most breaks are a restart of a proxy; at most 5 s, so that nobody waits long after the
 #: broker is back; jitter, so that a hundred workers do not come back in the same moment.
@@ -50,9 +63,20 @@ class Connection:
         tls: ssl.SSLContext | None,
         opened: Callable[[], None],
         closed: Callable[[BrokerError], None],
+        connect_timeout: float | None = None,
     ) -> None:
+        """`connect_timeout` is in seconds, for the TCP connections to all addresses together, until one has worked."""
         self._loop = loop
         self._guard = loop.guard
+        self._connect_timeout = connect_timeout
+        self._opened_at: float | None = None
+        #: When the last try began, on the monotonic clock.
+        self.tried_at: float | None = None
+        self._looks_for_request = False  # the last try ended as one does that shows no certificate
+        self._request: CertificateRequest | None = None
+        self._is_hasty = False  # the pause may be cut short: the broker was not there, and may be by now
+        #: All addresses, for people's eyes.
+        self.where = ", ".join(masked_address(url) for url in urls)
         self._urls = list(urls)
         self._role = role
         self._tls = tls
@@ -77,18 +101,38 @@ class Connection:
         return self._wire is None
 
     def open(self) -> None:
-        """Connect, and stay connected until `close`; nothing after that. Idempotent."""
-        if not self._wanted and not self._given_up:
+        """Connect, and stay connected until `close`; nothing after that. Idempotent: a pause between two tries ends."""
+        if self._given_up:
+            return
+        if not self._wanted:
             self._wanted = True
             self._loop.call_later(LOOK_EVERY, self._look)
             self._connect()
+        elif self._timer is not None and self._is_hasty and monotonic() - (self.tried_at or 0.0) >= HURRY:
+            self._loop.remove_timeout(self._timer)
+            self._connect()
+
+    def rest(self) -> None:
+        """Try no more, until `open`. For a connection that is not there and that nobody waits for."""
+        if self._wire is None:
+            self._wanted = False
+            self._cancel_timer()
+
+    @property
+    def is_answered(self) -> bool:
+        """True while somebody at the broker's address has taken the connection, or is being talked to."""
+        return self._wire is not None and self._wire.is_accepted
+
+    def proven(self) -> None:
+        """The broker did through this connection what it is there for. So after a break the pauses begin anew, with the
+        preferred address."""
+        self._round = 0
+        self._next_url = 0
 
     def close(self) -> None:
         """Say goodbye to the broker, for good; `closed` is not called for it."""
         self._wanted, self._given_up = False, True
-        if self._timer is not None:
-            self._loop.remove_timeout(self._timer)
-            self._timer = None
+        self._cancel_timer()
         if self._wire is not None and not (self._wire.is_closing or self._wire.is_closed):
             try:
                 self._wire.close()
@@ -119,21 +163,42 @@ class Connection:
         self._wire.add_on_connection_blocked_callback(wrapped(lambda _wire, frame: blocked(str(frame.method.reason))))
         self._wire.add_on_connection_unblocked_callback(wrapped(lambda _wire, _frame: unblocked()))
 
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._loop.remove_timeout(self._timer)
+            self._timer = None
+
     def _connect(self) -> None:
         self._timer = None
         if not self._wanted:
             return
+        self.tried_at = monotonic()
         url = self._urls[self._next_url]
         self._next_url = (self._next_url + 1) % len(self._urls)
         where = masked_address(url)
         wanted = parameters(url, self._tls)
+        if self.capabilities is None and self._connect_timeout is not None:
+            share = max(SHORTEST_TRY, self._connect_timeout / len(self._urls))
+            wanted.socket_timeout = min(wanted.socket_timeout or share, share)
+        if self._looks_for_request and wanted.ssl_options is not None:
+            self._request = CertificateRequest(wanted.ssl_options.context)
         wanted.client_properties = {**(wanted.client_properties or {}), "role": self._role}
         self._wire = Wire(
             wanted,
             self._loop,
             on_open=self._on_open,
-            on_closed=lambda error: self._on_closed(explain(error, where)),
+            on_closed=lambda error: self._on_closed(self._explained(error, where)),
         )
+
+    def _explained(self, error: BaseException, where: str) -> BrokerError:
+        request, self._request = self._request, None
+        cut = self._opened_at is None and is_cut_before_amqp(error)
+        if request is not None:
+            request.end()
+            if cut and request.seen:
+                return certificate_wanted(where)
+        self._looks_for_request = cut
+        return explain(error, where)
 
     def _on_open(self) -> None:
         wire = self._wire
@@ -142,8 +207,10 @@ class Connection:
         if not self._wanted:
             wire.close()
             return
-        self._round = 0
-        self._next_url = 0  # after a break, the preferred address is tried first again
+        self._opened_at = monotonic()
+        if self._request is not None:
+            self._request.end()
+            self._request = None
         self.trouble = None
         self.capabilities = from_server_properties(wire.server_properties or {})
         self._guard.wrapped(self._opened)()
@@ -161,6 +228,10 @@ class Connection:
         self._wire = None
         if not self._wanted:
             return
+        opened_at, self._opened_at = self._opened_at, None
+        self._is_hasty = opened_at is None
+        if opened_at is not None and monotonic() - opened_at >= STANDS_AFTER:
+            self.proven()
         self.trouble = error
         pause = 0.0
         if self._next_url == 0:  # every address was tried once

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import random
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 
-from pika import exceptions
+from pika import ConnectionParameters, exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
 from amqptasks.amqp.address import parameters
 from amqptasks.amqp.bounded import BoundedConnection, TimedOut, server_properties
-from amqptasks.amqp.failures import CONNECTING_FAILED, explain
+from amqptasks.amqp.failures import CONNECTING_FAILED, explain, is_cut_before_amqp
 from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.replies import explained
+from amqptasks.amqp.tls_failures import certificate_wanted
+from amqptasks.amqp.tls_internals import CertificateRequest
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.clock import monotonic
-from amqptasks.errors import BrokerError, BrokerUnreachable, ConfigurationError
+from amqptasks.errors import HINT, BrokerError, BrokerUnreachable, ConfigurationError, is_lasting
 from amqptasks.messages.masks import masked_address
+
+#: Seconds between two rounds at most, at first; doubled up to the second figure.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+
+#: Seconds that the connection to one address may take at least, however little time is left.
+SHORTEST_TRY = 0.1
 
 
 class Unanswered(BrokerUnreachable):
@@ -31,11 +42,17 @@ class Unanswered(BrokerUnreachable):
 
 class Conversation:
     """Opened by the first question, and again after a break. `urls` are tried in turn, round after round, until
-    `timeout` seconds are over; every answer is waited for as long. `dropped` is called whenever a connection is given
+    `timeout` seconds are over, or `connect_timeout` while nobody has ever answered there (None: as long); every answer
+    is waited for `timeout` seconds. `dropped` is called whenever a connection is given
     up, and whatever was delivered over it with it."""
 
     def __init__(
-        self, urls: Sequence[str], timeout: float, ssl: ssl.SSLContext | None, dropped: Callable[[], None]
+        self,
+        urls: Sequence[str],
+        timeout: float,
+        ssl: ssl.SSLContext | None,
+        dropped: Callable[[], None],
+        connect_timeout: float | None = None,
     ) -> None:
         if not urls:
             raise ConfigurationError("no broker address is given: write one, as amqp://guest:guest@localhost:5672/")
@@ -43,11 +60,14 @@ class Conversation:
         self._parameters = [parameters(url, ssl) for url in urls]
         self.where = ", ".join(masked_address(url) for url in urls)
         self.timeout = timeout
+        self._connect_timeout = timeout if connect_timeout is None else connect_timeout
         self._connection: BoundedConnection | None = None
         self._channel: BlockingChannel | None = None
         self._blocked: str | None = None
         self._capabilities: Capabilities | None = None
         self._dropped = dropped
+        self._looks_for_request = False  # the last try ended as one does that shows no certificate
+        self._request: CertificateRequest | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -66,7 +86,7 @@ class Conversation:
         if self._connection is not None and self._connection.is_open:
             return self._connection
         self.drop()
-        connection: BoundedConnection = self.until_in_time(BrokerUnreachable)(self._connect_once)
+        connection = self._connect()
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         self._capabilities = from_server_properties(server_properties(connection))
@@ -83,24 +103,69 @@ class Conversation:
             reraise=True,
         )
 
-    def _connect_once(self) -> BoundedConnection:
-        """One round over all addresses; the last one's error where none answers, a refusal before a silence."""
+    def _connect(self) -> BoundedConnection:
+        """Round after round, until one succeeds, until its time is over, or until trying again mends nothing."""
+        began, pause = monotonic(), FIRST_PAUSE
+        while True:
+            passed = monotonic() - began
+            try:
+                return self._connect_once(passed)
+            except BrokerUnreachable as error:
+                answered = self._capabilities is not None or error.is_answer
+                left = began + (self.timeout if answered else self._connect_timeout) - monotonic()
+                if is_lasting(error):
+                    raise
+                if left <= 0:
+                    raise BrokerUnreachable(str(error) if answered else f"{error}. {HINT}") from error
+            time.sleep(min(random.uniform(0, pause), left))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _connect_once(self, passed: float) -> BoundedConnection:
+        """One round over all addresses, `passed` seconds after the first began; the error of all where none answers,
+        but that of one that does not mend itself comes first."""
         failures: list[BrokerError] = []
-        for url, wanted in zip(self._urls, self._parameters, strict=True):
-            wanted.socket_timeout = min(wanted.socket_timeout or self.timeout, self.timeout)
-            wanted.stack_timeout = min(wanted.stack_timeout or self.timeout, self.timeout)
+        for url, usual in zip(self._urls, self._parameters, strict=True):
+            wanted = copy(usual)
+            left = max(SHORTEST_TRY, self.timeout - passed)
+            share = max(SHORTEST_TRY, (self._connect_timeout - passed) / len(self._urls))
+            wanted.socket_timeout = min(usual.socket_timeout or left, left, share)
+            wanted.stack_timeout = min(usual.stack_timeout or left, left)
             try:
                 with quietly():
-                    connection = BoundedConnection(wanted)
+                    connection = self._opened_over(wanted)
             except CONNECTING_FAILED as error:
-                failures.append(explain(error, masked_address(url)))
+                failures.append(self._explained(error, masked_address(url)))
             else:
                 connection.seconds = self.timeout
                 return connection
-        unreachable = [failure for failure in failures if isinstance(failure, BrokerUnreachable)]
-        if len(failures) == len(unreachable):
-            raise BrokerUnreachable("; ".join(str(failure) for failure in failures))
-        raise next(failure for failure in failures if not isinstance(failure, BrokerUnreachable))
+        for failure in failures:
+            if is_lasting(failure):
+                raise failure
+        together = BrokerUnreachable("; ".join(str(failure) for failure in failures))
+        together.is_answer = any(isinstance(one, BrokerUnreachable) and one.is_answer for one in failures)
+        raise together
+
+    def _opened_over(self, wanted: ConnectionParameters) -> BoundedConnection:
+        self._request = None
+        if not self._looks_for_request or wanted.ssl_options is None:
+            return BoundedConnection(wanted)
+        self._request = CertificateRequest(wanted.ssl_options.context)
+        try:
+            return BoundedConnection(wanted)
+        finally:
+            self._request.end()
+
+    def _explained(self, error: BaseException, where: str) -> BrokerError:
+        self._looks_for_request = is_cut_before_amqp(error)
+        if self._looks_for_request and self._request is not None and self._request.seen:
+            return certificate_wanted(where)
+        return explain(error, where)
+
+    def wait_at_most(self, seconds: float) -> None:
+        """For the next connection, and for each answer from now on."""
+        self.timeout = self._connect_timeout = seconds
+        if self._connection is not None:
+            self._connection.seconds = seconds
 
     def _opened(self) -> BlockingChannel:
         connection = self.connected()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from amqptasks import forks
 from amqptasks.amqp.connection import Connection
+from amqptasks.amqp.entry import Entry
 from amqptasks.amqp.first import FirstSubscription
 from amqptasks.amqp.getting import Getting
 from amqptasks.amqp.looking import Looking
@@ -23,11 +24,11 @@ from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.temporary import TemporarySubscription
 from amqptasks.capabilities import Capabilities
 from amqptasks.clock import monotonic
-from amqptasks.errors import BrokerError, BrokerUnreachable
+from amqptasks.errors import BrokerError, BrokerUnreachable, is_lasting
 from amqptasks.incoming import Delivery
 from amqptasks.log_queue import get_logger, never_wait
 from amqptasks.outgoing import Outgoing
-from amqptasks.transport import STOPPED, Done, Got, Listener, Looked, StreamOffset
+from amqptasks.transport import STOPPED, Done, Got, Heard, Listener, Looked, Publishing, StreamOffset
 from amqptasks.transport.guard import described
 
 logger = get_logger(__name__)
@@ -37,9 +38,12 @@ STOP_POLL = 0.02
 
 
 class Link:
-    """See `transport.Link`. `urls` are tried in turn; `tls` is the context for `amqps` addresses."""
+    """See `transport.Link`. `urls` are tried in turn; `tls` is the context for `amqps` addresses. `connect_timeout` is
+    in seconds, for the TCP connections to all of them together, until one has worked."""
 
-    def __init__(self, urls: Sequence[str], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, urls: Sequence[str], *, tls: ssl.SSLContext | None = None, connect_timeout: float | None = None
+    ) -> None:
         self._loop = Loop()
         #: See `transport.Link`.
         self.call_soon: Callable[[Callable[[], object]], bool] = self._loop.call_soon
@@ -49,11 +53,25 @@ class Link:
         self._broken: str | None = None
         self._tell: Callable[[str], None] | None = None
         self._subscriptions: list[Subscription] = []
+        self._connecting: list[Heard] = []
+        self._told: Heard | None = None
         self._publishing = Connection(
-            self._loop, urls, role="publish", tls=tls, opened=self._publishing_opened, closed=self._publishing_closed
+            self._loop,
+            urls,
+            role="publish",
+            tls=tls,
+            opened=self._publishing_opened,
+            closed=self._publishing_closed,
+            connect_timeout=connect_timeout,
         )
         self._consuming = Connection(
-            self._loop, urls, role="consume", tls=tls, opened=self._consuming_opened, closed=self._consuming_closed
+            self._loop,
+            urls,
+            role="consume",
+            tls=tls,
+            opened=self._consuming_opened,
+            closed=self._consuming_closed,
+            connect_timeout=connect_timeout,
         )
         self._outbox = Outbox(self._loop, self._publishing)
         self._getting: dict[str, Getting] = {}
@@ -79,11 +97,24 @@ class Link:
     def broken(self) -> str | None:
         return self._broken
 
-    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
+    def connect(self, heard: Heard) -> None:
         if self._closing:
-            done(BrokerUnreachable(self._broken or STOPPED))
+            heard(BrokerUnreachable(self._broken or STOPPED))
+        elif self._publishing.is_open:
+            heard(None)
         else:
-            self._outbox.publish(outgoing, done, timeout)
+            self._connecting.append(heard)
+            self._publishing.open()
+
+    def watch_trouble(self, told: Heard) -> None:
+        self._told = told
+
+    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> Publishing:
+        if not self._closing:
+            return self._outbox.publish(outgoing, done, timeout)
+        entry = Entry(outgoing, done, 0.0)
+        entry.finish(BrokerUnreachable(self._broken or STOPPED))
+        return entry
 
     def subscribe(
         self, queue: str, prefetch: int, listener: Listener, *, patience: float | None = None
@@ -131,6 +162,18 @@ class Link:
         return self._publishing.capabilities or self._consuming.capabilities
 
     @property
+    def blocked(self) -> str | None:
+        return self._outbox.blocked
+
+    @property
+    def trying_since(self) -> float | None:
+        return self._publishing.tried_at
+
+    @property
+    def is_answered(self) -> bool:
+        return self._publishing.is_answered
+
+    @property
     def trouble(self) -> str | None:
         trouble = self._consuming.trouble or self._publishing.trouble
         return str(trouble) if trouble is not None else None
@@ -175,12 +218,30 @@ class Link:
 
     def _publishing_opened(self) -> None:
         self._outbox.connection_opened()
+        heard, self._connecting = self._connecting, []
+        for hear in heard:
+            self._loop.guard.wrapped(hear)(None)
+        self._tell_trouble(None)
 
     def _publishing_closed(self, error: BrokerError) -> None:
         self._outbox.connection_closed(error)
         logger.debug("publishing connection: %s", error)
+        heard = list(self._connecting)
+        if is_lasting(error):
+            self._connecting = []
+        for hear in heard:
+            self._loop.guard.wrapped(hear)(error)
+        if is_lasting(error) and self._outbox.is_empty and not self._connecting:
+            self._publishing.rest()  # a broker that refuses a password counts how often it is asked
+        self._tell_trouble(error)
+
+    def _tell_trouble(self, error: BrokerError | None) -> None:
+        """Of both connections one state: there is trouble until neither has any."""
+        if self._told is not None:
+            self._loop.guard.wrapped(self._told)(error or self._consuming.trouble or self._publishing.trouble)
 
     def _consuming_opened(self) -> None:
+        self._tell_trouble(None)
         for subscription in self._subscriptions:
             self._loop.guard.wrapped(subscription.start)()
 
@@ -193,6 +254,7 @@ class Link:
         for looking in self._looking:
             wrapped(looking.connection_closed)(error)
         logger.debug("consuming connection: %s", error)
+        self._tell_trouble(error)
 
     def _drain(self, deadline: float) -> None:
         """First everything is published, then the channels close, then the connections, then the loop ends."""

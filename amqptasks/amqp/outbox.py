@@ -2,12 +2,13 @@
 
 A message lives in `_waiting` until it is written and in `_unconfirmed` until the broker confirmed it. When the channel
 or the connection breaks, what was unconfirmed is written again, in its old order, before anything new: a duplicate is
-possible then, a loss is not.
+possible then, a loss is not. A message of which a copy was written and not answered is in doubt for good: its error
+says so (`Entry.in_doubt`).
 
 A message that makes the broker close the channel must fail alone, and the broker does not say which one it was. So
 after such a close the messages in flight are suspects: they are written again one at a time, and the one with which
 the channel closes again is the culprit. For a missing exchange or right (404, 403) the broker names the exchange, and
-the first suspect bound for it is taken at once.
+a suspect that alone is bound for it is taken at once.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from amqptasks.amqp.pika_internals import FrameTooLarge, WireChannel
 from amqptasks.amqp.properties import ReceivedProperties
 from amqptasks.clock import monotonic
 from amqptasks.errors import (
-    AccessRefused,
     BrokerError,
     BrokerUnreachable,
     ConnectionBlocked,
     MessageTooLarge,
     PublishRejected,
     PublishTimeout,
+    is_lasting,
 )
 from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.outgoing import Outgoing
@@ -46,6 +47,9 @@ WINDOW = 1000
 
 #: Seconds between two looks for messages whose time is up: what a deadline may be late by.
 SWEEP = 0.25
+
+#: AMQP's reply code for a message that the broker refuses for what is in it: a property, its size.
+PRECONDITION_FAILED = 406
 
 _NAMED_EXCHANGE = re.compile(r"exchange '([^']*)'")
 
@@ -65,12 +69,20 @@ class Outbox:
         self._lowest = 1
         self._blocked: str | None = None
         self._sweeping = False
+        self._proven = False  # a confirm has come through this channel
         self._on_reply: Callable[[Delivery], None] | None = None
         self._on_replies_lost: Callable[[str], None] | None = None
 
     @property
     def is_empty(self) -> bool:
-        return not (self._waiting or self._suspects or self._unconfirmed)
+        """True when nobody waits for anything any more."""
+        entries = (*self._unconfirmed.values(), *self._suspects, *self._waiting)
+        return all(entry.done is None for entry in entries)
+
+    @property
+    def blocked(self) -> str | None:
+        """Why the broker reads nothing from this connection, in its words ("low on disk"); None where it reads."""
+        return self._blocked
 
     def replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
         """Consume the direct reply-to queue from now on."""
@@ -79,7 +91,7 @@ class Outbox:
         if self._ready and not asked_before:
             self._consume_replies()
 
-    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
+    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> Entry:
         entry = Entry(outgoing, done, monotonic() + timeout)
         if self._writable and not self._waiting:
             self._write(entry)
@@ -90,6 +102,7 @@ class Outbox:
         if not self._sweeping:
             self._sweeping = True
             self._loop.call_later(SWEEP, self._sweep)
+        return entry
 
     def connection_opened(self) -> None:
         self._blocked = None
@@ -100,7 +113,7 @@ class Outbox:
         """The connection broke, or could not be had."""
         self._blocked = None
         self._waiting.extendleft(reversed(self._channel_lost(str(error))))
-        if isinstance(error, AccessRefused):  # waiting longer does not mend a password
+        if is_lasting(error):  # waiting longer does not mend a password
             self.fail(error)
 
     def fail(self, error: BaseException) -> None:
@@ -182,6 +195,7 @@ class Outbox:
             entry.finish(PublishRejected(f"the message cannot be encoded: {error}", entry.name))
         else:
             self._tag += 1
+            entry.written = True
             entry.returned = None
             self._unconfirmed[self._tag] = entry
 
@@ -197,6 +211,9 @@ class Outbox:
         self._on_confirm(frame.method.delivery_tag, frame.method.multiple, acked=False)
 
     def _on_confirm(self, tag: int, multiple: bool, *, acked: bool) -> None:
+        if not self._proven:
+            self._proven = True
+            self._connection.proven()
         if multiple:
             # Tag by tag: the first key of a dict that is emptied from its front takes ever longer to find.
             for below in range(self._lowest, tag + 1):
@@ -229,12 +246,18 @@ class Outbox:
     def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
         if channel is not self._channel:
             return
-        in_flight = self._channel_lost(str(reason))
         if isinstance(reason, exceptions.ChannelClosedByBroker):
-            self._suspects.extendleft(reversed(in_flight))
-            self._blame(reason, alone=len(in_flight) == 1)
+            culprit = self._blamed(reason)
+            if culprit is not None:
+                culprit.written = False  # that was the answer
+            self._suspects.extendleft(reversed(self._channel_lost(str(reason))))
+            if culprit is not None and culprit.done is not None:
+                self._suspects.remove(culprit)
+                if reason.reply_code == PRECONDITION_FAILED:
+                    culprit.in_doubt = False  # refused for what is in it, and so was every copy before
+                culprit.finish(PublishRejected(f"{reason.reply_code} {reason.reply_text}", culprit.name))
         else:
-            self._waiting.extendleft(reversed(in_flight))
+            self._waiting.extendleft(reversed(self._channel_lost(str(reason))))
         if self._connection.is_open:
             self._open_channel()
 
@@ -243,23 +266,24 @@ class Outbox:
         if self._channel is None:
             return []
         self._channel = None
-        self._ready = False
+        self._ready = self._proven = False
+        for entry in self._unconfirmed.values():
+            entry.lose_channel()
         in_flight = [entry for entry in self._unconfirmed.values() if entry.done is not None]
         self._unconfirmed.clear()
         if self._on_replies_lost is not None:
             self._loop.guard.wrapped(self._on_replies_lost)(reason)
         return in_flight
 
-    def _blame(self, reason: exceptions.ChannelClosedByBroker, *, alone: bool) -> None:
+    def _blamed(self, reason: exceptions.ChannelClosedByBroker) -> Entry | None:
+        """The message over which the broker closed the channel, where that is certain: it was alone there, or alone in
+        being for the exchange that the broker names. Of several for one exchange the first may have been stored before
+        somebody deleted that exchange, or took the right to write to it."""
+        in_flight = list(self._unconfirmed.values())
         named = _NAMED_EXCHANGE.search(reason.reply_text)
-        culprit: Entry | None = None
-        if alone:
-            culprit = self._suspects[0]
-        elif named is not None:
-            culprit = next((e for e in self._suspects if e.outgoing.exchange == named[1]), None)
-        if culprit is not None:
-            self._suspects.remove(culprit)
-            culprit.finish(PublishRejected(f"{reason.reply_code} {reason.reply_text}", culprit.name))
+        if len(in_flight) > 1 and named is not None:
+            in_flight = [entry for entry in in_flight if entry.outgoing.exchange == named[1]]
+        return in_flight[0] if len(in_flight) == 1 else None
 
     def _on_blocked(self, reason: str) -> None:
         self._blocked = reason
@@ -271,20 +295,21 @@ class Outbox:
     def _sweep(self) -> None:
         now = monotonic()
         for entry in [e for e in (*self._suspects, *self._waiting) if e.deadline <= now]:
-            entry.finish(self._overdue(entry, written=False))
+            entry.finish(self._overdue(entry))
         for entry in [e for e in self._unconfirmed.values() if e.deadline <= now and e.done is not None]:
-            entry.finish(self._overdue(entry, written=True))
+            entry.finish(self._overdue(entry))
         self._suspects = deque(e for e in self._suspects if e.done is not None)
         self._waiting = deque(e for e in self._waiting if e.done is not None)
         self._sweeping = not self.is_empty
         if self._sweeping:
             self._loop.call_later(SWEEP, self._sweep)
 
-    def _overdue(self, entry: Entry, *, written: bool) -> BrokerError:
+    def _overdue(self, entry: Entry) -> BrokerError:
+        doubt = "; the message may be stored all the same" if entry.written or entry.in_doubt else ""
         if self._blocked is not None:
-            doubt = "; this message may be stored all the same" if written else ""
             return ConnectionBlocked(f"the broker blocks publishers: {self._blocked}{doubt}")
         if not self._ready:
             trouble = self._connection.trouble
-            return BrokerUnreachable(str(trouble) if trouble is not None else "the broker did not answer in time")
-        return PublishTimeout("the broker sent no confirm in time; the message may be stored all the same", entry.name)
+            known = str(trouble) if trouble is not None else f"{self._connection.where} did not answer in time"
+            return BrokerUnreachable(f"{known}{doubt}")
+        return PublishTimeout(f"the broker sent no confirm in time{doubt}", entry.name)

@@ -11,7 +11,8 @@
    as a failed attempt on every release of RabbitMQ. `WireChannel` hands them over like all others.
 4. A header frame over the negotiated size would make the broker close the whole connection (501), again and again
    when the message is published anew. `Wire` refuses to write it.
-5. pika's decoder of content headers raises at some that the broker delivers, and breaks the connection each time.
+5. pika does not say whether TCP stands while it opens a connection. `Wire.is_accepted` looks.
+6. pika's decoder of content headers raises at some that the broker delivers, and breaks the connection each time.
    `TolerantConnection` decodes them itself.
 6. The timers of pika's loop go by `time.monotonic`, which freezegun freezes. `TolerantConnection` puts
    `clock.timers.Timers` in their place for a blocking connection; a link has a loop of its own (`loop.py`).
@@ -28,6 +29,7 @@ from typing import Any, cast
 
 from pika import ConnectionParameters, SelectConnection, exceptions
 from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils.connection_workflow import AMQPConnector
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport as PlaintextTransport
 from pika.amqp_object import Method
 from pika.channel import Channel
@@ -77,6 +79,9 @@ KEPT_FRAMES = 1000
 
 #: Bytes that are read from the socket at once: some 150 small messages.
 READ = 65536
+
+#: Where pika is with a connection that it opens: TCP stands, and TLS or AMQP is being agreed on.
+BEYOND_TCP = (AMQPConnector._STATE_TRANSPORT, AMQPConnector._STATE_AMQP)
 
 #: Frames of a message whose body fits into one: method, header, body.
 MESSAGE_FRAMES = 3
@@ -270,6 +275,12 @@ class Wire(TolerantConnection):
             on_close_callback=loop.guard.wrapped(lambda _wire, error: on_closed(error)),
             custom_ioloop=cast("Any", loop),  # as its adapter takes it: any `AbstractSelectorIOLoop`
         )
+
+    @property
+    def is_accepted(self) -> bool:
+        """True once the TCP connection stands, whatever the other side says on it. Many tell it by silence."""
+        connector = getattr(self._connection_workflow, "_connector", None)
+        return self._transport is not None or getattr(connector, "_state", None) in BEYOND_TCP
 
     @property
     def largest_payload(self) -> int:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pika import exceptions
 
 from amqptasks.amqp.conversation import Conversation, Unanswered
-from amqptasks.amqp.pipeline import Declared, declare_all
+from amqptasks.amqp.pipeline import Declared, declare_all, declare_in_order
 from amqptasks.amqp.properties import EncodedProperties
 from amqptasks.amqp.replies import InternalFault, NotFound, Refused
 from amqptasks.amqp.taken import Taken, collector
@@ -44,16 +44,23 @@ PREFETCH_LIMIT = 65535
 class Session:
     """Implements `transport.Session` over pika's blocking connection. Not thread-safe.
 
-    `urls` are tried in turn, round after round with growing pauses, until `timeout` seconds are over; every later
-    answer of the broker is waited for as long. The connection is opened by the first call, and again after a break.
+    `urls` are tried in turn, round after round with growing pauses, until `timeout` seconds are over, or only
+    `connect_timeout` while nobody has ever answered there (None: as long). Every later answer of the broker is waited
+    for `timeout` seconds. The connection is opened by the first call, and again after a break.
 
-    Raises, from every call: `BrokerUnreachable`, `AccessRefused` (user, password, virtual host, permission),
-    `ConfigurationError` for an address that is none.
+    Raises, from every call: `BrokerUnreachable`, `TlsError`, `AccessRefused` (user, password, virtual host,
+    permission), `ConfigurationError` for an address that is none.
     """
 
-    def __init__(self, urls: Sequence[str], timeout: float = 10.0, ssl: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        timeout: float = 10.0,
+        ssl: ssl.SSLContext | None = None,
+        connect_timeout: float | None = None,
+    ) -> None:
         self._taken: list[Taken] = []
-        self._broker = Conversation(urls, timeout, ssl, self._taken.clear)
+        self._broker = Conversation(urls, timeout, ssl, self._taken.clear, connect_timeout)
 
     def __enter__(self) -> Session:
         return self
@@ -65,6 +72,14 @@ class Session:
     def capabilities(self) -> Capabilities:
         """What the broker can do; connects where that has not been done."""
         return self._broker.capabilities
+
+    @property
+    def timeout(self) -> float:
+        return self._broker.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._broker.wait_at_most(seconds)
 
     def exchange_exists(self, name: str) -> bool:
         """Raises `BrokerError` where the broker can neither say yes nor no."""
@@ -123,6 +138,14 @@ class Session:
         hears of each. Raises as `declare_queue` for the first that is refused; those before it may be made."""
         with self._broker.asking("what is declared"):
             declare_all(self._broker.connected(), objects, progress)
+
+    def declare_in_order(self, objects: Iterable[Declared]) -> bool:
+        try:
+            with self._broker.asking("what is declared", answers=_REFUSED):
+                declare_in_order(self._broker.connected(), objects)
+        except (Refused, InternalFault):
+            return False
+        return True
 
     def unbind(self, binding: Binding) -> None:
         arguments = dict(binding.arguments)
@@ -254,6 +277,9 @@ class Session:
 
 #: Reply codes that a publish alone can bring about: no right, no exchange, a bad property.
 _REJECTED = frozenset({403, 404, 406})
+
+#: Reply codes with which the broker refuses to make an object, or to bind it.
+_REFUSED = frozenset({403, 404, 405, 406, 503})
 
 #: What the broker closes the channel with when it is asked to delete a queue if empty, and it is not.
 _NOT_EMPTY = frozenset({406})

@@ -165,6 +165,7 @@ class Subscription:
         if self._consumer_tag is None or self._lease is None:
             return
         self._attempt = 0
+        self._connection.proven()
         self._lease.consumed = True
         if not self._confirmed:
             self._confirmed = True

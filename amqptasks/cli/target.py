@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from amqptasks.dial import ENVIRONMENT, addresses
+from amqptasks.dial import ENVIRONMENT, REPLACES, addresses, listed
 from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def broker_urls(option: str | None, app: App | None = None) -> list[str]:
     """The broker's addresses: those of `--broker`, else of AMQPTASKS_BROKER_URL, else the app's, else localhost.
     Several are separated by `;` and tried in turn."""
     if option:
-        return [url.strip() for url in option.split(";") if url.strip()]
+        return listed(option)
     return list(app.broker) if app is not None else addresses(None)
 
 
@@ -133,14 +133,15 @@ def _keep_broker(ctx: click.Context, parameter: click.Parameter, value: str | No
     if value is None:
         return
     ctx.ensure_object(Target).broker = value
-    before = os.environ.get(ENVIRONMENT)
-    os.environ[ENVIRONMENT] = value
+    before = {name: os.environ.get(name) for name in (ENVIRONMENT, REPLACES)}
+    os.environ[ENVIRONMENT], os.environ[REPLACES] = value, "1"
 
     def restore() -> None:
-        if before is None:
-            os.environ.pop(ENVIRONMENT, None)
-        else:
-            os.environ[ENVIRONMENT] = before
+        for name, earlier in before.items():
+            if earlier is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = earlier
 
     ctx.find_root().call_on_close(restore)  # its own context is never closed where a further option is wrong
 

@@ -41,10 +41,11 @@ Signals:
   USR1         write the stacks of all threads to the log
 
 \b
-Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work; 2 wrong use; 3 no broker within a
-             minute, or it refused; 4 something exists with other properties; 6 it stood still for a minute, or its
-             connections lost their thread: start it again. Once it runs, it waits for a broker that goes away. With
-             --processes: that of a node that cannot start; with --watch: that of the last worker.
+Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work; 2 wrong use; 3 the broker refused,
+             or was not there for --connect-for; 4 something exists with other properties; 6 it stood still for a
+             minute, or its connections lost their thread: start it again. A worker waits for a broker that is not
+             there yet, or that goes away. With --processes: that of a node that cannot start; with --watch: that of
+             the last worker.
 """
 
 
@@ -130,6 +131,12 @@ Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work;
     help="Deliveries held from each queue, and async tasks run at once.  [default: what runs in 100 ms]",
 )
 @click.option("-n", "--name", help="The worker's name, say web@%h; see docs/worker.md.  [default: HOST:PID]")
+@click.option(
+    "--connect-for",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Give up where the broker cannot be reached for so long at the start.  [default: never]",
+)
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
 @click.option("-E", "--events", is_flag=True, help="Send events of tasks and of this worker.")
 @click.option(
@@ -180,6 +187,7 @@ def command(
     tidy_timeout: float,
     prefetch: int | None,
     name: str | None,
+    connect_for: float | None,
     processes: int,
     events: bool,
     health_port: int | None,
@@ -243,6 +251,7 @@ def command(
         stopping=StopPlan(on_shutdown, stop_timeout, tidy_timeout),
         name=name,
         events=events or None,
+        connect_for=connect_for,
     )
     node.on_failure = end_process
     if is_trial:

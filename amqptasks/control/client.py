@@ -260,7 +260,7 @@ class Control:
     def _make_exchange(self, timeout: float) -> bool:
         """False where the exchange is not there, and may not be made by us: then no worker listens. Publishing to it
         all the same would make the broker close the channel, and the replies of tasks under way would be lost."""
-        with self._app.session(max(timeout, 10.0)) as session:
+        with self._app.session(timeout if timeout > dial.TIMEOUT else None) as session:
             try:
                 session.declare_exchange(places.EXCHANGE)
             except AccessRefused:
@@ -274,7 +274,7 @@ class Control:
         app = self._app
         if dial.is_memory(app.broker):
             return  # it has no streams, and no worker that starts later has anything of this process's
-        with app.session(max(timeout, 10.0)) as session:
+        with app.session(timeout if timeout > dial.TIMEOUT else None) as session:
             places.prepare(session, has_streams=True)
             for message in revocation.outgoing():
                 session.publish(message)

@@ -13,10 +13,9 @@ from amqptasks import dial
 from amqptasks.clock import monotonic
 from amqptasks.dead import queue as dead_letters
 from amqptasks.demo import shop
-from amqptasks.outgoing import Outgoing
+from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
 from amqptasks.results.result import AsyncResult
-from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.transport import Session
 
 #: How many of each kind: enough to see, few enough for a second of work.

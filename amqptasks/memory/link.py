@@ -22,10 +22,41 @@ from amqptasks.memory.registry import broker_of
 from amqptasks.memory.subscription import MemorySubscription
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO
-from amqptasks.transport import STOPPED, Done, Got, Listener, Looked, Missing, StreamOffset, is_taken
+from amqptasks.transport import (
+    STOPPED,
+    Done,
+    Got,
+    Heard,
+    Listener,
+    Looked,
+    Missing,
+    Publishing,
+    StreamOffset,
+    is_taken,
+)
 from amqptasks.transport.guard import Guard, described
 
 logger = get_logger(__name__)
+
+
+class _Published:
+    """See `transport.Publishing`."""
+
+    __slots__ = ("_done", "_outgoing", "is_stored")
+
+    def __init__(self, done: Done, outgoing: Outgoing) -> None:
+        self._done: Done | None = done
+        self._outgoing = outgoing
+        self.is_stored = False
+
+    def end(self, error: BrokerError | None) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(error and error.of_call(self._outgoing.properties.correlation_id or ""))
+
+    def withdraw(self) -> bool:
+        self._done = None
+        return not self.is_stored
 
 
 class MemoryLink:
@@ -63,6 +94,24 @@ class MemoryLink:
     def broken(self) -> str | None:
         return self._why
 
+    @property
+    def blocked(self) -> None:
+        return None
+
+    @property
+    def trying_since(self) -> None:
+        return None
+
+    @property
+    def is_answered(self) -> bool:
+        return True
+
+    def connect(self, heard: Heard) -> None:
+        heard(BrokerUnreachable(STOPPED) if self._over else None)
+
+    def watch_trouble(self, told: Heard) -> None:
+        """There is none to tell of."""
+
     def start(self) -> None:
         self._broker.connect(self._break)
         self._thread.start()
@@ -81,17 +130,20 @@ class MemoryLink:
     def call_later(self, delay: float, callback: Callable[[], object]) -> Alarm:
         return self._alarms.set(monotonic() + delay, callback)
 
-    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:  # noqa: ARG002 - nothing takes time here
+    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> Publishing:  # noqa: ARG002 - nothing takes time
         """The outcome is there at once; `done` gets it later all the same, as from a broker."""
+        published = _Published(done, outgoing)
         if self._over:
-            done(BrokerUnreachable(self._why or STOPPED))
-            return
+            published.end(BrokerUnreachable(self._why or STOPPED))
+            return published
         try:
             self._broker.publish(outgoing, self._reply_address)
         except BrokerError as error:
-            self.call_soon(partial(done, error))
+            self.call_soon(partial(published.end, error))
         else:
-            self.call_soon(partial(done, None))
+            published.is_stored = True
+            self.call_soon(partial(published.end, None))
+        return published
 
     def subscribe(
         self,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Exchange, Queue, QueueState
-from amqptasks.errors import BrokerUnreachable
+from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.consumers import Consumer
@@ -20,6 +20,7 @@ class MemorySession:
     def __init__(self, url: str) -> None:
         self._broker = broker_of(url)
         self._taken: list[Consumer] = []
+        self.timeout = 10.0  # nothing takes time here
 
     def __enter__(self) -> MemorySession:
         return self
@@ -47,6 +48,19 @@ class MemorySession:
 
     def bind(self, binding: Binding) -> None:
         self._broker.bind(binding)
+
+    def declare_in_order(self, objects: Iterable[Exchange | Queue | Binding]) -> bool:
+        try:
+            for one in objects:
+                if isinstance(one, Exchange):
+                    self.declare_exchange(one)
+                elif isinstance(one, Queue):
+                    self.declare_queue(one)
+                else:
+                    self.bind(one)
+        except BrokerError:
+            return False
+        return True
 
     def unbind(self, binding: Binding) -> None:
         self._broker.unbind(binding)

@@ -205,6 +205,9 @@ APP: dict[str, Option] = {
     "publish_timeout": Option(
         Seconds(LONGEST_PUBLISH, above=True), "30", "how long a call waits for the broker's confirm"
     ),
+    "connect_timeout": Option(
+        Seconds(LONGEST_PUBLISH, above=True), "2", "how long a first call waits where nobody answers at the address"
+    ),
     "serializer": Option(_NAME, "`json`", "how bodies are written"),
     "result_serializer": Option(_NAME_OR_NONE, "as asked", "how replies are written"),
     "compression": Option(_NAME_OR_NONE, "none", "how bodies are compressed"),

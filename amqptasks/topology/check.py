@@ -8,7 +8,7 @@ from typing import Literal
 
 from amqptasks.errors import TopologyError
 from amqptasks.exchange_types import LOCAL_RANDOM
-from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import due
 from amqptasks.topology.document import Where
 from amqptasks.topology.reach import queues_reached

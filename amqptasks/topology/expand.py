@@ -17,7 +17,7 @@ from amqptasks.entities import (
     User,
     VirtualHost,
 )
-from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.permissions import of_roles, users
 from amqptasks.topology.releases import refuse
 from amqptasks.topology.topology import (

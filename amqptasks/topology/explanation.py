@@ -8,7 +8,8 @@ from difflib import SequenceMatcher
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.errors import NoRoute
-from amqptasks.routing import QUEUES_EXCHANGE, Destination, Route, Router
+from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.routing import Destination, Route, Router
 from amqptasks.topology.expand import work_queue
 from amqptasks.topology.reach import Passage, passages, queues_reached
 from amqptasks.topology.topology import Topology

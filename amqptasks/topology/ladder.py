@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.exchange_types import LOCAL_RANDOM
-from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import DEAD_END, END, ENTERED, LOST, TICK, TO, bit, due, entered_at, rung, rungs_for
 from amqptasks.topology.expand import SAFE, Objects, unlimited_queue
 from amqptasks.topology.topology import Topology

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from amqptasks.errors import TopologyError
-from amqptasks.routing import QUEUES_EXCHANGE, Route
+from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.routing import Route
 from amqptasks.topology.check import Given, check
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.document import Document, Where, read

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from amqptasks.entities import Permission, TopicPermission, User
-from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.topology import BUILT_IN, Role, Topology
 
 #: Expressions over names of our own that no topology names. Who enters the ladder chooses the rung.

@@ -10,7 +10,7 @@ conformance suite, so everything above this file knows neither.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities
     from amqptasks.entities import Binding, Exchange, Queue, QueueState
+    from amqptasks.errors import BrokerError
     from amqptasks.incoming import Delivery, Lease
     from amqptasks.outgoing import Outgoing
 
@@ -100,9 +101,18 @@ Done = Callable[[BaseException | None], None]
 
 #: What `Link.look_for` answers: what is missing, and the ready messages of the last queue, or why it could not be seen.
 Looked = Callable[["Missing | None", "BaseException | None"], None]
+#: What hears of a connection: None once it stands, an error for each try that failed.
+Heard = Callable[["BrokerError | None"], None]
 
 #: What `Link.get` answers: a delivery, or none and no error where there is none ready, or an error.
 Got = Callable[["Delivery | None", "BaseException | None"], None]
+
+
+class Publishing(Protocol):
+    """A message that was handed to `Link.publish`."""
+
+    def withdraw(self) -> bool:
+        """Publish it no more, and never call its `done`. True where no byte of it was sent. Link thread only."""
 
 
 class Link(Protocol):
@@ -121,10 +131,19 @@ class Link(Protocol):
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Run `callback` in `delay` seconds. Link thread only."""
 
-    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> None:
+    def connect(self, heard: Heard) -> None:
+        """Open the connection that publishes, at once where it waits for its next try. `heard` is called once it
+        stands, or with each error until then; after one that does not mend itself (`errors.is_lasting`), no more.
+        Link thread only."""
+
+    def watch_trouble(self, told: Heard) -> None:
+        """Tell `told` of each failed try of any connection, and None once all stand again. On the link's thread."""
+
+    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> Publishing:
         """Publish with a confirm. Link thread only. `done(None)` once the broker has it, else `done(error)` with a
-        `BrokerError`; always called exactly once, within about `timeout` seconds, on the link's thread. A message
-        that was in flight when the connection broke is published again."""
+        `BrokerError` of this call; always called exactly once, within about `timeout` seconds (infinite: however long
+        it takes), on the link's thread, unless it is withdrawn. A message that was in flight when the connection broke
+        is published again."""
 
     def subscribe(
         self, queue: str, prefetch: int, listener: Listener, *, patience: float | None = None
@@ -168,6 +187,19 @@ class Link(Protocol):
         """Why the link's thread has ended though nobody stopped it; None otherwise."""
 
     @property
+    def blocked(self) -> str | None:
+        """Why the broker takes nothing from publishers now, in its words; None where it does, or has not said it. A
+        broker says so to a connection with the first message that it publishes in the alarm."""
+
+    @property
+    def trying_since(self) -> float | None:
+        """When the last try of the connection that publishes began, on the monotonic clock; None before the first."""
+
+    @property
+    def is_answered(self) -> bool:
+        """True while somebody at the broker's address has taken the connection that publishes."""
+
+    @property
     def trouble(self) -> str | None:
         """Why there is no connection now, in words without secrets; None when there is one, or none was needed."""
 
@@ -188,6 +220,9 @@ class Session(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
+    timeout: float
+    """Seconds that a connection, and each answer of the broker, is waited for. May be set at any time."""
+
     def exchange_exists(self, name: str) -> bool: ...
 
     def queue_state(self, name: str) -> QueueState | None:
@@ -200,6 +235,10 @@ class Session(Protocol):
         """As `declare_exchange`."""
 
     def bind(self, binding: Binding) -> None: ...
+
+    def declare_in_order(self, objects: Iterable[Exchange | Queue | Binding]) -> bool:
+        """Make them all, one after the other, in a few round trips. False where one was refused: those before it are
+        made, and asking for each by itself tells which it was, and why."""
 
     def unbind(self, binding: Binding) -> None: ...
 

@@ -20,10 +20,9 @@ from dataclasses import replace
 from amqptasks.messages import bounds
 from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.messages.field_table import LARGEST_HEADERS, field_size
-from amqptasks.outgoing import Outgoing
+from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Headers
 from amqptasks.request import FIRST_TIME
-from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import clean
 from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job

@@ -62,7 +62,7 @@ class HealthServer:
             return 404, {"error": "ask for /live or /ready"}
         node = self._node
         if not node.started:
-            return (200, {"live": True}) if path == "/live" else (503, {"ready": False, "why": "it starts"})
+            return (200, {"live": True}) if path == "/live" else (503, _starting(node))
         try:
             ready, stopping, idle, trouble, waits = node.control.on_link(
                 lambda: (node.ready, node.is_stopping, _not_consumed(node), node.trouble, node.waits.current())
@@ -99,6 +99,11 @@ class HealthServer:
                 """A probe every few seconds is no event."""
 
         return Handler
+
+
+def _starting(node: Node) -> dict[str, Any]:
+    trouble = node.link.trouble
+    return {"ready": False, "why": "it starts" if trouble is None else f"it starts: {trouble}"}
 
 
 def _not_consumed(node: Node) -> list[str]:

@@ -12,11 +12,10 @@ from amqptasks.errors import ConfigurationError, MessageTooLarge, TaskRejected, 
 from amqptasks.log_queue import get_logger
 from amqptasks.messages.bounds import MOST_RETRIES
 from amqptasks.messages.field_table import LARGEST_HEADERS, size
-from amqptasks.outgoing import Outgoing
+from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import PERSISTENT, Properties
 from amqptasks.request import FIRST_TIME, Request
 from amqptasks.results import reply
-from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.serializers import Serializer, json
 from amqptasks.topology.delays import clean
 from amqptasks.uniqueness import UNIQUE

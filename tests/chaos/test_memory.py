@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import psutil
 import pytest
@@ -115,10 +116,11 @@ class Sent(threading.Thread):
         while self._published < TASKS:
             wait_for(lambda: self._vhost.management.ready("default") < BACKLOG // 2, 300, every=0.1)
             count = min(BACKLOG // 2, TASKS - self._published)
-            self._task.publish_many((() for _ in range(count)), progress=self._confirmed)
+            before = self._published
+            self._task.publish_many((() for _ in range(count)), progress=partial(self._confirmed, before))
 
-    def _confirmed(self, count: int) -> None:
-        self._published += count
+    def _confirmed(self, before: int, count: int) -> None:
+        self._published = before + count
 
 
 def sample(pid: int, done: int) -> Sample:

@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from amqptasks.outgoing import Outgoing
+from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
-from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.declare import declare
 from amqptasks.topology.delays import enter
 from amqptasks.topology.expand import expand

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from amqptasks import App
-from amqptasks.outgoing import Outgoing
+from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
-from amqptasks.routing import QUEUES_EXCHANGE
 
 
 def publish_letters(app: App, count: int, body: bytes = b'[["x"], {}, null]', queue: str = "default.dead") -> list[str]:

@@ -17,9 +17,8 @@ from amqptasks import App, dial
 from amqptasks.dead import queue as dead_letters
 from amqptasks.dead.selection import Selection
 from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
+from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
-from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.transport import Session
 from tests.harness.command import run_command
 from tests.harness.letters import publish_letters

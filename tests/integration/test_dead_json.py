@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from amqptasks import App
-from amqptasks.outgoing import Outgoing
+from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
-from amqptasks.routing import QUEUES_EXCHANGE
 from tests.harness.command import run_command
 from tests.harness.letters import publish_letters
 from tests.harness.vhost import Vhost

@@ -14,9 +14,8 @@ import pytest
 from amqptasks import App
 from amqptasks.dead import queue as dead_letters
 from amqptasks.entities import Binding, Queue
-from amqptasks.outgoing import Outgoing
+from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
-from amqptasks.routing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import LOST
 from amqptasks.transport import Session
 from amqptasks.uniqueness import UNIQUE

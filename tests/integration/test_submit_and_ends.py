@@ -74,6 +74,7 @@ def test_it_waits_for_callbacks_and_what_they_submit(vhost: Vhost, tmp_path: Pat
 
 def test_it_says_what_it_has_waited_for_in_vain(vhost: Vhost, tmp_path: Path) -> None:
     ending = """
+note.submit(0).result(20)
 app.publish_timeout = 0.1
 never = threading.Event()
 note.submit(1).add_done_callback(lambda _: never.wait())
@@ -126,7 +127,7 @@ def test_closing_sends_the_events_of_what_was_under_way_and_opens_nothing_anew(n
     assert (emitter.sent, emitter.dropped) == (301, 0)
     after = {thread for thread in threading.enumerate() if thread.name == "amqptasks-link"}
     wait_for(lambda: not any(thread.is_alive() for thread in before | after))
-    assert not app._connections.is_open
+    assert not app.connections.is_open
 
 
 def test_what_callbacks_publish_while_it_closes_is_published(new_app: NewApp) -> None:
@@ -136,7 +137,7 @@ def test_what_callbacks_publish_while_it_closes_is_published(new_app: NewApp) ->
     for future in futures:
         future.add_done_callback(lambda _: note.delay(0))
     app.close(20)
-    assert not app._connections.is_open
+    assert not app.connections.is_open
     assert ready(app) == 100
 
 

@@ -173,7 +173,7 @@ def test_a_call_that_is_cancelled_while_it_asks_for_its_claim_leaves_none(new_ap
     task = app.task(name="work", unique=True)(lambda: None)
     take = app.claims.take
 
-    def slow(claim: Claim) -> bool:
+    def slow(claim: Claim, until: float | None = None) -> bool:
         asks.set()
         may_take.wait(20)
         return take(claim)

@@ -10,9 +10,8 @@ import pytest
 from amqptasks import App
 from amqptasks.amqp.content_header import Timestamp
 from amqptasks.errors import ConfigurationError, MessageTooLarge
-from amqptasks.outgoing import Outgoing
+from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
-from amqptasks.routing import QUEUES_EXCHANGE
 from tests.harness.apps import NewApp
 from tests.harness.wait import wait_for
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from amqptasks.entities import Queue
-from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.advice.advice import Advice, Subject
 from amqptasks.topology.reach import queues_reached
 from amqptasks.topology.topology import DEAD

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Queue
 from amqptasks.errors import TopologyError
-from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology import durations
 from amqptasks.topology.differences import of_queue
 from amqptasks.topology.drift import OWN

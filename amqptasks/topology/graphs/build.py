@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Arguments, Exchange, Queue
-from amqptasks.routing import QUEUES_EXCHANGE, Route
+from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.routing import Route
 from amqptasks.topology import durations
 from amqptasks.topology.delays import PREFIX
 from amqptasks.topology.expand import expand

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, model_validator
 
 from amqptasks.exchange_types import EXTENSIONS, STANDARD
-from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.model.part import Part, Wrong
 from amqptasks.topology.model.values import Arguments, Count, Text
 from amqptasks.topology.topology import ExchangeSettings, Source

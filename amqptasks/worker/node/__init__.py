@@ -19,6 +19,8 @@ from amqptasks.clock import monotonic
 from amqptasks.log_queue import get_logger
 from amqptasks.worker import process
 from amqptasks.worker.awaiting import ONE_WAIT, awaited
+from amqptasks.worker.connection.reaching import Reaching
+from amqptasks.worker.connection.trouble_log import TroubleLog
 from amqptasks.worker.consume.lost_runs import LostRuns
 from amqptasks.worker.consumption import Consumption
 from amqptasks.worker.control.service import ControlService
@@ -49,7 +51,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: Seconds to reach the broker when the worker starts: a broker that starts beside it needs some.
+#: Seconds to reach the broker when a worker starts within a program: a broker that starts beside it needs some. The
+#: command waits without end, where nobody says otherwise. Also for the first consumers, once the broker is there.
 START_TIMEOUT = 60.0
 
 
@@ -59,7 +62,8 @@ class Node:
     `concurrency` is how many plain functions run at once, `async_concurrency` how many `async def` tasks (default: as
     many as the worker holds). `pool` is where plain functions run, `pools` the same by queue; a task's `pool=` comes
     first; `prefork` is for the pool of processes. `limits` hold for tasks and calls that have none of their own.
-    `events` says whether events are sent (None: as the app says).
+    `events` says whether events are sent (None: as the app says). `connect_for` is how many seconds `start` waits for
+    the broker; None: without end.
     """
 
     def __init__(
@@ -77,8 +81,11 @@ class Node:
         stopping: StopPlan | None = None,
         name: str | None = None,
         events: bool | None = None,
+        connect_for: float | None = START_TIMEOUT,
     ) -> None:
         self.app = app
+        self._connect_for = connect_for
+        self._trouble_log = TroubleLog()
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self.concurrency = concurrency
         if queues is not None:
@@ -198,14 +205,16 @@ class Node:
             self.pools.prepare()
 
     def start(self) -> None:
-        """Declare what is missing, connect and consume. Returns once every queue is consumed, or when it cannot be
-        yet. Raises `BrokerUnreachable`, `AccessRefused`, `DeclarationConflict`."""
+        """Connect, declare what is missing, and consume. Returns once every queue is consumed, or when it cannot be
+        yet. Raises `BrokerUnreachable` where the broker was not there for as long as it was to be waited for,
+        `AccessRefused`, `TlsError`, `DeclarationConflict`."""
         self.prepare()
         self._log_beside()
         logger.info("%s", banner.opening(self), extra={"action": "worker_starting"})
-        self.app.declare(timeout=START_TIMEOUT)
-        self.started = True
         self.link.start()
+        Reaching(self.app, self.link, self._trouble_log, self._connect_for).reach()
+        self.started = True
+        self.link.call_soon(lambda: self.link.watch_trouble(self._trouble_log.tell))
         self._standstill.start()
         self.app.use(self.link)
         process.begin(self.app)

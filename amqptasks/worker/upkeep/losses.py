@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amqptasks.control import places
-from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import DEAD_END, DUE, END, LOST, PREFIX, due
 from amqptasks.topology.topology import DEAD
 

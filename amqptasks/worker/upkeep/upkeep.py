@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from amqptasks.clock import monotonic
 from amqptasks.incoming import Delivery
 from amqptasks.log_queue import get_logger
-from amqptasks.routing import QUEUES_EXCHANGE
+from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import TO, rung, skipped, waiting_time
 from amqptasks.topology.ladder import ladder_names
 from amqptasks.topology.topology import QueueSettings

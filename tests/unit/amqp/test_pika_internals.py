@@ -18,8 +18,10 @@ import pika
 import pytest
 from freezegun import freeze_time
 from pika import BlockingConnection, ConnectionParameters, SelectConnection, spec
+from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport as PlaintextTransport
+from pika.callback import CallbackManager
 from pika.channel import Channel
 from pika.connection import Connection
 from pika.frame import Body, Header, Method, decode_frame
@@ -50,6 +52,10 @@ from amqptasks.properties import REPLY_TO, Properties
         (Channel, "__init__", ["self", "connection", "channel_number", "on_open_callback"]),
         (BlockingConnection, "_flush_output", ["self", "waiters"]),
         (BlockingConnection, "_cleanup", ["self"]),
+        (BlockingChannel, "_flush_output", ["self", "waiters"]),
+        (Channel, "_send_method", ["self", "method", "content"]),
+        (CallbackManager, "add", ["self", "prefix", "key", "callback", "one_shot", "only_caller", "arguments"]),
+        (CallbackManager, "remove", ["self", "prefix", "key", "callback_value", "arguments"]),
         (BlockingConnection, "__init__", ["self", "parameters", "_impl_class"]),
     ],
 )

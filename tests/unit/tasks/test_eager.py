@@ -25,7 +25,7 @@ def test_it_returns_a_result_that_is_ready(app: App) -> None:
 
     result: Any = add.apply((2,), {"y": 3}, task_id="mine")
     assert (result.id, result.get(), result.state, result.successful()) == ("mine", 5, "SUCCESS", True)
-    assert not app._connections.is_open, "no broker was asked"
+    assert not app.connections.is_open, "no broker was asked"
     with pytest.raises(TypeError, match="missing"):
         add.apply((2,))
 
