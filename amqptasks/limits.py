@@ -71,7 +71,7 @@ def text_of(key: str, arguments: Mapping[str, Any]) -> str:
     """What a key comes to for these arguments. Raises `ConfigurationError` where it names what is not there."""
     try:
         return key.format_map(arguments)
-    except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"the key {key!r} does not fit the arguments {', '.join(arguments) or '(none)'}: {error!r}"
         ) from None

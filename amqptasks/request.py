@@ -68,6 +68,31 @@ class Request:  # without slots: what has its default is not stored, and a worke
     verified: bool = field(default=False, compare=False, repr=False)
     loss_seen: bool = field(default=False, init=False, compare=False, repr=False)
 
+    def noted(self) -> dict[str, Any]:
+        """The values by which a worker settles, when its task is about to run: it may change its own request, see
+        `restored`."""
+        values = self.__dict__.copy()
+        for name in _SENT_ON:
+            if name in values and (known := values[name]):
+                values[name] = known.copy()
+        return values
+
+    def restored(self, noted: dict[str, Any]) -> Request:
+        """This request with the values that were noted, and what became of the run since. Itself where a task changed
+        nothing, as nearly all do."""
+        now = self.__dict__
+        try:
+            if now == noted:  # each value is the same object, or is asked: on the thread that runs the task
+                return self
+        except Exception:  # of what a task has put there
+            now = dict(now)
+        copy = object.__new__(Request)
+        copy.__dict__.update(noted)
+        for name in _OF_RUN:
+            if name in now:
+                copy.__dict__[name] = now[name]
+        return copy
+
     @property
     def called_directly(self) -> bool:
         """True where nothing was sent: the function was simply called."""
@@ -122,6 +147,12 @@ class Request:  # without slots: what has its default is not stored, and a worke
             return None
         return self.started + min(limits) - monotonic()
 
+
+#: Fields that are sent on with what follows on a task, and can be changed in place.
+_SENT_ON = ("callbacks", "errbacks", "chain", "headers")
+
+#: Fields that change while a task runs, and not by it.
+_OF_RUN = ("lease", "loss_seen", "submitted")
 
 #: The request that this thread, or this asyncio task, is running.
 current_request: ContextVar[Request | None] = ContextVar("amqptasks_request", default=None)

@@ -32,7 +32,18 @@ from amqptasks.worker.followers import ERRBACK, Followers, errback_arguments
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.news import is_heard, news, refused
-from amqptasks.worker.outcomes import LOST, Failure, Outcome, Reject, Replaced, Retry, Success, classify
+from amqptasks.worker.outcomes import (
+    LOST,
+    Failure,
+    Lost,
+    Outcome,
+    Reject,
+    Replaced,
+    Retry,
+    Success,
+    Throttled,
+    classify,
+)
 from amqptasks.worker.policies import RetryPolicies
 from amqptasks.worker.rescue import rescue
 from amqptasks.worker.settlement import QUIET, Settlement, buried, is_quiet, settlement
@@ -116,8 +127,10 @@ class Steps:
 
     def conclude(self, job: Job, outcome: Outcome) -> None:
         """Plan what was decided elsewhere than in the task: it was revoked, or ended by force. Runs no hooks: it may be
-        called where they must not run; see `news.telling`."""
-        if job.request is None and not self.decode(job) and job.outcome is not LOST:
+        called where they must not run; see `news.telling`. Reads the message, but for a job that is lost or throttled:
+        not for the link's thread then."""
+        readable = job.request is not None or isinstance(outcome, Lost | Throttled) or self.decode(job)
+        if not readable and job.outcome is not LOST:
             self.plan(job)
             return
         if job.task is None and job.request is not None:
@@ -246,6 +259,7 @@ class Steps:
                 logger.exception("the start of task %s could not be told", request.id)
         if signals.BEFORE_RUN.present:
             signals.task_prerun.send(task, task_id=request.id, task=task, args=request.args, kwargs=request.kwargs)
+        request.instance = task
         request.started = job.started = monotonic()
 
     def plan(self, job: Job) -> None:

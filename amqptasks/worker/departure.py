@@ -57,6 +57,8 @@ class Departure:
                     pool.submit([job])
                 else:
                     node.endings.hand_back(job)
+        for job in (*node.decisions.take_back(), *node.intake.take_back()):
+            node.endings.hand_back(job)
         self._settler.stop()
         logger.info("stopping: %d tasks are running", node.pools.running, extra={"action": "worker_stopping"})
         self._stages.begin()
@@ -100,7 +102,7 @@ class Departure:
         node.control.stop()
         if node.events is not None:
             node.events.offline()
-        if node.consumption.is_closed or monotonic() > deadline:
+        if (node.consumption.is_closed and not node.decisions.pending) or monotonic() > deadline:
             self.over.set()
         else:
             node.link.call_later(STOP_POLL, lambda: self._finish_when_closed(deadline))

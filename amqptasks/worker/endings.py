@@ -5,19 +5,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from amqptasks.clock import monotonic
 from amqptasks.errors import WorkerLostError
 from amqptasks.log_queue import get_logger
+from amqptasks.transport.guard import described
 from amqptasks.worker.admission import deliveries_before, failed_deliveries
 from amqptasks.worker.consume.lost_runs import has_outcome
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import TimeLimits
 from amqptasks.worker.news import is_wanted, telling
-from amqptasks.worker.outcomes import Failure, Outcome
+from amqptasks.worker.outcomes import LOST, Crashed, Failure, Lost, Outcome, Reject, Throttled
 from amqptasks.worker.settle import Settler
-from amqptasks.worker.settlement import giving_back
+from amqptasks.worker.settlement import giving_back, handing_back
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
@@ -26,6 +29,9 @@ logger = get_logger(__name__)
 
 #: Why a task is lost that cannot go back.
 TOO_LATE = "it was acknowledged when it began (acks_late=False), and the worker stopped before it had ended"
+
+#: Outcomes whose settlement is made of the delivery alone.
+NEED_NO_REQUEST = frozenset({Lost, Throttled})
 
 
 #: Times that a message is returned to the broker for nothing before it is published again instead: then the broker
@@ -79,10 +85,35 @@ class Endings:
 
     def conclude(self, job: Job, outcome: Outcome) -> None:
         """End a job that no pool has. Who wants to know of it is told in a pool, where the user's code may run."""
-        if not job.settled:
-            self._node.steps.conclude(job, outcome)
-            if is_wanted(job):
-                self._tell(job, outcome)
+        steps = self._node.steps
+        if job.settled:
+            self.finished(job)
+        elif type(outcome) in NEED_NO_REQUEST:
+            steps.conclude(job, outcome)
+            self.finished(job)
+        else:
+            plan, planned = partial(steps.conclude, job, outcome), partial(self._concluded, job, outcome)
+            self._node.decisions.ask(job, plan, planned)
+
+    def reject(self, job: Job, error: BaseException) -> None:
+        """It raised on its way in: a dead letter, with what was raised. Raises nothing."""
+        logger.error(
+            "message %s of queue %s cannot be taken:\n%s",
+            job.task_id,
+            job.queue.name,
+            described(error),
+            extra={"action": "message_rejected", "queue": job.queue.name},
+        )
+        try:
+            self.conclude(job, Reject("malformed", f"it cannot be taken: {type(error).__name__}"))
+        except Exception as broken:
+            self._concluded(job, LOST, broken)
+
+    def _concluded(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
+        if error is not None:  # back to its queue, where it is counted: nothing goes round for ever
+            job.planned = replace(handing_back(job), verdict="reject", kind=Crashed.__name__)
+        elif not job.settled and is_wanted(job):
+            self._tell(job, outcome)
         self.finished(job)
 
     def end(self, job: Job, outcome: Outcome, *, force: bool) -> bool:
@@ -156,8 +187,10 @@ class Endings:
             name, identity, action = job.task_name, job.task_id, "task_lost"
             logger.error("%s[%s] is lost: %s%s", name, identity, TOO_LATE, letter, extra={"action": action})
             job = self._in_place_of(job, node.pools.of(job).started(job) or monotonic())
-            node.steps.conclude(job, Failure(WorkerLostError(TOO_LATE)))
-        self._settler.settle(job, queue)
+            plan = partial(node.steps.conclude, job, Failure(WorkerLostError(TOO_LATE)))
+            node.decisions.ask(job, plan, lambda _error: self._settler.settle(job, queue))
+        else:
+            self._settler.settle(job, queue)
 
     def _settle_finished(self) -> None:
         self._settling = False
@@ -165,18 +198,29 @@ class Endings:
         ended = self._node.waiting_calls.end
         for _ in range(len(finished)):
             job = finished.popleft()
-            if job.settled:
-                self._told(job)
-                continue
-            queue = queues[job.delivery.queue]
-            queue.held.discard(job)
-            forget(job)
-            ended(job)
-            if queue.follows is not None:
-                queue.follows.ended(job)
-            if job.lapsed and not self._counts(job):
-                continue
-            settle(job, queue)
+            try:
+                if job.settled:
+                    self._told(job)
+                    continue
+                queue = queues[job.delivery.queue]
+                queue.held.discard(job)
+                forget(job)
+                ended(job)
+                if queue.follows is not None:
+                    queue.follows.ended(job)
+                if job.lapsed and not self._counts(job):
+                    continue
+                settle(job, queue)
+            except Exception as error:
+                self._give_up(job, error)
+
+    def _give_up(self, job: Job, error: BaseException) -> None:
+        """It raised on its way out: back to its queue, where it is counted."""
+        told = {"action": "settle_failed", "task_id": job.task_id}
+        logger.error("task %s cannot be settled as it ended:\n%s", job.task_id, described(error), extra=told)
+        job.settled = True
+        if not job.acked:
+            job.delivery.lease.reject(job.delivery.tag)
 
     def drop(self, job: Job) -> None:
         """Settle a run whose lease is lost for good: nothing is written, and its end is told."""

@@ -20,6 +20,7 @@ from amqptasks.worker.gate import Gate
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.throttle import Throttle
 from amqptasks.worker.limits.tokens import Tokens
+from amqptasks.worker.node.waits import POOL_STARTS
 from amqptasks.worker.outcomes import LOST, Outcome
 from amqptasks.worker.pools import Pool
 
@@ -33,6 +34,9 @@ logger = get_logger(__name__)
 
 #: Seconds between two looks at whether a message that went round to be counted is acked.
 RECOUNT_POLL = 0.02
+
+#: Seconds before a pool is asked again that could take nothing.
+SUBMIT_AGAIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,10 @@ class Intake:
         self.refusals: list[Callable[[Delivery], Outcome | None]] = []
         app, link, conclude = node.app, node.link, node.endings.conclude
         self.gate = Gate(link, self.deliveries)
-        self.throttle = Throttle(link, node.steps, Tokens(app, link), app.topology.longest_delay, self._begin, conclude)
+        longest = app.topology.longest_delay
+        tokens = Tokens(app, link)
+        self.throttle = Throttle(link, node.steps, node.decisions, tokens, longest, self._begin, conclude)
+        self._unsubmitted: dict[Pool, list[Job]] = {}
         self.alone = Alone(node)
 
     def deliveries(self, batch: list[Delivery]) -> None:
@@ -81,34 +88,69 @@ class Intake:
             return
         if queue.follows is not None:
             _note(queue, queue.follows, batch)
-        shares = self._shares(queue, batch)
-        for pool, jobs in shares.items():
-            pool.submit(jobs)
+        for pool, jobs in self._shares(queue, batch).items():
+            self._submit(pool, jobs)
 
     def _shares(self, queue: ConsumedQueue, batch: list[Delivery]) -> dict[Pool, list[Job]]:
-        """By pool, the jobs that may run now."""
+        """What each pool gets of a batch. What is refused, limited, or cannot be taken is taken care of."""
         node, takes = self._node, self.alone.takes
         shares: dict[Pool, list[Job]] = {}
-        name, way = None, self._way(queue, None)
-        for delivery in batch:
-            if takes(delivery, queue):
-                continue
-            job = queue.hold(delivery)
-            if node.events is not None:
-                node.events.received(job)
-            if self.refusals and (refused := self._refused(delivery)) is not None:
-                node.endings.conclude(job, refused)
-                continue
-            headers = delivery.shared_headers
-            if headers.get("task") != name:
-                name = message.task_name(headers)
-                way = self._way(queue, name)
-            if way.limited and way.task is not None and not self.throttle.admits(job, way.task):
-                continue
-            if way.watched or "timelimit" in headers:
-                self._watch(job, way.task)
-            shares.setdefault(way.pool, []).append(job)
+        deliveries = iter(batch)
+        delivery = batch[0]
+        left = True
+        while left:  # once more for each delivery that raises: the rest of the batch goes on
+            name, way = None, self._way(queue, None)
+            try:
+                for delivery in deliveries:
+                    if takes(delivery, queue):
+                        continue
+                    job = queue.hold(delivery)
+                    if node.events is not None:
+                        node.events.received(job)
+                    if self.refusals and (refused := self._refused(delivery)) is not None:
+                        node.endings.conclude(job, refused)
+                        continue
+                    headers = delivery.shared_headers
+                    if headers.get("task") != name:
+                        name = message.task_name(headers)
+                        way = self._way(queue, name)
+                    if way.limited and way.task is not None and not self.throttle.admits(job, way.task):
+                        continue
+                    if way.watched or "timelimit" in headers:
+                        self._watch(job, way.task)
+                    shares.setdefault(way.pool, []).append(job)
+                left = False
+            except Exception as error:
+                found = (job for job in queue.held if job.delivery is delivery)
+                node.endings.reject(next(found, None) or queue.hold(delivery), error)
         return shares
+
+    def take_back(self) -> list[Job]:
+        """The jobs that no pool could take yet."""
+        taken = [job for jobs in self._unsubmitted.values() for job in jobs]
+        self._unsubmitted.clear()
+        return taken
+
+    def _submit(self, pool: Pool, jobs: list[Job]) -> None:
+        """Those that a pool cannot take now, say for want of descriptors, wait here for it, in their order."""
+        waiting = self._unsubmitted.get(pool)
+        if waiting is not None:
+            waiting.extend(jobs)
+            return
+        try:
+            pool.submit(jobs)
+        except Exception as error:
+            self._unsubmitted[pool] = list(jobs)
+            why = f"a pool can take no tasks now: {error}"
+            self._node.waits.begin(POOL_STARTS, why, key=id(pool))
+            logger.error("%s; trying again", why, extra={"action": "pool_waits"})  # noqa: TRY400
+            self._node.link.call_later(SUBMIT_AGAIN, lambda: self._submit_again(pool))
+
+    def _submit_again(self, pool: Pool) -> None:
+        jobs = [job for job in self._unsubmitted.pop(pool, ()) if job in self._node.queues[job.delivery.queue].held]
+        self._node.waits.end(POOL_STARTS, key=id(pool))
+        if jobs:
+            self._submit(pool, jobs)
 
     def _way(self, queue: ConsumedQueue, name: str | None) -> _Way:
         node = self._node
@@ -201,7 +243,7 @@ class Intake:
             node.endings.conclude(job, refused)
         else:
             self._watch(job, node.app.tasks.get(job.task_name))
-            node.pools.of(job).submit([job])
+            self._submit(node.pools.of(job), [job])
 
     def _refused(self, delivery: Delivery) -> Outcome | None:
         for refuse in self.refusals:

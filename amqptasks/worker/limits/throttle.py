@@ -1,4 +1,5 @@
-"""admit: is a task over its limits? Asked where deliveries come in, before any pool has them; link thread only.
+"""admit: is a task over its limits? Asked where deliveries come in, before any pool has them; link thread only, but
+for what a message must be read for (`Decisions`): its sender decides what that costs.
 
     the rate of this worker      a token of a bucket here
     the rate of all workers      the same, to come at a likely time; then a token on the broker, held for a while
@@ -24,6 +25,7 @@ from amqptasks.rate import Rate
 from amqptasks.task import Task
 from amqptasks.transport import Link
 from amqptasks.worker.admission import EARLY, refusal
+from amqptasks.worker.consume.decisions import Decisions
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import THROTTLED, Job
 from amqptasks.worker.limits.bucket import AHEAD, Bucket
@@ -57,6 +59,17 @@ HELD_FOR = 0.95
 NO_LIMITS = TaskLimits()
 
 
+class _Read:
+    """What was read in a message: whether its pool will refuse it, the name of its places, why its key cannot be."""
+
+    __slots__ = ("misfit", "places", "refused")
+
+    def __init__(self) -> None:
+        self.refused = False
+        self.places: str | None = None
+        self.misfit: str | None = None
+
+
 class Throttle:
     """Holds the tasks of one worker to their limits. `begin` hands a job to its pool, `conclude` ends one."""
 
@@ -64,6 +77,7 @@ class Throttle:
         self,
         link: Link,
         steps: Steps,
+        decisions: Decisions,
         tokens: Tokens,
         longest_delay: float,
         begin: Callable[[Job], None],
@@ -71,6 +85,7 @@ class Throttle:
     ) -> None:
         self._link = link
         self._steps = steps
+        self._decisions = decisions
         self._tokens = tokens
         self._longest = longest_delay
         self._begin = begin
@@ -92,20 +107,54 @@ class Throttle:
         rate = self._rate_of(task, limits)
         if rate is None and limits.at_once is None:
             return True
-        if not self._is_to_run(job):
-            return True
+        read = _Read()
+        self._decisions.ask(
+            job,
+            lambda: self._look_into(job, task, limits, read),
+            lambda error: self._looked_into(job, task, limits, read, error),
+            before_run=True,
+        )
+        return False
+
+    def _look_into(self, job: Job, task: Task[..., Any], limits: TaskLimits, read: _Read) -> None:
+        """On another thread: the message is read for its key, and for whether its pool would refuse it anyway."""
+        if not self._steps.decode(job) or refusal(job) is not None:
+            read.refused = True
+        elif limits.at_once is not None:
+            try:
+                read.places = _places_of(task, limits, job)
+            except ConfigurationError as error:
+                read.misfit = str(error)
+        # Its pool reads it once more: meanwhile it may wait for long, and what is read may be large.
+        job.request, job.outcome = None, None
+
+    def _looked_into(
+        self, job: Job, task: Task[..., Any], limits: TaskLimits, read: _Read, error: BaseException | None
+    ) -> None:
+        if error is not None:
+            self._conclude(job, Reject("malformed", f"it cannot be read: {type(error).__name__}"))
+            return
+        if read.misfit is not None:
+            self._conclude(job, Reject("invalid-arguments", read.misfit))
+            return
+        rate = self._rate_of(task, limits)
+        if read.refused or not job.ours or (rate is None and limits.at_once is None):
+            self._begin(job)  # its pool refuses it, or it is not ours any more, and that is seen there
+            return
         since = _since(job)
         now = time.time()
         if since is not None and now - since >= limits.throttle_for:
             detail = f"its limits put it off for {now - since:.0f} s; its throttle_for is {limits.throttle_for:g} s"
             self._conclude(job, Reject("throttled", detail))
-            return False
-        if rate is not None and not self._has_token(job, task, rate, came_back=since is not None):
-            return False
+        elif rate is None or self._has_token(job, task, rate, read, came_back=since is not None):
+            self._go_on(job, task, limits, read)
+
+    def _go_on(self, job: Job, task: Task[..., Any], limits: TaskLimits, read: _Read) -> None:
+        """The rate of this worker lets it run."""
         if limits.at_once is None and limits.cluster_rate is None:
-            return True
-        self._ask_the_broker(job, task, limits)
-        return False
+            self._begin(job)
+        else:
+            self._ask_the_broker(job, task, limits, read)
 
     def forget(self, job: Job) -> None:
         """It does not run any more."""
@@ -120,19 +169,12 @@ class Throttle:
             return own or limits.cluster_rate
         return max(own, limits.cluster_rate, key=lambda rate: rate.interval)
 
-    def _is_to_run(self, job: Job) -> bool:
-        """False for what its pool will refuse, whatever its limits: that takes no token."""
-        if self._steps.decode(job) and refusal(job) is None:
-            return True
-        job.outcome = None  # the pool finds out by itself
-        return False
-
-    def _has_token(self, job: Job, task: Task[..., Any], rate: Rate, *, came_back: bool) -> bool:
+    def _has_token(self, job: Job, task: Task[..., Any], rate: Rate, read: _Read, *, came_back: bool) -> bool:
         wait = self._bucket_of(task, rate).take(came_back=came_back)
         if not wait:
             return True
         if wait <= IN_PLACE:
-            self._link.call_later(wait, lambda: self._fetch(job, task, rate))
+            self._link.call_later(wait, lambda: self._fetch(job, task, rate, read))
         else:
             self._put_off(job, wait, f"its rate limit is {rate.written}")
         return False
@@ -143,27 +185,18 @@ class Throttle:
             bucket = self._buckets[task.name] = Bucket(rate, min(AHEAD, self._longest))
         return bucket
 
-    def _fetch(self, job: Job, task: Task[..., Any], rate: Rate) -> None:
+    def _fetch(self, job: Job, task: Task[..., Any], rate: Rate, read: _Read) -> None:
         """It waited here for the token that it was promised."""
-        if not self._has_token(job, task, rate, came_back=True):
-            return
-        limits = task.limits or NO_LIMITS
-        if limits.at_once is None and limits.cluster_rate is None:
-            self._begin(job)
-        else:
-            self._ask_the_broker(job, task, limits)
+        if self._has_token(job, task, rate, read, came_back=True):
+            self._go_on(job, task, task.limits or NO_LIMITS, read)
 
-    def _ask_the_broker(self, job: Job, task: Task[..., Any], limits: TaskLimits) -> None:
+    def _ask_the_broker(self, job: Job, task: Task[..., Any], limits: TaskLimits, read: _Read) -> None:
         """First for a place, which is given back at once where the rate forbids it."""
         if limits.at_once is None:
             self._ask_for_rate(job, task, limits)
-            return
-        try:
-            name = _places_of(task, limits, job)
-        except ConfigurationError as error:
-            self._conclude(job, Reject("invalid-arguments", str(error)))
-            return
-        self._tokens.take(name, limits.at_once, lambda token: self._placed(job, task, limits, token))
+        else:
+            name = read.places or named(task.name, limits.at_once)
+            self._tokens.take(name, limits.at_once, lambda token: self._placed(job, task, limits, token))
 
     def _placed(self, job: Job, task: Task[..., Any], limits: TaskLimits, token: Delivery | None) -> None:
         if token is None:
@@ -216,8 +249,8 @@ def _places_of(task: Task[..., Any], limits: TaskLimits, job: Job) -> str:
         return named(task.name, limits.at_once)
     args, kwargs = job.request.args, job.request.kwargs
     arguments = task.arguments.by_name(args, kwargs) if task.arguments is not None else kwargs
-    key = limits.key_of(arguments) or ""
-    return named(task.name, limits.at_once, f"{zlib.crc32(key.encode()) % KEY_SETS:02d}")
+    key = (limits.key_of(arguments) or "").encode(errors="surrogatepass")  # JSON may hold half of a pair
+    return named(task.name, limits.at_once, f"{zlib.crc32(key) % KEY_SETS:02d}")
 
 
 def _pause(job: Job) -> float:

@@ -21,6 +21,7 @@ from amqptasks.worker import process
 from amqptasks.worker.awaiting import ONE_WAIT, awaited
 from amqptasks.worker.connection.reaching import Reaching
 from amqptasks.worker.connection.trouble_log import TroubleLog
+from amqptasks.worker.consume.decisions import Decisions
 from amqptasks.worker.consume.lost_runs import LostRuns
 from amqptasks.worker.consumption import Consumption
 from amqptasks.worker.control.service import ControlService
@@ -100,6 +101,7 @@ class Node:
         self.waiting_calls = WaitingCalls(app)
         self._settler = Settler(self.link, self.declare_soon, self.name, app.codec)
         self.endings = Endings(self, self._settler)
+        self.decisions = Decisions(self.link, self.endings.reject)
         self.steps = Steps(
             app.tasks,
             self.name,
