@@ -311,8 +311,12 @@ class App:
         return self.connections.new_link()
 
     def use(self, link: Link) -> None:
-        """Publish through this link from now on: a worker's tasks share the worker's."""
+        """Publish through this link from now on: a worker's tasks share the worker's. `leave` closes it."""
         self.connections.use(link)
+
+    def leave(self, timeout: float = 5.0) -> None:
+        """As `close`, with the link that `use` brought."""
+        self.connections.leave(timeout)
 
     @property
     def publisher(self) -> Publisher:
@@ -337,7 +341,7 @@ class App:
     def close(self, timeout: float = 5.0) -> None:
         """Publish what is under way and close the connections, within `timeout` seconds. The app can be used again.
         Submitted calls end first, with their callbacks; not so in one of these callbacks, which cannot wait for
-        itself."""
+        itself. In a worker's tasks it waits for these, and closes nothing: the worker needs its connections."""
         self.connections.close(timeout)
 
     @contextlib.contextmanager

@@ -75,6 +75,7 @@ class Connections:
         self._is_ready = False
         self._lock = threading.RLock()
         self._link: Link | None = None
+        self._brought: Link | None = None
         self._earlier_links: list[Link] = []
         self._publisher: Publisher | None = None
         self._replies: Replies | None = None
@@ -142,11 +143,12 @@ class Connections:
     @property
     def link(self) -> Link:
         """Started, whether or not the broker is there."""
-        return self._link or self._started()
+        link = self._link
+        return link if link is not None and link.broken is None else self._started()
 
     def _started(self) -> Link:
         with self._lock:
-            if self._link is None:
+            if self._link is None or self._link.broken is not None:
                 if sys.is_finalizing():
                     raise BrokerUnreachable(ENDING)
                 dial.load(self._addresses())
@@ -168,8 +170,9 @@ class Connections:
         return dial.link(self._addresses(), self._tls, self.deadline(None).first)
 
     def use(self, link: Link) -> None:
-        """Publish through this link from now on, for which all is prepared. An earlier one stays open until `close`,
-        for the replies that are still to come through it."""
+        """Publish through this link from now on, for which all is prepared; `close` leaves it open, and `leave` closes
+        it. An earlier one stays open until `close`, for the replies that are still to come through it."""
+        self._brought = link
         self._use(link)
         self._is_ready = True
 
@@ -236,7 +239,15 @@ class Connections:
             )
 
     def close(self, timeout: float) -> None:
-        """Publish what is under way and close all, within `timeout` seconds; what is used later is opened anew."""
+        """Publish what is under way and close all, within `timeout` seconds; what is used later is opened anew. Within
+        a worker, whose link was brought by `use`, nothing is closed: its tasks share it."""
+        if self._brought is None:
+            self.leave(timeout)
+        elif self._ending is not None:
+            self._ending.wait(monotonic() + timeout)
+
+    def leave(self, timeout: float) -> None:
+        """As `close`, with the link that was brought."""
         deadline = monotonic() + timeout
         if self._ending is not None:
             self._ending.wait(deadline)  # while all is open: their ends publish, and send events
@@ -244,6 +255,7 @@ class Connections:
             links, event_link, emitters = [*self._earlier_links, self._link], self._event_link, self._emitters
             ending = self._ending
             self._earlier_links = []
+            self._brought = None
             self._link = self._publisher = self._replies = self._event_link = self._ending = None
             self._emitters = {}
             openings, self._openings, self._is_ready = self._openings, {}, False

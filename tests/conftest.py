@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from amqptasks.brokers import probe
-from tests.harness import wait
+from tests.harness import link_turns, wait
 from tests.harness.management import Management
 from tests.harness.nodes import FREQUENT_SAMPLES, GivenBroker, NoBroker, StartedBroker, new_node
 from tests.harness.proxy import Proxy
@@ -46,6 +46,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.skip(reason="stops its broker, and AMQPTASKS_TEST_URL names one to be left alone")
             )
+
+
+#: Where the callbacks of all links are written down that take too long.
+LINK_TURNS = link_turns.install()
+
+
+def pytest_unconfigure() -> None:
+    LINK_TURNS.unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_callback_of_a_link_takes_long() -> Iterator[None]:
+    """Of all links of this process and of those that a test starts. There are no exceptions."""
+    before = LINK_TURNS.stat().st_size
+    yield
+    told = link_turns.told_since(LINK_TURNS, before)
+    if told:
+        pytest.fail(told, pytrace=False)
 
 
 @pytest.fixture(autouse=True)

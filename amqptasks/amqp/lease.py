@@ -27,6 +27,9 @@ class ChannelLease:
         self._channel = channel
         self._loop = loop
         self._acks = Acks()
+        self._flush_now = channel.protected(self._flush)
+        self._flush_soon = channel.protected(self._flush_or_gather)
+        self._flush_later = channel.protected(self._flush_gathered)
         self._flushing = False  # a flush is to come
         self._gathering = False  # not at the end of this turn, but a moment later
         self._gathered = 0
@@ -81,17 +84,17 @@ class ChannelLease:
         self._gathered += 1
         if not self._flushing:
             self._flushing = True
-            self._loop.call_later(0, self._flush_or_gather)
+            self._loop.call_later(0, self._flush_soon)
         elif self._gathering and self._gathered >= self._enough:
             self._gathering = False
-            self._loop.call_later(0, self._flush)
+            self._loop.call_later(0, self._flush_now)
 
     def _flush_or_gather(self) -> None:
         if self._gathered >= self._enough:
             self._flush()
         else:
             self._gathering = True
-            self._loop.call_later(GATHER, self._flush_gathered)
+            self._loop.call_later(GATHER, self._flush_later)
 
     def _flush_gathered(self) -> None:
         if self._gathering:

@@ -70,6 +70,7 @@ class Outbox:
         self._blocked: str | None = None
         self._sweeping = False
         self._proven = False  # a confirm has come through this channel
+        self._sweep_or_again = loop.guard.protected(self._sweep, self._sweep_again)
         self._on_reply: Callable[[Delivery], None] | None = None
         self._on_replies_lost: Callable[[str], None] | None = None
 
@@ -101,7 +102,7 @@ class Outbox:
                 self._connection.open()
         if not self._sweeping:
             self._sweeping = True
-            self._loop.call_later(SWEEP, self._sweep)
+            self._loop.call_later(SWEEP, self._sweep_or_again)
         return entry
 
     def connection_opened(self) -> None:
@@ -302,7 +303,10 @@ class Outbox:
         self._waiting = deque(e for e in self._waiting if e.done is not None)
         self._sweeping = not self.is_empty
         if self._sweeping:
-            self._loop.call_later(SWEEP, self._sweep)
+            self._loop.call_later(SWEEP, self._sweep_or_again)
+
+    def _sweep_again(self) -> None:
+        self._loop.call_later(SWEEP, self._sweep_or_again)
 
     def _overdue(self, entry: Entry) -> BrokerError:
         doubt = "; the message may be stored all the same" if entry.written or entry.in_doubt else ""

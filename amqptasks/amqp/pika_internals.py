@@ -154,6 +154,11 @@ class WireChannel(Channel):
         """`basic.ack`, written at the end of this turn."""
         self._wire.cork(wire_frames.ack(self.channel_number, tag, multiple=multiple))
 
+    def protected(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """`callback`, after a raise of which the connection is broken off, and comes back: nobody knows what was
+        written of this turn."""
+        return self._wire.guard.protected(callback, self._wire.abort)
+
     def fail(self, error: Exception) -> bool:
         """Whoever hears of what came raised: nobody knows what became of it, so all that the channel has goes back."""
         self._wire.guard.failed("what takes the messages of a channel", error)
@@ -268,6 +273,7 @@ class Wire(TolerantConnection):
         self._received = b""
         self._loop = loop
         self.guard = loop.guard
+        self._uncork_or_abort = loop.guard.protected(self._uncork, self.abort)
         super().__init__(
             parameters,
             on_open_callback=loop.guard.wrapped(lambda _wire: on_open()),
@@ -290,7 +296,7 @@ class Wire(TolerantConnection):
     def cork(self, *frames: bytes) -> None:
         """Write these, whole frames in order, with all others of this turn."""
         if not self._corked:
-            self._loop.call_later(0, self._uncork)
+            self._loop.call_later(0, self._uncork_or_abort)
         self._corked.extend(frames)
         self.frames_sent += 1  # for the heartbeat, which asks only whether anything was sent
 

@@ -80,7 +80,7 @@ def control_of(target: Target) -> Iterator[Control]:
         app.use(link)
         yield app.control
     finally:
-        app.close()
+        app.leave()
 
 
 def app_of(target: Target) -> App:

@@ -58,6 +58,18 @@ class Guard:
         """`callback`, to be called by others who lose something when it raises, as pika does; True when it did not."""
         return partial(self._call, callback)
 
+    def protected(self, callback: Callable[[], object], instead: Callable[[], object]) -> Callable[[], None]:
+        """`callback`, after a raise of which `instead` is called: it begins anew what is left half done."""
+
+        def protect() -> None:
+            try:
+                callback()
+            except BaseException as error:
+                self.failed("a callback of a connection", error)
+                self._call(instead)
+
+        return protect
+
     def check(self) -> None:
         """Raises `LinkBroken` when callbacks fail again and again. Once a turn."""
         failed = self._failed

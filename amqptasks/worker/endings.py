@@ -69,7 +69,7 @@ class Endings:
 
     def _wake(self) -> None:
         self._settling = True
-        self._node.link.call_soon(self._settle_finished)
+        self._node.link.call_soon(self._settle_or_again)
 
     # The link's thread
 
@@ -192,8 +192,16 @@ class Endings:
         else:
             self._settler.settle(job, queue)
 
-    def _settle_finished(self) -> None:
+    def _settle_or_again(self) -> None:
         self._settling = False
+        try:
+            self._settle_finished()
+        except BaseException:
+            if not self._settling:
+                self._wake()  # for the others
+            raise
+
+    def _settle_finished(self) -> None:
         finished, queues, settle, forget = self._finished, self._node.queues, self._settler.settle, self._forget
         ended = self._node.waiting_calls.end
         for _ in range(len(finished)):

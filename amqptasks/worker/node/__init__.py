@@ -274,7 +274,7 @@ class Node:
             self.pools.stop(remaining)
         process.end(self.app)
         signals.worker_shutdown.send(self)
-        self.app.close(self.goodbye)
+        self.app.leave(self.goodbye)
         logger.info("%s", banner.closing(self.name, self.counts), extra={"action": "worker_stopped"})
         if self._logs_beside:
             self._logs_beside = False
