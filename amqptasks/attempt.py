@@ -25,10 +25,10 @@ def attempt(task: Task[..., Any], request: Request) -> Any:
     except errors.INTERRUPTIONS:
         raise
     except Exception:
-        if request.submitted:
+        if type(request.submitted) is set and request.submitted:  # whatever its task has put there
             submission.join_failed(task.app, request)
         raise
-    if request.submitted:
+    if type(request.submitted) is set and request.submitted:  # whatever its task has put there
         submission.join(task.app, request)
     return value
 
@@ -40,10 +40,10 @@ async def attempt_async(task: Task[..., Any], request: Request) -> Any:
     except errors.INTERRUPTIONS:
         raise
     except Exception:
-        if request.submitted:
+        if type(request.submitted) is set and request.submitted:  # whatever its task has put there
             await submission.join_failed_async(task.app, request)
         raise
-    if request.submitted:
+    if type(request.submitted) is set and request.submitted:  # whatever its task has put there
         await submission.join_async(task.app, request)
     return value
 

@@ -20,7 +20,6 @@ from amqptasks.worker.gate import Gate
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.throttle import Throttle
 from amqptasks.worker.limits.tokens import Tokens
-from amqptasks.worker.node.waits import POOL_STARTS
 from amqptasks.worker.outcomes import LOST, Outcome
 from amqptasks.worker.pools import Pool
 
@@ -140,6 +139,8 @@ class Intake:
         try:
             pool.submit(jobs)
         except Exception as error:
+            from amqptasks.worker.node.waits import POOL_STARTS
+
             self._unsubmitted[pool] = list(jobs)
             why = f"a pool can take no tasks now: {error}"
             self._node.waits.begin(POOL_STARTS, why, key=id(pool))
@@ -147,6 +148,8 @@ class Intake:
             self._node.link.call_later(SUBMIT_AGAIN, lambda: self._submit_again(pool))
 
     def _submit_again(self, pool: Pool) -> None:
+        from amqptasks.worker.node.waits import POOL_STARTS
+
         jobs = [job for job in self._unsubmitted.pop(pool, ()) if job in self._node.queues[job.delivery.queue].held]
         self._node.waits.end(POOL_STARTS, key=id(pool))
         if jobs:

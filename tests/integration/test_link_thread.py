@@ -29,7 +29,7 @@ from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory
 
 #: Seconds for tasks to run after something broke: a connection comes back within five, on a busy machine.
-BACK_WITHIN = 40.0
+BACK_WITHIN = 20.0
 
 #: Seconds in which a worker's process has ended that lost its link.
 ENDS_WITHIN = 10.0

@@ -204,7 +204,7 @@ class Leaving:
         node = self._node
         if node is not None and node.is_over:
             if node.cold:
-                node.app.close(COLD_CLOSE)
+                node.app.leave(COLD_CLOSE)
                 self._end()
             if not self._over:
                 self._over = True
