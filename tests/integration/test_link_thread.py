@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from amqptasks.worker.endings import Endings
 from amqptasks.worker.intake import Intake
 from amqptasks.worker.node.failing import STANDSTILL
 from amqptasks.worker.settle import Settler
-from tests.harness.apps import NewApp
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
@@ -104,8 +102,8 @@ def test_a_callback_of_the_link_that_raises_amid_tasks_loses_none(
 ) -> None:
     app, ran = App("once", vhost.url, ignore_result=True), set[int]()
     task = app.task(name="note")(ran.add)
+    once = broken(where, monkeypatch)  # before: some are bound when a connection is made
     with app.worker(["default"]) as node:
-        once = broken(where, monkeypatch)
         once.armed = True
         sender = App("sender", vhost.url, ignore_result=True)
         if where[0] is Outbox:
@@ -127,8 +125,8 @@ def test_a_callback_of_the_link_that_raises_while_it_reconnects_loses_no_task(
 ) -> None:
     app, ran = App("once", proxy.url, ignore_result=True), set[int]()
     app.task(name="note")(ran.add)
+    once = broken(where, monkeypatch)  # before: some are bound when a connection is made
     with app.worker(["default"]) as node:
-        once = broken(where, monkeypatch)
         once.armed = True
         proxy.cut()
         wait_for(lambda: once.raised, BACK_WITHIN, "it raises")
@@ -190,6 +188,13 @@ def test_what_ends_the_thread_of_the_link_ends_the_worker_and_its_messages_run_e
 
 
 @pytest.fixture
+def app(vhost: Vhost) -> Iterator[App]:
+    made = App("shop", vhost.url, ignore_result=True)
+    yield made
+    made.leave()
+
+
+@pytest.fixture
 def endless() -> Iterator[threading.Event]:
     """A serializer whose `loads` does not return before this is set."""
     going_on = threading.Event()
@@ -224,10 +229,9 @@ def test_loads_of_a_serializer_that_never_returns_holds_up_neither_the_link_nor_
 
 @pytest.mark.parametrize("argument", ["\ud800", "nested"])
 def test_a_lock_whose_key_cannot_be_made_harms_no_other_task_of_the_batch(
-    argument: str, new_app: NewApp, vhost: Vhost
+    argument: str, app: App, vhost: Vhost
 ) -> None:
     ran: list[int] = []
-    app = new_app()
     app.task(name="note")(ran.append)
     app.task(name="book", lock="account-{account}")(lambda account: ran.append(-1))
     value = '"\\ud800"' if argument != "nested" else "[" * 1015 + "]" * 1015
@@ -242,10 +246,9 @@ def test_a_lock_whose_key_cannot_be_made_harms_no_other_task_of_the_batch(
 
 
 def test_a_delivery_that_raises_on_its_way_in_is_a_dead_letter_and_the_rest_of_its_batch_runs(
-    new_app: NewApp, vhost: Vhost, monkeypatch: pytest.MonkeyPatch
+    app: App, vhost: Vhost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[int] = []
-    app = new_app()
     app.task(name="note")(ran.append)
     original = Intake._watch
 
@@ -263,11 +266,10 @@ def test_a_delivery_that_raises_on_its_way_in_is_a_dead_letter_and_the_rest_of_i
     assert 7 not in ran
 
 
-def test_a_task_that_changes_its_own_request_is_settled_by_what_was_noted_before(new_app: NewApp, vhost: Vhost) -> None:
-    app = new_app()
+def test_a_task_that_changes_its_own_request_is_settled_by_what_was_noted_before(app: App, vhost: Vhost) -> None:
     begun: list[str] = []
 
-    @app.task(name="everything", bind=True)
+    @app.task(name="everything", bind=True, ignore_result=False)
     def everything(self: Any) -> int:
         request = self.request
         for name in list(request.__dict__):
@@ -276,7 +278,7 @@ def test_a_task_that_changes_its_own_request_is_settled_by_what_was_noted_before
         begun.append("everything")
         return 1
 
-    @app.task(name="fails", bind=True, max_retries=1)
+    @app.task(name="fails", bind=True, max_retries=1, ignore_result=False)
     def fails(self: Any) -> None:
         self.request.retries = self.request.id = self.request.headers = None
         begun.append("fails")
@@ -292,8 +294,8 @@ def test_a_task_that_changes_its_own_request_is_settled_by_what_was_noted_before
     assert vhost.management.ready("default") == 0
 
 
-def test_app_close_in_a_task_leaves_the_worker_as_it_is(new_app: NewApp, vhost: Vhost, tmp_path: Path) -> None:
-    app, ran = new_app(), set[int]()
+def test_app_close_in_a_task_leaves_the_worker_as_it_is(app: App, vhost: Vhost) -> None:
+    ran = set[int]()
     app.task(name="note", ignore_result=True)(ran.add)
 
     @app.task(name="close")
