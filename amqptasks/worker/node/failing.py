@@ -18,6 +18,9 @@ STANDSTILL: Final = 6
 #: Seconds for the last line: whatever blocks the log must not keep the messages from others.
 LAST_LINE = 2.0
 
+#: Seconds for the log to write it, before it is written past the log.
+FLUSHED_WITHIN = 1.0
+
 
 def end_process(why: str) -> NoReturn:
     """At once, with the status `STANDSTILL` and a line: the broker has the messages back when the process ends. From
@@ -33,6 +36,8 @@ def end_process(why: str) -> NoReturn:
 def _say(why: str) -> None:
     try:
         logger.critical("the worker ends: %s", why, extra={"action": "worker_failed"})
+        if not log_queue.flush(FLUSHED_WITHIN):
+            os.write(2, f"amqptasks: the worker ends: {why}\n".encode(errors="replace"))
         log_queue.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

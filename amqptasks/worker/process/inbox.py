@@ -11,6 +11,7 @@ import contextlib
 import signal
 import socket
 import threading
+import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -23,6 +24,9 @@ RING = b"\0"
 
 #: Bytes that are read at once: more signals than that are read in the next turn.
 MOST = 4096
+
+#: Seconds between two looks where the socket that ends a wait is gone.
+CLOSED = 0.5
 
 
 class SignalInbox:
@@ -61,9 +65,13 @@ class SignalInbox:
 
     def wait(self, timeout: float | None) -> None:
         """Until a signal or a ring, for `timeout` seconds at most (None: as long as it takes)."""
-        self._listened.settimeout(timeout)
-        with contextlib.suppress(TimeoutError):
+        try:
+            self._listened.settimeout(timeout)
             self._written.extend(self._listened.recv(MOST))
+        except TimeoutError:
+            return
+        except OSError:  # something in this process has closed it: what the handlers noted is looked at now and then
+            time.sleep(CLOSED)
 
     def take(self) -> list[int]:
         """The signals that came since the last call. Empty while another thread asks."""
