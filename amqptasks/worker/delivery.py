@@ -199,17 +199,22 @@ class Steps:
         if UNIQUE in request.headers and self._waiting_calls is not None:
             self._waiting_calls.begin(job)
         value: Any = _NOTHING
+        noted: dict[str, Any] | None = None
         depth = forks.here.depth
         token = current_request.set(request)
         try:
             self._begin(job, task, request)
+            noted = request.noted()
             value = call(task, request)
             if forks.here.depth != depth:  # the task forked, and this is the child: its parent answers for the task
                 forks.leave()
+            job.request = request.restored(noted)
             job.outcome = Success(value)
         except BaseException as error:
             if forks.here.depth != depth:
                 forks.leave(error)
+            if noted is not None:
+                job.request = request.restored(noted)
             if value is not _NOTHING:  # an interruption that came too late: the task has returned
                 job.outcome = Success(value)
             elif job.started:
@@ -230,19 +235,23 @@ class Steps:
         depth = forks.here.depth
         current_request.set(request)  # each asyncio task has a context of its own
         self._begin(job, task, request)
+        noted = request.noted()
         try:
             if ERRBACK in request.headers:
                 request.args = errback_arguments(request.args)
             value = await attempt_async(task, request)
             if forks.here.depth != depth:  # see `run`
                 forks.leave()
+            job.request = request.restored(noted)
             job.outcome = Success(value)
         except asyncio.CancelledError as error:
             # From us with a reason; a task that cancels itself has failed: handed back, it would run for ever.
+            job.request = request.restored(noted)
             self._classify(job, job.interruption or error)
         except BaseException as error:
             if forks.here.depth != depth:
                 forks.leave(error)
+            job.request = request.restored(noted)
             self._classify(job, error)
         finally:
             job.runtime = monotonic() - job.started

@@ -288,8 +288,10 @@ def test_a_task_that_changes_its_own_request_is_settled_by_what_was_noted_before
         assert everything.delay().get(timeout=BACK_WITHIN) == 1
         with pytest.raises(ValueError, match="x"):
             fails.delay().get(timeout=BACK_WITHIN)
-        wait_for(lambda: not node.held, BACK_WITHIN, lambda: f"{node.held}")
-        assert (node.counts["Success"], node.counts["Failure"]) == (1, 1)
+        wait_for(
+            lambda: (node.counts["Success"], node.counts["Failure"]) == (1, 1), BACK_WITHIN, lambda: f"{node.counts}"
+        )
+        assert not node.held
     assert begun == ["everything", "fails"]
     assert vhost.management.ready("default") == 0
 
