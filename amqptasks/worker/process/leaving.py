@@ -61,7 +61,8 @@ class Leaving:
         self._node: Node | None = None
         self.inbox = SignalInbox(self._at_once)
         self._lock = threading.Lock()
-        self._begun = False
+        self._thread: threading.Thread | None = None
+        self._closed = False
         self._stops = 0  # signals that ask for a stop, as obeyed
         self._noted = 0  # the same, as the handler has them
         self._again = False
@@ -82,8 +83,17 @@ class Leaving:
 
     def begin(self) -> None:
         """Once the pools have forked, and before anything is held."""
-        self._begun = True
-        threading.Thread(target=self._run, name="amqptasks-leave", daemon=True).start()
+        thread = threading.Thread(target=self._run, name="amqptasks-leave", daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def close(self) -> None:
+        """Obey no signal any more and end the thread: the process lives on, whatever deadlines it had. Not from that
+        thread."""
+        self._closed = True
+        self.inbox.ring()
+        if self._thread is not None:
+            self._thread.join()
 
     def run(self) -> None:
         """Wait until the worker has stopped; from the main thread."""
@@ -97,6 +107,8 @@ class Leaving:
 
     def look(self) -> None:
         """Obey what came, and end what is overdue. From any thread."""
+        if self._closed:
+            return
         self._force()
         if not self._lock.acquire(blocking=False):
             return
@@ -111,7 +123,7 @@ class Leaving:
             self._lock.release()
 
     def _run(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 self.inbox.wait(LOOK_EVERY if self._is_busy else None)
                 self.look()
@@ -136,7 +148,7 @@ class Leaving:
                 if self._noted > 1:
                     os._exit(0)
                 raise SystemExit(0)
-        elif number == signal.SIGUSR1 and not self._begun:
+        elif number == signal.SIGUSR1 and self._thread is None:
             os.write(2, text())
 
     def _obey(self, number: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from amqptasks.clock import monotonic
 from amqptasks.worker.node import Node
 from amqptasks.worker.node.failing import STANDSTILL
 from amqptasks.worker.process import leaving as leaving_module
@@ -89,11 +90,12 @@ def node() -> Told:
 
 
 @pytest.fixture
-def leaving(node: Told, exits: list[int]) -> Leaving:
+def leaving(node: Told, exits: list[int]) -> Iterator[Leaving]:
     """Without its thread: `look` is called by the test."""
     made = Leaving()
     made.of(cast("Node", node))
-    return made
+    yield made
+    made.close()  # a deadline that a test left behind would end the process of the tests
 
 
 def send(leaving: Leaving, *numbers: int) -> None:
@@ -130,6 +132,21 @@ def test_signals_are_obeyed_where_no_thread_can_be_started_any_more(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     os.kill(os.getpid(), signal.SIGTERM)
     wait_for(lambda: node.told == ["stop"])
+
+
+def test_close_ends_the_thread_of_leaving_and_forgets_its_deadline(
+    leaving: Leaving, exits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(threading.enumerate())
+    leaving.begin()
+    assert {thread.name for thread in set(threading.enumerate()) - before} == {"amqptasks-leave"}
+    send(leaving, signal.SIGTERM)
+    leaving.close()
+    assert set(threading.enumerate()) <= before
+    now = monotonic()
+    monkeypatch.setattr(leaving_module, "monotonic", lambda: now + 1000)
+    leaving.look()
+    assert exits == []
 
 
 def test_a_stop_signal_before_the_node_has_started_ends_the_program(
@@ -207,7 +224,7 @@ def test_a_second_stop_signal_ends_the_process_in_its_time_whatever_the_other_th
         leaving._lock.acquire()
     send(leaving, signal.SIGTERM, signal.SIGTERM)
     assert exits == []
-    now = leaving_module.monotonic()
+    now = monotonic()
     monkeypatch.setattr(leaving_module, "monotonic", lambda: now + leaving_module.COLD_WITHIN + 1)
     with pytest.raises(Exited):
         leaving.look()
