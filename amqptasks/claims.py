@@ -19,7 +19,15 @@ from typing import TypeVar
 
 from amqptasks.clock import monotonic
 from amqptasks.entities import Queue
-from amqptasks.errors import AlreadyQueued, BrokerError, BrokerUnreachable, DeclarationConflict
+from amqptasks.errors import (
+    AccessRefused,
+    AlreadyQueued,
+    BrokerError,
+    BrokerUnreachable,
+    ClaimUnavailable,
+    DeclarationConflict,
+    QueueDown,
+)
 from amqptasks.log_queue import get_logger
 from amqptasks.transport import Session
 from amqptasks.uniqueness import PREFIX, Claim
@@ -50,6 +58,10 @@ ANSWER_WITHIN = 10.0
 #: Seconds that the broker has at least, for a call whose time is nearly up.
 SHORTEST = 0.1
 
+#: Seconds for the broker to answer about a claim; it takes a millisecond. A queue on a node that is down is not
+#: answered about for a minute.
+ANSWERS_WITHIN = 2.0
+
 #: A claim that ends while it is asked for is asked for again, so often at most; each takes it a step further.
 MOST_ROUNDS = 5
 
@@ -77,14 +89,18 @@ class Claims:
         self._is_giving_back = False
 
     def take(self, claim: Claim, until: float | None = None) -> bool:
-        """Raises `AlreadyQueued` where another call has it, and `BrokerError`, at `until` on the monotonic clock at the
-        latest (None: in ten seconds). The same call may take it again: False where it had it before, and keeps it
-        whatever comes of the second time."""
+        """Raises `AlreadyQueued` where another call has it, `ClaimUnavailable` where its node is down, and
+        `BrokerError`, at `until` on the monotonic clock at the latest (None: in ten seconds). The same call may take it
+        again: False where it had it before, and keeps it whatever comes of the second time."""
         until = monotonic() + ANSWER_WITHIN if until is None else until
         try:
             with self._turn(until):
-                had = claim.chosen and self._asked(lambda session: session.queue_state(claim.name), until) is not None
+                had = claim.chosen and self._asked(lambda session: _is_there(session, claim), until)
                 taken = self._asked(lambda session: _take(session, claim), until)
+                if taken is not None and not claim.chosen:
+                    self._asked(lambda session: _is_there(session, claim), until)
+        except QueueDown as down:
+            raise ClaimUnavailable(claim.task, claim.key, claim.name, str(down), claim.identity) from None
         except BrokerError:
             raise
         except BaseException:  # interrupted while the broker may have given it already
@@ -228,6 +244,26 @@ class Claims:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+
+def _is_there(session: Session, claim: Claim) -> bool:
+    """Raises `QueueDown` where the node of the claim is down: it refuses everybody then, and never ends. Nothing is
+    in the queue, so that purging it is only a question, and one that does not prolong its life. RabbitMQ 4.3 does not
+    answer while the node is down, other releases say so. Without the right to ask, the answer is left out."""
+    began = monotonic()
+    try:
+        session.purge_queue(claim.name, ANSWERS_WITHIN)
+    except BrokerUnreachable as silence:
+        if monotonic() - began < ANSWERS_WITHIN:
+            raise
+        raise QueueDown(str(silence)) from None
+    except QueueDown:
+        raise
+    except AccessRefused:
+        return not claim.chosen or session.queue_state(claim.name) is not None
+    except BrokerError:  # there is no such queue
+        return False
+    return True
 
 
 def _take(session: Session, claim: Claim) -> _Taken | None:

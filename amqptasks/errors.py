@@ -12,12 +12,14 @@ AmqptasksError
 |   |-- ConnectionBlocked         the broker is short of memory or disk
 |   |-- AccessRefused             wrong user, password, vhost or permission
 |   |-- DeclarationConflict       an object exists with other properties (406)
+|   |-- QueueDown                 a queue is on a node that is down
 |   |-- PartlyPublished           some messages of many were not accepted
 |   `-- PublishError              one message was not accepted
 |       |-- Unroutable            no queue took it
 |       |-- Nacked                the queue refused it (full, or without a leader)
 |       |-- PublishRejected       the broker closed the channel over it (404, 406, ...)
 |       |-- AlreadyQueued         another call like it waits, or came within its time (`unique=`)
+|       |-- ClaimUnavailable      the node that knows whether another call like it waits is down
 |       |-- MessageTooLarge       body or headers over the limit
 |       `-- PublishTimeout        no confirm within the deadline
 |-- ResultError                   a result cannot be had
@@ -196,6 +198,10 @@ class PartlyPublished(BrokerError):
         super().__init__(f"{len(failed)} of {total} calls were not accepted{known}, the first at {position}: {error}")
 
 
+class QueueDown(BrokerError):
+    """The queue exists, on a node of the broker that is down. Start the node again, or take it out of the cluster."""
+
+
 class PublishError(BrokerError):
     """One message was not accepted by the broker. `message_id` is its task id, where it has one."""
 
@@ -233,6 +239,26 @@ class AlreadyQueued(PublishError):
         what = "waits" if waits else "came within its time"
         super().__init__(
             f"another call of {task} for {key} {what} already: {holder or 'its id is not known'}", message_id
+        )
+
+
+class ClaimUnavailable(PublishError):
+    """The call was not published: by its `unique=` there is to be one only, and the broker cannot say whether another
+    one waits, because the claim is on a node that is down. Call with `unique=False` to do without the claim, or try
+    again once the node is back.
+
+    `task` is the task's name, `key` what the calls have in common, `claim` the name of the claim's queue.
+    """
+
+    def __init__(self, task: str, key: str, claim: str, why: str, message_id: str) -> None:
+        self.task = task
+        self.key = key
+        self.claim = claim
+        super().__init__(
+            f"it is not known whether another call of {task} for {key} waits: {why}. Start that node again; or call "
+            f"with `unique=False`, which asks for no claim; or, if the node never comes back, delete the queue {claim} "
+            f"(the management UI can), which ends the claim",
+            message_id,
         )
 
 

@@ -196,6 +196,19 @@ class Conversation:
             self.drop()
             raise explain(error, self.where) from error
 
+    @contextmanager
+    def in_haste(self, seconds: float | None) -> Iterator[None]:
+        """Wait no longer than so many seconds for an answer, on the connection that is there or is made now."""
+        if seconds is None:
+            yield
+            return
+        connection, usual = self.connected(), self.timeout
+        connection.seconds = self.timeout = min(seconds, usual)
+        try:
+            yield
+        finally:
+            connection.seconds = self.timeout = usual
+
     def _blocked_now(self) -> str | None:
         """Why the broker blocks us: it said so while we waited for something else."""
         if self._connection is not None and self._connection.is_open:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from amqptasks.errors import AccessRefused, BrokerError, DeclarationConflict
+from amqptasks.errors import AccessRefused, BrokerError, DeclarationConflict, QueueDown
 from amqptasks.exchange_types import remedy
 
 #: `PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '11' but current is '10'`
@@ -21,6 +21,10 @@ CUT_OFF = "..."
 #: `unknown exchange type 'x-random'`; `invalid` where the broker knows the word for something else.
 _UNKNOWN_TYPE = re.compile(r"(?:unknown|invalid) exchange type '(?P<type>[^']*)'")
 _VALUE = re.compile(r"^(?:the value )?'(?P<value>.*?)'(?: of type '[^']*')?$", re.DOTALL)
+
+
+#: `home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible`, in a 404: of a classic queue.
+DOWN = "down or inaccessible"
 
 
 class NotFound(BrokerError):
@@ -58,8 +62,8 @@ def explained(what: str, code: int, text: str, answers: frozenset[int] = frozens
     if cut:
         return DeclarationConflict(cut["kind"], cut["name"], cut["argument"], "", "")
     # A queue whose node is down is "not found" as well, yet it exists.
-    if code == 404 and "down or inaccessible" not in text:
-        return NotFound(f"{what}: {text}")
+    if code == 404:
+        return QueueDown(f"{what}: {text}") if DOWN in text else NotFound(f"{what}: {text}")
     if code == 403:
         return AccessRefused(f"{what}: {text}")
     if code == 541:

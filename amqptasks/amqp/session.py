@@ -171,8 +171,8 @@ class Session:
             return False
         return True
 
-    def purge_queue(self, name: str) -> int:
-        with self._broker.asking(f"queue {name!r}") as channel:
+    def purge_queue(self, name: str, within: float | None = None) -> int:
+        with self._broker.in_haste(within), self._broker.asking(f"queue {name!r}") as channel:
             return channel.queue_purge(name).method.message_count or 0
 
     def publish(self, outgoing: Outgoing) -> None:

@@ -44,6 +44,14 @@ class TemporarySubscription(Subscription):
             self._channel.queue_bind(self.queue, exchange, routing_key)
         super()._consume(auto_ack=auto_ack, arguments=arguments)
 
+    def _watch(self) -> None:
+        """Bind it once more, too: an exchange that was deleted took the binding along, and nobody says so. Where the
+        exchange is still gone, the broker closes the channel (404), and another queue is made once it is back."""
+        super()._watch()
+        if self.consuming and self._channel is not None:
+            for exchange, routing_key in self._bindings:
+                self._channel.queue_bind(self.queue, exchange, routing_key)
+
     def _add(self, delivery: Delivery, lease: ChannelLease) -> None:  # noqa: ARG002 - nobody settles these
         if not self._batch:
             self._loop.call_later(0, self._hand_over)

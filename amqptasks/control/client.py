@@ -251,7 +251,9 @@ class Control:
         if not self._has_exchange:
             return nobody(_destination(destination))
         question = Question(app.link, app.replies, app.session)
-        return question.ask(Command(command, arguments or {}, _destination(destination)), timeout)
+        found = question.ask(Command(command, arguments or {}, _destination(destination)), timeout)
+        self._has_exchange = question.was_heard  # where nobody heard it, it may be gone
+        return found
 
     async def awaited(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """A method of this class by its name, without blocking the event loop: `await app.control.awaited("ping")`."""

@@ -14,17 +14,20 @@ from amqptasks.clock import monotonic
 from amqptasks.control import envelope, roster
 from amqptasks.control.answers import Answers
 from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
-from amqptasks.control.places import LOOK_BACK, NODES
+from amqptasks.control.places import EXCHANGE, LOOK_BACK, NODES
 from amqptasks.control.roster import Announcement
 from amqptasks.errors import BrokerError, Nacked, PublishRejected, ReplyLost, Unroutable
 from amqptasks.incoming import Delivery
 from amqptasks.results.replies import Replies
-from amqptasks.transport import Link, Session
+from amqptasks.transport import Link, Missing, Session
 from amqptasks.uuid7 import task_id
 
 #: Seconds that those who have not answered get before the broker is asked whether they are still there: it costs a
 #: connection, and most answer sooner.
 PATIENCE = 0.15
+
+#: Seconds for the broker to say whether the exchange is there.
+LOOK_FOR_WITHIN = 1.0
 
 #: Seconds for that connection.
 LOOK_WITHIN = 5.0
@@ -39,6 +42,8 @@ class Question:
         self._link = link
         self._replies = replies
         self._session = session
+        #: Whether the last command found a queue.
+        self.was_heard = True
 
     def ask(self, command: Command, timeout: float) -> Answers[Any]:
         """Waits `timeout` seconds at most. Raises `BrokerError` where the command could not be sent, `ReplyLost` where
@@ -49,8 +54,7 @@ class Question:
         arrived: SimpleQueue[Delivery | ReplyLost | _Present] = SimpleQueue()
         self._replies.listen(command.id, arrived.put)
         try:
-            if not self._send(message, timeout):
-                return nobody(command.destination)
+            self.was_heard = self._has_exchange() and self._send(message, timeout)
             reader = self._look_round(arrived)
             try:
                 return self._gather(command, arrived, deadline)
@@ -58,6 +62,18 @@ class Question:
                 self._link.call_soon(reader.close)  # where time was up before it came to the end
         finally:
             self._replies.forget(command.id)
+
+    def _has_exchange(self) -> bool:
+        """Publishing to an exchange that is gone would close the channel that all replies of this process come by."""
+        looked: SimpleQueue[Missing | None] = SimpleQueue()
+        self._link.call_soon(
+            lambda: self._link.look_for([EXCHANGE.name], [], lambda missing, _error: looked.put(missing))
+        )
+        try:
+            missing = looked.get(timeout=LOOK_FOR_WITHIN)
+        except Empty:
+            return True
+        return missing is None or not missing.exchanges
 
     def _send(self, message: Any, timeout: float) -> bool:
         """False where nobody listens: it finds no queue, or the exchange is gone since it was looked for."""
@@ -71,20 +87,20 @@ class Question:
         return True  # nacked: one queue did not take it, as that of a worker that just died; who did answers
 
     def _look_round(self, arrived: SimpleQueue[Any]) -> streams.Reader:
-        """Read who announced themselves, while the answers come. Somebody listens, so somebody did: silence is no end
-        of the list."""
+        """Read who announced themselves, while the answers come. Where somebody listens, somebody did, and silence is
+        no end of the list; where nobody listens, the list says who should."""
         found: list[Delivery] = []
         since = datetime.now(UTC) - timedelta(seconds=LOOK_BACK)
 
         def ended(trouble: str | None) -> None:
             arrived.put(_Present(None if trouble is not None else roster.present(found)))
 
-        reader = streams.Reader(self._link, NODES.name, since, found.append, ended, never_empty=True)
+        reader = streams.Reader(self._link, NODES.name, since, found.append, ended, never_empty=self.was_heard)
         self._link.call_soon(reader.start)
         return reader
 
     def _gather(self, command: Command, arrived: SimpleQueue[Any], deadline: float) -> Answers[Any]:
-        gathered = _Gathered(command)
+        gathered = _Gathered(command, self.was_heard)
         while not gathered.is_complete:
             until = deadline if gathered.patience is None else min(deadline, gathered.patience)
             try:
@@ -93,6 +109,8 @@ class Question:
                 if gathered.patience is not None:  # also when time is up: say only who really is there
                     gathered.patience = None
                     self._strike_out(gathered)
+                    if not self.was_heard:  # nobody can answer
+                        break
                 elif monotonic() >= deadline:
                     break
         return gathered.answers
@@ -114,8 +132,10 @@ class Question:
 class _Gathered:
     """What is known by now: who is there (None: not known), and who has answered, each by its control queue."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, was_heard: bool) -> None:
         self._command = command
+        self._was_heard = was_heard
+        self._is_known = False
         self._present: dict[str, Announcement] | None = None
         self._answered: dict[str, Answer] = {}
         self.patience: float | None = None  # on the monotonic clock: then it is looked who is still there
@@ -123,15 +143,16 @@ class _Gathered:
     def take(self, said: Delivery | ReplyLost | _Present) -> None:
         """Raises `ReplyLost` where no answer came before the connection broke."""
         if isinstance(said, ReplyLost):
-            if not self._answered:
+            if self._was_heard and not self._answered:
                 raise said
         elif isinstance(said, _Present):
+            self._is_known = True
             if said.by_queue is not None:
                 destination = self._command.destination
                 self._present = {
                     queue: one for queue, one in said.by_queue.items() if destination.includes(one.node, one.host)
                 }
-                self.patience = monotonic() + PATIENCE
+                self.patience = monotonic() + (PATIENCE if self._was_heard else 0.0)
         else:
             answer = _read(said)
             if answer is not None:
@@ -140,7 +161,9 @@ class _Gathered:
     @property
     def is_complete(self) -> bool:
         """Everybody has answered who is known to be there. The command reached a queue: where nobody has answered, it
-        is one that the list does not name (yet)."""
+        is one that the list does not name (yet). One that reached none is answered by nobody."""
+        if not self._was_heard:
+            return self._is_known and not self.silent
         return self._present is not None and bool(self._answered) and not self.silent
 
     @property
@@ -154,7 +177,8 @@ class _Gathered:
     @property
     def answers(self) -> Answers[Any]:
         silent = [one.node for one in self.silent.values()]
-        return _answers(self._answered, self._command, silent, complete=self._present is not None)
+        complete = self._present is not None or not self._was_heard
+        return _answers(self._answered, self._command, silent, complete=complete)
 
 
 def nobody(destination: Destination) -> Answers[Any]:

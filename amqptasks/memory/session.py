@@ -82,7 +82,7 @@ class MemorySession:
             self._broker.delete_queue(name)
         return True
 
-    def purge_queue(self, name: str) -> int:
+    def purge_queue(self, name: str, within: float | None = None) -> int:  # noqa: ARG002 - nothing takes time here
         with self._broker.lock:
             return self._broker.queue(name).purge()
 

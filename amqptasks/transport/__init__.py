@@ -251,8 +251,9 @@ class Session(Protocol):
         """Only if nothing is ready in it, in one step with the look; whether it is gone. For classic queues: the broker
         cannot do this for others, and raises `BrokerError`."""
 
-    def purge_queue(self, name: str) -> int:
-        """Drop the ready messages; how many they were."""
+    def purge_queue(self, name: str, within: float | None = None) -> int:
+        """Drop the ready messages; how many they were. `within` seconds, where that is to be shorter than usual. It is
+        no use of the queue that would prolong its `x-expires`, as a passive declare is."""
 
     def publish(self, outgoing: Outgoing) -> None:
         """Confirmed, and mandatory where `outgoing` says so; raises `PublishError`."""

@@ -10,15 +10,19 @@ from amqptasks.transport import Link, Timer
 
 logger = get_logger(__name__)
 
+#: Seconds that a delivery waits here before the log says so, and between two such lines.
+TELL_AFTER, TELL_EVERY = 15.0, 60.0
+
 
 class Gate:
-    """`deliver` gets what was held, in order, once the gate opens; what died with its channel meanwhile is left out."""
+    """`deliver` gets what was held, in order, once the gate opens; what died with its channel meanwhile is left out.
+    `why` says what it waits for, in the log."""
 
-    def __init__(self, link: Link, deliver: Callable[[list[Delivery]], None]) -> None:
+    def __init__(self, link: Link, deliver: Callable[[list[Delivery]], None], why: Callable[[], str]) -> None:
         self._link = link
         self._deliver = deliver
+        self._why = why
         self.is_shut = False
-        self._within = 0.0
         self._held: list[list[Delivery]] = []
         self._timer: Timer | None = None
 
@@ -27,37 +31,31 @@ class Gate:
         """True while something waits before it."""
         return bool(self._held)
 
-    def shut(self, within: float) -> None:
-        """Hold what comes, none of it longer than `within` seconds."""
+    def shut(self) -> None:
+        """Hold what comes, until `open`."""
         self.is_shut = True
-        self._within = within
         self._held = [batch for batch in self._held if batch[0].lease.alive]  # a batch is of one channel
-        if not self._held:  # the time is counted from the first that waits
-            self._cancel()
 
     def hold(self, batch: list[Delivery]) -> None:
         """While it is shut."""
         if self._timer is None:
-            self._timer = self._link.call_later(self._within, self._open_late)
+            self._timer = self._link.call_later(TELL_AFTER, self._tell)
         self._held.append(batch)
 
     def open(self) -> None:
         """Let all of it go on."""
         self.is_shut = False
-        self._cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         held, self._held = self._held, []
         for batch in held:
             if batch[0].lease.alive:
                 self._deliver(batch)
 
-    def _cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _open_late(self) -> None:
-        self._timer = None
-        logger.warning(
-            "the revocations are not all read yet: going on without the rest", extra={"action": "revocations_late"}
+    def _tell(self) -> None:
+        self._timer = self._link.call_later(TELL_EVERY, self._tell)
+        count = sum(len(batch) for batch in self._held if batch[0].lease.alive)
+        logger.error(
+            "nothing begins, and %d tasks wait here: %s", count, self._why(), extra={"action": "revocations_late"}
         )
-        self.open()

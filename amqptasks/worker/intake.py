@@ -57,7 +57,7 @@ class Intake:
         #: Asked for each delivery: an outcome ends it here, None lets it run.
         self.refusals: list[Callable[[Delivery], Outcome | None]] = []
         app, link, conclude = node.app, node.link, node.endings.conclude
-        self.gate = Gate(link, self.deliveries)
+        self.gate = Gate(link, self.deliveries, lambda: node.control.revocations.wait or "")
         longest = app.topology.longest_delay
         tokens = Tokens(app, link)
         self.throttle = Throttle(link, node.steps, node.decisions, tokens, longest, self._begin, conclude)

@@ -173,7 +173,7 @@ def test_one_queue_that_takes_no_command_hides_nobodys_answer(told: Told, sessio
 def test_no_silence_of_the_broker_is_taken_for_the_end_of_the_list_of_workers(
     told: Told, worker_process: WorkerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "SILENCE", 0.0)  # no patience at all
+    monkeypatch.setattr(streams.reader, "SILENCE", 0.0)  # no patience at all
     hung = worker_process(SOURCE, "-n", "hung")
     with told.app.worker(["default"]) as node:
         hung.signal(signal.SIGSTOP)

@@ -8,12 +8,15 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from amqptasks import App, ConfigurationError, arguments
-from amqptasks.errors import AlreadyQueued, UnknownOption
+from amqptasks.amqp.replies import NotFound, explained
+from amqptasks.claims import Claims
+from amqptasks.entities import Queue
+from amqptasks.errors import AlreadyQueued, ClaimUnavailable, DeclarationConflict, QueueDown, UnknownOption
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.uniqueness import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of, read
 from amqptasks.worker.delivery import Steps
@@ -22,6 +25,9 @@ from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.outcomes import Success
 from amqptasks.worker.settlement import Settlement
 from tests.unit.worker.jobs import delivery, undelayed
+
+if TYPE_CHECKING:
+    from amqptasks.transport import Session
 
 
 def report(shop: str, day: object = None, **more: object) -> None: ...
@@ -198,3 +204,54 @@ def is_free(app: App, one: Claim) -> bool:
     except AlreadyQueued:
         return False
     return True
+
+
+class NodeDown:
+    """A session to a cluster whose node with the claim is down: it refuses a stranger's id, and finds no queue for the
+    holder's."""
+
+    def __init__(self, holder: str) -> None:
+        self._holder = holder
+        self.asked = 0
+
+    def declare_queue(self, queue: Queue) -> None:
+        self.asked += 1
+        if queue.arguments["x-dead-letter-routing-key"] != self._holder:
+            raise DeclarationConflict("queue", queue.name, "x-dead-letter-routing-key", "other", self._holder)
+        self.purge_queue(queue.name)
+
+    def purge_queue(self, name: str, within: float | None = None) -> int:
+        raise QueueDown(f"queue {name!r}: home node 'b@host' of durable queue {name!r} is down or inaccessible")
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("identity", ["the-holder", "another"])
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_unique_call_says_at_once_that_the_node_of_its_claim_is_down(identity: str, chosen: bool) -> None:
+    """Whether it has the claim or another call has it: `AlreadyQueued` would be a guess."""
+    session = NodeDown("the-holder")
+    claims = Claims(lambda: cast("Session", session))
+    wanted = Claim("amqptasks.unique.x", identity, 1000, "shop.report", "'report-1'", chosen=chosen)
+    with pytest.raises(ClaimUnavailable) as caught:
+        claims.take(wanted)
+    for words in (
+        "shop.report",
+        "'report-1'",
+        "home node 'b@host'",
+        "unique=False",
+        "delete the queue amqptasks.unique.x",
+    ):
+        assert words in str(caught.value)
+    assert caught.value.claim == "amqptasks.unique.x"
+    assert session.asked <= 1
+    claims.close(1.0)
+
+
+def test_a_queue_whose_node_is_down_is_told_from_one_that_is_not_there() -> None:
+    for release, text in {
+        "4.3": "NOT_FOUND - home node 'b@host' of durable queue 'q' in vhost '/' is down or inaccessible",
+        "3.10": "NOT_FOUND - queue 'q' in vhost '/' is down or inaccessible",
+    }.items():
+        assert isinstance(explained("queue 'q'", 404, text), QueueDown), release
+    assert isinstance(explained("queue 'q'", 404, "NOT_FOUND - no queue 'q' in vhost '/'"), NotFound)

@@ -8,11 +8,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from amqptasks.clock import monotonic
 from amqptasks.control import places, revocation
 from amqptasks.incoming import Delivery
 from amqptasks.log_queue import get_logger
 from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.streams import Reader
+from amqptasks.streams.liveness import Comparing
+from amqptasks.streams.reader import NOT_THERE
 from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.revocations import Revocations
 from amqptasks.worker.control.sweep import Sweep
@@ -23,37 +26,80 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: Seconds that a start, and what comes after a break, waits for the revocations: without them what was revoked would
-#: run. A stream that is full takes some seconds; a broker that cannot give it must not keep the worker from working.
+#: Seconds that a start waits for the revocations, so that they are mostly read before the first delivery. A stream that
+#: is full takes some seconds.
 WITHIN = 15.0
+
+#: Seconds of catching up after a break that are nobody's concern while no delivery waits for it: it takes some dozens
+#: of milliseconds.
+CATCHES_UP = 2.0
 
 
 class RevocationReader:
-    """`known` is what it has read. `refused` hears why this user may not read it, where that is so."""
+    """`known` is what it has read. `troubled(reason)` hears why the stream cannot be read, whenever that changes;
+    `is_refused()` says whether this user may not use remote control at all."""
 
-    def __init__(self, node: Node, refused: Callable[[str], None]) -> None:
+    def __init__(self, node: Node, troubled: Callable[[str], None], is_refused: Callable[[], bool]) -> None:
         self.known = Revocations()
         self.sweep = Sweep(node, self.known)
+        self.liveness = Comparing()
         self._node = node
-        self._refused = refused
-        self._read = threading.Event()
+        self._troubled = troubled
+        self._is_refused = is_refused
+        self._read = threading.Event()  # once, as far as that can be
         self._reader: Reader | None = None
+        self._is_current = False
+        self._since = monotonic()  # when it began to read, or fell behind
+        self._trouble: str | None = None
+        self._was_readable = False
 
-    def start(self) -> None:
-        """Read them all, for a while at most. The link is running; not on its thread."""
-        self._node.link.call_soon(self._begin)
+    @property
+    def wait(self) -> str | None:
+        """Why the worker is not ready, or begins nothing, on account of revocations; None where it knows them all. A
+        user without any right to remote control works without them."""
+        if self._is_current or self._reader is None:
+            return None
+        if self._trouble is None:
+            at_once = not self._node.intake.gate.holds and monotonic() - self._since < CATCHES_UP
+            return None if at_once else "the revocations are not all read yet, and nothing begins before"
+        if not self._was_readable and self._is_refused():
+            return None
+        return f"the revocations cannot be read ({self._trouble}): see the rights in docs/control.md"
+
+    def wait_until_read(self) -> None:
+        """After `begin`, for a while at most: what is not read by then holds up the deliveries. Any thread but the
+        link's."""
         if not awaited(self._read, WITHIN, lambda: self._node.told_to_stop) and not self._node.told_to_stop:
             logger.warning(
-                "the revocations are not all read yet: starting without the rest", extra={"action": "revocations_late"}
+                "the revocations are not all read yet: no task begins before", extra={"action": "revocations_late"}
             )
 
     # The link's thread
 
+    def begin(self) -> None:
+        """Read them all, and those to come. Does nothing when it is called again."""
+        if self._reader is not None:
+            return
+        self._since = monotonic()
+        self._node.intake.gate.shut()
+        self._reader = Reader(
+            self._node.link,
+            places.REVOKED.name,
+            "first",
+            self._on_record,
+            self._on_end,
+            follow=True,
+            never_empty=True,
+            behind=self._fall_behind,
+            liveness=self.liveness,
+        )
+        self._reader.start()
+
     def catch_up(self) -> None:
         """The worker has lost a channel, and may have missed one: nothing begins before all are read. Their reader need
         not have lost one: it has none yet where their stream was made after it began."""
-        if self._reader is not None:
-            self._shut_gate()
+        if self._reader is not None and self._was_readable:
+            self._fall_behind()
             self._reader.catch_up()
 
     def close(self) -> None:
@@ -72,21 +118,9 @@ class RevocationReader:
         reason = self.known.reason(task, task_id, headers)
         return None if reason is None else Revoked(reason)
 
-    def _begin(self) -> None:
-        self._reader = Reader(
-            self._node.link,
-            places.REVOKED.name,
-            "first",
-            self._on_record,
-            self._on_end,
-            follow=True,
-            never_empty=True,
-            behind=self._shut_gate,
-        )
-        self._reader.start()
-
-    def _shut_gate(self) -> None:
-        self._node.intake.gate.shut(WITHIN)
+    def _fall_behind(self) -> None:
+        self._is_current, self._since = False, monotonic()
+        self._node.intake.gate.shut()
 
     def _on_record(self, delivery: Delivery) -> None:
         """Whatever a record holds, those behind it are read."""
@@ -118,12 +152,20 @@ class RevocationReader:
             )
 
     def _on_end(self, trouble: str | None) -> None:
-        # Its beginning tells: a virtual host may have any digits in its name.
-        if trouble is not None and trouble.startswith(f"{places.REVOKED.name}: 403"):
-            self._refused(trouble)
-            self.close()
-            self._reader = None
+        """It has read all that there was; or it cannot read, and goes on trying. A stream that is gone holds nothing.
+        Where this user has lost the right to read it, nothing begins until the right is back; a user who never had it
+        works without, and is not ready unless remote control is closed to it altogether."""
+        gone = trouble is not None and NOT_THERE in trouble
+        before, self._trouble = self._trouble, None if gone else trouble
+        if trouble is not None and trouble != before:
+            self._troubled(trouble)
+        elif before is not None and trouble is None:
+            logger.info("the revocations can be read again", extra={"action": "revocations_read"})
+        self._is_current = self._trouble is None
+        if trouble is None:
+            self._was_readable = True
         if not self._read.is_set():
             self._read.set()
             self.sweep.look()
-        self._node.intake.gate.open()
+        if self._is_current or not self._was_readable:
+            self._node.intake.gate.open()

@@ -10,6 +10,7 @@ rights on the broker that this takes, the worker works without it, and says so o
 from __future__ import annotations
 
 import os
+import random
 import socket
 import threading
 from collections.abc import Callable
@@ -26,7 +27,8 @@ from amqptasks.incoming import Delivery, Lease
 from amqptasks.log_queue import get_logger
 from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.outgoing import Outgoing
-from amqptasks.transport import Subscription
+from amqptasks.streams.reader import NOT_THERE
+from amqptasks.transport import Missing, Subscription
 from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT
@@ -51,6 +53,18 @@ PUBLISH_WITHIN = 10.0
 #: Seconds before missing objects are declared again.
 DECLARE_PAUSE = 5.0
 
+#: Seconds before it listens again where this user may not: rights come back by hand, and each try is an error in the
+#: broker's log.
+REFUSED_PAUSE = 15.0
+
+#: Seconds between two looks whether what control needs is still on the broker: nobody says that a stream was deleted
+#: which is only written to. Each is one channel and three questions.
+LOOK_EVERY = 15.0
+
+#: What is looked for. The exchange of commands is not among them: the listener notices by itself.
+NEEDED_EXCHANGES = (places.NODES.exchange.name, places.REVOKED.exchange.name)
+NEEDED_QUEUES = (places.NODES.name,)
+
 COMMANDS = {**INSPECT, **CONTROL}
 
 
@@ -60,7 +74,7 @@ class ControlService:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.host = socket.gethostname()
-        self.revocations = RevocationReader(node, self._without)
+        self.revocations = RevocationReader(node, self._on_revocations, lambda: self.trouble is not None)
         self._settled = threading.Event()  # it listens, or cannot
         self.started_at = monotonic()
         self.trouble: str | None = None
@@ -70,6 +84,7 @@ class ControlService:
         self._has_streams = not dial.is_memory(node.app.broker)
         self._queue = ""
         self._stopping = False
+        self._looking = False  # now and then, whether all that it needs is there
 
     def start(self) -> None:
         """Read the revocations, so that nothing revoked runs, and begin to answer. The link is running."""
@@ -77,7 +92,7 @@ class ControlService:
         self._thread.start()
         self._jobs.put(self._begin)
         if self._has_streams:
-            self.revocations.start()
+            self.revocations.wait_until_read()
 
     def wait(self) -> None:
         """Until whoever asks now is heard, or it is clear that nobody will be; not for long."""
@@ -123,6 +138,8 @@ class ControlService:
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
         assert self._subscription is not None
         self._queue = self._subscription.queue
+        if self.trouble is not None:
+            logger.info("remote control is back", extra={"action": "control_back"})
         self.trouble = None
         self._announce("here")
         self._settled.set()
@@ -135,18 +152,52 @@ class ControlService:
             self._without(reason)
             if self._subscription is not None:
                 self._subscription.close()
+                self._subscription = None
+                self.node.link.call_later(REFUSED_PAUSE, self._listen)
         elif not self._stopping:
             self._jobs.put(self._declare)
 
     def _listen(self) -> None:
-        if not self._stopping:
-            self._subscription = self.node.link.listen(places.LISTENERS, [(places.EXCHANGE.name, "")], self)
+        """For the first time, or once more where this user was refused."""
+        if self._stopping or self._subscription is not None:
+            return
+        self._subscription = self.node.link.listen(places.LISTENERS, [(places.EXCHANGE.name, "")], self)
+        if not self._looking:
+            self._looking = True
             self._announce_again()
+            self._look_again()
 
     def _announce_again(self) -> None:
         if not self._stopping:
             self._announce("here")
             self.node.link.call_later(places.ANNOUNCE_EVERY, self._announce_again)
+
+    def _look_again(self) -> None:
+        """With jitter: a hundred workers need not all declare what is missing."""
+        if not self._stopping and self._has_streams:
+            self.node.link.call_later(LOOK_EVERY * random.uniform(0.5, 1.0), self._look)
+
+    def _look(self) -> None:
+        if not self._stopping:
+            self.node.link.look_for(NEEDED_EXCHANGES, NEEDED_QUEUES, self._on_looked)
+            self._look_again()
+
+    def _on_looked(self, missing: Missing | None, error: BaseException | None) -> None:  # noqa: ARG002 - looks again
+        if missing is not None and (missing.exchanges or missing.queues) and not self._stopping:
+            named = ", ".join((*missing.exchanges, *missing.queues))
+            logger.error(
+                "remote control misses %s on the broker, and declares that again",
+                named,
+                extra={"action": "control_objects_gone"},
+            )
+            self._jobs.put(self._declare_again)
+
+    def _on_revocations(self, trouble: str) -> None:
+        """Their stream cannot be read. One that is gone is made again."""
+        if NOT_THERE in trouble:
+            self._jobs.put(self._declare)
+        elif not self._stopping:
+            logger.warning("the revocations cannot be read: %s", trouble, extra={"action": "revocations_unreadable"})
 
     def _announce(self, state: roster.State) -> None:
         if self._has_streams and self._queue:
@@ -185,8 +236,16 @@ class ControlService:
                 logger.exception("a control command failed")
 
     def _begin(self) -> None:
-        if self._declare():
+        declared = self._declare()
+        if self._has_streams:
+            self.node.link.call_soon(self.revocations.begin)
+        if declared:
             self.node.link.call_soon(self._listen)
+
+    def _declare_again(self) -> None:
+        """Something was gone: whoever asks now must find this worker in the list again."""
+        if self._declare():
+            self.node.link.call_soon(lambda: self._announce("here"))
 
     def _declare(self) -> bool:
         try:

@@ -104,8 +104,8 @@ def of_parts(node: Node) -> Iterator[Wait]:
         if queue.waiting:
             few = f"{queue.waiting} tasks of queue {queue.name} that are to run later wait in the worker"
             yield Wait(FULL_QUEUE, f"{few}: a delay queue does not take them", ready=True)
-    if node.intake.gate.holds:
-        yield Wait(REVOCATIONS, "the revocations are not all read yet, and nothing begins before")
+    if (why := node.control.revocations.wait) is not None:
+        yield Wait(REVOCATIONS, why)
     if (job := node.intake.alone.job) is not None:
         yield Wait(RUNS_ALONE, f"{job.task_name}[{job.task_id}] may kill its process, and runs alone", ready=True)
     for kind, pool in node.pools.items():

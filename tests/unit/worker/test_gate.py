@@ -1,4 +1,4 @@
-"""Deliveries wait while the worker does not know what must not run, and not for ever."""
+"""Deliveries wait while the worker does not know what must not run."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def tags(batches: list[list[Delivery]]) -> list[list[int]]:
 def shut_gate() -> tuple[Gate, Timers, list[list[Delivery]]]:
     link: Any = Timers()
     delivered: list[list[Delivery]] = []
-    gate = Gate(link, delivered.append)
+    gate = Gate(link, delivered.append, lambda: "the stream is not read")
     assert not gate.is_shut
-    gate.shut(15)
+    gate.shut()
     assert gate.is_shut
     return gate, link, delivered
 
@@ -72,35 +72,25 @@ def test_what_the_broker_has_taken_back_meanwhile_does_not() -> None:
     assert delivered[0][0].lease.alive
 
 
-def test_it_opens_by_itself_in_the_end_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_waits_for_long_is_told_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
     gate, link, delivered = shut_gate()
     assert link.pending == [], "an outage of any length does not count: nothing waits"
-    gate.hold(batch(1))
-    gate.hold(batch(2))
-    ((delay, ring),) = link.pending
-    assert delay == 15
-    link.pending.clear()
-    ring()
-    assert tags(delivered) == [[1], [2]]
-    assert not gate.is_shut
-    assert "the revocations are not all read yet: going on without the rest" in caplog.text
-
-
-def test_after_another_break_what_waits_has_its_whole_time_again() -> None:
-    gate, link, delivered = shut_gate()
-    gate.hold(dead := batch(1))
-    dead[0].lease.alive = False  # type: ignore[misc]
-    gate.shut(15)
-    assert link.pending == [], "nothing waits any more"
-    gate.hold(batch(2))
-    assert len(link.pending) == 1
+    gate.hold(batch(1, 2))
+    gate.hold(batch(3))
+    for seconds in (15, 60, 60):
+        ((delay, ring),) = link.pending
+        assert delay == seconds
+        link.pending.clear()
+        ring()
+    assert delivered == [], "it may have been revoked"
+    assert caplog.text.count("nothing begins, and 3 tasks wait here: the stream is not read") == 3
     gate.open()
-    assert tags(delivered) == [[2]]
+    assert link.pending == []
 
 
 def test_a_break_of_another_channel_prolongs_no_wait() -> None:
     gate, link, _ = shut_gate()
     gate.hold(batch(1))
     before = list(link.pending)
-    gate.shut(15)
+    gate.shut()
     assert link.pending == before != []

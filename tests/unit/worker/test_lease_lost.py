@@ -72,9 +72,12 @@ class Runs:
             task.retry()
         return "done"
 
-    def cut(self) -> None:
-        """Break every connection: what is not settled is delivered again."""
+    def cut(self, loser: Node | None = None) -> None:
+        """Break every connection: what is not settled is delivered again. `loser` knows by then that a run of its own
+        has no lease."""
         broker_of(self.url).break_connections()
+        if loser is not None:
+            wait_for(lambda: not loser.lost_runs.is_empty, 10, "its lease is lost")
 
     def await_begun(self, count: int = 1) -> None:
         wait_for(lambda: len(self.began) >= count, 10, lambda: f"began: {self.began}")
@@ -123,7 +126,7 @@ def test_a_redelivery_elsewhere_runs_there_and_the_first_run_is_dropped(runs: Ru
         two = stack.enter_context(runs.app("two").worker())
         one.link.call_soon(one.queues["default"].pause)
         wait_for(lambda: not one.queues["default"].consuming, 10)
-        runs.cut()
+        runs.cut(one)
         runs.await_begun(2)
         assert runs.began == ["one", "two"]
         runs.gate.set()
@@ -139,7 +142,7 @@ def test_a_redelivery_after_the_end_is_settled_with_the_outcome_that_was_kept(ru
         runs.await_begun()
         node.link.call_soon(node.queues["default"].pause)
         wait_for(lambda: not node.queues["default"].consuming, 10)
-        runs.cut()
+        runs.cut(node)
         runs.gate.set()
         wait_for(lambda: runs.ended, 10)
         wait_for(lambda: not node.current, 10)
@@ -181,7 +184,7 @@ def test_a_stop_before_the_redelivery_leaves_the_message_to_others(runs: Runs) -
         runs.await_begun()
         node.link.call_soon(node.queues["default"].pause)
         wait_for(lambda: not node.queues["default"].consuming, 10)
-        runs.cut()
+        runs.cut(node)
         wait_for(lambda: not node.held, 10)
         node.stop()
         wait_for(lambda: node.is_stopping, 10)
@@ -230,7 +233,7 @@ def test_a_run_that_was_revoked_meanwhile_ends_as_without_the_break(runs: Runs) 
         runs.await_begun()
         node.link.call_soon(node.queues["default"].pause)
         wait_for(lambda: not node.queues["default"].consuming, 10)
-        runs.cut()
+        runs.cut(node)
         runs.apps[0].control.revoke(result.id, timeout=0.3)
         node.link.call_soon(node.queues["default"].resume)
         await_saved(node)
@@ -288,7 +291,7 @@ def test_another_call_with_the_same_id_is_never_taken_for_the_lost_one(runs: Run
         runs.await_begun()
         node.link.call_soon(node.queues["default"].pause)
         wait_for(lambda: not node.queues["default"].consuming, 10)
-        runs.cut()
+        runs.cut(node)
         runs.apps[0].send_task("hold", ("second",), task_id=sent.id, ignore_result=True)
         node.link.call_soon(node.queues["default"].resume)
         runs.await_begun(2)

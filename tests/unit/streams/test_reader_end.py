@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from amqptasks.incoming import SETTLED, Delivery
-from amqptasks.properties import Properties
+from amqptasks.incoming import SETTLED
 from amqptasks.streams import Reader
-from amqptasks.transport import STREAM_OFFSET, StreamOffset
-
-
-class Consumer:
-    """One subscription of the reader, played by the test."""
-
-    def __init__(self, offset: StreamOffset, listener: Any) -> None:
-        self.offset = offset
-        self.listener = listener
-        self.is_closed = False
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def begin(self) -> None:
-        self.listener.consuming(SETTLED)
-
-    def get(self, *numbers: int) -> None:
-        given = [Properties(headers={STREAM_OFFSET: number}) for number in numbers]
-        self.listener.deliveries([Delivery("log", 1, "", "log", False, one, b"", SETTLED) for one in given])
-
-
-class StillLink:
-    """A link on which nothing happens but what the test says; `pass_time` lets every timer ring."""
-
-    def __init__(self) -> None:
-        self.consumers: list[Consumer] = []
-        self.timers: list[Callable[[], None]] = []
-
-    def read_stream(self, _queue: str, offset: StreamOffset, _prefetch: int, listener: Any) -> Consumer:
-        self.consumers.append(Consumer(offset, listener))
-        return self.consumers[-1]
-
-    def call_later(self, _delay: float, callback: Callable[[], None]) -> None:
-        self.timers.append(callback)
-
-    def pass_time(self) -> None:
-        timers, self.timers = self.timers, []
-        for timer in timers:
-            timer()
+from amqptasks.transport import StreamOffset
+from tests.unit.streams.still_link import Consumer, StillLink
 
 
 class Reading:
@@ -73,6 +33,12 @@ class Reading:
         self.tail, self.main = self.link.consumers
         self.tail.begin()
         self.main.begin()
+
+    def break_off(self) -> tuple[Consumer, Consumer]:
+        """Its channel is lost: the tail and the consumer that take the place of the old ones."""
+        self.main.listener.lost(SETTLED, "cut")
+        *_, tail, self.main = self.link.consumers
+        return tail, self.main
 
 
 @pytest.mark.parametrize("offset", ["first", datetime(2026, 1, 1, tzinfo=UTC)])
@@ -99,15 +65,14 @@ def test_a_break_lets_it_fall_behind_until_it_has_come_to_where_the_end_is_now()
     reading.tail.get(0)
     reading.main.get(0)
     reading.link.pass_time()
-    reading.main.listener.lost(SETTLED, "cut")
+    tail, main = reading.break_off()
     assert reading.said == ["ended None", "behind"]
-    tail = reading.link.consumers[-1]
-    assert tail.offset == "last"
+    assert (tail.offset, main.offset) == ("last", 0), "it looks once more at the record that it has applied last"
     tail.begin()
     tail.get(5)
     reading.main.begin()
     reading.link.pass_time()
-    reading.main.get(1, 2, 3)
+    reading.main.get(0, 1, 2, 3)
     reading.link.pass_time()
     assert reading.said == ["ended None", "behind"], "two are still to come"
     reading.main.get(4, 5)
@@ -157,18 +122,17 @@ def test_a_stream_that_is_not_served_yet_is_no_end() -> None:
     reading.tail.get(0)
     reading.main.get(0)
     reading.link.pass_time()
-    reading.main.listener.lost(SETTLED, "the broker stops")
+    tail, _ = reading.break_off()
     for reason in (
         "406 PRECONDITION_FAILED - stream queue 'log' in vhost '/' does not have a running replica on the local node",
         "404 NOT_FOUND - queue 'log' in vhost '/' process is stopped by supervisor",
     ):
         reading.main.listener.unavailable("log", reason)
     assert reading.said == ["ended None", "behind"]
-    tail = reading.link.consumers[-1]
     tail.begin()
     tail.get(1)
     reading.main.begin()
-    reading.main.get(1)
+    reading.main.get(0, 1)
     reading.link.pass_time()
     assert reading.said == ["ended None", "behind", "ended None"]
 
@@ -195,15 +159,17 @@ def test_one_that_never_had_the_stream_catches_up_when_it_is_told() -> None:
     reading.reader.catch_up()
     tail = reading.link.consumers[-1]
     assert len(reading.link.consumers) == 3, "its own, the first tail, and one more"
+    reading.main.begin()
+    assert reading.said == ["behind"], "now it can be read"
+    tail = reading.link.consumers[-1]
     tail.begin()
     tail.get(3)
-    reading.main.begin()
     reading.main.get(0, 1, 2)
     reading.link.pass_time()
-    assert reading.said == []
+    assert reading.said == ["behind"]
     reading.main.get(3)
     reading.link.pass_time()
-    assert reading.said == ["ended None"]
+    assert reading.said == ["behind", "ended None"]
 
 
 def test_one_that_is_closed_does_not_catch_up() -> None:

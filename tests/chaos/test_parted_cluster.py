@@ -1,0 +1,118 @@
+"""A cluster of three nodes, one of which is cut off, killed or frozen: what workers and unique calls make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from amqptasks import App
+from amqptasks.amqp.session import Session
+from amqptasks.clock import monotonic
+from amqptasks.control.revocation import Revocation
+from amqptasks.errors import ClaimUnavailable
+from amqptasks.worker.node import Node
+from tests.conftest import NO_BROKER
+from tests.harness.cluster import SIZE, Cluster, clustered_vhost, new_cluster
+from tests.harness.nodes import NoBroker
+from tests.harness.vhost import Vhost
+from tests.harness.wait import wait_for
+
+pytestmark = [pytest.mark.kills_broker, pytest.mark.long]
+
+#: How often a node is cut off, and for how many seconds: longer than Erlang's tick, so that both sides know.
+ROUNDS, CUT_FOR = 20, 10.0
+
+#: Seconds from the heal in which every worker has heard every revocation.
+HEARD_WITHIN = 10.0
+
+
+@pytest.fixture(scope="module")
+def shared_cluster() -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(new_cluster())
+        except NoBroker as error:
+            pytest.skip(f"{NO_BROKER}: {error}")
+        yield made
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Cluster:
+    """Whole at the start of each test."""
+    shared_cluster.whole()
+    return shared_cluster
+
+
+@pytest.fixture
+def vhost(cluster: Cluster) -> Iterator[Vhost]:
+    with clustered_vhost(cluster) as made:
+        yield made
+        cluster.whole()
+
+
+def revoke(url: str, identity: str) -> None:
+    with Session([url], timeout=30.0) as session:
+        for message in Revocation("revoke", (identity,)).outgoing():
+            session.publish(message)
+
+
+def knows(node: Node, identity: str) -> bool:
+    return node.control.revocations.known.reason("note", identity, {}) is not None
+
+
+@pytest.mark.timeout(2400)
+def test_every_worker_hears_every_revocation_after_a_partition(cluster: Cluster, vhost: Vhost) -> None:
+    with ExitStack() as stack:
+        nodes = []
+        for number in range(SIZE):
+            app = stack.enter_context(closing(App(f"on-{number}", cluster.url(vhost, number), ignore_result=True)))
+            app.task(name="note")(lambda: None)
+            nodes.append(stack.enter_context(app.worker(["default"])))
+        waits: list[float] = []
+        for turn in range(ROUNDS):
+            cut = turn % SIZE
+            cluster.cut(cut)
+            healed = monotonic() + CUT_FOR
+            meanwhile, after = f"meanwhile-{turn}", f"after-{turn}"
+            revoke(cluster.url(vhost, (cut + 1) % SIZE), meanwhile)
+            wait_for(lambda healed=healed: monotonic() > healed, CUT_FOR + 5, "it is cut off for a while")
+            cluster.heal(cut)
+            began = monotonic()
+            revoke(cluster.url(vhost, (cut + 1) % SIZE), after)
+            wait_for(
+                lambda told=(meanwhile, after): all(knows(node, identity) for node in nodes for identity in told),
+                HEARD_WITHIN,
+                lambda turn=turn: f"round {turn}: {[len(node.control.revocations.known) for node in nodes]} are known",
+            )
+            waits.append(monotonic() - began)
+            cluster.whole()
+        deaf = [node.control.revocations.liveness.deaf for node in nodes]
+        print(f"heard after {[round(one, 1) for one in waits]} s; readers that were deaf and began anew: {deaf}")
+        wait_for(lambda: all(node.ready for node in nodes), 60, lambda: str([node.trouble for node in nodes]))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("lost", ["kill", "freeze"])
+def test_a_unique_call_whose_claim_is_on_a_lost_node_says_so(cluster: Cluster, vhost: Vhost, lost: str) -> None:
+    with ExitStack() as stack:
+
+        def app(number: int) -> tuple[App, Any]:
+            made = stack.enter_context(closing(App(f"on-{number}", cluster.url(vhost, number), ignore_result=True)))
+            return made, made.task(name="only", unique=True)(lambda shop: shop)
+
+        first, only = app(0)
+        first.declare()
+        only.delay("north")
+        other, only = app(1)
+        other.declare()
+        getattr(cluster, lost)(0)
+        wait_for(lambda: cluster.running(1) == SIZE - 1, 90, "the others know that the node is gone", 0.5)
+        began = monotonic()
+        with pytest.raises(ClaimUnavailable, match="unique=False"):
+            only.delay("north")
+        assert monotonic() - began < 10, "at once"
+        assert only.apply_async(("north",), unique=False).id
+        assert only.delay("south").id, "a claim that is nobody's is made on a node that lives"
