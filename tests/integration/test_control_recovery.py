@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from amqptasks.amqp import subscription
+from amqptasks.amqp import subscription, temporary
 from amqptasks.amqp.session import Session
 from amqptasks.control.places import EXCHANGE, NODES, REVOKED
 from amqptasks.streams import reader
@@ -25,6 +25,7 @@ ALL = {"configure": ".*", "write": ".*", "read": ".*"}
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscription, "WATCHDOG", 0.5)
+    monkeypatch.setattr(temporary, "BIND_EVERY", 1.0)
     monkeypatch.setattr(service, "LOOK_EVERY", 0.5)
     monkeypatch.setattr(service, "REFUSED_PAUSE", 0.5)
     monkeypatch.setattr(reader, "REFUSED_PAUSE", 0.5)
@@ -141,6 +142,7 @@ def test_ping_names_a_worker_that_is_known_and_hears_nothing(
 ) -> None:
     """Its queue is not bound to the exchange any more, which it has not noticed yet: nobody gets the command."""
     monkeypatch.setattr(subscription, "WATCHDOG", 60.0)
+    monkeypatch.setattr(temporary, "BIND_EVERY", 60.0)
     with told.app.worker(["default"]) as node:
         assert answers(told, node)
         session.delete_exchange(EXCHANGE.name)

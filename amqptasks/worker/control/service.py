@@ -99,7 +99,9 @@ class ControlService:
         awaited(self._settled, LISTENING_WITHIN, lambda: self.node.told_to_stop)
 
     def stop(self) -> None:
-        """Say goodbye; from any thread."""
+        """Say goodbye, once; from any thread."""
+        if self._stopping:
+            return
         self._stopping = True
         self.node.link.call_soon(self._leave)
         self._jobs.put(None)
