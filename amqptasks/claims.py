@@ -250,11 +250,12 @@ def _is_there(session: Session, claim: Claim) -> bool:
     """Raises `QueueDown` where the node of the claim is down: it refuses everybody then, and never ends. Nothing is
     in the queue, so that purging it is only a question, and one that does not prolong its life. RabbitMQ 4.3 does not
     answer while the node is down, other releases say so. Without the right to ask, the answer is left out."""
+    within = min(ANSWERS_WITHIN, session.timeout)
     began = monotonic()
     try:
-        session.purge_queue(claim.name, ANSWERS_WITHIN)
+        session.purge_queue(claim.name, within)
     except BrokerUnreachable as silence:
-        if monotonic() - began < ANSWERS_WITHIN:
+        if monotonic() - began < within:
             raise
         raise QueueDown(str(silence)) from None
     except QueueDown:

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 #: Seconds between two comparisons, at most; a look costs the broker a channel and mostly one record.
 COMPARE_EVERY = 8.0
 
-#: The part of that which the shortest pause has: a hundred workers that came together do not look together. What was
-#: written while a node was cut off is so heard within 10 s of the heal.
-SHORTEST_PART = 0.6
+#: The parts of that which the shortest and the longest pause have: a hundred workers that came together do not look
+#: together. A look that the broker has not answered is followed by the next one soon: its node may be cut off, and back
+#: in a moment. So what was written meanwhile is heard within 10 s of the heal.
+SHORTEST_PART, LONGEST_PART, SOON_PART = 0.5, 0.85, 0.15
 
 #: Seconds that the reader's own consumer gets for a record that a look has found. It has come sooner by far, unless the
 #: consumer is deaf.
@@ -115,9 +116,9 @@ class Comparing:
             self._look.close()
         self._reader = None
 
-    def _later(self) -> None:
+    def _later(self, *, soon: bool = False) -> None:
         if self._reader is not None:
-            pause = self._every * random.uniform(SHORTEST_PART, 1.0)
+            pause = self._every * (SOON_PART if soon else random.uniform(SHORTEST_PART, LONGEST_PART))
             self._timer = self._reader.link.call_later(pause, self._begin_look)
 
     def _begin_look(self) -> None:
@@ -144,7 +145,7 @@ class Comparing:
         elif found == "another" or self._empty >= EMPTY_LOOKS:
             self._empty = 0
             reader.replaced()
-        self._later()
+        self._later(soon=found == "unknown")
 
 
 class _Look:

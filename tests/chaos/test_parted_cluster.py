@@ -59,6 +59,13 @@ def revoke(url: str, identity: str) -> None:
             session.publish(message)
 
 
+def told(node: Node) -> str:
+    """How its reader does, for the message of a failure."""
+    revocations = node.control.revocations
+    looks, deaf = revocations.liveness.looks, revocations.liveness.deaf
+    return f"{len(revocations.known)} known, {looks} looks, {deaf} times deaf, trouble {node.trouble}"
+
+
 def knows(node: Node, identity: str) -> bool:
     return node.control.revocations.known.reason("note", identity, {}) is not None
 
@@ -83,9 +90,9 @@ def test_every_worker_hears_every_revocation_after_a_partition(cluster: Cluster,
             began = monotonic()
             revoke(cluster.url(vhost, (cut + 1) % SIZE), after)
             wait_for(
-                lambda told=(meanwhile, after): all(knows(node, identity) for node in nodes for identity in told),
+                lambda both=(meanwhile, after): all(knows(node, identity) for node in nodes for identity in both),
                 HEARD_WITHIN,
-                lambda turn=turn: f"round {turn}: {[len(node.control.revocations.known) for node in nodes]} are known",
+                lambda turn=turn: f"round {turn}: {[told(node) for node in nodes]}",
             )
             waits.append(monotonic() - began)
             cluster.whole()

@@ -213,6 +213,7 @@ class NodeDown:
     def __init__(self, holder: str) -> None:
         self._holder = holder
         self.asked = 0
+        self.timeout = 10.0
 
     def declare_queue(self, queue: Queue) -> None:
         self.asked += 1
@@ -231,7 +232,7 @@ class NodeDown:
 def test_a_unique_call_says_at_once_that_the_node_of_its_claim_is_down(identity: str, chosen: bool) -> None:
     """Whether it has the claim or another call has it: `AlreadyQueued` would be a guess."""
     session = NodeDown("the-holder")
-    claims = Claims(lambda: cast("Session", session))
+    claims = Claims(lambda _timeout: cast("Session", session))
     wanted = Claim("amqptasks.unique.x", identity, 1000, "shop.report", "'report-1'", chosen=chosen)
     with pytest.raises(ClaimUnavailable) as caught:
         claims.take(wanted)
