@@ -200,6 +200,10 @@ class Connection:
         self._looks_for_request = cut
         return explain(error, where)
 
+    def _forget_timer(self) -> None:
+        """The try did not come about: `_look` makes another."""
+        self._timer = None
+
     def _on_open(self) -> None:
         wire = self._wire
         if wire is None:  # closed while it was being opened
@@ -237,5 +241,5 @@ class Connection:
         if self._next_url == 0:  # every address was tried once
             self._round += 1
             pause = pause_before(self._round)
-        self._timer = self._loop.call_later(pause, self._connect)
+        self._timer = self._loop.call_later(pause, self._guard.protected(self._connect, self._forget_timer))
         self._guard.wrapped(self._closed)(error)

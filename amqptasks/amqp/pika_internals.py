@@ -274,9 +274,10 @@ class Wire(TolerantConnection):
         self._loop = loop
         self.guard = loop.guard
         self._uncork_or_abort = loop.guard.protected(self._uncork, self.abort)
+        opened = loop.guard.protected(on_open, self.abort)
         super().__init__(
             parameters,
-            on_open_callback=loop.guard.wrapped(lambda _wire: on_open()),
+            on_open_callback=lambda _wire: opened(),
             on_open_error_callback=loop.guard.wrapped(lambda _wire, error: on_closed(error)),
             on_close_callback=loop.guard.wrapped(lambda _wire, error: on_closed(error)),
             custom_ioloop=cast("Any", loop),  # as its adapter takes it: any `AbstractSelectorIOLoop`

@@ -24,6 +24,7 @@ from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import WireChannel
 from amqptasks.clock import monotonic
+from amqptasks.errors import BrokerUnreachable
 from amqptasks.incoming import Alike, Delivery, Likeness
 from amqptasks.properties import Properties
 from amqptasks.transport import Listener
@@ -92,6 +93,9 @@ class Subscription:
 
     def connection_closed(self) -> None:
         self._opening = False
+        if self._channel is not None:  # it was not told, or raised
+            self._channel = None
+            self._end_lease("the connection has ended")
 
     def pause(self) -> None:
         if not self._paused:
@@ -271,6 +275,8 @@ class Subscription:
         channel = self._channel
         if channel is None:
             self.start()
+        elif channel.is_closed:
+            self._on_channel_closed(channel, BrokerUnreachable("the channel has ended"))
         elif self.consuming and self._is_usable:
             self._ask_broker(channel)
 
