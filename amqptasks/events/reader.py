@@ -11,6 +11,7 @@ from amqptasks.events.event import Event, events_in
 from amqptasks.events.places import EXCHANGE, STREAM
 from amqptasks.incoming import Delivery, Lease
 from amqptasks.streams import Reader, close_all
+from amqptasks.streams.liveness import Comparing
 from amqptasks.transport import Link, Subscription
 
 #: What a listener's queue is called, before something unique.
@@ -46,7 +47,8 @@ def past(link: Link, since: float, *, follow: bool = False, poll: float | None =
 
     def begin() -> None:
         offset = datetime.fromtimestamp(since, UTC)
-        readers.append(Reader(link, STREAM.name, offset, arrived.put, ended, follow=follow))
+        liveness = Comparing() if follow else None
+        readers.append(Reader(link, STREAM.name, offset, arrived.put, ended, follow=follow, liveness=liveness))
         readers[0].start()
 
     link.call_soon(begin)

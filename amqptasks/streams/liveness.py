@@ -20,7 +20,7 @@ from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery, Lease
 from amqptasks.outgoing import Outgoing
 from amqptasks.streams.position import Position, position_of
-from amqptasks.transport import StreamOffset, Subscription, Timer
+from amqptasks.transport import Subscription, Timer
 
 if TYPE_CHECKING:
     from amqptasks.streams.reader import Reader
@@ -125,7 +125,8 @@ class Comparing:
         reader = self._reader
         if reader is None:
             return
-        if not reader.is_consuming:  # it knows by itself that it hears nothing
+        # It knows by itself that it hears nothing; or what it is to hear has no beginning that a look could take.
+        if not reader.is_consuming or reader.begins_at == "next":
             self._later()
             return
         self.looks += 1
@@ -158,8 +159,7 @@ class _Look:
         self._at: Position | None = reader.position
         self._found = "unknown"
         self._over = False
-        offset: StreamOffset = "first" if self._at is None else self._at.offset
-        self._subscription: Subscription = reader.link.read_stream(reader.stream, offset, LOOK_PREFETCH, self)
+        self._subscription: Subscription = reader.link.read_stream(reader.stream, reader.begins_at, LOOK_PREFETCH, self)
         self._timer = reader.link.call_later(LOOK_WITHIN, self._conclude)
 
     def close(self) -> None:

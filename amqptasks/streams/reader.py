@@ -124,6 +124,11 @@ class Reader:
         """Whether the broker has confirmed its consumer, on a channel that is open."""
         return self._consuming and not self._closed
 
+    @property
+    def begins_at(self) -> StreamOffset:
+        """Where another consumer of it begins."""
+        return self._offset if self.position is None else self.position.offset
+
     def is_waiting_at(self, position: Position) -> bool:
         """Whether its consumer has begun at this position, and has not got that record yet."""
         return self._consuming and self._expected == position
@@ -152,9 +157,8 @@ class Reader:
             self._subscription.close()
         self._consuming = False
         self._expected = self.position
-        offset = self._offset if self.position is None else self.position.offset
         self._consumer = _Consumer(self)
-        self._subscription = self.link.read_stream(self.stream, offset, self._prefetch, self._consumer)
+        self._subscription = self.link.read_stream(self.stream, self.begins_at, self._prefetch, self._consumer)
 
     def replaced(self) -> None:
         """The stream is another one: begin anew with its first record."""

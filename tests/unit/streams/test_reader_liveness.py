@@ -122,6 +122,15 @@ def test_a_reader_that_knows_that_it_hears_nothing_does_not_look() -> None:
     assert comparing.looks == 0
 
 
+def test_a_reader_that_begins_with_what_is_written_from_now_on_does_not_look_before_it_has_read() -> None:
+    comparing = Comparing()
+    reading = Reading(liveness=comparing, offset="next")
+    reading.link.pass_time(COMPARE_EVERY)
+    assert comparing.looks == 0
+    reading.main.get(7)
+    assert look(reading).offset == 7
+
+
 def test_a_look_ends_with_its_reader() -> None:
     reading = Reading(liveness=Comparing())
     reading.main.get(0)

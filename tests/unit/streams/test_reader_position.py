@@ -9,13 +9,14 @@ import pytest
 from amqptasks.incoming import Delivery
 from amqptasks.streams.position import Position
 from amqptasks.streams.reader import REFUSED_PAUSE, Gap, Reader, Replaced
+from amqptasks.transport import StreamOffset
 from tests.unit.streams.still_link import Consumer, StillLink, record
 
 
 class Reading:
     """A reader that follows, and what it said."""
 
-    def __init__(self, position: Position | None = None, **options: Any) -> None:
+    def __init__(self, position: Position | None = None, offset: StreamOffset = "first", **options: Any) -> None:
         self.link = StillLink()
         self.read: list[Delivery] = []
         self.changes: list[Gap | Replaced] = []
@@ -26,7 +27,7 @@ class Reading:
         self.reader = Reader(
             link,
             "log",
-            "first",
+            offset,
             ended=self.ended.append,
             follow=True,
             never_empty=True,
