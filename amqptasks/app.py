@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 from amqptasks import call, dial, registry, signals
 from amqptasks.calls import send
 from amqptasks.calls.deadline import Deadline
+from amqptasks.clock import broker_time
 from amqptasks.codec import Codec
 from amqptasks.compression import MIN_SIZE
 from amqptasks.connections import Connections
@@ -133,7 +134,7 @@ class App:
 
     def _reset(self) -> None:
         """No connection yet; also what a forked child begins with, for its parent's are not its own."""
-        self._declaration = Declaration(lambda: self.topology, self.session)
+        self._declaration = Declaration(lambda: self.topology, self.session, has_clock=self._has_clock)
         self.connections = Connections(
             self._addresses,
             self.tls,
@@ -142,6 +143,7 @@ class App:
             self._declaration.once,
             lambda timeout: Deadline.of(timeout, self.publish_timeout, self.connect_timeout),
         )
+        self._hears = False  # it listens for heartbeats, because the broker's time cannot be asked for
 
     @property
     def addresses(self) -> list[str]:
@@ -381,8 +383,35 @@ class App:
         return send.send(self, self.tasks.get(name) or name, tuple(args), dict(kwargs or {}), options)
 
     def is_ready_for(self, *, delayed: bool) -> bool:
-        """True when a call can be made without connecting or declaring first, which would block."""
-        return self.connections.is_ready and (self._declaration.is_done or not delayed)
+        """True when a call can be made without connecting, declaring or asking first, which would block."""
+        ready = self._declaration.is_done and self._declaration.knows_the_time
+        return self.connections.is_ready and (ready or not delayed)
+
+    def know_the_time_soon(self) -> None:
+        """As `know_the_time`, on a thread of its own."""
+        self._declaration.know_the_time_soon()
+
+    def know_the_time(self) -> None:
+        """Learn by how much the broker's clock is ahead of this machine's, unless that is known or was just tried."""
+        self._declaration.know_the_time()
+        self._take_heartbeats()
+
+    def know_the_time_again(self) -> None:
+        """Ask for it again, on a thread of its own."""
+        self._declaration.know_the_time_soon(again=True)
+        self._take_heartbeats()
+
+    def _take_heartbeats(self) -> None:
+        """Where the broker's time cannot be asked for, the next worker that sends a heartbeat tells it."""
+        if broker_time.ahead() is None and self.connections.is_open and not self._hears and self._has_clock():
+            from amqptasks.control.heartbeat_clock import HeartbeatClock
+
+            self._hears = True
+            link = self.connections.link
+            link.call_soon(HeartbeatClock(link).start)
+
+    def _has_clock(self) -> bool:
+        return not dial.is_memory(self.broker)
 
     def into_ladder(self, outgoing: Outgoing, delay: float) -> Outgoing:
         """Into the ladder, which is made sure to be there."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import message, signals
 from amqptasks.arguments import plain
+from amqptasks.clock import broker_time
 from amqptasks.embedded import embedded
 from amqptasks.errors import ConfigurationError
 from amqptasks.moments import aware
@@ -23,6 +24,10 @@ from amqptasks.uuid7 import task_id
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.task import Task
+
+
+#: Options with which a call carries a moment, which is written by the broker's clock.
+MOMENTS = frozenset({"countdown", "eta", "expires"})
 
 
 class Call:
@@ -73,6 +78,8 @@ def _make(
         if task.validates:
             args, kwargs = tuple(map(plain, args)), {key: plain(value) for key, value in kwargs.items()}
     merged: dict[str, Any] = {**own, **options} if options or own else {}
+    if not MOMENTS.isdisjoint(merged):
+        app.know_the_time()
     request = Request(name, merged.get("task_id") or task_id(), args, kwargs)
     delay = _fill(request, merged) if merged else 0.0
     if request.callbacks or request.errbacks or request.chain or "reply_to" in merged:
@@ -229,15 +236,17 @@ def _fill(request: Request, options: Mapping[str, Any]) -> float:
     headers = options.get("headers")
     if headers:
         request.headers = dict(headers)
-    now = datetime.now(UTC)
+    now = broker_time.utcnow()
     expires = options.get("expires")
-    if expires is not None:
-        request.expires = aware(expires) if isinstance(expires, datetime) else now + timedelta(seconds=expires)
+    if isinstance(expires, datetime):
+        request.expires = broker_time.from_own(aware(expires))
+    elif expires is not None:
+        request.expires = now + timedelta(seconds=expires)
     countdown, eta = options.get("countdown"), options.get("eta")
     if countdown is not None and eta is not None:
         raise ConfigurationError("a call has a countdown and an eta: give one of them")
     if eta is not None:
-        countdown = (aware(eta) - now).total_seconds()
+        countdown = (broker_time.from_own(aware(eta)) - now).total_seconds()
     if countdown is None or countdown <= 0:
         return 0.0
     request.eta = now + timedelta(seconds=countdown)

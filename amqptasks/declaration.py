@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from amqptasks import forks
-from amqptasks.clock import monotonic
-from amqptasks.errors import BrokerUnreachable, ConfigurationError, PublishRejected, Unroutable
+from amqptasks.clock import broker_time, monotonic
+from amqptasks.errors import BrokerError, BrokerUnreachable, ConfigurationError, PublishRejected, Unroutable
 from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.topology import delays
@@ -17,6 +18,7 @@ from amqptasks.transport import Session
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities
+    from amqptasks.control.broker_clock import Asked
     from amqptasks.topology.declare import Change
     from amqptasks.topology.topology import Topology
 
@@ -25,6 +27,9 @@ logger = get_logger(__name__)
 #: So often within so many seconds the topology is declared again for the same thing that is missing: what is deleted
 #: twice is mended twice, and a route that leads nowhere for good does not make each call declare everything.
 MOST_AGAIN, AGAIN_WITHIN = 3, 5.0
+
+#: Seconds before the broker's clock is asked for again where there was no answer, and for one such question.
+ASK_AGAIN_AFTER, ASK_WITHIN = 60.0, 3.0
 
 #: Different things that are missing at a time, of which is remembered when they were declared again.
 REMEMBERED = 100
@@ -37,10 +42,16 @@ class Declaration:
     """`topology` says what is to be there, `session` opens a connection for so many seconds."""
 
     def __init__(
-        self, topology: Callable[[], Topology], session: Callable[[float | None], AbstractContextManager[Session]]
+        self,
+        topology: Callable[[], Topology],
+        session: Callable[[float | None], AbstractContextManager[Session]],
+        has_clock: Callable[[], bool] = lambda: False,
     ) -> None:
         self._topology = topology
         self._session = session
+        self._has_clock = has_clock
+        self._asked_at: float | None = None  # when the broker's clock was last asked for
+        self._clock_lock = threading.Lock()
         self._lock = threading.RLock()
         self._declared_at: float | None = None
         self._again: dict[str, list[float]] = {}  # by what was missing, when it was declared again
@@ -68,8 +79,10 @@ class Declaration:
         topology = self._topology()
         with self._session(timeout) as session:
             self.capabilities = capabilities = session.capabilities
+            asked = self._ask(session)
             objects = expand(topology, capabilities) + ladder_objects(topology, capabilities)
             changes = declare_or_check(settled(objects, session), session)
+            self._hear(asked, session)
         self._declared_at = monotonic()
         return changes
 
@@ -104,6 +117,75 @@ class Declaration:
         while len(self._again) > REMEMBERED:
             del self._again[next(iter(self._again))]
         return allowed
+
+    @property
+    def knows_the_time(self) -> bool:
+        """False where asking for the broker's clock is worth a try."""
+        if not self._has_clock() or broker_time.is_current():
+            return True
+        return self._asked_at is not None and monotonic() - self._asked_at < ASK_AGAIN_AFTER
+
+    def know_the_time(self, *, again: bool = False) -> None:
+        """Ask the broker for its time, unless that is known or was just tried; `again` in any case, and more
+        exactly. Raises nothing: without an answer this machine's clock counts."""
+        if not self._has_clock() or (self.knows_the_time and not again):
+            return
+        with self._clock_lock:
+            if self.knows_the_time and not again:
+                return
+            self._asked_at = monotonic()
+            if not self._topology().longest_delay:
+                self._go_by_own_clock("the topology says `delays: false`")
+                return
+            from amqptasks.control import broker_clock
+
+            try:
+                with self._session(ASK_WITHIN) as session:
+                    found = broker_clock.learn(session)
+                    if again:
+                        broker_clock.narrow(session)
+            except BrokerError as error:
+                self._go_by_own_clock(str(error))
+                return
+            if found is None:
+                self._go_by_own_clock("this user may not enter the delay ladder, or the ladder is not there")
+
+    def know_the_time_soon(self, *, again: bool = False) -> None:
+        """As `know_the_time`, on a thread of its own."""
+        if again or not self.knows_the_time:
+            ask = partial(self.know_the_time, again=again)
+            threading.Thread(target=ask, name="amqptasks-clock", daemon=True).start()
+
+    def _go_by_own_clock(self, why: str) -> None:
+        if broker_time.ahead() is None:
+            logger.info(
+                "moments go by this machine's clock, for the broker's is not known: %s",
+                why,
+                extra={"action": "clock_unknown"},
+            )
+
+    def _ask(self, session: Session) -> Asked | None:
+        """Ask for the broker's time while it makes what is missing. None where that is not known to work yet."""
+        if self.knows_the_time or not self._topology().longest_delay:
+            return None
+        from amqptasks.control.broker_clock import Asked
+
+        try:
+            return Asked(session)
+        except BrokerError:  # there is no ladder yet
+            return None
+
+    def _hear(self, asked: Asked | None, session: Session) -> None:
+        if self.knows_the_time or not self._topology().longest_delay:
+            return
+        from amqptasks.control import broker_clock
+
+        self._asked_at = monotonic()
+        found = broker_clock.learn(session) if asked is None else broker_clock.heard(asked)
+        if found is None:
+            self._go_by_own_clock("it could not be asked for through the delay ladder")
+        elif found.ahead:
+            self.know_the_time_soon(again=True)
 
     def once(self, timeout: float) -> None:
         """Declare, unless that was ever done here."""

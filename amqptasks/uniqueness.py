@@ -9,10 +9,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from amqptasks.arguments import Arguments
+from amqptasks.clock import broker_time
 from amqptasks.errors import ConfigurationError
 from amqptasks.limits import text_of
 from amqptasks.options.keys import checked_key
@@ -114,7 +115,7 @@ def _all_of(arguments: Arguments | None, args: tuple[Any, ...], kwargs: Mapping[
 def _waits(delay: float, expires: datetime | None) -> float:
     """How long it may wait: what has expired never runs, so that nothing is kept out for it."""
     if expires is not None:
-        return max(0.0, (expires - datetime.now(UTC)).total_seconds())
+        return max(0.0, (expires - broker_time.utcnow()).total_seconds())
     return delay + WAITS_FOR
 
 

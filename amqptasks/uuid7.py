@@ -16,6 +16,8 @@ from operator import add
 from time import time_ns
 from uuid import UUID, uuid5
 
+from amqptasks.clock import broker_time
+
 #: Random bits of an id: 12 beside the version and 62 beside the variant.
 _TAIL_BITS = 74
 
@@ -44,13 +46,16 @@ _tails = _new_tails()
 #: The latest millisecond, and the text with which its ids begin. In one tuple, so that both are always of one time.
 _latest = (0, "")
 
+#: Milliseconds by which the broker's clock is ahead of ours.
+_ahead = 0
+
 
 def task_id() -> str:
     """A new id in the usual text form. It is greater than every id that this thread made before, and than those of
     other threads that it can know of. From any thread, also from the handler of a signal."""
     global _latest  # noqa: PLW0603 - the state that makes ids increase
     latest = _latest
-    now = time_ns() // 1_000_000
+    now = time_ns() // 1_000_000 + _ahead
     if now > latest[0]:  # else it is the same millisecond, or the clock was set back: go on from there
         _latest = latest = (now, _beginning(now))
     tail = next(_tails)
@@ -89,6 +94,17 @@ def derived(parent: str, name: str) -> str:
 
 #: A namespace of our own, drawn once.
 _FOLLOWERS = UUID("5b1c2b8e-6f0a-4a6e-9f55-9a1d3f4f7c21")
+
+
+def _moved(seconds: float) -> None:
+    """The time of an id is the broker's: revocations by name compare it. Ids of before may be greater than those that
+    come."""
+    global _ahead, _latest  # noqa: PLW0603 - see `task_id`
+    _ahead = round(seconds * 1000)
+    _latest = (0, "")
+
+
+broker_time.listen(_moved)
 
 
 def _after_fork() -> None:

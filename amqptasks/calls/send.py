@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import signals
-from amqptasks.call import Call, make, published
+from amqptasks.call import MOMENTS, Call, make, published
 from amqptasks.calls.deadline import Deadline
-from amqptasks.clock import monotonic
+from amqptasks.clock import broker_time, monotonic
 from amqptasks.errors import BrokerError, PublishRejected, Unroutable
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.results.result import AsyncResult
@@ -52,12 +52,22 @@ def opened(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options
     opening = _opening(app, task, args, kwargs, options)
     if opening is None:
         return make(app, task, args, kwargs, options)
-    deadline, delayed, options = opening
+    deadline, delayed, identified = opening
     try:
         app.connections.open(deadline, delayed=delayed)
     except BrokerError as error:
-        raise error.of_call(options["task_id"]) from error.__cause__
-    return _within(make(app, task, args, kwargs, options), deadline)
+        raise error.of_call(identified["task_id"]) from error.__cause__
+    return _within(make(app, task, args, kwargs, _timed(app, task, options, identified)), deadline)
+
+
+def _timed(app: App, task: Task[..., Any] | str, options: CallOptions, identified: CallOptions) -> CallOptions:
+    """The id of a first call is made before the broker's clock is known. Where the clocks differ it is made anew, for
+    it tells when the call was made."""
+    app.know_the_time_soon()
+    own: Mapping[str, Any] = {} if isinstance(task, str) else task.call_options
+    if "task_id" in options or "task_id" in own or not broker_time.ahead():
+        return identified
+    return CallOptions(**{**identified, "task_id": task_id()})
 
 
 def _opening(
@@ -170,13 +180,17 @@ async def send_async(
 async def _opened_async(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> Call:
     opening = await asyncio.to_thread(_opening, app, task, args, kwargs, options)  # it imports, and reads files
     if opening is None:
+        own = () if isinstance(task, str) else task.call_options
+        if not MOMENTS.isdisjoint((*options, *own)):
+            await asyncio.to_thread(app.know_the_time)
         return make(app, task, args, kwargs, options)
-    deadline, delayed, options = opening
+    deadline, delayed, identified = opening
     try:
         await app.connections.open_async(deadline, delayed=delayed)
     except BrokerError as error:
-        raise error.of_call(options["task_id"]) from error.__cause__
-    return _within(await asyncio.to_thread(make, app, task, args, kwargs, options), deadline)
+        raise error.of_call(identified["task_id"]) from error.__cause__
+    timed = _timed(app, task, options, identified)
+    return _within(await asyncio.to_thread(make, app, task, args, kwargs, timed), deadline)
 
 
 async def _publish_async(app: App, call: Call) -> None:

@@ -123,6 +123,7 @@ class Control:
         once and how many it `terminated`. Raises `ConfigurationError` where nothing is named, or another signal.
         """
         told = {"terminate": terminate, "signal": signal_named(signal)}
+        self._app.know_the_time()
         revocation = Revocation("revoke", _texts(ids), _texts(task), dict(headers or {}))
         self._keep(revocation, timeout)
         return self.ask("revoke", {"revocation": revocation.said, **told}, destination, timeout)
@@ -138,6 +139,7 @@ class Control:
     ) -> Answers[Mapping[str, int]]:
         """Undo `revoke` for the same ids, pattern or headers. What went to a dead-letter queue meanwhile is there:
         `amqptasks dead replay`."""
+        self._app.know_the_time()
         revocation = Revocation("restore", _texts(ids), _texts(task), dict(headers or {}))
         self._keep(revocation, timeout)
         return self.ask("revoke", {"revocation": revocation.said}, destination, timeout)
@@ -246,6 +248,7 @@ class Control:
     ) -> Answers[Any]:
         """Any command by its name; the methods above are this with types."""
         app = self._app
+        app.know_the_time()
         if not self._has_exchange:
             self._has_exchange = self._make_exchange(timeout)
         if not self._has_exchange:

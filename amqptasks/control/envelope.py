@@ -10,12 +10,12 @@ already, by `until`, seconds since 1970.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from amqptasks.clock import broker_time
 from amqptasks.control.places import EXCHANGE
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
@@ -66,7 +66,7 @@ class Command:
 
     @property
     def is_late(self) -> bool:
-        return self.until is not None and time.time() > self.until + CLOCKS_DIFFER
+        return self.until is not None and broker_time.now() > self.until + CLOCKS_DIFFER
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def outgoing(command: Command, timeout: float) -> Outgoing:
             "arguments": dict(command.arguments),
             "destination": None if destination.patterns is None else list(destination.patterns),
             "host": destination.host,
-            "until": time.time() + timeout,
+            "until": broker_time.now() + timeout,
         }
     )
     properties = Properties(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from amqptasks import streams
-from amqptasks.clock import monotonic
+from amqptasks.clock import broker_time, monotonic
 from amqptasks.control import envelope, roster
 from amqptasks.control.answers import Answers
 from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
@@ -90,7 +90,7 @@ class Question:
         """Read who announced themselves, while the answers come. Where somebody listens, somebody did, and silence is
         no end of the list; where nobody listens, the list says who should."""
         found: list[Delivery] = []
-        since = datetime.now(UTC) - timedelta(seconds=LOOK_BACK)
+        since = broker_time.utcnow() - timedelta(seconds=LOOK_BACK)
 
         def ended(trouble: str | None) -> None:
             arrived.put(_Present(None if trouble is not None else roster.present(found)))

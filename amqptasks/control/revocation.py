@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from amqptasks.clock import broker_time
 from amqptasks.control.places import REVOKED
 from amqptasks.errors import ConfigurationError
 from amqptasks.incoming import Delivery
@@ -38,7 +38,7 @@ class Revocation:
     ids: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     headers: Mapping[str, Any] = field(default_factory=dict)
-    at: float = field(default_factory=time.time)
+    at: float = field(default_factory=broker_time.now)
 
     @property
     def said(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def read(said: object) -> Revocation:
         tuple(bounds.names(what.get("ids", []))),
         tuple(bounds.names(what.get("tasks", []))),
         _headers(what.get("headers", {})),
-        bounds.moment(given.get("at"), ahead_of=time.time()),
+        bounds.moment(given.get("at"), ahead_of=broker_time.now()),
     )
 
 

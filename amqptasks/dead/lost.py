@@ -10,7 +10,7 @@ from amqptasks.errors import Nacked, PublishRejected, Unroutable
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import PERSISTENT
-from amqptasks.topology.delays import LOST, TO, clean
+from amqptasks.topology.delays import CLOCK, LOST, TO, clean
 from amqptasks.transport import Session
 
 #: Messages that are held at once. Those whose target is still missing stay held until the end, and go back then.
@@ -47,6 +47,9 @@ def _round(session: Session, done: SentOn) -> tuple[bool, list[Delivery]]:
     """Whether anything was sent, and what was not."""
     progress, held, gone = False, [], set[Home]()
     for delivery in session.take(LOST, HELD):
+        if (delivery.properties.headers or {}).get(TO) == CLOCK:  # whoever asked for the time has gone
+            session.ack(delivery)
+            continue
         home = meant_for(delivery)
         if home is None or home in gone or not _sent(session, delivery, home):
             if home is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
+from amqptasks.clock import broker_time
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.home import Home, is_lost
 from amqptasks.dead.letter import PREFIX, Letter
@@ -49,7 +49,7 @@ def to_replay(letter: Letter, to: Home, edit: Edit = AS_IT_WAS, codec: Codec = P
     given = letter.delivery.properties
     headers = _kept(letter)
     expires = letter.content.expires if isinstance(letter.content, Request) else None
-    if expires is not None and expires <= datetime.now(UTC):
+    if expires is not None and expires <= broker_time.utcnow():
         del headers["expires"]
     properties = replace(
         given,

@@ -8,11 +8,11 @@ worker's name, or who sent the task), `timestamp` (seconds since 1970), `utcoffs
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from amqptasks.clock import broker_time
 from amqptasks.events.places import EXCHANGE
 from amqptasks.incoming import Delivery
 from amqptasks.messages import bounds
@@ -54,7 +54,7 @@ def new(kind: str, hostname: str, fields: Mapping[str, Any]) -> Event:
     return {
         "type": kind,
         "hostname": hostname,
-        "timestamp": time.time(),
+        "timestamp": broker_time.now(),
         "utcoffset": 0,
         "pid": os.getpid(),
         "clock": next(_clock),

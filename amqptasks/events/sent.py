@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from amqptasks.clock import broker_time
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.uuid7 import made_at
 
@@ -17,7 +17,7 @@ def emit_sent(emitter: Emitter, name: str | None, identity: str, outgoing: Outgo
     headers = outgoing.properties.headers or {}
     emitter.emit(
         "task-sent",
-        timestamp=made_at(identity) or time.time(),  # a worker may have it before we know that the broker has
+        timestamp=made_at(identity) or broker_time.now(),  # a worker may have it before we know that the broker has
         uuid=identity,
         name=name,
         args=headers.get("argsrepr", ""),

@@ -36,6 +36,9 @@ END = f"{PREFIX}.end"
 #: Exchange and queue for messages whose target is gone.
 LOST = f"{PREFIX}.lost"
 
+#: The exchange through which a process gets back the message with which it asks for the broker's time.
+CLOCK = "amqptasks.clock"
+
 #: An exchange that leads nowhere. Each rung sends it what enters there. So the alternate exchange of a rung, which
 #: takes what need not wait on it, never takes a message from a publisher while the rung's queue is missing: the message
 #: is returned.

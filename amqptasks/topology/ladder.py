@@ -23,7 +23,20 @@ from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.exchange_types import LOCAL_RANDOM
 from amqptasks.outgoing import QUEUES_EXCHANGE
-from amqptasks.topology.delays import DEAD_END, END, ENTERED, LOST, TICK, TO, bit, due, entered_at, rung, rungs_for
+from amqptasks.topology.delays import (
+    CLOCK,
+    DEAD_END,
+    END,
+    ENTERED,
+    LOST,
+    TICK,
+    TO,
+    bit,
+    due,
+    entered_at,
+    rung,
+    rungs_for,
+)
 from amqptasks.topology.expand import SAFE, Objects, unlimited_queue
 from amqptasks.topology.topology import Topology
 
@@ -60,7 +73,7 @@ def ladder_names(topology: Topology, capabilities: Capabilities) -> Names:
     classes = (False, True) if capabilities.two_priority_classes else (False,)
     rungs = [rung(number, upper) for upper in classes for number in range(rungs_for(topology.longest_delay))]
     twins = [due(target) for target in sorted(topology.delay_targets)]
-    return Names((END, DEAD_END, LOST, *rungs, *twins), (*rungs, LOST))
+    return Names((END, DEAD_END, CLOCK, LOST, *rungs, *twins), (*rungs, LOST))
 
 
 def _rung(number: int, upper: bool) -> Objects:
@@ -84,9 +97,10 @@ def _foot(topology: Topology) -> Objects:
             Exchange(LOST, "fanout"),
             Exchange(END, "headers", arguments={"alternate-exchange": LOST}),
             Exchange(DEAD_END, "fanout"),
+            Exchange(CLOCK, "direct", arguments={"alternate-exchange": LOST}),
         ),
         (unlimited_queue(LOST, {}),),
-        (Binding(LOST, LOST),),
+        (Binding(LOST, LOST), Binding(END, CLOCK, "", "exchange", {"x-match": "all-with-x", TO: CLOCK})),
     )
     twins = tuple(_twin(topology, target) for target in sorted(topology.twinned))
     ends = tuple(end(target) for target in sorted(topology.delay_targets))

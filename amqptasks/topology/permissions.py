@@ -16,7 +16,14 @@ from amqptasks.topology.topology import BUILT_IN, Role, Topology
 
 #: Expressions over names of our own that no topology names. Who enters the ladder chooses the rung.
 _RUNGS = r"amqptasks\.delay\.(high\.)?[0-9]{2}"
-_LADDER = r"amqptasks\.(delay|due)\..+"
+_LADDER = r"amqptasks\.(clock|(delay|due)\..+)"
+
+#: The queue in which a process gets the broker's time, and the exchange that it comes through, which has nothing else.
+_CLOCK = r"amqptasks\.clock\.[0-9a-f]{32}"
+_CLOCKS = r"amqptasks\.clock(\.[0-9a-f]{32})?"
+
+#: The lowest rungs: an operator enters there to ask for the broker's time.
+_LOWEST = r"amqptasks\.delay\.(high\.)?00"
 
 #: Exchange of commands, and the queue that each worker listens on.
 _CONTROL = r"amqptasks\.control"
@@ -110,27 +117,28 @@ def _tagged(user: User, topology: Topology) -> User:
 
 
 def _publisher(topology: Topology) -> Rights:
-    write = [*_targets(topology), _CLAIMS, _CLIENT_RECORDS]
-    return Rights(_any([_CLAIMS]), _any(write), _any([_CLAIMS, _RESULTS]), tuple(_keys(topology)))
+    own = [_CLAIMS, _CLOCK]
+    write = [*_targets(topology), *own, _CLIENT_RECORDS]
+    return Rights(_any(own), _any(write), _any([_CLAIMS, _CLOCKS, _RESULTS]), tuple(_keys(topology)))
 
 
 def _beat(topology: Topology) -> Rights:
     """A publisher that keeps the table of what is due, and knows by a lock whether it leads."""
-    own = [_CLAIMS, _SCHEDULES]
+    own = [_CLAIMS, _SCHEDULES, _CLOCK]
     write = [*_targets(topology), *own, _CLIENT_RECORDS]
-    return Rights(_any(own), _any(write), _any([*own, _RESULTS]), tuple(_keys(topology)))
+    return Rights(_any(own), _any(write), _any([*own, _CLOCKS, _RESULTS]), tuple(_keys(topology)))
 
 
 def _worker(topology: Topology) -> Rights:
     """Tasks send tasks, so a worker may publish what a publisher may. It binds its own queue to the control exchange
     and the logs to theirs: that takes write on the one end and read on the other."""
-    own = [_CONTROL, _BOOKS, _LISTENER, _TOKENS, _CLAIMS]
+    own = [_CONTROL, _BOOKS, _LISTENER, _TOKENS, _CLAIMS, _CLOCK]
     consumed = sorted(map(re.escape, topology.workable))
     by_name = [re.escape(QUEUES_EXCHANGE)]
     return Rights(
         _any(own),
         _any([*_targets(topology), *by_name, _DEFAULT, *own]),
-        _any([*consumed, *by_name, *own]),
+        _any([*consumed, *by_name, *own, _CLOCKS, _LOST]),
         tuple(_keys(topology)),
     )
 
@@ -145,9 +153,9 @@ def _operator(topology: Topology) -> Rights:
     letters = sorted({re.escape(name) for name in topology.ends})
     targets = [target for target in _targets(topology) if target != _RUNGS]
     return Rights(
-        _any([_WATCHER]),
-        _any([*targets, re.escape(QUEUES_EXCHANGE), _CONTROL, _REVOCATIONS, _WATCHER]),
-        _any([*letters, _LOST, _RUNGS, _LOGS, _REVOKED, _RESULTS, _WATCHER, _LISTENER]),
+        _any([_WATCHER, _CLOCK]),
+        _any([*targets, re.escape(QUEUES_EXCHANGE), _CONTROL, _REVOCATIONS, _WATCHER, _CLOCK, _LOWEST]),
+        _any([*letters, _LOST, _RUNGS, _CLOCKS, _LOGS, _REVOKED, _RESULTS, _WATCHER, _LISTENER]),
         tuple(_keys(topology)),
         ("monitoring",),
     )

@@ -6,8 +6,8 @@ A worker asks them in turn (`Steps.admissions`); the first outcome counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
+from amqptasks.clock import broker_time
 from amqptasks.incoming import Delivery
 from amqptasks.messages import bounds
 from amqptasks.topology.delays import arrived_by_ladder
@@ -50,7 +50,7 @@ def refusal(job: Job) -> Outcome | None:
             return Recount(failed + 1)
     if request.expires is None and request.eta is None:
         return None
-    now = datetime.now(UTC)
+    now = broker_time.utcnow()
     if request.expires is not None and request.expires <= now:
         return Expired(f"it expired at {request.expires.isoformat()}")
     if request.eta is not None:

@@ -13,10 +13,10 @@ x-amqptasks-worker        which worker gave it up
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from amqptasks.clock import broker_time
 from amqptasks.messages import bounds
 from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.messages.field_table import LARGEST_HEADERS, field_size
@@ -113,7 +113,7 @@ def _writable(headers: Headers) -> Headers:
 
 
 def reason_headers(job: Job, outcome: Failure | Reject | Expired | Revoked, worker: str) -> Headers:
-    now = time.time()
+    now = broker_time.now()
     known = job.delivery.properties.headers or {}
     ran = job.started > 0
     retries = job.request.retries if job.request is not None else _number(known.get("retries"))

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from amqptasks.clock import monotonic
+from amqptasks.clock import broker_time, monotonic
 from amqptasks.events.emitter import GATHER
 from amqptasks.events.event import TRACEBACK_SIZE, cut
 from amqptasks.serializers import Undecodable, json
@@ -76,7 +75,7 @@ class WorkerEvents:
         given = fields.get("runtime", job.runtime)
         runtime = float(given) if isinstance(given, int | float) else 0.0
         if runtime and id(job.delivery) not in self._begun:
-            self._started(job, time.time() - runtime)
+            self._started(job, broker_time.now() - runtime)
         self._begun.discard(id(job.delivery))
         about = {"uuid": job.task_id, "name": job.task_name, "queue": job.delivery.queue}
         match planned.kind:
@@ -101,7 +100,7 @@ class WorkerEvents:
             if id(job.delivery) not in self._begun:
                 began = self._node.pools.of(job).started(job)
                 if began:
-                    self._started(job, time.time() - (monotonic() - began))
+                    self._started(job, broker_time.now() - (monotonic() - began))
         self._begun.intersection_update(id(job.delivery) for job in held)
         self._looking = bool(held) and not self._over
         if self._looking:
@@ -128,6 +127,7 @@ class WorkerEvents:
             sw_sys=platform.system(),
             queues=list(self._node.queues),
             dropped=self.emitter.dropped,
+            **({} if broker_time.ahead() is None else {"broker_time": broker_time.now()}),
         )
 
 

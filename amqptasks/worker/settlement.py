@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
+from amqptasks.clock import broker_time
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import ConfigurationError, MessageTooLarge, TaskRejected, TaskRevoked
 from amqptasks.log_queue import get_logger
@@ -199,9 +199,9 @@ def _later(job: Job, delay: float, more: dict[str, object], codec: Codec) -> Out
     """It once more, in `delay` seconds: always to the one queue that it came from, never through a topic or fanout
     again."""
     known = job.delivery.properties.headers or {}
-    outgoing = _same(job, {**more, FIRST_TIME: first_time(known, time.time())})
+    outgoing = _same(job, {**more, FIRST_TIME: first_time(known, broker_time.now())})
     assert outgoing.properties.headers is not None
-    outgoing.properties.headers["eta"] = (datetime.now(UTC) + timedelta(seconds=delay)).isoformat()
+    outgoing.properties.headers["eta"] = (broker_time.utcnow() + timedelta(seconds=delay)).isoformat()
     outgoing.properties.headers.pop(DELIVERIES, None)
     outgoing.properties.headers.pop(THROTTLED, None)
     outgoing.properties.headers.pop(UNIQUE, None)  # what has begun does not wait: its claim is released

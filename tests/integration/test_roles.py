@@ -223,8 +223,8 @@ def test_rabbitmqctl_lines_are_ready_for_a_shell(file: Path, vhost: Vhost):
     done = CliRunner().invoke(main, ["topology", "permissions", str(file), "--role", "publisher", "--user", "web"])
     first, second = done.stdout.splitlines()
     rights = load(file, environment={"ROLE_PASSWORD": "x"})
-    claims = "amqptasks\\.unique(\\..+)?"
-    assert first.startswith(f"rabbitmqctl set_permissions -p / web '^{claims}$' '^(tasks|amqptasks\\.queues|")
+    own = "(amqptasks\\.unique(\\..+)?|amqptasks\\.clock\\.[0-9a-f]{32})"
+    assert first.startswith(f"rabbitmqctl set_permissions -p / web '^{own}$' '^(tasks|amqptasks\\.queues|")
     assert second == "rabbitmqctl set_topic_permissions -p / web tasks '^order(\\..*)?$' '^$'"
     assert rights.roles[f"{vhost.name}-worker"] == "worker"
     asked = CliRunner().invoke(main, ["topology", "permissions", str(file), "--user", "web"])

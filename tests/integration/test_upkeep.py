@@ -133,14 +133,16 @@ def test_a_delayed_task_of_an_older_client_that_came_early_goes_back_for_the_res
     assert shop.earliest < EARLY
 
 
-def test_what_lies_in_the_lost_queue_is_sent_on_once_its_queue_is_there_again(shop: Shop, session: Session):
+def test_what_lies_in_the_lost_queue_is_sent_on_once_its_queue_is_there_again(
+    shop: Shop, session: Session, caplog: pytest.LogCaptureFixture
+):
     for number in range(30):
         shop.call(str(number), 0.4)
     session.unbind(_binding("default"))
-    wait_for(lambda: session.queue_state(LOST).messages == 30, message="they are lost")  # type: ignore[union-attr]
-    wait_for(shop.all_ran, 15, lambda: f"{len(shop.ran)} of 30 ran")
+    wait_for(shop.all_ran, 20, lambda: f"{len(shop.ran)} of 30 ran")
     assert not shop.twice
-    assert session.queue_state(LOST).messages == 0  # type: ignore[union-attr]
+    assert _said(caplog, LOST), "they came by way of it"
+    wait_for(lambda: session.queue_state(LOST).messages == 0, 5)  # type: ignore[union-attr]
 
 
 def _binding(queue: str):

@@ -6,13 +6,12 @@ import os
 import platform
 import resource
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import log_queue, message
-from amqptasks.clock import monotonic
+from amqptasks.clock import broker_time, monotonic
 from amqptasks.dial import is_memory
 from amqptasks.incoming import Delivery
 from amqptasks.worker.job import Job
@@ -203,7 +202,7 @@ def _running(node: Node, job: Job) -> Told:
         began = pool.started(job)
         if began:
             runtime = monotonic() - began
-            told |= {"started": time.time() - runtime, "runtime": runtime, "pool": kind, "pid": pool.pid(job)}
+            told |= {"started": broker_time.now() - runtime, "runtime": runtime, "pool": kind, "pid": pool.pid(job)}
             break
     return told, delivery
 

@@ -5,13 +5,13 @@ An id takes some 100 bytes here. The stream holds what is older than the most th
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
+from amqptasks.clock import broker_time
 from amqptasks.control.revocation import Revocation
 from amqptasks.uuid7 import made_at
 
@@ -95,7 +95,7 @@ class Revocations:
 
 
 def _before(made: float | None, at: float) -> bool:
-    return made <= at if made is not None else time.time() <= at + UNTIMED
+    return made <= at if made is not None else broker_time.now() <= at + UNTIMED
 
 
 def _same(found: object, wanted: object) -> bool:

@@ -265,7 +265,8 @@ class ControlService:
 
     def _obey(self, command: Command) -> None:
         if command.is_late:
-            logger.info("too late for the command %s", command.name, extra={"action": "control_late"})
+            logger.warning("too late for the command %s", command.name, extra={"action": "control_late"})
+            self._answer(command, None, "the command came too late, or the clocks of its sender and this worker differ")
             return
         value: object = None
         trouble: str | None = None
@@ -288,6 +289,9 @@ class ControlService:
                 trouble or value,
                 extra={"action": "control"},
             )
+        self._answer(command, value, trouble)
+
+    def _answer(self, command: Command, value: object, trouble: str | None) -> None:
         if command.reply_to is None:
             return
         answer = Answer(self.node.name, self.host, os.getpid(), self._queue, value, trouble)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 import random
-import time
 import zlib
 from collections.abc import Callable
 from typing import Any
 
+from amqptasks.clock import broker_time
 from amqptasks.errors import ConfigurationError
 from amqptasks.incoming import Delivery
 from amqptasks.limits import TaskLimits
@@ -142,7 +142,7 @@ class Throttle:
             self._begin(job)  # its pool refuses it, or it is not ours any more, and that is seen there
             return
         since = _since(job)
-        now = time.time()
+        now = broker_time.now()
         if since is not None and now - since >= limits.throttle_for:
             detail = f"its limits put it off for {now - since:.0f} s; its throttle_for is {limits.throttle_for:g} s"
             self._conclude(job, Reject("throttled", detail))
@@ -239,7 +239,7 @@ class Throttle:
             detail = f"{detail}, and the topology has no delay ladder to wait in: see `delays:`"
             self._conclude(job, Reject("unsupported", detail))
             return
-        self._conclude(job, Throttled(delay, time.time() if since is None else since, detail))
+        self._conclude(job, Throttled(delay, broker_time.now() if since is None else since, detail))
 
 
 def _places_of(task: Task[..., Any], limits: TaskLimits, job: Job) -> str:
@@ -255,7 +255,7 @@ def _places_of(task: Task[..., Any], limits: TaskLimits, job: Job) -> str:
 
 def _pause(job: Job) -> float:
     since = _since(job)
-    waited = 0.0 if since is None else time.time() - since
+    waited = 0.0 if since is None else broker_time.now() - since
     pause = min(max(PART_OF_WAIT * waited, SHORTEST_PAUSE), LONGEST_PAUSE)
     return pause * random.uniform(1 - JITTER, 1 + JITTER)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from amqptasks import dial
+from amqptasks.clock import broker_time
 from amqptasks.errors import ConfigurationError
 from amqptasks.transport import Watching
 from amqptasks.worker.pools import Pool
@@ -62,7 +63,9 @@ class Making:
         from amqptasks.worker.pools.prefork.pool import PreforkPool
 
         def upbringing() -> Upbringing:
-            return Upbringing(node.name, app.capabilities, settings.max_memory is not None, settings.logs)
+            return Upbringing(
+                node.name, app.capabilities, settings.max_memory is not None, settings.logs, broker_time.ahead()
+            )
 
         return PreforkPool(
             app,

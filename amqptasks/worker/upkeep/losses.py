@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from amqptasks.control import places
 from amqptasks.outgoing import QUEUES_EXCHANGE
-from amqptasks.topology.delays import DEAD_END, DUE, END, LOST, PREFIX, due
+from amqptasks.topology.delays import CLOCK, DEAD_END, DUE, END, LOST, PREFIX, due
 from amqptasks.topology.topology import DEAD
 
 
 def loss_of_exchange(name: str) -> str:
     """A sentence about the exchange `name`."""
-    if name == DEAD_END:
+    if name in (DEAD_END, CLOCK):
         return "no task was concerned"
     if name.startswith(f"{PREFIX}.") and name != LOST:
         where = "all delayed tasks" if name == END else "delayed tasks that pass it"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from amqptasks.clock import broker_time
 from amqptasks.dead.lost import send_on
 from amqptasks.errors import AmqptasksError
 from amqptasks.log_queue import get_logger
@@ -66,7 +66,7 @@ class Mending:
             loss,
             extra={"action": "declared_again", kind: name},
         )
-        line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {kind} {name} was missing, and is declared again: {loss}"
+        line = f"{broker_time.utcnow():%Y-%m-%dT%H:%M:%SZ} {kind} {name} was missing, and is declared again: {loss}"
         self.mended = (*self.mended, line)[-REMEMBERED:]
 
     def _failed(self, missing: Missing, why: str) -> None:

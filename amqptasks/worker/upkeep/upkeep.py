@@ -9,7 +9,8 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from amqptasks.clock import monotonic
+from amqptasks.clock import broker_time, monotonic
+from amqptasks.control import broker_clock
 from amqptasks.incoming import Delivery
 from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import QUEUES_EXCHANGE
@@ -45,6 +46,7 @@ class Upkeep:
         self.mending = Mending(node.app)
         self._missed = False  # something is missing: declare, whatever the look finds
         self._due_soon = False
+        self._clock_asked = monotonic()
         self._lost = 0  # messages in `amqptasks.delay.lost` at the last look
         self._told = float("-inf")
 
@@ -95,6 +97,9 @@ class Upkeep:
         can = self._node.link.capabilities
         if self._node.is_stopping:
             return
+        if not broker_time.is_current() or monotonic() - self._clock_asked > broker_clock.EVERY:
+            self._clock_asked = monotonic()
+            self._node.app.know_the_time_again()
         if can is None:  # not connected yet
             self._on_looked(None, None)
             return

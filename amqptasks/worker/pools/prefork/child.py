@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from amqptasks import log_queue, logs
 from amqptasks.capabilities import Capabilities
-from amqptasks.clock import monotonic
+from amqptasks.clock import broker_time, monotonic
 from amqptasks.log_queue import get_logger
 from amqptasks.logs import Setup
 from amqptasks.topology.topology import QueueSettings
@@ -50,12 +50,13 @@ NODE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 @dataclass(frozen=True, slots=True)
 class Upbringing:
     """What a child learns from its node. `memory` asks for its size with each result; `logs` is how it is to log,
-    unless it is a copy of a process that does already."""
+    unless it is a copy of a process that does already; `ahead` is by how many seconds the broker's clock is ahead."""
 
     worker: str
     capabilities: Capabilities | None
     memory: bool = False
     logs: Setup | None = None
+    ahead: float | None = None
 
 
 class Child:
@@ -73,6 +74,7 @@ class Child:
         self._queues: dict[str, QueueSettings] = {}
         if upbringing.capabilities is not None:
             app.inherit(upbringing.capabilities)
+        broker_time.inherit(upbringing.ahead)
         self._steps = Steps(
             app.tasks,
             upbringing.worker,

@@ -1,0 +1,57 @@
+"""Takes the broker's time from the next heartbeat of a worker: for a process that cannot ask for it itself."""
+
+from __future__ import annotations
+
+from amqptasks.clock import broker_time
+from amqptasks.control.broker_clock import PREFIX, tell
+from amqptasks.events.event import events_in
+from amqptasks.events.places import EXCHANGE
+from amqptasks.incoming import Delivery, Lease
+from amqptasks.messages import bounds
+from amqptasks.messages.bounds import OutOfBounds
+from amqptasks.transport import Link, Subscription
+
+#: Seconds that a heartbeat is on its way at most: it waits for other events to travel with.
+ON_ITS_WAY = 1.0
+
+#: The routing key of heartbeats.
+KEY = "worker.heartbeat"
+
+
+class HeartbeatClock:
+    """Listens on a link until a heartbeat says what time it is at the broker, and then no more. Where this user may not
+    listen, it ends. Link thread only."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._subscription: Subscription | None = None
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._subscription = self._link.listen(PREFIX, [(EXCHANGE.name, KEY)], self)
+
+    def deliveries(self, batch: list[Delivery]) -> None:
+        for delivery in batch:
+            for event in events_in(delivery):
+                try:
+                    moment = bounds.moment(event.get("broker_time"))
+                except OutOfBounds:
+                    continue
+                behind = moment - broker_time.wall()
+                tell(broker_time.measure(behind, behind + ON_ITS_WAY))
+                self._end()
+                return
+
+    def consuming(self, lease: Lease) -> None:
+        """From now on heartbeats come."""
+
+    def lost(self, lease: Lease, reason: str) -> None:
+        """It listens again by itself."""
+
+    def unavailable(self, queue: str, reason: str) -> None:  # noqa: ARG002 - a listener's signature
+        if reason.startswith(("403", "404")):
+            self._end()
+
+    def _end(self) -> None:
+        if self._subscription is not None:
+            self._subscription.close()
