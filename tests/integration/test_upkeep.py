@@ -141,7 +141,7 @@ def test_what_lies_in_the_lost_queue_is_sent_on_once_its_queue_is_there_again(
     session.unbind(_binding("default"))
     wait_for(shop.all_ran, 20, lambda: f"{len(shop.ran)} of 30 ran")
     assert not shop.twice
-    assert _said(caplog, LOST), "they came by way of it"
+    wait_for(lambda: _said(caplog, LOST), message="they came by way of it")
     wait_for(lambda: session.queue_state(LOST).messages == 0, 5)  # type: ignore[union-attr]
 
 
