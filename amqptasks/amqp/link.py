@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from amqptasks import forks
+from amqptasks.amqp.announcing import Announcing
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.entry import Entry
 from amqptasks.amqp.first import FirstSubscription
@@ -55,6 +56,7 @@ class Link:
         self._subscriptions: list[Subscription] = []
         self._connecting: list[Heard] = []
         self._told: Heard | None = None
+        self._urls, self._tls = urls, tls
         self._publishing = Connection(
             self._loop,
             urls,
@@ -105,6 +107,13 @@ class Link:
         else:
             self._connecting.append(heard)
             self._publishing.open()
+
+    def watch_alarms(self, told: Callable[[str | None], None]) -> None:
+        self._outbox.told_blocked = self._loop.guard.wrapped(told)
+
+    def announce(self, messages: Sequence[Outgoing]) -> None:
+        for message in messages:
+            Announcing(self._loop, self._urls, self._tls, message).start()
 
     def watch_trouble(self, told: Heard) -> None:
         self._told = told

@@ -69,6 +69,8 @@ class Outbox:
         self._lowest = 1
         self._blocked: str | None = None
         self._sweeping = False
+        #: Told when the broker begins to block publishers, with its reason, and None when it ends.
+        self.told_blocked: Callable[[str | None], None] | None = None
         self._proven = False  # a confirm has come through this channel
         self._sweep_or_again = loop.guard.protected(self._sweep, self._sweep_again)
         self._on_reply: Callable[[Delivery], None] | None = None
@@ -112,7 +114,7 @@ class Outbox:
 
     def connection_closed(self, error: BrokerError) -> None:
         """The connection broke, or could not be had."""
-        self._blocked = None
+        self._set_blocked(None)
         self._waiting.extendleft(reversed(self._channel_lost(str(error))))
         if is_lasting(error):  # waiting longer does not mend a password
             self.fail(error)
@@ -287,11 +289,17 @@ class Outbox:
         return in_flight[0] if len(in_flight) == 1 else None
 
     def _on_blocked(self, reason: str) -> None:
-        self._blocked = reason
+        self._set_blocked(reason)
 
     def _on_unblocked(self) -> None:
-        self._blocked = None
+        self._set_blocked(None)
         self._drain()
+
+    def _set_blocked(self, reason: str | None) -> None:
+        if reason != self._blocked:
+            self._blocked = reason
+            if self.told_blocked is not None:
+                self.told_blocked(reason)
 
     def _sweep(self) -> None:
         now = monotonic()

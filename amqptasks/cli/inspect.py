@@ -10,6 +10,8 @@ import click
 
 from amqptasks.cli import asking
 from amqptasks.cli.target import Target, pass_target
+from amqptasks.control.client import SELF
+from amqptasks.errors import ConnectionBlocked
 
 if TYPE_CHECKING:
     from amqptasks.control.answers import ActiveQueue, HeldTask, Pong, Revoked, Stats
@@ -57,8 +59,17 @@ def command() -> None:
 @pass_target
 def ping(target: Target, own: bool, destination: str | None, timeout: float, as_json: bool) -> None:
     """Who is there, and consumes its queues?"""
-    with asking.control_of(target) as control:
-        found = control.ping("self" if own else asking.names(destination), timeout)
+    is_probe = own or destination == SELF
+    try:
+        with asking.control_of(target) as control:
+            found = control.ping(SELF if own else asking.names(destination), timeout)
+    except ConnectionBlocked as error:
+        if not is_probe:
+            raise
+        # A probe that failed here would have every worker started again, which ends no alarm.
+        said = f"no worker can be asked, and none is ended for that: {error}"
+        click.echo(json.dumps({"blocked": str(error)}) if as_json else said)
+        return
     asking.show(found, as_json, _pong, bad=lambda pong: not pong.ready)
 
 

@@ -109,6 +109,13 @@ class MemoryLink:
     def connect(self, heard: Heard) -> None:
         heard(BrokerUnreachable(STOPPED) if self._over else None)
 
+    def watch_alarms(self, told: Callable[[str | None], None]) -> None:
+        """There are none."""
+
+    def announce(self, messages: Sequence[Outgoing]) -> None:
+        for message in messages:
+            self.publish(message, lambda _error: None, 0.0)
+
     def watch_trouble(self, told: Heard) -> None:
         """There is none to tell of."""
 

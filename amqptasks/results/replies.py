@@ -9,6 +9,7 @@ from weakref import KeyedRef
 
 from amqptasks.errors import ReplyLost
 from amqptasks.payload import JSON_ONLY, Reader
+from amqptasks.properties import LOST_REPLIES
 from amqptasks.results.reply import parse
 from amqptasks.results.result import AsyncResult
 
@@ -64,11 +65,23 @@ class Replies:
             listener = self._listeners.get(delivery.properties.correlation_id or "")
             if listener is not None:
                 listener(delivery)
+            else:
+                self._told_lost((delivery.properties.headers or {}).get(LOST_REPLIES))
             return
         outcome = parse(delivery.body, delivery.properties, self._reader)
         if outcome.final:
             self.forget(result.id)
         result.resolve(outcome)
+
+    def _told_lost(self, ids: object) -> None:
+        """A worker says of which calls it has dropped the replies."""
+        for identity in ids if isinstance(ids, list) else ():
+            reference = self._pending.get(identity) if isinstance(identity, str) else None
+            result = reference() if reference else None
+            if result is not None:
+                self.forget(result.id)
+                why = "its worker dropped it, because the broker took nothing from publishers"
+                result.lose(ReplyLost(f"the reply to task {result.id} is lost: {why}. The task has run"))
 
     def lost(self, reason: str) -> None:
         """The channel broke that the replies would have come to. Link thread only."""

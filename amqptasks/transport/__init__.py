@@ -139,6 +139,14 @@ class Link(Protocol):
     def watch_trouble(self, told: Heard) -> None:
         """Tell `told` of each failed try of any connection, and None once all stand again. On the link's thread."""
 
+    def watch_alarms(self, told: Callable[[str | None], None]) -> None:
+        """Tell `told` when the broker begins to block publishers, with its reason, and None when it ends. On the link's
+        thread."""
+
+    def announce(self, messages: Sequence[Outgoing]) -> None:
+        """Send messages without a body in an alarm, too, each over a connection of its own, soon and unconfirmed. Link
+        thread only."""
+
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> Publishing:
         """Publish with a confirm. Link thread only. `done(None)` once the broker has it, else `done(error)` with a
         `BrokerError` of this call; always called exactly once, within about `timeout` seconds (infinite: however long

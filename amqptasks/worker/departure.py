@@ -93,6 +93,14 @@ class Departure:
         if any(queue.held for queue in self._node.queues.values()) or self._node.endings.pending:
             self._node.link.call_later(STOP_POLL, self._finish_when_settled)
         else:
+            self._settler.replies.drop()
+            self._finish_when_told()
+
+    def _finish_when_told(self) -> None:
+        """Callers whose replies are dropped are told so, while the link lives."""
+        if self._settler.replies.is_telling:
+            self._node.link.call_later(STOP_POLL, self._finish_when_told)
+        else:
             self._finish_when_closed(monotonic() + self._node.goodbye)
 
     def _finish_when_closed(self, deadline: float) -> None:

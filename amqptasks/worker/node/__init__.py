@@ -35,7 +35,7 @@ from amqptasks.worker.limits.time_limits import Limits, TimeLimits
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.node import banner
 from amqptasks.worker.node.standstill import Standstill
-from amqptasks.worker.node.waits import Waits, of_parts
+from amqptasks.worker.node.waits import ALARM, Waits, of_parts
 from amqptasks.worker.patience import Patience
 from amqptasks.worker.pools.choice import Pools, kind_named
 from amqptasks.worker.pools.making import Making
@@ -132,6 +132,7 @@ class Node:
         #: Hears of `failure`, from any thread. In a process of its own, a worker ends it.
         self.on_failure: Callable[[str], None] | None = None
         self.link.when_broken(self.fail)
+        self.link.watch_alarms(self._alarmed)
         #: From the moment in which somebody asked for a stop.
         self.told_to_stop = False
         #: Once all queues were consumed.
@@ -288,6 +289,16 @@ class Node:
             log_queue.begin()
 
     # The link's thread
+
+    def _alarmed(self, reason: str | None) -> None:
+        """The broker blocks publishers; None: not any more."""
+        if reason is None:
+            self.waits.end(ALARM)
+            logger.info("the broker takes what is published again", extra={"action": "alarm_over"})
+        else:
+            self.waits.begin(ALARM, f"the broker blocks publishers (blocked: {reason})", ready=True)
+            logger.warning("the broker blocks publishers: %s", reason, extra={"action": "alarm"})
+        self._settler.replies.blocked(reason)
 
     def consuming(self) -> None:
         """The broker has confirmed our consumer on every queue: for the first time, or once more."""

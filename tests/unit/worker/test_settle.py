@@ -16,7 +16,8 @@ from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import HAND_BACK, Crashed, Failure, Postpone, Recount, Retry, Snooze, Success
 from amqptasks.worker.queues import ConsumedQueue
-from amqptasks.worker.settle import MOST_TRIES, Settler
+from amqptasks.worker.settle import Settler
+from amqptasks.worker.settle.publishing import MOST_TRIES
 from amqptasks.worker.settlement import Settlement, settlement
 from tests.unit.worker.jobs import WORKER, Lease, delivery, job
 
@@ -25,6 +26,9 @@ FULL = Nacked("it is full")
 
 class FakeLink:
     """Keeps what is published until the test answers, and timers until it turns the clock."""
+
+    blocked: str | None = None
+    trouble: str | None = None
 
     def __init__(self) -> None:
         self.published: list[tuple[Outgoing, Callable[[BaseException | None], None]]] = []
