@@ -1,7 +1,9 @@
-"""The link to RabbitMQ: one thread, one loop, two connections.
+"""The link to RabbitMQ: one thread, one loop, up to three connections, each opened when it is first needed.
 
 Publishing and consuming never share a connection: RabbitMQ stops reading from a connection that publishes when it is
-short of memory or disk, and acks must still get through then.
+short of memory or disk, and acks must still get through then. Listening (remote control, live events) has one of its
+own: it declares and binds a queue, and a node that was cut off from its cluster closes the connection over what it
+cannot write (541). With the consuming connection would go whatever the worker runs.
 """
 
 from __future__ import annotations
@@ -75,6 +77,16 @@ class Link:
             closed=self._consuming_closed,
             connect_timeout=connect_timeout,
         )
+        self._listening = Connection(
+            self._loop,
+            urls,
+            role="listen",
+            tls=tls,
+            opened=self._listening_opened,
+            closed=self._listening_closed,
+            connect_timeout=connect_timeout,
+        )
+        self._listeners: list[Subscription] = []
         self._outbox = Outbox(self._loop, self._publishing)
         self._getting: dict[str, Getting] = {}
         self._looking: list[Looking] = []
@@ -149,7 +161,12 @@ class Link:
         self._loop.call_later(0, looking.start)
 
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> Subscription:
-        return self._consume(TemporarySubscription(self._loop, self._consuming, prefix, bindings, listener))
+        subscription = TemporarySubscription(self._loop, self._listening, prefix, bindings, listener)
+        self._listeners = [one for one in self._listeners if not one.is_closed]
+        self._listeners.append(subscription)
+        self._listening.open()
+        subscription.start()
+        return subscription
 
     def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> Subscription:
         return self._consume(StreamSubscription(self._loop, self._consuming, queue, offset, prefetch, listener))
@@ -221,7 +238,7 @@ class Link:
             self._loop.guard.call(self._tell, self._broken)
         else:
             self._loop.guard.call(logger.error, "%s", self._broken)
-        for connection in (self._consuming, self._publishing):
+        for connection in (self._consuming, self._listening, self._publishing):
             self._loop.guard.call(connection.cut)
         self._loop.guard.call(self._consuming_closed, BrokerUnreachable(self._broken))
 
@@ -265,6 +282,15 @@ class Link:
         logger.debug("consuming connection: %s", error)
         self._tell_trouble(error)
 
+    def _listening_opened(self) -> None:
+        for subscription in self._listeners:
+            self._loop.guard.wrapped(subscription.start)()
+
+    def _listening_closed(self, error: BrokerError) -> None:
+        for subscription in self._listeners:
+            self._loop.guard.wrapped(subscription.connection_closed)()
+        logger.debug("listening connection: %s", error)
+
     def _drain(self, deadline: float) -> None:
         """First everything is published, then the channels close, then the connections, then the loop ends."""
         if not self._outbox.is_empty and monotonic() < deadline:
@@ -275,18 +301,19 @@ class Link:
 
     def _abandon(self, deadline: float) -> None:
         self._closing = True
-        for subscription in self._subscriptions:
+        for subscription in (*self._subscriptions, *self._listeners):
             subscription.abandon()
         self._close(deadline)
 
     def _close(self, deadline: float) -> None:
-        self._consuming.close()
-        self._publishing.close()
-        if not (self._consuming.is_gone and self._publishing.is_gone) and monotonic() < deadline:
+        connections = (self._consuming, self._listening, self._publishing)
+        for connection in connections:
+            connection.close()
+        if not all(connection.is_gone for connection in connections) and monotonic() < deadline:
             self._loop.call_later(STOP_POLL, lambda: self._close(deadline))
             return
-        self._consuming.abort()
-        self._publishing.abort()
+        for connection in connections:
+            connection.abort()
         self._loop.call_later(STOP_POLL, self._end)  # a socket is closed a turn later
 
     def _end(self) -> None:
