@@ -28,6 +28,17 @@ FULL = 0.7
 #: Looks without many held messages after which fewer are asked for.
 QUIET_LOOKS = 3
 
+#: Looks in a row that find the tasks longer than thought, before fewer messages are asked for. A busy machine stops a
+#: short task for a moment.
+LONGER_LOOKS = 3
+
+#: Seconds of a task that is long for certain: fewer messages are asked for at once.
+LONG = 0.3
+
+#: Of the prefetch: so many held messages may be there when more are asked for. A new consumer takes as many as it may
+#: hold besides what the one before it still holds, so that one has to be done first.
+DONE = 1.25
+
 #: Seconds of caution after the last message that came back from a crash.
 CAUTIOUS_FOR = 5.0
 
@@ -53,6 +64,7 @@ class Prefetch:
         self._cost = 0.0
         self._peak = 0
         self._quiet = 0
+        self._longer = 0
         self._cautious_until = 0.0
 
     def ended(self, job: Job) -> None:
@@ -86,19 +98,35 @@ class Prefetch:
         if now < self._cautious_until:
             self.size = self.at_once
             return self.size
-        cost = max(self._cost, ran) + OVERHEAD
+        cost = max(self._cost, ran if ran > LONG else 0.0) + OVERHEAD
         least = self.at_once if self.priorities and cost > HOLD else LEAST * self.at_once
-        ideal = max(least, min(MOST, int(self.at_once * HOLD / cost))) if self._cost or ran > HOLD else least
+        known = bool(self._cost) or ran > LONG
+        ideal = max(least, min(MOST, int(self.at_once * HOLD / cost))) if known else least
         if peak >= FULL * self.size:
             self._quiet = 0
-            if ideal * 2 <= self.size or ideal * 2 >= self.size * 3 or self.size < least:
-                self.size = ideal
+            self._fit(ideal, least, cost, held)
         else:
             self._quiet += 1
             fewer = max(least, min(ideal, 2 * peak))
             if self._quiet >= QUIET_LOOKS and (fewer * 2 <= self.size or fewer == least):
                 self.size = fewer
         return self.size
+
+    def _fit(self, ideal: int, least: int, cost: float, held: int) -> None:
+        """Of a worker with full hands."""
+        if self.size < least:
+            self.size = least
+        elif ideal * 2 >= self.size * 3:
+            self._longer = 0
+            if held <= DONE * self.size:
+                self.size = ideal
+        elif ideal * 2 <= self.size:
+            self._longer += 1
+            if cost > LONG or self._longer >= LONGER_LOOKS:
+                self._longer = 0
+                self.size = ideal
+        else:
+            self._longer = 0
 
     def _learn(self) -> None:
         """From what has ended since the last look."""
@@ -107,7 +135,7 @@ class Prefetch:
         count = total = 0.0
         for name, (times, seconds) in self._ended.items():
             mean, before = seconds / times, self._means.get(name)
-            if before is not None and mean < before:
+            if before is not None:
                 mean = (mean + before) / 2
             if before is not None or len(self._means) < MOST_NAMES:
                 self._means[name] = mean

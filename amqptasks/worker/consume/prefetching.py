@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from amqptasks.clock import monotonic
 from amqptasks.log_queue import get_logger
-from amqptasks.worker.consume.prefetch import HOLD, TOO_MUCH, Prefetch
+from amqptasks.worker.consume.prefetch import HOLD, LEAST, TOO_MUCH, Prefetch
 from amqptasks.worker.job import Job
 
 if TYPE_CHECKING:
@@ -19,12 +19,20 @@ logger = get_logger(__name__)
 #: Seconds between two looks.
 LOOK = 0.1
 
+#: Seconds between two times that messages of a queue go back, at first and at the most. Where no other worker takes
+#: them, they come here again: so each time waits twice as long for the next.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+
+#: Seconds without too much held after which the first pause counts again.
+FORGET_AFTER = 120.0
+
 
 class Prefetching:
     """Of one node."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._pauses: dict[str, tuple[float, float]] = {}  # by queue: until when nothing goes back, and the pause
 
     def begin(self) -> None:
         """Look from now on, until the worker stops."""
@@ -50,8 +58,9 @@ class Prefetching:
             ran = self._longest(job for job in running if job in queue.held)
             longest = max(ran.values(), default=0.0)
             queue.resize(prefetch.look(now, len(queue.held), longest))
-            if len(queue.held) > prefetch.size and (longest > HOLD or prefetch.size <= 2 * prefetch.at_once):
-                self._lighten(queue, prefetch, ran, set(running))
+            too_many = len(queue.held) > prefetch.size <= LEAST * prefetch.at_once
+            if too_many and self._may_give_back(queue.name, now):
+                self._lighten(queue, prefetch, ran, set(running), now)
 
     def _longest(self, jobs: Iterable[Job]) -> dict[str, float]:
         """By task name, how long the longest of these runs has taken."""
@@ -62,11 +71,21 @@ class Prefetching:
                 found[job.task_name] = max(found.get(job.task_name, 0.0), now - began)
         return found
 
-    def _lighten(self, queue: ConsumedQueue, prefetch: Prefetch, ran: dict[str, float], running: set[Job]) -> None:
+    def _may_give_back(self, queue: str, now: float) -> bool:
+        until = self._pauses.get(queue, (0.0, 0.0))[0]
+        if now > until + FORGET_AFTER:
+            self._pauses.pop(queue, None)
+        return now >= until
+
+    def _lighten(
+        self, queue: ConsumedQueue, prefetch: Prefetch, ran: dict[str, float], running: set[Job], now: float
+    ) -> None:
         """Give back what cannot be run soon, where there is too much of it: the last that came, first."""
         waiting = sorted((job for job in queue.held if job not in running), key=lambda job: job.delivery.tag)
         costs = [prefetch.cost(job.task_name, ran.get(job.task_name, 0.0)) / prefetch.at_once for job in waiting]
         if sum(costs) <= TOO_MUCH * HOLD:
+            before = self._pauses.get(queue.name, (0.0, FIRST_PAUSE / 2))[1]
+            self._pauses[queue.name] = (now + FIRST_PAUSE, before)
             return
         kept, work = set[Job](), 0.0
         for job, cost in zip(waiting, costs, strict=True):
@@ -75,6 +94,8 @@ class Prefetching:
                 break
             kept.add(job)
         surplus = set(waiting) - kept
+        pause = min(LONGEST_PAUSE, 2 * self._pauses.get(queue.name, (0.0, FIRST_PAUSE / 2))[1])
+        self._pauses[queue.name] = (now + pause, pause)
         given = 0
         for pool in self._node.pools:
             mine = pool.take_back()

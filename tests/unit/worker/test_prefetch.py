@@ -42,7 +42,23 @@ def test_the_prefetch_of_long_tasks_is_twice_the_concurrency_at_once() -> None:
 def test_the_prefetch_shrinks_as_soon_as_a_task_runs_longer_than_what_is_held() -> None:
     prefetch = Prefetch(4)
     looks(prefetch, "shop.noop", 0.00002)
-    assert prefetch.look(0.0, 900, 0.15) < 20  # it has not ended, and nothing else has
+    assert prefetch.look(0.0, 900, 0.35) < 20  # it has not ended, and nothing else has
+
+
+def test_a_short_task_that_a_busy_machine_held_up_does_not_change_the_prefetch() -> None:
+    prefetch = Prefetch(2)
+    looks(prefetch, "shop.noop", 0.00002)
+    assert looks(prefetch, "shop.noop", 0.05, times=1) == MOST
+    assert looks(prefetch, "shop.noop", 0.00002, times=10) == MOST
+
+
+def test_the_prefetch_grows_only_once_the_consumer_before_is_done() -> None:
+    prefetch = Prefetch(2)
+    looks(prefetch, "shop.noop", 0.00002)
+    looks(prefetch, "shop.long", 1.0, times=1)
+    assert prefetch.size == 4
+    assert looks(prefetch, "shop.noop", 0.00002, times=20, held=900) == 4, "the old consumer still holds 900"
+    assert looks(prefetch, "shop.noop", 0.00002, times=20) == MOST
 
 
 def test_the_prefetch_of_an_idle_worker_goes_back_to_twice_the_concurrency() -> None:
