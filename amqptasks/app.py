@@ -100,7 +100,7 @@ class App:
         task_class: type[Task[..., Any]] = Task,
         task_defaults: TaskOptions | None = None,
     ) -> None:
-        publish_timeout = checked_app(locals())["publish_timeout"]
+        options = checked_app(locals())
         self.name = name
         self.broker = dial.addresses(broker)
         self.tasks: dict[str, Task[..., Any]] = {}
@@ -108,8 +108,8 @@ class App:
         self.task_defaults: TaskOptions = checked(task_defaults or {}, TASK_DEFAULTS, "task_defaults")
         self._packages: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str | None]] = []
         self.ignore_result = ignore_result
-        self.publish_timeout = publish_timeout
-        self.connect_timeout = connect_timeout
+        self.publish_timeout = options["publish_timeout"]
+        self.connect_timeout = options["connect_timeout"]
         self.tls = tls
         self.include = tuple(include)
         self.events = events

@@ -178,9 +178,15 @@ class Conversation:
     def asking(self, what: str, answers: frozenset[int] = frozenset()) -> Iterator[BlockingChannel]:
         """One exchange with the broker about `what`; pika's errors become ours. A reply code in `answers` is raised as
         `Refused`, for the caller to name."""
+        with self.talking(what, answers):
+            yield self._opened()
+
+    @contextmanager
+    def talking(self, what: str, answers: frozenset[int] = frozenset()) -> Iterator[None]:
+        """`asking`, without a channel."""
         try:
             with quietly():
-                yield self._opened()
+                yield
         except exceptions.ChannelClosedByBroker as error:
             raise explained(what, error.reply_code, error.reply_text, answers) from None
         except TimedOut:

@@ -141,7 +141,7 @@ class Session:
 
     def declare_in_order(self, objects: Iterable[Declared]) -> bool:
         try:
-            with self._broker.asking("what is declared", answers=_REFUSED):
+            with self._broker.talking("what is declared", answers=_REFUSED):
                 declare_in_order(self._broker.connected(), objects)
         except (Refused, InternalFault):
             return False

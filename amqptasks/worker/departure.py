@@ -78,6 +78,7 @@ class Departure:
             pool.abort()  # before anybody else begins what it ran
         for job in self._node.held:
             self._node.endings.abandon(job)
+        self._settler.replies.drop()
         self._finish_when_closed(monotonic() + COLD_GOODBYE)
 
     def _begin(self) -> None:
