@@ -22,6 +22,7 @@ from amqptasks.compression import MIN_SIZE
 from amqptasks.connections import Connections
 from amqptasks.declaration import Declaration
 from amqptasks.forks.cached import cached
+from amqptasks.messages.masks import Mask
 from amqptasks.messages.reach import reach
 from amqptasks.options import TASK_DEFAULTS, CallOptions, TaskOptions, UnboundTaskOptions, checked, checked_app
 from amqptasks.publisher import Publisher
@@ -68,7 +69,8 @@ class App:
     workers reply (None: as they were asked). `largest_body` bytes may come out of a compressed body. `signing` has the
     keys that sign and verify: a `Signing`, or secrets by name. An unsigned message may name followers for the queues
     that this app leads to, or (`followers="any"`) for any; and ask for its reply in the usual places, or in queues that
-    fit a name or pattern of `replies`. See docs/security.md.
+    fit a name or pattern of `replies`. `mask` names more arguments that are secrets. Workers show arguments to unsigned
+    commands where `control_shows_arguments`. See docs/security.md.
 
     `events` True sends an event for each call, and makes workers of this app send theirs (as `worker -E` does).
 
@@ -96,6 +98,8 @@ class App:
         signing: Signing | Keys | None = None,
         followers: Literal["own", "any"] = "own",
         replies: Iterable[str] = (),
+        mask: Iterable[str] = (),
+        control_shows_arguments: bool = False,
         events: bool = False,
         task_class: type[Task[..., Any]] = Task,
         task_defaults: TaskOptions | None = None,
@@ -112,7 +116,7 @@ class App:
         self.connect_timeout = options["connect_timeout"]
         self.tls = tls
         self.include = tuple(include)
-        self.events = events
+        self.events, self.control_shows_arguments = events, control_shows_arguments
         self.codec = Codec(
             serializer=serializer,
             accept_content=accept_content,
@@ -122,12 +126,11 @@ class App:
             largest_body=largest_body,
             signing=signing,
             reach=reach(lambda: {*self.topology.queue_names, *self.router.queues}, followers, replies),
+            mask=Mask(mask),
         )
-        self._files: tuple[str, ...] = ()
+        files = [topology] if isinstance(topology, str | os.PathLike) else topology or ()
+        self._files = tuple(os.fspath(file) for file in files)
         self._more_queues: tuple[str, ...] = ()
-        if topology is not None:
-            files = [topology] if isinstance(topology, str | os.PathLike) else topology
-            self._files = tuple(os.fspath(file) for file in files)
         self._reset()
         registry.share_with(self)
         _apps.add(self)

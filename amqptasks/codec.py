@@ -11,6 +11,8 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong
 from amqptasks.incoming import Alike, Delivery
 from amqptasks.message import Malformed
+from amqptasks.messages.masks import PLAIN as PLAIN_MASK
+from amqptasks.messages.masks import Mask
 from amqptasks.messages.printable import short
 from amqptasks.messages.reach import EVERYWHERE, Reach
 from amqptasks.payload import JSON_ONLY, Reader, reader
@@ -38,6 +40,7 @@ class Codec:
         largest_body: int | None = None,
         signing: Signing | Keys | None = None,
         reach: Reach | None = None,
+        mask: Mask = PLAIN_MASK,
     ) -> None:
         names = (accept_content,) if isinstance(accept_content, str) else tuple(accept_content)
         self.reader: Reader = JSON_ONLY if names == ("json",) and largest_body is None else reader(names, largest_body)
@@ -49,6 +52,8 @@ class Codec:
             )
         #: Where followers and replies of unsigned messages may go. An app gives its own rule.
         self.reach = reach or EVERYWHERE
+        #: Hides secrets wherever arguments are shown.
+        self.mask = mask
         self.signing = signing if isinstance(signing, Signing) or signing is None else Signing(signing)
         self._looking = JSON_ONLY if largest_body is None else reader(("json",), largest_body)
         self._min_size = compression_min_size

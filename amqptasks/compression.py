@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
+from amqptasks.messages import bounds
 
 #: zlib's window size for "zlib or gzip, see the header". https://docs.python.org/3/library/zlib.html#zlib.decompress
 _DETECT_FORMAT = 32 + zlib.MAX_WBITS
 
 #: Bytes. The largest message that any supported broker takes by default; more than that is a bomb, not a task.
-LARGEST_BODY = 128 * 1024 * 1024
+LARGEST_BODY = bounds.LARGEST_BODY
 
 #: Bytes. Smaller bodies are sent as they are: below this, compressing costs more time than the broker saves.
 MIN_SIZE = 1024

@@ -76,14 +76,18 @@ def _identifier(name: str, value: object, fields: dict[str, Any]) -> None:
 
 
 def _name(name: str, value: object, fields: dict[str, Any]) -> None:
-    if not isinstance(value, str) or not value:
-        raise Wrong("header", f"header {name!r} is {short(value)}, not a name")
+    if not isinstance(value, str) or not 0 < len(value) <= bounds.LONGEST_NAME:
+        raise Wrong(
+            "header", f"header {name!r} is {short(value)}, not a name of at most {bounds.LONGEST_NAME} characters"
+        )
     fields[name] = value
 
 
 def _text(name: str, value: object, fields: dict[str, Any]) -> None:
-    if not isinstance(value, str):
-        raise Wrong("header", f"header {name!r} is {short(value)}, not a text")
+    if not isinstance(value, str) or len(value) > bounds.LONGEST_TEXT:
+        raise Wrong(
+            "header", f"header {name!r} is {short(value)}, not a text of at most {bounds.LONGEST_TEXT} characters"
+        )
     fields[name] = value
 
 

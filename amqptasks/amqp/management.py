@@ -13,18 +13,19 @@ from collections.abc import Mapping
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, urlencode
 
 import orjson
 
 from amqptasks.amqp.address import parameters
 from amqptasks.amqp.opener import opener
+from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError
+from amqptasks.messages.bounds import ANSWER_WITHIN, LARGEST_ANSWER
 
-#: Seconds for an answer. Listing 10,000 queues takes a busy broker a few.
-ANSWER_WITHIN = 60.0
-
+#: Bytes that are read of an answer at once.
+_PIECE = 65_536
 
 #: Characters of an answer that nobody understands, for a message.
 LARGEST_QUOTE = 120
@@ -132,11 +133,12 @@ class Management:
     def _sent(self, request: urllib.request.Request, what: str) -> tuple[bytes, Message]:
         try:
             try:
+                deadline = monotonic() + self._timeout
                 with self._opener.open(request, timeout=self._timeout) as response:
-                    return response.read(), response.headers
+                    return self._whole(response, deadline), response.headers
             except urllib.error.HTTPError as error:
                 with error:
-                    text = error.read()
+                    text = self._whole(error, deadline)
                 if error.code == 503:
                     return text, error.headers
                 raise Unanswered(f"{what}: {self._reason(error, text)}", error.code) from None
@@ -147,6 +149,21 @@ class Management:
             raise Unanswered(
                 f"{self.base} gives no answer in HTTP ({said}): is it RabbitMQ's management API?"
             ) from None
+
+    def _whole(self, response: IO[bytes], deadline: float) -> bytes:
+        """All that it says. Raises `Unanswered` for an answer that is too large, or takes too long as a whole: a byte
+        every few seconds never is too slow for a socket."""
+        found: list[bytes] = []
+        size = 0
+        read = getattr(response, "read1", response.read)  # what is there, without waiting for more
+        while piece := read(_PIECE):
+            found.append(piece)
+            size += len(piece)
+            if size > LARGEST_ANSWER:
+                raise Unanswered(f"{self.base} answers with more than {LARGEST_ANSWER} bytes: is it RabbitMQ's?")
+            if monotonic() > deadline:
+                raise Unanswered(f"{self.base} has not ended its answer within {self._timeout:g} s")
+        return b"".join(found)
 
     def _reason(self, error: urllib.error.HTTPError, text: bytes) -> str:
         """The broker's own words, and for a refusal what the user lacks."""

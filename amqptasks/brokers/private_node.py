@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Mapping
@@ -35,6 +36,31 @@ LOOK_EVERY = 0.1
 
 #: A command of rabbitmqctl starts an Erlang of its own: one second usually, this many on a busy machine.
 COMMAND_WITHIN = 60.0
+
+
+def _refuse_folder_of_others(folder: Path) -> None:
+    """RabbitMQ's scripts run files of this folder as whoever starts the node. Raises `ConfigurationError` where
+    somebody else could have put them there: the folder, or anything in it, is another user's, or others may write to
+    it."""
+    if not folder.exists():
+        return
+    for path in (folder, *folder.iterdir()):
+        try:
+            found = path.lstat()
+        except OSError as error:
+            raise ConfigurationError(f"the folder {folder} cannot be looked into: {error}") from None
+        if found.st_uid != os.getuid():
+            raise ConfigurationError(
+                f"{path} belongs to another user, who may have put files there that run as you: name a folder of your"
+                f" own"
+            )
+        # Within the folder, a file that its group may write to is a matter of the umask: nobody else comes there.
+        writable = stat.S_IWOTH if path != folder else stat.S_IWGRP | stat.S_IWOTH
+        if not stat.S_ISLNK(found.st_mode) and found.st_mode & writable:
+            raise ConfigurationError(
+                f"others may write to {path}, and put files there that run as you: `chmod go-w {path}`, or name another"
+                f" folder"
+            )
 
 
 class PrivateNode:
@@ -62,6 +88,7 @@ class PrivateNode:
             raise ConfigurationError(f"there is no rabbitmq-server {place}: install it, or name another")
         self.installation = installation
         self.folder = folder.absolute()
+        _refuse_folder_of_others(self.folder)
         self.configuration = dict(configuration or {})
         self.advanced = advanced
         self.ports: Ports = load_or_choose(self.folder)

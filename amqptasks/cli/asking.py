@@ -13,6 +13,7 @@ import click
 from amqptasks import dial
 from amqptasks.cli.failures import FAILED, NO_ANSWER
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.app import App
@@ -104,9 +105,9 @@ def show(
         for node, value in answers.items():
             _show_node(node, lines(value))
         for node, error in answers.errors.items():
-            click.secho(f"{node}: {error}", fg="red", err=True)
+            click.secho(printable(f"{node}: {error}"), fg="red", err=True)
         for node in answers.missing:
-            click.secho(f"{node}: no answer", fg="red", err=True)
+            click.secho(printable(f"{node}: no answer"), fg="red", err=True)
         if not answers.complete:
             click.echo("Who should have answered is not known: the list of workers cannot be read here.", err=True)
         if not (answers or answers.errors or answers.missing):
@@ -143,8 +144,8 @@ def plain(value: Any) -> Any:
 
 def _show_node(node: str, lines: list[str]) -> None:
     if len(lines) == 1:
-        click.echo(f"{node}: {lines[0]}")
+        click.echo(printable(f"{node}: {lines[0]}"))
         return
-    click.echo(f"{node}:" if lines else f"{node}: nothing")
+    click.echo(printable(f"{node}:" if lines else f"{node}: nothing"))
     for line in lines:
-        click.echo(f"  {line}")
+        click.echo(f"  {printable(line)}")

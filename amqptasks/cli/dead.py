@@ -205,7 +205,7 @@ def replay_command(
         click.echo(f"{shown.number(result.count)} of {place} replayed")
         for destination, (refused, error) in result.refused.items():
             why = f"{error}, with --to" if destination == NOWHERE else f"{destination} took none: {error}"
-            click.secho(f"amqptasks: {shown.number(refused)} stayed, {why}", fg="red", err=True)
+            click.secho(printable(f"amqptasks: {shown.number(refused)} stayed, {why}"), fg="red", err=True)
         if result.missing:
             raise ConfigurationError(_missing(result.missing, place, queue))
     if result.refused or result.missing:
@@ -261,7 +261,7 @@ def _dry_run(session: Session, place: Place, selection: Selection, to: str | Non
             count += 1
         if not as_json:
             words = destination or "it stays: add --to"
-            click.echo(f"{letter.id}  {letter.task or '(no task)'}  ->  {words}")
+            click.echo(printable(f"{letter.id}  {letter.task or '(no task)'}  ->  {words}"))
     if as_json:
         stayed = {NOWHERE: (stay, dead_letters.NO_HOME)} if stay else {}
         click.echo(shown.outcome(place.queue, count, stayed, missing))
@@ -271,5 +271,5 @@ def _dry_run(session: Session, place: Place, selection: Selection, to: str | Non
 
 def _missing(ids: Collection[str], place: Place, queue: str) -> str:
     of_source = f" of {place.source}" if place.source is not None else ""
-    listed = ", ".join(sorted(ids))
+    listed = printable(", ".join(sorted(ids)))
     return f"{place.queue} holds no letter {listed}{of_source}: see `amqptasks dead list {queue}`"

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from amqptasks.messages.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,7 +23,7 @@ def show(decisions: Iterable[Decision], console: Console) -> None:
     from rich.text import Text
 
     for told, names in _alike(decisions):
-        console.print(Text(f"  {_listed(names)}{told.what} -> {told.became}"))
+        console.print(Text(printable(f"  {_listed(names)}{told.what} -> {told.became}")))
         console.print(Text(f"      {told.why}", style="dim"))
 
 

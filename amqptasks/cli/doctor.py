@@ -14,6 +14,7 @@ from amqptasks.cli.management import Nowhere, find, management_option
 from amqptasks.cli.parameters import duration
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.printable import printable_lines
 
 if TYPE_CHECKING:
     from amqptasks.app import App
@@ -119,7 +120,7 @@ def command(
     finally:
         session.close()
     where = ", ".join(map(shown, urls))
-    click.echo(_json(found, where) if as_json else _words(found, where))
+    click.echo(_json(found, where) if as_json else printable_lines(_words(found, where), ""))
     if found.wrong or (strict and found.findings):
         raise click.exceptions.Exit(FAILED)
 

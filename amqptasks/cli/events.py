@@ -13,6 +13,7 @@ import click
 
 from amqptasks.cli import asking, parameters
 from amqptasks.cli.target import Target, pass_target
+from amqptasks.messages.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.events.event import Event
@@ -67,7 +68,7 @@ def command(
         for event in _events(link, since, follow):
             if not _is_wanted(event, types, task):
                 continue
-            click.echo(json.dumps(event) if as_json else _line(event))
+            click.echo(json.dumps(event) if as_json else printable(_line(event)))
             shown += 1
             if limit is not None and shown >= limit:
                 break

@@ -139,11 +139,19 @@ Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work;
 )
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
 @click.option("-E", "--events", is_flag=True, help="Send events of tasks and of this worker.")
+@click.option("--no-control", is_flag=True, help="Obey no commands (`amqptasks control`) and answer none.")
 @click.option(
     "--health-port",
     metavar="PORT",
     type=click.IntRange(0, 65535),
     help="Probes by HTTP: /live and /ready.  [default: none; 0: any free port]",
+)
+@click.option(
+    "--health-host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where probes may come from: 0.0.0.0 for every address, as Kubernetes needs.",
 )
 @click.option(
     "-l",
@@ -190,7 +198,9 @@ def command(
     connect_for: float | None,
     processes: int,
     events: bool,
+    no_control: bool,
     health_port: int | None,
+    health_host: str,
     log_level: str,
     log_format: logs.Form,
     watch: bool,
@@ -252,6 +262,7 @@ def command(
         name=name,
         events=events or None,
         connect_for=connect_for,
+        control=not no_control,
     )
     node.on_failure = end_process
     if is_trial:
@@ -267,7 +278,7 @@ def command(
     if health_port is not None:
         from amqptasks.worker.health import HealthServer
 
-        HealthServer(node, health_port).start()
+        HealthServer(node, health_port, health_host).start()
     garbage.leave_alone()
     node.start()
     leaving.run()

@@ -253,7 +253,7 @@ class Control:
             self._has_exchange = self._make_exchange(timeout)
         if not self._has_exchange:
             return nobody(_destination(destination))
-        question = Question(app.link, app.replies, app.session)
+        question = Question(app.link, app.replies, app.session, app.codec.signing)
         found = question.ask(Command(command, arguments or {}, _destination(destination)), timeout)
         self._has_exchange = question.was_heard  # where nobody heard it, it may be gone
         return found
@@ -282,6 +282,8 @@ class Control:
         with app.session(timeout if timeout > dial.TIMEOUT else None) as session:
             places.prepare(session, has_streams=True)
             for message in revocation.outgoing():
+                if app.codec.signing is not None:
+                    app.codec.signing.sign(message.properties, message.body)
                 session.publish(message)
 
 

@@ -17,10 +17,14 @@ from typing import Any
 
 from amqptasks.clock import broker_time
 from amqptasks.control.places import EXCHANGE
+from amqptasks.headers import Wrong
 from amqptasks.incoming import Delivery
+from amqptasks.messages import bounds
+from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO, Properties
 from amqptasks.serializers import Undecodable, json
+from amqptasks.signing import Signing
 
 CONTENT_TYPE = "application/json"
 
@@ -55,7 +59,7 @@ EVERYBODY = Destination()
 @dataclass(frozen=True, slots=True)
 class Command:
     """What workers are asked to do; `id` is the question's, `reply_to` where the answer goes (None: nobody waits),
-    `until` when it is too late, in seconds since 1970."""
+    `until` when it is too late, in seconds since 1970, `verified` True where a signature of the app's keys is on it."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -63,6 +67,7 @@ class Command:
     id: str = ""
     reply_to: str | None = None
     until: float | None = None
+    verified: bool = False
 
     @property
     def is_late(self) -> bool:
@@ -85,8 +90,9 @@ class Unreadable(Exception):
     """A message that is no command, or no answer."""
 
 
-def outgoing(command: Command, timeout: float) -> Outgoing:
-    """The message for `command`. Raises `TypeError` or `ValueError` for arguments that JSON cannot carry."""
+def outgoing(command: Command, timeout: float, signing: Signing | None = None) -> Outgoing:
+    """The message for `command`, signed where there are keys. Raises `TypeError` or `ValueError` for arguments that
+    JSON cannot carry."""
     destination = command.destination
     body = json.encode(
         {
@@ -104,28 +110,42 @@ def outgoing(command: Command, timeout: float) -> Outgoing:
         reply_to=REPLY_TO,
         expiration=str(max(1, round(timeout * 1000))),
     )
+    if signing is not None:
+        signing.sign(properties, body)
     return Outgoing(EXCHANGE.name, "", body, properties)
 
 
-def command_in(delivery: Delivery) -> Command:
-    """Raises `Unreadable`."""
+def command_in(delivery: Delivery, signing: Signing | None = None) -> Command:
+    """Raises `Unreadable`. Where there are keys, the signature is looked at before anything is read; whether an
+    unsigned command is obeyed is for the caller to say."""
+    verified = False
+    if signing is not None:
+        try:
+            verified = signing.verify(delivery.properties, delivery.body)
+        except Wrong as wrong:
+            if wrong.reason != "unsigned":
+                raise Unreadable(wrong.detail) from None
     given = _object(delivery.body)
-    name, arguments = given.get("command"), given.get("arguments") or {}
-    patterns, host = given.get("destination"), given.get("host")
-    if not isinstance(name, str) or not isinstance(arguments, dict):
-        raise Unreadable("no command with arguments")
-    if not (patterns is None or (isinstance(patterns, list) and all(isinstance(one, str) for one in patterns))):
-        raise Unreadable("its destination is no list of names")
-    destination = Destination(None if patterns is None else tuple(patterns), host if isinstance(host, str) else None)
-    until = given.get("until")
-    return Command(
-        name,
-        arguments,
-        destination,
-        delivery.properties.correlation_id or "",
-        delivery.properties.reply_to or None,
-        float(until) if isinstance(until, int | float) else None,
-    )
+    try:
+        name, arguments = bounds.name(given.get("command")), bounds.mapping(given.get("arguments") or {})
+        patterns, host, until = given.get("destination"), given.get("host"), given.get("until")
+        destination = Destination(
+            None if patterns is None else tuple(bounds.names(patterns)),
+            bounds.name(host) if isinstance(host, str) else None,
+        )
+        late = None if until is None else bounds.moment(until)
+    except OutOfBounds as refusal:
+        raise Unreadable(f"a part of it {refusal}") from None
+    if verified and late is None:
+        raise Unreadable("it is signed without saying until when: who copies it could send it for ever")
+    return Command(name, arguments, destination, *_addresses(delivery.properties), late, verified)
+
+
+def _addresses(properties: Properties) -> tuple[str, str | None]:
+    """The id of the question, and where its answer goes: only to who asks, for any other address is a queue."""
+    identity, reply_to = properties.correlation_id, properties.reply_to
+    asked = isinstance(reply_to, str) and reply_to.startswith(REPLY_TO)
+    return identity if isinstance(identity, str) else "", reply_to if asked else None
 
 
 def reply(answer: Answer, command: Command) -> Outgoing:
@@ -155,7 +175,9 @@ def answer_in(delivery: Delivery) -> Answer:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        given = json.decode(body)
+        given = json.decode(bounds.record(body))
+    except OutOfBounds as refusal:
+        raise Unreadable(f"it {refusal}") from None
     except Undecodable as error:
         raise Unreadable(f"it is no JSON: {error}") from None
     if not isinstance(given, dict):

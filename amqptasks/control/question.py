@@ -19,6 +19,7 @@ from amqptasks.control.roster import Announcement
 from amqptasks.errors import BrokerError, Nacked, PublishRejected, ReplyLost, Unroutable
 from amqptasks.incoming import Delivery
 from amqptasks.results.replies import Replies
+from amqptasks.signing import Signing
 from amqptasks.transport import Link, Missing, Session
 from amqptasks.uuid7 import task_id
 
@@ -34,11 +35,17 @@ LOOK_WITHIN = 5.0
 
 
 class Question:
-    """Asks through `link`, whose replies come by `replies`; `session` opens a connection to look who is there."""
+    """Asks through `link`, whose replies come by `replies`; `session` opens a connection to look who is there,
+    `signing` has the keys that sign the command."""
 
     def __init__(
-        self, link: Link, replies: Replies, session: Callable[[float], AbstractContextManager[Session]]
+        self,
+        link: Link,
+        replies: Replies,
+        session: Callable[[float], AbstractContextManager[Session]],
+        signing: Signing | None = None,
     ) -> None:
+        self._signing = signing
         self._link = link
         self._replies = replies
         self._session = session
@@ -50,7 +57,7 @@ class Question:
         the connection broke before an answer came, `TypeError` for arguments that JSON cannot carry."""
         deadline = monotonic() + timeout
         command = replace(command, id=task_id())
-        message = envelope.outgoing(command, timeout)
+        message = envelope.outgoing(command, timeout, self._signing)
         arrived: SimpleQueue[Delivery | ReplyLost | _Present] = SimpleQueue()
         self._replies.listen(command.id, arrived.put)
         try:

@@ -12,12 +12,14 @@ from typing import Any, Literal
 from amqptasks.clock import broker_time
 from amqptasks.control.places import REVOKED
 from amqptasks.errors import ConfigurationError
+from amqptasks.headers import Wrong
 from amqptasks.incoming import Delivery
 from amqptasks.messages import bounds
 from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.messages.printable import short
 from amqptasks.outgoing import Outgoing
 from amqptasks.serializers import Undecodable, json
+from amqptasks.signing import Signing
 
 #: How a task that runs is ended: TERM raises `Terminated` in it, and it may tidy up; KILL ends it by force.
 Signal = Literal["TERM", "KILL"]
@@ -66,18 +68,24 @@ def signal_named(name: object) -> Signal:
     raise ConfigurationError(f"signal {name!r}: TERM lets a task tidy up, KILL does not; there are no others")
 
 
-def in_record(delivery: Delivery) -> Revocation | None:
+def in_record(delivery: Delivery, signing: Signing | None = None) -> Revocation | None:
     """The revocation of a record in the stream; None for a record that says nothing, as the first one does. Raises
     `OutOfBounds` for a record that must not be obeyed: it came by another way than the stream's exchange, it is no
-    revocation, or it is more than five minutes ahead of our clock. Cut to now, such a record would revoke more at each
+    revocation, its signature is missing or wrong where `signing` has keys, or it is more than five minutes ahead of our
+    clock. Cut to now, such a record would revoke more at each
     start of a worker."""
     if not REVOKED.is_own(delivery):
         raise OutOfBounds(f"came through the exchange {short(delivery.exchange)}, not through {REVOKED.exchange.name}")
+    if delivery.body == b"{}":
+        return None
     try:
-        said = json.decode(bounds.record(delivery.body))
+        if signing is not None:
+            signing.verify(delivery.properties, delivery.body)
+        return read(json.decode(bounds.record(delivery.body)))
+    except Wrong as wrong:
+        raise OutOfBounds(f"is not obeyed: {wrong.detail}") from None
     except Undecodable as error:
         raise OutOfBounds(f"is no JSON: {error}") from None
-    return None if said == {} else read(said)
 
 
 def read(said: object) -> Revocation:

@@ -8,7 +8,7 @@ import time
 
 from amqptasks.logs.success import SuccessLine, name_and_attempt
 from amqptasks.messages.bounds import LONGEST_LINE, LONGEST_TRACEBACK
-from amqptasks.messages.printable import printable
+from amqptasks.messages.printable import INDENT, printable, printable_lines
 
 #: When, how bad, which process and thread, what.
 FORMAT = "%(asctime)s %(levelname)s %(process)d/%(threadName)s %(message)s"
@@ -18,8 +18,8 @@ _COLOURS = {logging.DEBUG: 2, logging.WARNING: 33, logging.ERROR: 31, logging.CR
 
 
 class PlainLines(logging.Formatter):
-    """The message stays one line, whatever is in it; a traceback follows in lines of its own. Both are cut where they
-    are very long."""
+    """The message stays one line, whatever is in it; a traceback follows in lines of its own. They are indented, so
+    that the text of an exception cannot look like a line of the log. Both are cut where they are very long."""
 
     def __init__(self, *, colours: bool = False) -> None:
         super().__init__(FORMAT)
@@ -38,7 +38,8 @@ class PlainLines(logging.Formatter):
             record.exc_text = self.formatException(record.exc_info)
         if record.exc_text:
             record.exc_text = cut(record.exc_text)
-        return super().format(record)
+        head, more, rest = super().format(record).partition("\n")
+        return f"{head}\n{INDENT}{printable_lines(rest)}" if more else head
 
     def line(self, values: SuccessLine) -> str:
         """The line of a task that succeeded. A busy worker writes thousands a second."""

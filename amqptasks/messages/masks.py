@@ -24,6 +24,11 @@ _DEEPEST = 50
 #: A URL with credentials, wherever it stands in a text. The last `@` before the path ends the credentials.
 _CREDENTIALS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,30}://)([^\s/?#\"'<>]*)@")
 
+#: A name and its value in a text: in quotes or not, with `:` or `=` between them.
+_NAMED = re.compile(
+    r"""(['"]?)\b([A-Za-z_][A-Za-z0-9_-]{0,99})\1(\s{0,3}[:=]\s{0,3})('(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|[^\s,)}\]'"]+)"""
+)
+
 #: An address that can be shown: scheme, user, password, host, port and path, each without anything that could be a
 #: misplaced part of the password.
 _ADDRESS = re.compile(
@@ -57,7 +62,7 @@ class Mask:
     def masked(self, value: Any, depth: int = 0) -> Any:
         """`value` with every secret in it replaced; what holds none is the same object or an equal one."""
         if isinstance(value, str):
-            return without_credentials(value)
+            return self.masked_text(value)
         if isinstance(value, Mapping):
             if depth == _DEEPEST:
                 return HIDDEN
@@ -66,8 +71,20 @@ class Mask:
                 for name, one in value.items()
             }
         if isinstance(value, list | tuple):
-            return HIDDEN if depth == _DEEPEST else [self.masked(one, depth + 1) for one in value]
+            if depth == _DEEPEST:
+                return HIDDEN
+            found = [self.masked(one, depth + 1) for one in value]
+            return tuple(found) if isinstance(value, tuple) else found
         return value
+
+    def masked_text(self, text: str) -> str:
+        """`text` without the credentials of addresses in it, and without the values of secrets that it names: arguments
+        are shown as text by whoever called, `{'password': 'x'}` or `password='x'`."""
+        text = without_credentials(text)
+        return _NAMED.sub(self._hidden_value, text) if "=" in text or ":" in text else text
+
+    def _hidden_value(self, found: re.Match[str]) -> str:
+        return f"{found[1]}{found[2]}{found[1]}{found[3]}{HIDDEN}" if self.hides(found[2]) else found[0]
 
 
 def without_credentials(text: str) -> str:

@@ -24,6 +24,8 @@ from uuid import UUID
 
 import orjson
 
+from amqptasks.messages import bounds
+from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.serializers import Serializer, Undecodable
 
 #: datetimes come to our `default`, for their tag; dataclasses too, to be refused: they would arrive as a dict.
@@ -62,6 +64,10 @@ def encode(value: object) -> bytes:
 
 def decode(text: bytes) -> Any:
     """The value, with tagged types restored. Raises `Undecodable` only, whatever the bytes are."""
+    try:
+        bounds.json_values(text)
+    except OutOfBounds as refusal:
+        raise Undecodable(str(refusal)) from None
     # `find` rather than `in`, which takes three times as long on bytes: it tries to read a number first.
     if text.find(_TAG) < 0 and text.translate(_DIGITS).find(_LONG_NUMBER) < 0:
         try:

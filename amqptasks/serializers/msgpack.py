@@ -8,7 +8,8 @@ from typing import Any
 
 import msgpack
 
-from amqptasks.serializers import Serializer
+from amqptasks.messages.bounds import MOST_VALUES
+from amqptasks.serializers import Serializer, Undecodable
 
 
 def encode(value: object) -> bytes:
@@ -25,7 +26,26 @@ def _value(value: object) -> object:
 
 def decode(data: bytes) -> Any:
     # Keys that are no text: a Python producer may send them, and they do no harm.
-    return msgpack.unpackb(data, raw=False, strict_map_key=False)
+    if len(data) <= MOST_VALUES:  # a value has a byte at least
+        return msgpack.unpackb(data, raw=False, strict_map_key=False)
+    count = 0
+
+    def counted(value: Any) -> Any:
+        nonlocal count
+        count += len(value) * (2 if isinstance(value, dict) else 1) + 1
+        if count > MOST_VALUES:
+            raise Undecodable(f"has more than {MOST_VALUES} values")
+        return value
+
+    return msgpack.unpackb(
+        data,
+        raw=False,
+        strict_map_key=False,
+        list_hook=counted,
+        object_hook=counted,
+        max_array_len=MOST_VALUES,
+        max_map_len=MOST_VALUES // 2,
+    )
 
 
 SERIALIZER = Serializer("msgpack", encode, decode, "application/x-msgpack", "binary")

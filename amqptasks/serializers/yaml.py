@@ -7,11 +7,24 @@ from typing import Any
 
 import yaml
 
+from amqptasks.messages.bounds import MOST_YAML_VALUES
 from amqptasks.serializers import Serializer, Undecodable
 
 #: Values that one body may stand for once its aliases are followed. A few lines can stand for billions ("billion
 #: laughs"), which nothing that walks over them would survive.
-MOST_VALUES = 1_000_000
+MOST_VALUES = MOST_YAML_VALUES
+
+
+class _Loader(yaml.SafeLoader):
+    """Ends at the first value too many: PyYAML takes half a minute to read a million."""
+
+    count = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.count += 1
+        if self.count > MOST_VALUES:
+            raise Undecodable(f"has more than {MOST_VALUES} values")
+        return super().compose_node(parent, index)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -30,7 +43,7 @@ def encode(value: object) -> str:
 
 def decode(data: bytes) -> Any:
     # Not libyaml's loader: what is nested too deeply ends the process there, and is an exception here.
-    loader = yaml.SafeLoader(data)
+    loader = _Loader(data)
     try:
         node = loader.get_single_node()
         if node is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from amqptasks.errors import TopologyError
+from amqptasks.messages.bounds import MOST_TOPOLOGY_VALUES
 from amqptasks.topology.nodes import nodes
 from amqptasks.topology.old_words import OldWord, old_word
 from amqptasks.topology.variables import TAG, filled, plain_value, substitute
@@ -29,7 +30,7 @@ Place = tuple[str, int]
 WHOLE = frozenset({"retry"})
 
 #: More values than any topology has; aliases of aliases can make a small file explode.
-LARGEST = 200_000
+LARGEST = MOST_TOPOLOGY_VALUES
 
 #: The key below which values have no type of their own: RabbitMQ, or whoever publishes, decides what they mean.
 UNTYPED = "arguments"

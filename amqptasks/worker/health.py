@@ -11,50 +11,51 @@ is not ready: starting it again mends nothing, it comes back by itself.
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import forks
-from amqptasks.errors import BrokerError, ConfigurationError
+from amqptasks.errors import BrokerError
 from amqptasks.log_queue import get_logger
 from amqptasks.serializers import json
+from amqptasks.worker.probes.http_server import HttpServer
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
 
 logger = get_logger(__name__)
 
+#: Where nobody says otherwise, only this machine may ask: what the answer tells is for nobody else.
+LOCAL = "127.0.0.1"
+
 
 class HealthServer:
-    """Answers on `port` (0: any that is free) of all addresses, or of `host`. Raises `ConfigurationError` where that
-    is taken."""
+    """Answers on `port` (0: any that is free) of this machine alone, or at `host`: an address of it, or `0.0.0.0` or
+    `::` for all of them. Raises `ConfigurationError` where that is taken."""
 
-    def __init__(self, node: Node, port: int, host: str = "") -> None:
+    def __init__(self, node: Node, port: int, host: str = LOCAL) -> None:
         self._node = node
-        try:
-            self._server = ThreadingHTTPServer((host, port), self._handler())
-        except OSError as error:
-            raise ConfigurationError(f"the port {port} for probes cannot be had: {error}") from error
-        self._server.daemon_threads = True
+        self._server = HttpServer(host, port, self._said)
+        self._host = host
         forks.in_child(self._let_go)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="amqptasks-health", daemon=True)
 
     @property
     def port(self) -> int:
-        return self._server.server_port
+        return self._server.port
 
     def start(self) -> None:
-        self._thread.start()
-        logger.info("answers probes on port %d", self.port, extra={"action": "health"})
+        self._server.start()
+        logger.info("answers probes on port %d of %s", self.port, self._host, extra={"action": "health"})
 
     def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def _let_go(self) -> None:
         """In a forked child. Its copy would keep the port when the worker begins anew."""
-        forks.let_go([self._server.fileno()])
+        forks.let_go(self._server.descriptors)
+
+    def _said(self, path: str) -> tuple[int, bytes]:
+        status, said = self.examine(path)
+        return status, json.encode(said)
 
     def examine(self, path: str) -> tuple[int, dict[str, Any]]:
         """HTTP status and body for a path."""
@@ -77,28 +78,6 @@ class HealthServer:
         if not ready:
             return 503, {"ready": False, "why": trouble or f"not consumed: {', '.join(idle)}", **said}
         return 200, {"ready": True, **said}
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            server_version = "amqptasks"
-            #: Seconds that a client may take: a probe is short, and threads are not for holding.
-            timeout = 5.0
-
-            def do_GET(self) -> None:
-                status, said = server.examine(self.path.partition("?")[0])
-                body = json.encode(said)
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """A probe every few seconds is no event."""
-
-        return Handler
 
 
 def _starting(node: Node) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from amqptasks import App
 SOURCE = """
 import asyncio, os, time
 from amqptasks import App
-app = App("told", ignore_result=True)
+app = App("told", ignore_result=True, control_shows_arguments=True)
 
 def say(text):
     os.write(1, (text + "\\n").encode())
@@ -38,7 +38,7 @@ class Told:
     """An app with tasks that can be watched, and a gate that holds one of them."""
 
     def __init__(self, url: str) -> None:
-        self.app = App("told", url)
+        self.app = App("told", url, control_shows_arguments=True)
         self.ran: list[Any] = []
         self.holding = threading.Semaphore(0)
         self.gate = threading.Event()

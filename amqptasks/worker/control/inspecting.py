@@ -14,6 +14,8 @@ from amqptasks import log_queue, message
 from amqptasks.clock import broker_time, monotonic
 from amqptasks.dial import is_memory
 from amqptasks.incoming import Delivery
+from amqptasks.messages import bounds
+from amqptasks.messages.masks import HIDDEN, masked_address
 from amqptasks.worker.job import Job
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def stats(service: ControlService, arguments: Arguments) -> dict[str, Any]:  # n
 
 def active(service: ControlService, arguments: Arguments) -> list[dict[str, Any]]:  # noqa: ARG001
     node = service.node
-    return _shown(service.on_link(lambda: [_running(node, job) for job in node.current[:TASKS_SHOWN]]))
+    return _shown(service, service.on_link(lambda: [_running(node, job) for job in node.current[:TASKS_SHOWN]]))
 
 
 def reserved(service: ControlService, arguments: Arguments) -> list[dict[str, Any]]:  # noqa: ARG001
@@ -80,18 +82,18 @@ def reserved(service: ControlService, arguments: Arguments) -> list[dict[str, An
         held = [job for job in node.held if job not in running]
         return [_held(job) for job in held[:TASKS_SHOWN]]
 
-    return _shown(service.on_link(waiting))
+    return _shown(service, service.on_link(waiting))
 
 
 def query_task(service: ControlService, arguments: Arguments) -> list[dict[str, Any]]:
-    node, wanted = service.node, set(map(str, arguments.get("ids", ())))
+    node, wanted = service.node, set(bounds.names(arguments.get("ids", [])))
 
     def found() -> list[Told]:
         running = set(node.current)
         held = {*node.held, *running}
         return [_running(node, job) if job in running else _held(job) for job in held if job.task_id in wanted]
 
-    return _shown(service.on_link(found))
+    return _shown(service, service.on_link(found))
 
 
 def active_queues(service: ControlService, arguments: Arguments) -> list[dict[str, Any]]:  # noqa: ARG001
@@ -215,25 +217,31 @@ def _held(job: Job) -> Told:
         "id": job.task_id,
         "name": job.task_name,
         "queue": job.delivery.queue,
-        "args": _repr(request.args) if request is not None else _text(headers.get("argsrepr")),
-        "kwargs": _repr(request.kwargs) if request is not None else _text(headers.get("kwargsrepr")),
+        "args": request.args if request is not None else _text(headers.get("argsrepr")),
+        "kwargs": request.kwargs if request is not None else _text(headers.get("kwargsrepr")),
         "attempt": retries + 1 if isinstance(retries, int) else 1,
         "redelivered": job.delivery.redelivered,
     }
     return told, job.delivery
 
 
-def _shown(found: Iterable[Told]) -> list[dict[str, Any]]:
-    """With what is in the bodies of those that nobody has read here. On control's thread: the link has better to do."""
-    shown = []
+def _shown(service: ControlService, found: Iterable[Told]) -> list[dict[str, Any]]:
+    """With what is in the bodies of those that nobody has read here; without any arguments for a command that may not
+    see them. On control's thread: the link has better to do."""
+    shown, mask = [], service.node.app.codec.mask
     for told, delivery in found:
-        if told["args"] is None and told["kwargs"] is None:
+        if not service.shows_arguments:
+            told.update(args=HIDDEN, kwargs=HIDDEN)
+        elif told["args"] is None and told["kwargs"] is None:
             told.update(_read(delivery))
+        for name in ("args", "kwargs"):
+            value = told[name]
+            told[name] = value if value is None else _repr(mask.masked(value))
         shown.append(told)
     return shown
 
 
-def _read(delivery: Delivery) -> dict[str, str]:
+def _read(delivery: Delivery) -> dict[str, Any]:
     """Of a body that is short and our own JSON, so that no code of the user's runs here. To look at: a signature is not
     asked for."""
     properties, body = delivery.properties, delivery.body
@@ -242,12 +250,12 @@ def _read(delivery: Delivery) -> dict[str, str]:
     request = message.decode(properties, body)
     if isinstance(request, message.Malformed):
         return {}
-    return {"args": _repr(request.args), "kwargs": _repr(request.kwargs)}
+    return {"args": request.args, "kwargs": request.kwargs}
 
 
 def _repr(value: object) -> str:
     # JSON's own types only: no code of the user's runs here.
-    text = repr(value)
+    text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= ARGUMENTS_SHOWN else f"{text[: ARGUMENTS_SHOWN - 3]}..."
 
 
@@ -263,8 +271,6 @@ def _brokers(node: Node) -> list[str]:
     urls = node.app.broker
     if is_memory(urls):
         return list(urls)
-    from amqptasks.messages.masks import masked_address
-
     return [masked_address(url) for url in urls]
 
 

@@ -125,7 +125,7 @@ class RevocationReader:
     def _on_record(self, delivery: Delivery) -> None:
         """Whatever a record holds, those behind it are read."""
         try:
-            found = revocation.in_record(delivery)
+            found = revocation.in_record(delivery, self._node.app.codec.signing)
             if found is None:
                 return
             if self._read.is_set():

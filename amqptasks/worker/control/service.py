@@ -25,7 +25,8 @@ from amqptasks.control.roster import Announcement
 from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
 from amqptasks.incoming import Delivery, Lease
 from amqptasks.log_queue import get_logger
-from amqptasks.messages.bounds import OutOfBounds
+from amqptasks.messages.bounds import LONGEST_LINE, OutOfBounds
+from amqptasks.messages.printable import printable
 from amqptasks.outgoing import Outgoing
 from amqptasks.streams.reader import NOT_THERE
 from amqptasks.transport import Missing, Subscription
@@ -47,6 +48,9 @@ LISTENING_WITHIN = 2.0
 #: Seconds for the link's thread to answer a question about its own; more means that it is stuck.
 LINK_WITHIN = 2.0
 
+#: Commands that wait to be carried out. A command takes a millisecond, and its sender waits for a second.
+MOST_WAITING = 1000
+
 #: Seconds to publish an answer, or an announcement.
 PUBLISH_WITHIN = 10.0
 
@@ -67,12 +71,17 @@ NEEDED_QUEUES = (places.NODES.name,)
 
 COMMANDS = {**INSPECT, **CONTROL}
 
+#: Commands that are answered without a signature where the app requires signatures: probes have no keys.
+UNSIGNED = frozenset({"ping"})
+
 
 class ControlService:
-    """The control of one worker. `node` is asked and told; `started_at` is on the monotonic clock."""
+    """The control of one worker. `node` is asked and told; `started_at` is on the monotonic clock. Where it does not
+    listen, nobody can tell the worker anything; revocations are read all the same."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, listens: bool = True) -> None:
         self.node = node
+        self._listens = listens
         self.host = socket.gethostname()
         self.revocations = RevocationReader(node, self._on_revocations, lambda: self.trouble is not None)
         self._settled = threading.Event()  # it listens, or cannot
@@ -85,12 +94,18 @@ class ControlService:
         self._queue = ""
         self._stopping = False
         self._looking = False  # now and then, whether all that it needs is there
+        #: Messages on the exchange that were not obeyed.
+        self.skipped = 0
+        #: Whether the command that is carried out may see the arguments of tasks. Control's thread only.
+        self.shows_arguments = False
 
     def start(self) -> None:
         """Read the revocations, so that nothing revoked runs, and begin to answer. The link is running."""
         self.node.intake.refusals.append(self.revocations.refusal)
         self._thread.start()
         self._jobs.put(self._begin)
+        if not self._listens:
+            self._settled.set()
         if self._has_streams:
             self.revocations.wait_until_read()
 
@@ -130,12 +145,21 @@ class ControlService:
     def deliveries(self, batch: list[Delivery]) -> None:
         for delivery in batch:
             try:
-                command = envelope.command_in(delivery)
+                command = envelope.command_in(delivery, self.node.app.codec.signing)
             except Unreadable as error:
-                logger.warning("a control message cannot be read: %s", error, extra={"action": "control_unreadable"})
+                self._skip(str(error))
                 continue
-            if command.destination.includes(self.node.name, self.host):
+            if self._jobs.qsize() >= MOST_WAITING:
+                self._skip(f"{MOST_WAITING} others wait already")
+            elif command.destination.includes(self.node.name, self.host):
                 self._jobs.put(lambda command=command: self._obey(command))  # type: ignore[misc]
+
+    def _skip(self, why: str) -> None:
+        """Whoever may write to the exchange may send thousands: the log tells the first, and each tenth power."""
+        self.skipped += 1
+        if str(self.skipped).strip("0") == "1":
+            told = "a control message is not obeyed: %s (%d so far)"
+            logger.warning(told, printable(why), self.skipped, extra={"action": "control_unreadable"})
 
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
         assert self._subscription is not None
@@ -161,7 +185,7 @@ class ControlService:
 
     def _listen(self) -> None:
         """For the first time, or once more where this user was refused."""
-        if self._stopping or self._subscription is not None:
+        if self._stopping or not self._listens or self._subscription is not None:
             return
         self._subscription = self.node.link.listen(places.LISTENERS, [(places.EXCHANGE.name, "")], self)
         if not self._looking:
@@ -271,7 +295,12 @@ class ControlService:
         value: object = None
         trouble: str | None = None
         carry_out = COMMANDS.get(command.name)
-        if carry_out is None:
+        signing = self.node.app.codec.signing
+        self.shows_arguments = command.verified or self.node.app.control_shows_arguments
+        if signing is not None and signing.required and not command.verified and command.name not in UNSIGNED:
+            self._skip(f"{command.name} is not signed, and this app requires signatures")
+            trouble = "this worker obeys signed commands only: name the app that has the keys, with -A MODULE"
+        elif carry_out is None:
             trouble = f"this worker does not know the command {command.name!r}"
         else:
             try:
@@ -285,7 +314,7 @@ class ControlService:
             logger.info(
                 "told to %s %s: %s",
                 command.name,
-                dict(command.arguments),
+                printable(self.node.app.codec.mask.masked(dict(command.arguments)), LONGEST_LINE),
                 trouble or value,
                 extra={"action": "control"},
             )

@@ -64,7 +64,8 @@ class Node:
     many as the worker holds). `pool` is where plain functions run, `pools` the same by queue; a task's `pool=` comes
     first; `prefork` is for the pool of processes. `limits` hold for tasks and calls that have none of their own.
     `events` says whether events are sent (None: as the app says). `connect_for` is how many seconds `start` waits for
-    the broker; None: without end.
+    the broker; None: without end. `control`
+    says whether it obeys commands.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Node:
         name: str | None = None,
         events: bool | None = None,
         connect_for: float | None = START_TIMEOUT,
+        control: bool = True,
     ) -> None:
         self.app = app
         self._connect_for = connect_for
@@ -137,7 +139,7 @@ class Node:
         self.told_to_stop = False
         #: Once all queues were consumed.
         self.was_ready = False
-        self.control = ControlService(self)
+        self.control = ControlService(self, listens=control)
         self.events: WorkerEvents | None = None
         if app.events if events is None else events:
             self.send_events()

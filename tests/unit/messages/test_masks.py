@@ -24,11 +24,25 @@ def test_mask_hides_names_and_patterns_of_the_app_besides_the_usual_ones() -> No
 
 
 def test_mask_leaves_other_values_as_they_are_and_survives_deep_ones() -> None:
-    assert PLAIN.masked((1, "a", [None, 2.5])) == [1, "a", [None, 2.5]]
+    assert PLAIN.masked((1, "a", [None, 2.5])) == (1, "a", [None, 2.5])
     deep: Any = {"password": "hunter2"}
     for _ in range(5000):
         deep = [deep]
     assert "hunter2" not in str(PLAIN.masked(deep))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{'password': 'hunter2', 'n': 1}", "{'password': ***, 'n': 1}"),
+        ("send(token='hunter2', n=1)", "send(token=***, n=1)"),
+        ("api-key: hunter2", "api-key: ***"),
+        ('{"secret": "a \\" hunter2"}', '{"secret": ***}'),
+        ("n=1, when: 12:30", "n=1, when: 12:30"),
+    ],
+)
+def test_mask_hides_secrets_that_a_text_names(text: str, shown: str) -> None:
+    assert PLAIN.masked_text(text) == shown
 
 
 def test_mask_hides_credentials_of_addresses_inside_texts() -> None:

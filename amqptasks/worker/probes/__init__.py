@@ -1,0 +1,1 @@
+"""Probes over HTTP, for platforms that ask whether a worker lives."""

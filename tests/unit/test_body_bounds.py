@@ -1,0 +1,55 @@
+"""Bodies that hold too many values are refused before they take the memory."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+
+import msgpack
+import pytest
+
+from amqptasks.messages import bounds
+from amqptasks.serializers import Undecodable, json
+from amqptasks.serializers import msgpack as packed
+from amqptasks.serializers import yaml as written
+
+MANY = bounds.MOST_VALUES + 10
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" + b"[]," * MANY + b"[]]", b"[" + b"1," * MANY + b"1]", b"{" + b'"":0,' * MANY + b'"":0}', b"[" * MANY],
+    ids=["lists", "numbers", "keys", "depth"],
+)
+def test_json_with_too_many_values_is_refused_in_little_memory(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(Undecodable, match="more than"):
+            json.decode(body)
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(body) + 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_json_with_one_long_text_full_of_commas_is_read() -> None:
+    assert json.decode(b'["' + b"[," * MANY + b'"]')[0][:2] == "[,"
+
+
+@pytest.mark.parametrize(
+    "value", [[[]] * MANY, [0] * MANY, dict.fromkeys(range(MANY)), [[[]] * 1000] * (MANY // 1000 + 1)]
+)  # fmt: skip
+def test_msgpack_with_too_many_values_is_refused(value: object) -> None:
+    with pytest.raises(Undecodable):
+        packed.SERIALIZER.decode(msgpack.packb(value))
+
+
+def test_msgpack_with_one_long_text_is_read() -> None:
+    assert len(packed.SERIALIZER.decode(msgpack.packb(["x" * MANY]))[0]) == MANY
+
+
+def test_yaml_with_too_many_values_ends_at_the_first_too_many() -> None:
+    body = b"[" + b"[]," * (3 * bounds.MOST_YAML_VALUES) + b"[]]"
+    began = time.monotonic()
+    with pytest.raises(Undecodable, match="more than"):
+        written.SERIALIZER.decode(body)
+    assert time.monotonic() - began < 60
