@@ -21,6 +21,9 @@ from amqptasks.clock import monotonic
 #: move both alike.
 STEP = 1.0
 
+#: Seconds of uncertainty up to which the middle counts.
+VAGUE = 0.3
+
 #: Seconds of difference from which on it is told, and from which on it is an error. Machines that ask a time server
 #: differ by milliseconds; most deadlines are minutes.
 TOLD_FROM = 2.0
@@ -38,8 +41,11 @@ class Measured:
 
     @property
     def ahead(self) -> float:
-        """Seconds; 0 where the clocks may as well agree."""
-        return 0.0 if self.low <= 0 <= self.high else (self.low + self.high) / 2
+        """Seconds; 0 where the clocks may as well agree. While much is uncertain it is the least, so that a task with
+        an `eta` is rather late than early."""
+        if self.low <= 0 <= self.high:
+            return 0.0
+        return self.low if self.high - self.low > VAGUE else (self.low + self.high) / 2
 
     @property
     def least(self) -> float:
