@@ -1,9 +1,10 @@
 """The link to RabbitMQ: one thread, one loop, up to three connections, each opened when it is first needed.
 
 Publishing and consuming never share a connection: RabbitMQ stops reading from a connection that publishes when it is
-short of memory or disk, and acks must still get through then. Listening (remote control, live events) has one of its
-own: it declares and binds a queue, and a node that was cut off from its cluster closes the connection over what it
-cannot write (541). With the consuming connection would go whatever the worker runs.
+short of memory or disk, and acks must still get through then. Listening (remote control, live events, streams) has one
+of its own: a node that was cut off from its cluster closes the connection over a queue or binding that it cannot write,
+and over a consumer of a stream whose coordinator does not answer (541). With the consuming connection would go whatever
+the worker runs.
 """
 
 from __future__ import annotations
@@ -155,13 +156,16 @@ class Link:
 
     def look_for(self, exchanges: Sequence[str], queues: Sequence[str], done: Looked) -> None:
         self._consuming.open()
-        looking = Looking(self._consuming, exchanges, queues, done)
+        connection = self._consuming if self._consuming.is_open else self._listening
+        looking = Looking(connection, exchanges, queues, done)
         self._looking = [one for one in self._looking if not one.is_over]
         self._looking.append(looking)
         self._loop.call_later(0, looking.start)
 
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> Subscription:
-        subscription = TemporarySubscription(self._loop, self._listening, prefix, bindings, listener)
+        return self._listen(TemporarySubscription(self._loop, self._listening, prefix, bindings, listener))
+
+    def _listen(self, subscription: Subscription) -> Subscription:
         self._listeners = [one for one in self._listeners if not one.is_closed]
         self._listeners.append(subscription)
         self._listening.open()
@@ -169,7 +173,7 @@ class Link:
         return subscription
 
     def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> Subscription:
-        return self._consume(StreamSubscription(self._loop, self._consuming, queue, offset, prefetch, listener))
+        return self._listen(StreamSubscription(self._loop, self._listening, queue, offset, prefetch, listener))
 
     def watch(self, descriptor: int, readable: Callable[[], None]) -> None:
         """See `transport.Watching`."""
@@ -289,6 +293,9 @@ class Link:
     def _listening_closed(self, error: BrokerError) -> None:
         for subscription in self._listeners:
             self._loop.guard.wrapped(subscription.connection_closed)()
+        if not self._consuming.is_open:
+            for looking in self._looking:
+                self._loop.guard.wrapped(looking.connection_closed)(error)
         logger.debug("listening connection: %s", error)
 
     def _drain(self, deadline: float) -> None:

@@ -43,6 +43,10 @@ LOOK_WITHIN = 2.0
 #: Messages on their way to a look: it mostly needs one.
 LOOK_PREFETCH = 10
 
+#: Times that it is looked whether the broker has confirmed the reader's own consumer, before it is asked on another
+#: channel: a node that was cut off may leave a question from that time unanswered for half a minute.
+UNANSWERED = 3
+
 #: Looks in turn that find no record at the position, after which the stream is taken to be another one. A replica that
 #: is behind finds none for a while, too.
 EMPTY_LOOKS = 3
@@ -99,6 +103,7 @@ class Comparing:
         self._look: _Look | None = None
         self._timer: Timer | None = None
         self._empty = 0
+        self._unanswered = 0
 
     def begin(self, reader: Reader) -> None:
         self._reader = reader
@@ -125,8 +130,14 @@ class Comparing:
         reader = self._reader
         if reader is None:
             return
-        # It knows by itself that it hears nothing; or what it is to hear has no beginning that a look could take.
-        if not reader.is_consuming or reader.begins_at == "next":
+        if not reader.is_consuming:  # it knows by itself that it hears nothing, unless nobody answers it
+            self._unanswered += 1
+            if self._unanswered % UNANSWERED == 0:
+                reader.reopen()
+            self._later(soon=True)
+            return
+        self._unanswered = 0
+        if reader.begins_at == "next":  # what it is to hear has no beginning that a look could take
             self._later()
             return
         self.looks += 1
