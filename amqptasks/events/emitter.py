@@ -4,12 +4,11 @@ does not keep up, events are dropped and counted. A task never waits for an even
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from amqptasks.clock import monotonic
+from amqptasks.clock import monotonic, pause
 from amqptasks.errors import AccessRefused, BrokerError, PublishRejected
 from amqptasks.events import event
 from amqptasks.events.event import Event
@@ -79,7 +78,7 @@ class Emitter:
         deadline = monotonic() + timeout
         self._link.call_soon(self.flush)
         while (self._waiting or self._under_way) and self.is_on and monotonic() < deadline:
-            time.sleep(DRAIN_POLL)
+            pause(DRAIN_POLL)
 
     def flush(self) -> None:
         """Send what waits now. Link thread only."""

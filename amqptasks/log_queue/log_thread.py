@@ -7,13 +7,12 @@ import contextlib
 import itertools
 import os
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from amqptasks.clock import monotonic
+from amqptasks.clock import monotonic, pause
 
 #: Items that may wait: some seconds of a worker's fastest tasks, about 15 MB.
 MOST_ITEMS = 50_000
@@ -100,7 +99,7 @@ class LogThread:
                 self._start()
             if monotonic() >= deadline or threading.get_ident() == self._identity:
                 return False
-            time.sleep(POLL)
+            pause(POLL)
         return True
 
     def _has_room(self, size: int) -> bool:
@@ -108,7 +107,7 @@ class LogThread:
         for _ in range(WAITS):
             if self._started and monotonic() - self._progress > BLOCKED_AFTER:
                 return False
-            time.sleep(WAIT)
+            pause(WAIT)
             if len(self._items) < self._most and self._bytes + size <= MOST_BYTES:
                 return True
         return False
@@ -133,7 +132,7 @@ class LogThread:
                     self._bell.acquire()
                 self._idle = False
                 if self._gather:
-                    time.sleep(self._gather)
+                    pause(self._gather)
                 continue
             self._busy = True
             self._progress = monotonic()

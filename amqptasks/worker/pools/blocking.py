@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+from amqptasks.clock import pause
 from amqptasks.log_queue import get_logger
 
 logger = get_logger(__name__)
@@ -71,7 +71,7 @@ class Watch:
             if not self._busy() and not self._stopped:
                 self._wanted.clear()
             elif not self._stopped:
-                time.sleep(PATIENCE / 2)
+                pause(PATIENCE / 2)
 
     def _tell(self, seconds: float) -> None:
         assert self._loop is not None

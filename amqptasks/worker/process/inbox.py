@@ -11,12 +11,12 @@ import contextlib
 import signal
 import socket
 import threading
-import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from types import FrameType
 
+from amqptasks.clock import pause
 from amqptasks.forks import in_child
 
 #: The byte of a ring that stands for no signal.
@@ -71,7 +71,7 @@ class SignalInbox:
         except TimeoutError:
             return
         except OSError:  # something in this process has closed it: what the handlers noted is looked at now and then
-            time.sleep(CLOSED)
+            pause(CLOSED)
 
     def take(self) -> list[int]:
         """The signals that came since the last call. Empty while another thread asks."""
