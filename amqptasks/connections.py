@@ -43,6 +43,13 @@ LOADED = (
 DRAIN_EVENTS = 1.0
 
 
+def load(urls: Sequence[str]) -> None:
+    """Import what a first publish to these addresses needs."""
+    dial.load(urls)
+    for name in LOADED:
+        forks.load(name)
+
+
 class Submitting(NamedTuple):
     """What a call that nobody waits for is published with, and where it ends."""
 
@@ -151,9 +158,7 @@ class Connections:
             if self._link is None or self._link.broken is not None:
                 if sys.is_finalizing():
                     raise BrokerUnreachable(ENDING)
-                dial.load(self._addresses())
-                for name in LOADED:
-                    forks.load(name)
+                load(self._addresses())
                 link = self.new_link()
                 try:
                     link.start()

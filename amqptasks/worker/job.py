@@ -31,6 +31,7 @@ class Job:
     first on the monotonic clock and 0 for a task that never ran. `acked` says that it was acknowledged before it ran
     (`acks_late=False`), `settled` that nothing is to be written any more. `interruption` is what is raised in the
     task from outside, as long as it may come; `limits` are those that it is held to, None where it has none.
+    `unbegun` counts the processes that died before they began it.
     `lapsed` says that its lease was lost while it ran, whether it has another by now or not.
 
     Once it is planned, settling needs `delivery`, `queue`, `planned`, `acked` and `settled` alone."""
@@ -51,6 +52,7 @@ class Job:
         "settled",
         "started",
         "task",
+        "unbegun",
     )
 
     def __init__(self, delivery: Delivery, queue: QueueSettings) -> None:
@@ -69,6 +71,7 @@ class Job:
         self.lapsed = False
         self.settled = False
         self._info: ExceptionInfo | None = None
+        self.unbegun = 0
 
     @property
     def ours(self) -> bool:

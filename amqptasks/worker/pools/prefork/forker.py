@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import pickle
 import select
@@ -20,6 +21,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from amqptasks import connections
+from amqptasks.errors import ConfigurationError
 from amqptasks.worker import garbage
 from amqptasks.worker.pools.prefork.child import Child, Upbringing, die_with, live, prepare_process
 from amqptasks.worker.pools.prefork.slots import Slots
@@ -49,6 +52,7 @@ class Forker:
 
     def run(self) -> None:
         """Until the node goes."""
+        preload(self._app)
         garbage.leave_alone()  # children share these pages as long as no collection writes to them
         readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
@@ -97,7 +101,7 @@ class Forker:
                 die_with(parent)
                 self._control.close()
                 if self._place is not None:
-                    spawn(self._place, self._upbringing, jobs, results, self._slots, slot)
+                    spawn(self._app, self._place, self._upbringing, jobs, results, self._slots, slot)
                 child = Child(self._app, self._upbringing, jobs, results, self._slots, slot)
                 live(child)
             traceback.print_exc()
@@ -149,6 +153,7 @@ def describe(status: int) -> str:
 
 
 def spawn(
+    app: App,
     place: tuple[str, str],
     upbringing: Upbringing,
     jobs: socket.socket,
@@ -160,7 +165,7 @@ def spawn(
     descriptors = (jobs.fileno(), results.fileno(), slots.descriptor)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, True)
-    given = [*map(str, descriptors), str(slot), pickle.dumps(upbringing).hex(), *place, *search_path()]
+    given = [*map(str, descriptors), str(slot), pickle.dumps(upbringing).hex(), *place, imported(app), *search_path()]
     os.execv(sys.executable, [sys.executable, "-m", "amqptasks.worker.pools.prefork.spawned", *given])  # noqa: S606
 
 
@@ -194,11 +199,11 @@ def fork(
 def main(arguments: Sequence[str]) -> None:
     """A fresh interpreter: descriptors of the control socket and of the slots, the start method, module and attribute
     of the app, and the path to import from."""
-    control, slots, method, module, attribute, *path = arguments
+    control, slots, method, module, attribute, tasks, *path = arguments
     prepare_process()
     connection = socket.socket(fileno=int(control))
     try:
-        app = import_app(module, attribute, path)
+        app = import_app(module, attribute, tasks, path)
     except BaseException:
         connection.send(pickle.dumps(("failed", traceback.format_exc(limit=-5))))
         raise
@@ -206,13 +211,37 @@ def main(arguments: Sequence[str]) -> None:
     Forker(app, connection, Slots(int(slots)), place).run()
 
 
-def import_app(module: str, attribute: str, path: Sequence[str]) -> App:
-    """The app and the modules that it includes, imported from `path`."""
+def imported(app: App) -> str:
+    """The tasks of this process by the modules that make them, in their order, as text. Not only `-A`, `include` and
+    `autodiscover_tasks` name such modules: one may import the next."""
+    modules: dict[str, list[str]] = {}
+    for name, task in app.tasks.items():
+        module = getattr(task.function, "__module__", None) or ""
+        modules.setdefault(module if module != "__main__" and module in sys.modules else "", []).append(name)
+    return json.dumps(modules)
+
+
+def import_app(module: str, attribute: str, tasks: str, path: Sequence[str]) -> App:
+    """The app, the modules that it includes, and those that made its worker's `tasks` (of `imported`), from `path`.
+    Raises `ConfigurationError` where a task is missing all the same."""
     sys.path[:] = path
     app: App = getattr(importlib.import_module(module), attribute)
-    for included in app.include:
-        importlib.import_module(included)
+    wanted: dict[str, list[str]] = json.loads(tasks)
+    for name in (*app.include, *filter(None, wanted)):
+        importlib.import_module(name)
+    missing = [task for names in wanted.values() for task in names if task not in app.tasks]
+    if missing:
+        raise ConfigurationError(
+            f"a process of the pool lacks tasks that its worker has: {', '.join(missing[:5])}. The module that makes"
+            " them makes them only in the first process that imports it"
+        )
     return app
+
+
+def preload(app: App) -> None:
+    """Import and work out what a first task would, before there are children: they share it."""
+    _ = app.topology, app.router
+    connections.load(app.broker)
 
 
 def _noted(_signum: int, _frame: FrameType | None) -> None:

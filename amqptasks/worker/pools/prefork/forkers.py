@@ -83,6 +83,7 @@ class Forkers:
                 self._method,
                 module,
                 attribute,
+                forker.imported(self._app),
                 *forker.search_path(),
             ],
             pass_fds=descriptors,

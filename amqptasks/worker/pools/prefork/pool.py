@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+#: Deaths of processes that had taken a job and not begun it, before the job is taken for the cause.
+UNBEGUN = 20
+
 #: SIGKILL, by its number: the module `signal` names it on no other platform.
 KILL = 9
 
@@ -267,14 +270,23 @@ class PreforkPool:
         child.dismiss()
 
     def _died(self, child: ChildProcess, how: str) -> None:
-        """What it sent counts, what it had not begun goes to others, what it ran is lost."""
+        """What it sent counts, what it had not begun goes to others, what it ran is lost. A job that it had taken
+        and not begun is not counted."""
         self._take_results(child)
         self._backlog.retract(child)
         _, since = self._slots.runs(child.slot)
-        for job in child.outstanding.values():
+        unbegun = []
+        for number, job in child.outstanding.items():
+            if not self._slots.has_begun(child.slot, number) and not job.acked and job.unbegun < UNBEGUN:
+                job.unbegun += 1
+                unbegun.append(job)
+                continue
             job.started = since
             job.runtime = monotonic() - since if since else 0.0
             self._conclude(job, lost(job, self._app.tasks.get(job.task_name), how or "ended by itself"))
+
+        self._backlog.add(unbegun)
+        self._hand_out()
 
     def _end(self) -> None:
         self._stopping = True

@@ -1,9 +1,10 @@
 """Memory that the node shares with its children: a slot for each, with what it runs and what interrupts it; and behind
 the slots, for all of them, from which level on they log.
 
-A slot is five fields of eight bytes, each written by one side only:
+A slot is six fields of eight bytes, each written by one side only:
     child   number of the job that it runs (0: none), when it began (seconds on the monotonic clock)
     node    number of the job to interrupt, and with which of `INTERRUPTIONS`; of the last whose lease is lost
+    child   number of the last job that it began
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ _RUNS = struct.Struct("<Qd")
 _NUMBER = struct.Struct("<Q")
 _INTERRUPT = struct.Struct("<QQ")
 
-#: Where the last field is.
+#: Where the last two fields are.
 _LOST = _RUNS.size + _INTERRUPT.size
+
+_BEGAN = _LOST + _NUMBER.size
 
 #: Where the level is, and how many bytes there are: it has a cache line of its own, to which hardly ever is written.
 _LEVEL = COUNT * SIZE
@@ -48,6 +51,7 @@ class Slots:
     def begin(self, slot: int, number: int, now: float) -> None:
         """Child: it runs job `number` since `now`."""
         _RUNS.pack_into(self._memory, slot * SIZE, number, now)
+        _NUMBER.pack_into(self._memory, slot * SIZE + _BEGAN, number)
 
     def end(self, slot: int) -> None:
         """Child: it runs nothing."""
@@ -57,6 +61,11 @@ class Slots:
         """The number of the job that runs (0: none), and since when."""
         number, since = _RUNS.unpack_from(self._memory, slot * SIZE)
         return number, since
+
+    def has_begun(self, slot: int, number: int) -> bool:
+        """Node: whether job `number` is the last that began there; it may have ended."""
+        began: int = _NUMBER.unpack_from(self._memory, slot * SIZE + _BEGAN)[0]
+        return began == number
 
     def interrupt(self, slot: int, number: int, kind: type[BaseException]) -> None:
         """Node: what the child's signal handler is to raise in job `number`."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from amqptasks.worker import garbage
 from amqptasks.worker.pools.prefork.child import INTERRUPT, NODE_SIGNALS, Child, disregard, live
-from amqptasks.worker.pools.prefork.forker import import_app
+from amqptasks.worker.pools.prefork.forker import import_app, preload
 from amqptasks.worker.pools.prefork.slots import Slots
 
 
@@ -19,10 +19,11 @@ def main(arguments: Sequence[str]) -> None:
     and the path to import from."""
     for number in (*NODE_SIGNALS, INTERRUPT):
         signal.signal(number, disregard)
-    jobs, results, slots, slot, upbringing, module, attribute, *path = arguments
-    app = import_app(module, attribute, path)
+    jobs, results, slots, slot, upbringing, module, attribute, tasks, *path = arguments
+    app = import_app(module, attribute, tasks, path)
     taught = pickle.loads(bytes.fromhex(upbringing))  # noqa: S301 - from our own forker
     ours = socket.socket(fileno=int(jobs)), socket.socket(fileno=int(results))
+    preload(app)
     garbage.leave_alone()
     live(Child(app, taught, ours[0], ours[1], Slots(int(slots)), int(slot)))
 
