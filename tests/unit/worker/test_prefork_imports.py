@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from amqptasks.errors import ConfigurationError
+from amqptasks.worker.pools.prefork import child as child_module
 from amqptasks.worker.pools.prefork import forker
+from amqptasks.worker.pools.prefork.child import NO_MEMORY
 from amqptasks.worker.pools.prefork.slots import Slots
 
 APP = "from amqptasks import App\napp = App('shop')\n"
-TASKS = "from prefork_shop import app\n@app.task\ndef here(): pass\n"
+TASKS = (
+    "from prefork_shop import app\n"
+    "for number in range(5000):\n"
+    "    app.task(name=f'prefork_shop_tasks.here{number}')(lambda: None)\n"
+)
+
+
+def told(tasks: dict[str, list[str]]) -> int:
+    """As `imported` of a worker that has these."""
+    descriptor = os.memfd_create("tasks")
+    os.write(descriptor, json.dumps(tasks).encode())
+    return descriptor
 
 
 @pytest.fixture
@@ -26,15 +44,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_fresh_prefork_process_imports_the_modules_that_made_its_workers_tasks(folder: Path) -> None:
-    wanted = '{"prefork_shop_tasks": ["prefork_shop_tasks.here"]}'
-    app = forker.import_app("prefork_shop", "app", wanted, sys.path)
-    assert list(app.tasks) == ["prefork_shop_tasks.here"]
-    assert forker.imported(app) == wanted
+    names = [f"prefork_shop_tasks.here{number}" for number in range(5000)]
+    app = forker.import_app("prefork_shop", "app", told({"prefork_shop_tasks": names}), sys.path)
+    assert list(app.tasks) == names
+    with os.fdopen(forker.imported(app)) as file:
+        file.seek(0)
+        assert json.load(file) == {"prefork_shop_tasks": names}
 
 
 def test_a_fresh_prefork_process_that_lacks_a_task_of_its_worker_says_so(folder: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"lacks tasks that its worker has: prefork_shop\.gone"):
-        forker.import_app("prefork_shop", "app", '{"prefork_shop_tasks": ["prefork_shop.gone"]}', sys.path)
+        forker.import_app("prefork_shop", "app", told({"prefork_shop_tasks": ["prefork_shop.gone"]}), sys.path)
 
 
 def test_prefork_slots_tell_a_job_that_began_from_one_that_was_only_taken() -> None:
@@ -43,3 +63,33 @@ def test_prefork_slots_tell_a_job_that_began_from_one_that_was_only_taken() -> N
     slots.end(3)
     assert (slots.has_begun(3, 7), slots.has_begun(3, 8), slots.has_begun(4, 7)) == (True, False, False)
     slots.close()
+
+
+def test_describe_tells_a_status_and_a_reason_for_each_death_of_a_prefork_process() -> None:
+    statuses = [0, 3 << 8, NO_MEMORY << 8, signal.SIGKILL]
+    assert [forker.describe(status) for status in statuses] == [
+        "ended by itself with status 0, which says that nothing failed",
+        "ended by itself with status 3",
+        f"ended by itself with status {NO_MEMORY}: no memory was left",
+        "killed by SIGKILL",
+    ]
+
+
+@pytest.mark.parametrize("fails", ["run", "log"])
+def test_live_ends_a_prefork_process_that_has_no_memory_with_a_status_whatever_else_fails(
+    monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def no_memory(*_args: object, **_settings: object) -> None:
+        raise MemoryError
+
+    child = SimpleNamespace(begin=lambda: None, run=no_memory, _app=None)
+    if fails == "log":
+        monkeypatch.setattr(child_module.logger, "exception", no_memory)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child_module.live(cast("child_module.Child", child))
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == NO_MEMORY

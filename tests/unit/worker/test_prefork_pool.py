@@ -165,3 +165,35 @@ def test_children_that_the_forker_has_no_room_to_be_told_of_are_started_later(
 def test_the_pause_before_another_child_has_an_end_however_many_died() -> None:
     assert [pause_after(deaths) for deaths in (0, 1, 2)] == [0.5, 1.0, 2.0]
     assert pause_after(5000) == LONGEST_PAUSE
+
+
+def test_a_task_that_a_worker_made_after_its_processes_is_kept_and_told_of_as_trouble(
+    running: Callable[[int], Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = running(1)
+    late = app.task(name="held.late")(lambda: None)
+    try:
+        jobs = [job(delivery("held.late"), decoded=False), job(delivery("held.hold", 0.0), decoded=False)]
+        one.link.call_soon(lambda: one.pool.submit(jobs))
+        wait_for(lambda: one.finished == jobs[1:], 10, "the other task runs")
+        assert one.pool.trouble == "its processes lack tasks that the worker has: held.late"
+        assert "lack the task held.late" in caplog.text
+        taken: list[Job] = []
+        one.link.call_soon(lambda: taken.extend(one.pool.take_back()))
+        wait_for(lambda: taken == jobs[:1], 10, "it goes back")
+        assert (one.concluded, one.pool.trouble) == ([], None)
+    finally:
+        del app.tasks[late.name]
+
+
+def test_a_job_that_a_process_took_and_did_not_begin_goes_to_another_one_uncounted(
+    running: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = running(1)
+    monkeypatch.setattr(one.pool._slots, "has_begun", lambda _slot, _number: False)
+    one.submit(0.5)
+    one.runs(1)
+    os.kill(one.pool.pids[0], signal.SIGKILL)
+    wait_for(lambda: len(one.finished) == 1, BEGUN_WITHIN, "it runs elsewhere")
+    assert one.concluded == []
+    assert one.finished[0].unbegun == 1

@@ -181,7 +181,7 @@ class Brood:
         else:
             pause = pause_after(self._stillborn)
             self._stillborn += 1
-            self._why = self._failed or f"its processes die before they run anything: {how or 'ended by themselves'}"
+            self._why = self._failed or f"its processes die before they run anything: {how}"
             logger.error("a child of the pool died unused: %s; the next in %.1f s", how, pause)
             self._link.call_later(pause, self._renew)
 

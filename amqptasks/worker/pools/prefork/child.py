@@ -42,6 +42,10 @@ DATAGRAM = 65536
 INTERRUPT = signal.SIGUSR1
 PR_SET_PDEATHSIG = 1
 
+#: Status of a child that had no memory left outside of its task: the words of it would need some. No program of the
+#: system and no signal ends with this one.
+NO_MEMORY = 112
+
 #: Signals that are the node's business: a group of processes gets them all at once, from a terminal or a service
 #: manager, and running tasks must not die of them. Handled, not ignored: what a task starts must not inherit that.
 NODE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
@@ -131,6 +135,8 @@ class Child:
             if was_told(job):  # the node cannot see it, and may have another lease by now
                 job.planned = NOTHING
             try:
+                if job.task is None and job.request is not None and ended is None:
+                    send(wire.encode_lacks(number))  # the node may have the task: then the message is not at fault
                 send(wire.encode_result(number, job, memory_size() if measured else 0))
             except (BrokenPipeError, ConnectionResetError):  # the node is gone
                 return
@@ -167,19 +173,23 @@ def live(child: Child) -> None:
     """A forked process from its first line to its last; never returns."""
     status = 1
     try:
-        child.begin()
-        child.run()
-        status = 0
-    except BaseException:
-        logger.exception("a child of the pool ends over an error of its own")
-    with contextlib.suppress(BaseException):
-        process.end(child._app)
-    with contextlib.suppress(BaseException):
-        child._app.close(1.0)
-        log_queue.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(status)
+        try:
+            child.begin()
+            child.run()
+            status = 0
+        except BaseException as error:
+            if isinstance(error, MemoryError):
+                status = NO_MEMORY
+            logger.exception("a child of the pool ends over an error of its own")
+        with contextlib.suppress(BaseException):
+            process.end(child._app)
+        with contextlib.suppress(BaseException):
+            child._app.close(1.0)
+            log_queue.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+    finally:  # where there is no memory, anything above may raise
+        os._exit(status)
 
 
 def prepare_process() -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NoReturn
 from amqptasks import connections
 from amqptasks.errors import ConfigurationError
 from amqptasks.worker import garbage
-from amqptasks.worker.pools.prefork.child import Child, Upbringing, die_with, live, prepare_process
+from amqptasks.worker.pools.prefork.child import NO_MEMORY, Child, Upbringing, die_with, live, prepare_process
 from amqptasks.worker.pools.prefork.slots import Slots
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class Forker:
 
     def run(self) -> None:
         """Until the node goes."""
-        preload(self._app)
         garbage.leave_alone()  # children share these pages as long as no collection writes to them
         readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
@@ -96,16 +95,19 @@ class Forker:
             self._tell("ended", number, f"could not be started: {error}")
             pid = -1
         if pid == 0:
-            with contextlib.suppress(BaseException):
+            try:
                 prepare_process()
                 die_with(parent)
                 self._control.close()
                 if self._place is not None:
                     spawn(self._app, self._place, self._upbringing, jobs, results, self._slots, slot)
-                child = Child(self._app, self._upbringing, jobs, results, self._slots, slot)
-                live(child)
-            traceback.print_exc()
-            os._exit(1)
+                live(Child(self._app, self._upbringing, jobs, results, self._slots, slot))
+            except MemoryError:
+                os._exit(NO_MEMORY)
+            except BaseException:
+                traceback.print_exc()
+            finally:  # whatever fails here: a child must not go on as a forker
+                os._exit(1)
         jobs.close()
         results.close()
         if pid > 0:
@@ -142,14 +144,16 @@ class Forker:
 
 
 def describe(status: int) -> str:
-    """Of what a process died, in words, from what `waitpid` gave; "" where it ended as it should."""
+    """Of what a process died, in words, from what `waitpid` gave."""
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         try:
             return f"killed by {signal.Signals(-code).name}"
         except ValueError:
             return f"killed by signal {-code}"
-    return f"ended by itself with status {code}" if code else ""
+    if code == NO_MEMORY:
+        return f"ended by itself with status {code}: no memory was left"
+    return f"ended by itself with status {code}{'' if code else ', which says that nothing failed'}"
 
 
 def spawn(
@@ -162,10 +166,11 @@ def spawn(
     slot: int,
 ) -> NoReturn:
     """Become a fresh interpreter that is this child."""
-    descriptors = (jobs.fileno(), results.fileno(), slots.descriptor)
+    tasks = imported(app)
+    descriptors = (jobs.fileno(), results.fileno(), slots.descriptor, tasks)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, True)
-    given = [*map(str, descriptors), str(slot), pickle.dumps(upbringing).hex(), *place, imported(app), *search_path()]
+    given = [*map(str, descriptors), str(slot), pickle.dumps(upbringing).hex(), *place, *search_path()]
     os.execv(sys.executable, [sys.executable, "-m", "amqptasks.worker.pools.prefork.spawned", *given])  # noqa: S606
 
 
@@ -191,19 +196,24 @@ def fork(
         for other in others:
             other.close()
         prepare_process()
+        preload(app)
         Forker(app, control, slots, place).run()
-    finally:
         os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:  # whatever fails here: it must not go on as a node
+        os._exit(1)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """A fresh interpreter: descriptors of the control socket and of the slots, the start method, module and attribute
-    of the app, and the path to import from."""
-    control, slots, method, module, attribute, tasks, *path = arguments
+    """A fresh interpreter: descriptors of the control socket, of the slots and of what `imported` wrote, the start
+    method, module and attribute of the app, and the path to import from."""
+    control, slots, tasks, method, module, attribute, *path = arguments
     prepare_process()
     connection = socket.socket(fileno=int(control))
     try:
-        app = import_app(module, attribute, tasks, path)
+        app = import_app(module, attribute, int(tasks), path)
+        preload(app)
     except BaseException:
         connection.send(pickle.dumps(("failed", traceback.format_exc(limit=-5))))
         raise
@@ -211,22 +221,28 @@ def main(arguments: Sequence[str]) -> None:
     Forker(app, connection, Slots(int(slots)), place).run()
 
 
-def imported(app: App) -> str:
-    """The tasks of this process by the modules that make them, in their order, as text. Not only `-A`, `include` and
-    `autodiscover_tasks` name such modules: one may import the next."""
+def imported(app: App) -> int:
+    """The tasks of this process by the modules that make them, in their order, for `import_app`. Not only `-A`,
+    `include` and `autodiscover_tasks` name such modules: one may import the next. The descriptor of a nameless file,
+    to be closed: an argument of a program is too short for thousands of tasks."""
     modules: dict[str, list[str]] = {}
     for name, task in app.tasks.items():
         module = getattr(task.function, "__module__", None) or ""
         modules.setdefault(module if module != "__main__" and module in sys.modules else "", []).append(name)
-    return json.dumps(modules)
+    descriptor = os.memfd_create("amqptasks-tasks")
+    with os.fdopen(descriptor, "w", closefd=False) as file:
+        json.dump(modules, file)
+    return descriptor
 
 
-def import_app(module: str, attribute: str, tasks: str, path: Sequence[str]) -> App:
-    """The app, the modules that it includes, and those that made its worker's `tasks` (of `imported`), from `path`.
-    Raises `ConfigurationError` where a task is missing all the same."""
+def import_app(module: str, attribute: str, tasks: int, path: Sequence[str]) -> App:
+    """The app, the modules that it includes, and those that made its worker's tasks, from `path`. `tasks` is the
+    descriptor of `imported`, and is closed. Raises `ConfigurationError` where a task is missing all the same."""
     sys.path[:] = path
     app: App = getattr(importlib.import_module(module), attribute)
-    wanted: dict[str, list[str]] = json.loads(tasks)
+    with os.fdopen(tasks) as file:
+        file.seek(0)  # where the writer left it
+        wanted: dict[str, list[str]] = json.load(file)
     for name in (*app.include, *filter(None, wanted)):
         importlib.import_module(name)
     missing = [task for names in wanted.values() for task in names if task not in app.tasks]

@@ -73,21 +73,15 @@ class Forkers:
 
     def _start_fresh(self, its: socket.socket) -> subprocess.Popen[bytes]:
         module, attribute = place_of(self._app)
-        descriptors = (its.fileno(), self._slots.descriptor)
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "amqptasks.worker.pools.prefork.forker",
-                *map(str, descriptors),
-                self._method,
-                module,
-                attribute,
-                forker.imported(self._app),
-                *forker.search_path(),
-            ],
-            pass_fds=descriptors,
-        )
+        tasks = forker.imported(self._app)
+        try:
+            descriptors = (its.fileno(), self._slots.descriptor, tasks)
+            given = [*map(str, descriptors), self._method, module, attribute, *forker.search_path()]
+            return subprocess.Popen(
+                [sys.executable, "-m", "amqptasks.worker.pools.prefork.forker", *given], pass_fds=descriptors
+            )
+        finally:
+            os.close(tasks)
 
     def bring_up(self, upbringing: Upbringing) -> None:
         """What children learn that are started from now on."""

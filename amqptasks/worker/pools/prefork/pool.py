@@ -63,6 +63,7 @@ class PreforkPool:
         self._children = self._brood.children
         self._backlog = Backlog(self._children, settings.max_tasks, conclude)
         self._demand = Demand(self, link, settings.most, settings.least)
+        self._lacked: dict[str, list[Job]] = {}  # by the task that no child knows
         self._stopping = False
         self._forkers.start()
 
@@ -76,6 +77,8 @@ class PreforkPool:
 
     @property
     def trouble(self) -> str | None:
+        if self._lacked:
+            return f"its processes lack tasks that the worker has: {', '.join(list(self._lacked)[:5])}"
         return self._brood.trouble
 
     @property
@@ -128,9 +131,15 @@ class PreforkPool:
         self._hand_out()
 
     def take_back(self) -> list[Job]:
-        return self._backlog.take_all()
+        lacked = [job for jobs in self._lacked.values() for job in jobs]
+        self._lacked.clear()
+        return [*lacked, *self._backlog.take_all()]
 
     def withdraw(self, job: Job) -> bool:
+        for jobs in self._lacked.values():
+            if job in jobs:
+                jobs.remove(job)
+                return True
         child = self._holder(job)
         if child is not None:
             self._backlog.retract(child)
@@ -247,6 +256,9 @@ class PreforkPool:
                 if number in child.outstanding:
                     self._begun(child.outstanding[number])
                 continue
+            if planned.kind == wire.LACKS:
+                self._lack(child, number)
+                continue
             memory = measured
             child.done += 1
             job = child.outstanding.pop(number, None)
@@ -264,6 +276,22 @@ class PreforkPool:
                 logger.info("a child of %d KiB is renewed", memory, extra={"action": "child_renewed"})
             self._dismiss(child)
             self._brood.fill()
+
+    def _lack(self, child: ChildProcess, number: int) -> None:
+        """A child does not know a task that the worker knows: that is no fault of the message. It is kept until the
+        worker ends, and then goes back."""
+        job = child.outstanding.get(number)
+        if job is None or job.task_name not in self._app.tasks:
+            return
+        del child.outstanding[number]
+        if job.task_name not in self._lacked:
+            logger.error(
+                "the processes of the pool lack the task %s, which the worker has: its messages wait, and go back when"
+                " the worker ends. Make tasks where their module is imported, not later",
+                job.task_name,
+                extra={"action": "task_lacked"},
+            )
+        self._lacked.setdefault(job.task_name, []).append(job)
 
     def _dismiss(self, child: ChildProcess) -> None:
         self._backlog.retract(child)
@@ -283,8 +311,7 @@ class PreforkPool:
                 continue
             job.started = since
             job.runtime = monotonic() - since if since else 0.0
-            self._conclude(job, lost(job, self._app.tasks.get(job.task_name), how or "ended by itself"))
-
+            self._conclude(job, lost(job, self._app.tasks.get(job.task_name), how))
         self._backlog.add(unbegun)
         self._hand_out()
 

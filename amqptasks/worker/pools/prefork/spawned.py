@@ -19,8 +19,8 @@ def main(arguments: Sequence[str]) -> None:
     and the path to import from."""
     for number in (*NODE_SIGNALS, INTERRUPT):
         signal.signal(number, disregard)
-    jobs, results, slots, slot, upbringing, module, attribute, tasks, *path = arguments
-    app = import_app(module, attribute, tasks, path)
+    jobs, results, slots, tasks, slot, upbringing, module, attribute, *path = arguments
+    app = import_app(module, attribute, int(tasks), path)
     taught = pickle.loads(bytes.fromhex(upbringing))  # noqa: S301 - from our own forker
     ours = socket.socket(fileno=int(jobs)), socket.socket(fileno=int(results))
     preload(app)

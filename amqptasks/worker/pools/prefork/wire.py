@@ -31,6 +31,9 @@ END = b"end"
 #: In place of a settlement's kind: the job is to be acknowledged now, and is being run.
 BEGUN = "begun"
 
+#: In place of a settlement's kind: the child does not know the task of the job, whose result follows.
+LACKS = "lacks"
+
 #: In place of a settlement's kind, with no job: the child lives, and takes jobs from now on.
 LIVES = "lives"
 
@@ -74,6 +77,11 @@ def decode_job(data: bytes, lease: Lease) -> tuple[int, Delivery, bool, TimeLimi
 def encode_begun(number: int) -> bytes:
     """Job `number` begins, and is to be acknowledged before."""
     return _encode_notice(number, BEGUN)
+
+
+def encode_lacks(number: int) -> bytes:
+    """The task of job `number` is not known where its result comes from."""
+    return _encode_notice(number, LACKS)
 
 
 def encode_lives() -> bytes:
