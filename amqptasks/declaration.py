@@ -31,6 +31,10 @@ MOST_AGAIN, AGAIN_WITHIN = 3, 5.0
 #: Seconds before the broker's clock is asked for again where there was no answer, and for one such question.
 ASK_AGAIN_AFTER, ASK_WITHIN = 60.0, 3.0
 
+#: Seconds to connect from which on the broker is far away. Its clock is then asked for on a thread of its own: the
+#: question takes as many round trips again as the whole declaration.
+SLOW = 1.0
+
 #: Different things that are missing at a time, of which is remembered when they were declared again.
 REMEMBERED = 100
 
@@ -77,12 +81,17 @@ class Declaration:
             from amqptasks.topology.migrate.marks import settled
 
         topology = self._topology()
+        began = monotonic()
         with self._session(timeout) as session:
             self.capabilities = capabilities = session.capabilities
-            asked = self._ask(session)
+            is_near = monotonic() - began < SLOW
+            asked = self._ask(session) if is_near else None
             objects = expand(topology, capabilities) + ladder_objects(topology, capabilities)
             changes = declare_or_check(settled(objects, session), session)
-            self._hear(asked, session)
+            if is_near:
+                self._hear(asked, session)
+            else:
+                self.know_the_time_soon()
         self._declared_at = monotonic()
         return changes
 
