@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -15,7 +17,7 @@ import pytest
 from amqptasks.errors import ConfigurationError
 from amqptasks.worker.pools.prefork import child as child_module
 from amqptasks.worker.pools.prefork import forker
-from amqptasks.worker.pools.prefork.child import NO_MEMORY
+from amqptasks.worker.pools.prefork.child import NO_MEMORY, blocking_socket
 from amqptasks.worker.pools.prefork.slots import Slots
 
 APP = "from amqptasks import App\napp = App('shop')\n"
@@ -93,3 +95,14 @@ def test_live_ends_a_prefork_process_that_has_no_memory_with_a_status_whatever_e
             os._exit(0)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == NO_MEMORY
+
+
+def test_blocking_socket_waits_though_another_process_made_it_without_waiting() -> None:
+    ours, its = socket.socketpair()
+    its.setblocking(False)
+    made = blocking_socket(os.dup(its.fileno()))
+    assert os.get_blocking(its.fileno())
+    threading.Timer(0.05, ours.send, [b"job"]).start()
+    assert made.recvmsg(10)[0] == b"job"
+    for end in (ours, its, made):
+        end.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import ctypes
 import os
@@ -67,7 +68,7 @@ class Child:
     """`jobs` and `results` are its ends of the sockets, `slot` its place in the shared page."""
 
     def __init__(
-        self, app: App, upbringing: Upbringing, jobs: socket.socket, results: socket.socket, slots: Slots, slot: int
+        self, app: App, upbringing: Upbringing, jobs: _socket.socket, results: _socket.socket, slots: Slots, slot: int
     ) -> None:
         self._app = app
         self._upbringing = upbringing
@@ -150,7 +151,7 @@ class Child:
         if not ancillary:
             return data
         descriptor = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
-        with os.fdopen(descriptor, "rb") as file:
+        with open(descriptor, "rb") as file:
             return data + file.read()
 
     def _queue(self, name: str) -> QueueSettings:
@@ -167,6 +168,14 @@ class Child:
             if frame.f_code is delivery_steps.call.__code__:
                 raise kind
             frame = frame.f_back
+
+
+def blocking_socket(descriptor: int) -> _socket.socket:
+    """One that waits. Not what gevent or eventlet make of sockets: theirs do not wait in `recvmsg`, and the end that a
+    patched node made does not wait either."""
+    made = _socket.socket(fileno=descriptor)
+    made.setblocking(True)
+    return made
 
 
 def live(child: Child) -> None:

@@ -97,7 +97,7 @@ class ChildProcess:
             if not data:
                 return taken
             if ancillary:
-                with os.fdopen(int.from_bytes(ancillary[0][2][:4], "little"), "rb") as file:
+                with open(int.from_bytes(ancillary[0][2][:4], "little"), "rb") as file:
                     data += file.read()
             (number,) = wire.NUMBER.unpack_from(data)
             self.given -= 1
@@ -136,7 +136,7 @@ class ChildProcess:
 
     def _send_file(self, data: bytes) -> None:
         descriptor = os.memfd_create("amqptasks-job")
-        with os.fdopen(descriptor, "r+b") as file:
+        with open(descriptor, "r+b") as file:
             file.write(data[wire.NUMBER.size :])
             file.seek(0)
             socket.send_fds(self._jobs, [data[: wire.NUMBER.size]], [descriptor])

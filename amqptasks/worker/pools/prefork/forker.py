@@ -7,6 +7,7 @@ it goes, and the kernel ends its children with it.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import importlib
 import json
@@ -24,7 +25,15 @@ from typing import TYPE_CHECKING, NoReturn
 from amqptasks import connections
 from amqptasks.errors import ConfigurationError
 from amqptasks.worker import garbage
-from amqptasks.worker.pools.prefork.child import NO_MEMORY, Child, Upbringing, die_with, live, prepare_process
+from amqptasks.worker.pools.prefork.child import (
+    NO_MEMORY,
+    Child,
+    Upbringing,
+    blocking_socket,
+    die_with,
+    live,
+    prepare_process,
+)
 from amqptasks.worker.pools.prefork.slots import Slots
 
 if TYPE_CHECKING:
@@ -85,7 +94,7 @@ class Forker:
         return True
 
     def _start(self, number: int, slot: int, descriptors: Sequence[int]) -> None:
-        jobs, results = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+        jobs, results = map(blocking_socket, descriptors)
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
@@ -160,8 +169,8 @@ def spawn(
     app: App,
     place: tuple[str, str],
     upbringing: Upbringing,
-    jobs: socket.socket,
-    results: socket.socket,
+    jobs: _socket.socket,
+    results: _socket.socket,
     slots: Slots,
     slot: int,
 ) -> NoReturn:
@@ -211,6 +220,7 @@ def main(arguments: Sequence[str]) -> None:
     control, slots, tasks, method, module, attribute, *path = arguments
     prepare_process()
     connection = socket.socket(fileno=int(control))
+    connection.setblocking(True)  # a node that eventlet has patched made it otherwise
     try:
         app = import_app(module, attribute, int(tasks), path)
         preload(app)
@@ -230,7 +240,7 @@ def imported(app: App) -> int:
         module = getattr(task.function, "__module__", None) or ""
         modules.setdefault(module if module != "__main__" and module in sys.modules else "", []).append(name)
     descriptor = os.memfd_create("amqptasks-tasks")
-    with os.fdopen(descriptor, "w", closefd=False) as file:
+    with open(descriptor, "w", closefd=False) as file:
         json.dump(modules, file)
     return descriptor
 
@@ -240,7 +250,7 @@ def import_app(module: str, attribute: str, tasks: int, path: Sequence[str]) -> 
     descriptor of `imported`, and is closed. Raises `ConfigurationError` where a task is missing all the same."""
     sys.path[:] = path
     app: App = getattr(importlib.import_module(module), attribute)
-    with os.fdopen(tasks) as file:
+    with open(tasks) as file:
         file.seek(0)  # where the writer left it
         wanted: dict[str, list[str]] = json.load(file)
     for name in (*app.include, *filter(None, wanted)):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import pickle
+import select
 import socket
 import subprocess
 import sys
@@ -29,8 +30,8 @@ END_WITHIN = 2.0
 class Forkers:
     """Starts a forker, and another when it died.
 
-    `fork` copies this process, and only while it has one thread; else, and with `forkserver`, it is a new interpreter,
-    which imports the app once; `spawn` makes every child one.
+    `fork` copies this process, and only while it has one thread and eventlet has not patched it; else, and with
+    `forkserver`, it is a new interpreter, which imports the app once; `spawn` makes every child one.
     """
 
     def __init__(self, app: App, slots: Slots, method: StartMethod) -> None:
@@ -56,10 +57,11 @@ class Forkers:
         """Raises `ConfigurationError` where a fresh interpreter could not find the app, `OSError` where the machine has
         no room for another process."""
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        may_fork = threading.active_count() == 1 and hasattr(select, "poll")  # eventlet removes it
         try:
-            if self._method == "fork" and threading.active_count() == 1:
+            if self._method == "fork" and may_fork:
                 self._pid = forker.fork(self._app, its, [ours], self._slots)
-            elif self._method == "spawn" and threading.active_count() == 1:
+            elif self._method == "spawn" and may_fork:
                 self._pid = forker.fork(self._app, its, [ours], self._slots, place_of(self._app))
             else:
                 self._fresh = self._start_fresh(its)

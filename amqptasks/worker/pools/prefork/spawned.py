@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pickle
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 
 from amqptasks.worker import garbage
-from amqptasks.worker.pools.prefork.child import INTERRUPT, NODE_SIGNALS, Child, disregard, live
+from amqptasks.worker.pools.prefork.child import INTERRUPT, NODE_SIGNALS, Child, blocking_socket, disregard, live
 from amqptasks.worker.pools.prefork.forker import import_app, preload
 from amqptasks.worker.pools.prefork.slots import Slots
 
@@ -22,7 +21,7 @@ def main(arguments: Sequence[str]) -> None:
     jobs, results, slots, tasks, slot, upbringing, module, attribute, *path = arguments
     app = import_app(module, attribute, int(tasks), path)
     taught = pickle.loads(bytes.fromhex(upbringing))  # noqa: S301 - from our own forker
-    ours = socket.socket(fileno=int(jobs)), socket.socket(fileno=int(results))
+    ours = blocking_socket(int(jobs)), blocking_socket(int(results))
     preload(app)
     garbage.leave_alone()
     live(Child(app, taught, ours[0], ours[1], Slots(int(slots)), int(slot)))
