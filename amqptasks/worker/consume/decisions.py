@@ -8,6 +8,7 @@ that are to be decided, and these only for a moment: a thread that takes long ge
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -19,8 +20,13 @@ from amqptasks.worker.job import Job
 
 logger = get_logger(__name__)
 
-#: Seconds for one decision, after which another thread begins with those that wait. One thread keeps their order.
+#: Seconds for one decision that waits for something, after which another thread begins with those behind it. One thread
+#: keeps their order.
 LONG = 0.5
+
+#: Seconds for one that computes. Several at once would only keep the link's thread from the interpreter: reading a
+#: hundred megabytes lets no other thread run for half a second.
+LONG_COMPUTING = 5.0
 
 #: Threads at most: so many messages that never end can be held up before the others are, too.
 MOST_THREADS = 16
@@ -32,7 +38,7 @@ IDLE = 30.0
 class Decision:
     """`decide` runs on one of the threads, then `then(error)` on the link's; `error` is what `decide` raised."""
 
-    __slots__ = ("before_run", "began", "decide", "error", "job", "taken_back", "then")
+    __slots__ = ("before_run", "began", "computed", "decide", "error", "job", "taken_back", "then")
 
     def __init__(
         self, job: Job, decide: Callable[[], None], then: Callable[[BaseException | None], None], before_run: bool
@@ -42,6 +48,7 @@ class Decision:
         self.decide = decide
         self.then = then
         self.began = 0.0
+        self.computed = 0.0  # seconds of CPU that its thread had used before
         self.error: BaseException | None = None
         self.taken_back = False
 
@@ -104,8 +111,7 @@ class Decisions:
         if not self._looking:
             return
         self._link.call_later(LONG, self._look)
-        now = monotonic()
-        busy = [decision for decision in list(self._running.values()) if now - decision.began > LONG]
+        busy = [thread for thread, decision in list(self._running.items()) if _takes_long(thread, decision)]
         if self._waiting and len(busy) >= len(self._threads) < MOST_THREADS:
             self._begin()
 
@@ -131,6 +137,7 @@ class Decisions:
                 continue
             if decision.taken_back:
                 continue
+            decision.computed = time.thread_time()
             decision.began = monotonic()
             self._running[me] = decision
             try:
@@ -144,3 +151,12 @@ class Decisions:
                 self._telling = True
                 self._link.call_soon(self._tell)
         self._threads.discard(threading.current_thread())
+
+
+def _takes_long(thread: int, decision: Decision) -> bool:
+    took = monotonic() - decision.began
+    try:
+        computed = time.clock_gettime(time.pthread_getcpuclockid(thread)) - decision.computed
+    except OSError:  # the thread has just ended
+        return False
+    return took > LONG_COMPUTING or (took > LONG and computed < took / 2)
