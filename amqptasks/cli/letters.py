@@ -18,6 +18,9 @@ from amqptasks.errors import BrokerError
 from amqptasks.message import Malformed
 from amqptasks.request import Request
 
+#: Levels of nesting that are shown where JSON's own encoder gives up: more than anybody reads. The body has all.
+DEEPEST = 100
+
 #: Bytes of a body that is no task, on a page for people. `--json` has all.
 EXCERPT = 2000
 
@@ -183,8 +186,20 @@ def _exception(letter: Letter) -> str:
 
 def _dumped(value: object) -> str:
     """JSON on one line; what JSON has no word for as text."""
-    text = json.dumps(value, ensure_ascii=False, default=_text)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=_text)
+    except (RecursionError, ValueError):  # nested as deeply as a sender likes, or a value that holds itself
+        text = json.dumps(_shallow(value), ensure_ascii=False, default=_text)
     return text.encode("utf-8", "replace").decode()  # lone surrogates are in nobody's encoding
+
+
+def _shallow(value: object, levels: int = DEEPEST) -> object:
+    """The same, with three dots for what is nested more deeply."""
+    if isinstance(value, Mapping):
+        return {str(key): _shallow(one, levels - 1) for key, one in value.items()} if levels else "..."
+    if isinstance(value, list | tuple):
+        return [_shallow(one, levels - 1) for one in value] if levels else "..."
+    return value
 
 
 def _text(value: object) -> str:
