@@ -106,7 +106,7 @@ def test_arguments_that_are_no_json_ask_for_a_key() -> None:
         ({"unique": "{0}"}, "names no argument"),
         ({"unique": "{shop"}, "cannot be read"),
         ({"unique": 3}, "a key is text"),
-        ({"unique_for": 0}, "give seconds, above 0 and up to 49 days"),
+        ({"unique_for": 0}, "give seconds above 0 and up to 4,294,967"),
         ({"unique_for": True}, "give seconds"),
         ({"unique_for": 50 * 86400}, "give seconds"),
     ],
