@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import IO, Any
 from urllib.parse import quote, urlencode
 
@@ -163,6 +163,9 @@ class Management:
                 raise Unanswered(f"{self.base} answers with more than {LARGEST_ANSWER} bytes: is it RabbitMQ's?")
             if monotonic() > deadline:
                 raise Unanswered(f"{self.base} has not ended its answer within {self._timeout:g} s")
+        missing = getattr(response, "length", None)  # `read1` does not tell that the answer broke off
+        if missing:
+            raise IncompleteRead(b"".join(found), missing)
         return b"".join(found)
 
     def _reason(self, error: urllib.error.HTTPError, text: bytes) -> str:

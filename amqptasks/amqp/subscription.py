@@ -201,13 +201,17 @@ class Subscription:
     def _add(self, delivery: Delivery, lease: ChannelLease) -> None:
         lease.unsettled += 1
         if not self._batch:
-            self._loop.call_later(0, self._hand_over)
+            self._loop.call_later(0, self._end_turn)
         self._batch.append(delivery)
+
+    def _end_turn(self) -> None:
+        if not self._guarded(self._hand_over)():
+            self._close_channel()  # nobody knows what became of them: all goes back
 
     def _hand_over(self) -> None:
         batch, self._batch = self._batch, []
         if batch and not self._guarded(self._listener.deliveries)(batch):
-            self._close_channel()  # nobody knows what became of them: all goes back
+            self._close_channel()  # as above
 
     def _cancel_consumer(self, answered: Callable[[object], None] | None = None) -> bool:
         """True when there was one to cancel."""

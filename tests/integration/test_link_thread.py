@@ -153,13 +153,13 @@ def descriptors():
 
 @app.task(name="loop")
 def loop():
-    app._connections.link._loop.stop()
+    app.connections.link._loop.stop()
 
 @app.task(name="thread")
 def thread():
-    identity = app._connections.link._thread.ident
+    identity = app.connections.link._thread.ident
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(identity), ctypes.py_object(SystemExit))
-    app._connections.link._loop._bell.ring(b"!")
+    app.connections.link._loop._bell.ring(b"!")
 
 @app.task(name="note")
 def note(number):

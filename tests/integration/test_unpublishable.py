@@ -114,7 +114,7 @@ def test_a_result_and_an_exception_too_large_for_the_broker_reach_the_caller_as_
         (b"[[],{},{}]", {"x-amqptasks-attempts": 2**63 - 1, "x-amqptasks-throttled": -1}, "failed"),
         (b'[[],{},{"errbacks":[{}]}]', {}, "unsupported"),
         (b'[[],{},{"errbacks":[{"task":5}]}]', {}, "unsupported"),
-        (b'[[],{},{"errbacks":[{"task":"a","options":{"link":[5]}}]}]', {}, "failed"),
+        (b'[[],{},{"errbacks":[{"task":"a","options":{"link":[5]}}]}]', {}, "unsupported"),
         (b'[[],{},{"errbacks":[{"options":[]}]}]', {"task": "nobody"}, "unknown-task"),
         (b"[[],{},{}]", {"task": "nobody", "odd": Timestamp(2**64 - 1)}, "unknown-task"),
         (b"[[],{},{}]", {"task": "nobody", "odd": [Timestamp(2**63)]}, "unknown-task"),
