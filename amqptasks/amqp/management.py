@@ -5,6 +5,7 @@ https://www.rabbitmq.com/docs/http-api-reference
 
 from __future__ import annotations
 
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -177,7 +178,7 @@ class Management:
         if 300 <= error.code < 400:
             place = error.headers.get("Location", "another address")
             return f"{error.code}: {self.base} leads to {place}, where the password does not go along: name that one"
-        if error.code == 401 and "management user" not in said.lower():
+        if error.code == 401 and not re.match("not .* user", said.lower()):  # `Not monitor user` is a lack of tags
             return f"{error.code} {said}: the password of the user {self.user!r} is wrong, or there is no such user"
         if error.code in (401, 403):
             tags = "its tags decide: `management` to look, `policymaker` for policies, `administrator` for the rest"
