@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from amqptasks import App, declaration, signals
+from amqptasks import App, signals
 from amqptasks.errors import Unroutable
 from tests.harness.apps import NewApp
 from tests.harness.proxy import Proxy
@@ -57,8 +57,7 @@ def test_one_that_no_queue_takes_ends_with_the_error_and_gives_its_claim_back(ne
     assert not gets_in(lost.submit)
 
 
-def test_what_is_gone_is_declared_again(new_app: NewApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declaration, "DECLARE_AGAIN_AFTER", 0.0)
+def test_what_is_gone_is_declared_again(new_app: NewApp) -> None:
     app = new_app()
     note = app.task(name="note")(lambda: None)
     note.delay()

@@ -6,8 +6,9 @@ import logging
 
 from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, is_lasting
+from amqptasks.log_queue import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds between two lines with the same reason, while a worker starts and once it has run: often enough to be seen at
 #: the end of a log, seldom enough not to fill it.
