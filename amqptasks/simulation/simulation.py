@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
+from amqptasks.clock import broker_time
 from amqptasks.entities import Queue
 from amqptasks.errors import ConfigurationError, PublishError
 from amqptasks.exchange_types import STANDARD
@@ -26,6 +29,7 @@ from amqptasks.topology.expand import Objects, expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.topology import QueueSettings, Topology
 from amqptasks.uuid7 import task_id
+from amqptasks.worker.admission import refusal
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Retry
@@ -69,6 +73,8 @@ class _Simulation:
 
         self._task: Task[..., None] = Task.of(None, simulated, name, options)
         self._steps = Steps({name: self._task}, "simulation", self._delayed)
+        admissions = self._steps.admissions
+        admissions[admissions.index(refusal)] = partial(refusal, utcnow=self._utcnow)
         self._clock: VirtualClock
         self._broker = Broker(self._make_clock, self._watch)
         self._runs: Counter[str] = Counter()
@@ -98,6 +104,10 @@ class _Simulation:
             self._live()
         self._rest()
         return self._hops
+
+    def _utcnow(self) -> datetime:
+        """The time of the simulation, in which hours take no time."""
+        return broker_time.utcnow() + timedelta(seconds=self._clock.now())
 
     def _make_clock(self, lock: Any) -> VirtualClock:
         self._clock = VirtualClock(lock)

@@ -6,6 +6,7 @@ A worker asks them in turn (`Steps.admissions`); the first outcome counts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from amqptasks.clock import broker_time
 from amqptasks.incoming import Delivery
@@ -33,8 +34,8 @@ LEAST_DELIVERIES = 2
 _COUNTS = ("x-acquired-count", "x-delivery-count", DELIVERIES)
 
 
-def refusal(job: Job) -> Outcome | None:
-    """Why this request is not run now; None when it is. Pure but for the clock."""
+def refusal(job: Job, utcnow: Callable[[], datetime] = broker_time.utcnow) -> Outcome | None:
+    """Why this request is not run now; None when it is. Pure but for the clock, which a simulation has of its own."""
     request, delivery = job.request, job.delivery
     assert request is not None
     if delivery.redelivered or request.delivery_count:
@@ -50,7 +51,7 @@ def refusal(job: Job) -> Outcome | None:
             return Recount(failed + 1)
     if request.expires is None and request.eta is None:
         return None
-    now = broker_time.utcnow()
+    now = utcnow()
     if request.expires is not None and request.expires <= now:
         return Expired(f"it expired at {request.expires.isoformat()}")
     if request.eta is not None:
