@@ -75,6 +75,7 @@ class Declaration:
     def declare(self, timeout: float | None) -> list[Change]:
         """See `App.declare`."""
         with forks.loading:
+            from amqptasks.control import broker_clock as _loaded  # noqa: F401 - asked for the time later on
             from amqptasks.topology.declare import declare_or_check
             from amqptasks.topology.expand import expand
             from amqptasks.topology.ladder import ladder_objects

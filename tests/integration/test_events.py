@@ -113,7 +113,7 @@ def test_the_life_of_a_task_is_told(app: App, heard: Heard) -> None:
 def test_what_cannot_run_is_told(app: App, heard: Heard) -> None:
     with app.worker(["default"]):
         unknown = app.send_task("nobody", queue="default")
-        expired = app.send_task("add", [1, 1], queue="default", expires=-1)
+        expired = app.send_task("add", [1, 1], queue="default", expires=0)
         app.declare()
         wait_for(lambda: "task-rejected" in heard.types_of(unknown.id), 10)
         wait_for(lambda: "task-revoked" in heard.types_of(expired.id), 10)

@@ -168,11 +168,11 @@ def test_a_message_that_closes_the_channel_fails_alone(app: App, vhost: Vhost, m
     """404, for its exchange is missing; the others are in flight on the same channel."""
     app.send_task("shop.note", (-1,))
 
+    note = app.task(name="shop.note")(_nothing)
+
     async def publish() -> list[Any]:
         calls = [
-            app.task(name="shop.note")(_nothing).aapply_async(
-                (number,), **({"exchange": "absent", "routing_key": "x"} if number % 100 == 50 else {})
-            )
+            note.aapply_async((number,), **({"exchange": "absent", "routing_key": "x"} if number % 100 == 50 else {}))
             for number in range(500)
         ]
         return await asyncio.gather(*calls, return_exceptions=True)

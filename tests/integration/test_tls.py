@@ -114,7 +114,7 @@ def test_a_certificate_that_is_not_trusted_is_refused_with_the_reason(
         ignore_result=True,
         publish_timeout=2.0,
     )
-    with pytest.raises(BrokerUnreachable, match=r"TLS failed: .*CERTIFICATE_VERIFY_FAILED|TLS failed: .*verify"):
+    with pytest.raises(BrokerUnreachable, match=r"TLS failed: self-signed certificate; cacertfile="):
         app.send_task("shop.echo", ("x",))
     app.close()
 
