@@ -48,10 +48,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_fresh_prefork_process_imports_the_modules_that_made_its_workers_tasks(folder: Path) -> None:
     names = [f"prefork_shop_tasks.here{number}" for number in range(5000)]
     app = forker.import_app("prefork_shop", "app", told({"prefork_shop_tasks": names}), sys.path)
-    assert list(app.tasks) == names
+    # An app also has the shared tasks that other modules of this process made.
+    assert [name for name in app.tasks if name.startswith("prefork_shop_tasks.")] == names
     with os.fdopen(forker.imported(app)) as file:
         file.seek(0)
-        assert json.load(file) == {"prefork_shop_tasks": names}
+        assert json.load(file)["prefork_shop_tasks"] == names
 
 
 def test_a_fresh_prefork_process_that_lacks_a_task_of_its_worker_says_so(folder: Path) -> None:
