@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +18,6 @@ import pytest
 
 from amqptasks import App, log_queue, logs
 from amqptasks.incoming import Alike, Likeness
-from amqptasks.log_queue.log_thread import LogThread
 from amqptasks.properties import Properties
 from amqptasks.worker import report
 from amqptasks.worker.job import Job
@@ -242,23 +243,26 @@ def test_a_record_keeps_the_context_in_which_it_was_logged(root: logging.Logger)
     assert out.getvalue().endswith("charged [task=shop.pay id=6fb0 queue=payments attempt=1]\n")
 
 
-def test_a_forked_process_has_a_log_thread_of_its_own(root: logging.Logger) -> None:
-    root.handlers = []  # pytest puts its own there before each test
-    seen: list[object] = []
-    thread = LogThread("test-log", seen.extend)
-    thread.put("parent")
-    assert thread.flush(5.0)
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if not pid:
-        seen.clear()
-        thread.put("child")
-        os.write(writer, b"yes" if thread.flush(5.0) and seen == ["child"] else b"no")
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert os.read(reader, 10) == b"yes"
-    os.close(reader)
-    os.close(writer)
+FORKS = """
+import os
+from amqptasks.log_queue.log_thread import LogThread
+seen = []
+thread = LogThread("test-log", seen.extend)
+thread.put("parent")
+assert thread.flush(5.0)
+child = os.fork()
+if not child:
+    seen.clear()
+    thread.put("child")
+    os._exit(0 if thread.flush(5.0) and seen == ["child"] else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_process_has_a_log_thread_of_its_own() -> None:
+    """In an interpreter of its own: this one has threads of other tests."""
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip() == "0"
 
 
 def test_the_log_line_of_a_success_costs_a_fraction_of_a_record(root: logging.Logger) -> None:
