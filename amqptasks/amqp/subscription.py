@@ -89,7 +89,7 @@ class Subscription:
         if self._closing or self._opening or self._channel is not None or not self._connection.is_open:
             return
         self._opening = True
-        self._connection.channel(self._on_channel)
+        self._connection.channel(self._on_opened)
 
     def connection_closed(self) -> None:
         self._opening = False
@@ -134,6 +134,13 @@ class Subscription:
         """Close at once; what is unsettled goes back to the queue."""
         self._closing = True
         self._close_channel()
+
+    def _on_opened(self, channel: WireChannel) -> None:
+        self._opening = False
+        if not self._guarded(self._on_channel)(channel):  # half made: another one takes its place
+            self._channel = None
+            channel.close()
+            self._loop.call_later(pause_before(1), self.start)
 
     def _on_channel(self, channel: WireChannel) -> None:
         self._opening = False
