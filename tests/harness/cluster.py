@@ -11,12 +11,12 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from amqptasks.brokers.private_node import PrivateNode
 from tests.harness.management import Management
-from tests.harness.nodes import NoBroker, new_node
+from tests.harness.nodes import NoBroker, StartedBroker, new_node
 from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
 
@@ -40,30 +40,11 @@ HEAL = """[begin erlang:set_cookie(N, erlang:get_cookie()), net_kernel:connect_n
   || N <- rabbit_nodes:list_members(), N /= node()]."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One node of the cluster, as a broker that a virtual host can be made in."""
-
-    node: PrivateNode
-
-    @property
-    def url(self) -> str:
-        return self.node.url
-
-    @property
-    def management_url(self) -> str:
-        return self.node.management_url
-
-    @property
-    def version(self) -> str:
-        return self.node.version
-
-
 class Cluster:
     """`nodes` are its members. All that is done to a node is undone by `whole`, so that tests can share a cluster."""
 
     def __init__(self, nodes: list[PrivateNode]) -> None:
-        self.nodes = [Member(node) for node in nodes]
+        self.nodes = [StartedBroker(node) for node in nodes]
         self._cut: set[str] = set()
         self._frozen: set[str] = set()
 
