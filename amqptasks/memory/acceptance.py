@@ -14,7 +14,6 @@ from enum import Enum
 from amqptasks.errors import MessageTooLarge, PublishRejected
 from amqptasks.memory.messages import Message
 from amqptasks.messages.field_table import Timestamp, field_size
-from amqptasks.messages.field_table import size as table_size
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO, Headers, Properties
 
@@ -25,8 +24,8 @@ SHORT_STRING = 255
 #: its own 8 bytes and the 12 of the header frame.
 LARGEST_PROPERTIES = 128 * 1024 - 8 - 12
 
-#: Bytes of texts in headers from which all of them are counted.
-WORTH_A_COUNT = 32 * 1024
+#: Bytes before the fields of a table, and before a text in it: its length; its type and its length.
+LENGTH, TEXT = 4, 5
 
 #: Bytes of the flags of the properties, and of those that are numbers: delivery mode, priority, timestamp.
 _FLAGS, _OCTETS = 2, 10
@@ -88,8 +87,10 @@ def _carried(properties: Properties) -> Properties:
         raise ValueError(f"priority is {properties.priority}: it must be from 0 to 255")
     if properties.headers is None:
         return replace(properties)
-    headers = _table(properties.headers)
-    _refuse_large(size, headers)
+    headers, size_of_headers = _table(properties.headers)
+    size += size_of_headers
+    if size > LARGEST_PROPERTIES:
+        raise TooLarge(f"{size} bytes of headers, the limit is {LARGEST_PROPERTIES}")
     return replace(properties, headers=headers)
 
 
@@ -101,30 +102,22 @@ def _short(name: str, text: str) -> int:
     return 1 + size
 
 
-def _table(fields: Mapping[str, object]) -> Headers:
+def _table(fields: Mapping[str, object]) -> tuple[Headers, int]:
+    """The fields as they arrive, and their bytes. One look at each: this runs on the link's thread."""
     table: Headers = {}
+    size = LENGTH
     for name, value in fields.items():
-        kind = type(value)
         # ASCII texts, truths and None are most of all headers, and need no look.
-        if kind is bool or value is None or (type(value) is str and value.isascii()):
-            _short("the name of header", name)
+        if type(value) is str and value.isascii():
+            size += _short("the name of header", name) + TEXT + len(value)
+            table[name] = value
+        elif type(value) is bool or value is None:
+            size += _short("the name of header", name) + (1 if value is None else 2)
             table[name] = value
         else:
-            field_size(name, value)  # raises for what cannot be written
-            table[name] = _arrived(value)
-    return table
-
-
-def _refuse_large(size: int, headers: Headers) -> None:
-    """A frame larger than what client and broker agreed on cannot be sent. Few messages are large enough for an exact
-    count."""
-    if sum(len(value) if isinstance(value, str) else 100 for value in headers.values()) < WORTH_A_COUNT and not any(
-        isinstance(value, bytes | list | dict) for value in headers.values()
-    ):
-        return
-    size += table_size(headers)
-    if size > LARGEST_PROPERTIES:
-        raise TooLarge(f"{size} bytes of headers, the limit is {LARGEST_PROPERTIES}")
+            size += field_size(name, value)  # raises for what cannot be written
+            table[name] = value if type(value) is int else _arrived(value)
+    return table, size
 
 
 def _arrived(value: object) -> object:
