@@ -14,6 +14,9 @@ from amqptasks.transport import Link, Subscription
 #: Seconds that a heartbeat is on its way at most: it waits for other events to travel with.
 ON_ITS_WAY = 1.0
 
+#: Bytes of a heartbeat at most. It has some 500; larger ones are passed over, for they are read on the link's thread.
+LARGEST = 16 * 1024
+
 #: The routing key of heartbeats.
 KEY = "worker.heartbeat"
 
@@ -32,6 +35,8 @@ class HeartbeatClock:
 
     def deliveries(self, batch: list[Delivery]) -> None:
         for delivery in batch:
+            if len(delivery.body) > LARGEST:
+                continue
             for event in events_in(delivery):
                 try:
                     moment = bounds.moment(event.get("broker_time"))

@@ -10,11 +10,16 @@ from weakref import KeyedRef
 from amqptasks.errors import ReplyLost
 from amqptasks.payload import JSON_ONLY, Reader
 from amqptasks.properties import LOST_REPLIES
-from amqptasks.results.reply import parse
+from amqptasks.results.reply import Outcome, parse
 from amqptasks.results.result import AsyncResult
 
 if TYPE_CHECKING:
     from amqptasks.incoming import Delivery
+
+
+#: Replies to one task that wait for somebody who asks, before a thread reads them: a task that tells its progress a
+#: thousand times keeps no thousand states here.
+MOST_UNREAD = 16
 
 
 class Replies:
@@ -28,6 +33,7 @@ class Replies:
         self._reader = reader
         self._pending: dict[str, KeyedRef[str, AsyncResult[Any]]] = {}
         self._listeners: dict[str, Callable[[Delivery | ReplyLost], None]] = {}
+        self._being_read: set[str] = set()
         self.link_thread: int | None = None
 
     def __len__(self) -> int:
@@ -68,10 +74,27 @@ class Replies:
             else:
                 self._told_lost((delivery.properties.headers or {}).get(LOST_REPLIES))
             return
-        outcome = parse(delivery.body, delivery.properties, self._reader)
-        if outcome.final:
-            self.forget(result.id)
-        result.resolve(outcome)
+        if result.arrive(delivery) >= MOST_UNREAD and result.id not in self._being_read:
+            self._read_elsewhere(result)
+
+    def read(self, delivery: Delivery) -> Outcome:
+        """What a reply says. Any thread but the link's: its sender decides what that costs."""
+        return parse(delivery.body, delivery.properties, self._reader)
+
+    def _read_elsewhere(self, result: AsyncResult[Any]) -> None:
+        """Nobody asks for this result, and replies gather."""
+
+        def read() -> None:
+            try:
+                result.ready()
+            finally:
+                self._being_read.discard(result.id)
+
+        self._being_read.add(result.id)
+        try:
+            threading.Thread(target=read, name="amqptasks-replies", daemon=True).start()
+        except RuntimeError:  # no thread can be had: with the next reply
+            self._being_read.discard(result.id)
 
     def _told_lost(self, ids: object) -> None:
         """A worker says of which calls it has dropped the replies."""
@@ -81,7 +104,7 @@ class Replies:
             if result is not None:
                 self.forget(result.id)
                 why = "its worker dropped it, because the broker took nothing from publishers"
-                result.lose(ReplyLost(f"the reply to task {result.id} is lost: {why}. The task has run"))
+                result.arrive(ReplyLost(f"the reply to task {result.id} is lost: {why}. The task has run"))
 
     def lost(self, reason: str) -> None:
         """The channel broke that the replies would have come to. Link thread only."""
@@ -92,7 +115,7 @@ class Replies:
             result = reference()
             if result is not None:
                 self.forget(result.id)
-                result.lose(ReplyLost(f"the reply to task {result.id} is lost: {reason}. The task is not affected"))
+                result.arrive(ReplyLost(f"the reply to task {result.id} is lost: {reason}. The task is not affected"))
 
     def _collected(self, reference: KeyedRef[str, AsyncResult[Any]]) -> None:
         """Nobody holds this result any more. Any thread, at any moment: so it takes no lock."""

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError, ResultError, ResultTimeout
 
 if TYPE_CHECKING:
+    from amqptasks.incoming import Delivery
     from amqptasks.results.replies import Replies
     from amqptasks.results.reply import Outcome
 
@@ -22,6 +24,9 @@ LOST = "LOST"
 #: The state of a task whose reply was not asked for, or goes elsewhere: nothing is kept of how it ends.
 NOT_KEPT = "NOT_KEPT"
 
+#: Bytes of replies that are read in an event loop's thread: more would hold its other tasks up for milliseconds.
+MOST_IN_A_LOOP = 256 * 1024
+
 # One lock for all results: it is held for an instant, and a lock each would cost every call that nobody waits for.
 _lock = threading.RLock()  # the handler of a signal may publish, and wait, in the middle of this
 
@@ -29,10 +34,11 @@ _lock = threading.RLock()  # the handler of a signal may publish, and wait, in t
 class AsyncResult(Generic[R]):
     """The result of the task `id`, of type `R`; `task_name` is its name, where known.
 
-    Thread-safe. `await result` waits without blocking the event loop; `get()` blocks the thread.
+    Thread-safe. `await result` waits without blocking the event loop; `get()` blocks the thread. A reply is kept as it
+    came until somebody asks: its sender decides what reading it costs, so the thread of who asks reads it.
     """
 
-    __slots__ = ("__weakref__", "_latest", "_loss", "_replies", "_waiters", "id", "task_name")
+    __slots__ = ("__weakref__", "_latest", "_loss", "_replies", "_unread", "_waiters", "id", "task_name")
 
     def __init__(self, task_id: str, task_name: str | None = None, replies: Replies | None = None) -> None:
         self.id = task_id
@@ -41,6 +47,9 @@ class AsyncResult(Generic[R]):
         self._latest: Outcome | None = None
         #: Why no reply can come; as text where none was asked for: an exception for each such call would cost time.
         self._loss: ResultError | str | None = None
+        #: What came and was not read yet, in order. A tuple, replaced as a whole: the handler of a signal may read in
+        #: the middle of `_read`.
+        self._unread: tuple[Delivery | ResultError, ...] = ()
         self._waiters: list[Callable[[], None]] | None = None
 
     @classmethod
@@ -55,8 +64,8 @@ class AsyncResult(Generic[R]):
 
     def __await__(self) -> Generator[Any, None, R]:
         """The task's value; raises as `get()`. Bound it with `asyncio.timeout()`."""
-        if not self.ready():
-            yield from self._arrival().__await__()
+        if self._unread or not self._is_over():
+            yield from self._awaited().__await__()
         value: R = self._answer(propagate=True)
         return value
 
@@ -73,10 +82,12 @@ class AsyncResult(Generic[R]):
         the time given, `ReplyLost` if the connection that waited for the reply broke, `ResultError` if the task was
         sent without a wish for a reply, `ConfigurationError` in the thread that would have to receive the reply.
         """
-        if not self.ready():
+        deadline = None if timeout is None else monotonic() + timeout
+        while not self.ready():
             self._refuse_to_block_the_link()
             arrived = threading.Event()
-            if self._add(arrived.set) and not arrived.wait(timeout):
+            left = None if deadline is None else max(0.0, deadline - monotonic())
+            if self._add(arrived.set) and not arrived.wait(left):
                 self._remove(arrived.set)
                 if not self.ready():
                     raise ResultTimeout(f"no result of {self.task_name or 'task'} {self.id} within {timeout:g} s")
@@ -88,7 +99,9 @@ class AsyncResult(Generic[R]):
 
     def ready(self) -> bool:
         """True when `get()` would not wait: the task ended, or its reply is lost."""
-        return self._loss is not None or (self._latest is not None and self._latest.final)
+        if self._unread:
+            self._read()
+        return self._is_over()
 
     def successful(self) -> bool:
         """True when the task returned."""
@@ -102,6 +115,7 @@ class AsyncResult(Generic[R]):
     def status(self) -> str:
         """PENDING until something is known, then SUCCESS, FAILURE, REVOKED, RETRY, REJECTED, IGNORED or a state of the
         task's own; LOST when no reply can come any more, NOT_KEPT when none was asked for."""
+        self._read()
         if self._loss is not None:
             return NOT_KEPT if isinstance(self._loss, str) else LOST
         return PENDING if self._latest is None else self._latest.status
@@ -109,6 +123,7 @@ class AsyncResult(Generic[R]):
     @property
     def result(self) -> Any:
         """The value, or the exception; None until there is one."""
+        self._read()
         if self._loss is not None:
             return self._lost(self._loss)
         if self._latest is None:
@@ -118,6 +133,7 @@ class AsyncResult(Generic[R]):
     @property
     def traceback(self) -> str | None:
         """Where the task raised, as text."""
+        self._read()
         return self._latest.traceback if self._latest else None
 
     #: Celery's other names for them.
@@ -129,27 +145,57 @@ class AsyncResult(Generic[R]):
         if self._replies is not None:
             self._replies.forget(self.id)
         if not self.ready():
-            self.lose(ResultError(f"the result of task {self.id} was forgotten"))
+            self.arrive(ResultError(f"the result of task {self.id} was forgotten"))
+
+    def arrive(self, reply: Delivery | ResultError) -> int:
+        """A reply came, or (`ResultError`) none can come any more. Wakes whoever waits, to read it. Called by
+        `Replies`; returns how many wait to be read."""
+        with _lock:
+            if self._is_over():
+                return 0
+            self._unread = (*self._unread, reply)
+            unread, waiters = len(self._unread), self._take_waiters()
+        for wake in waiters:
+            wake()
+        return unread
 
     def resolve(self, outcome: Outcome) -> None:
-        """A reply came. Called by `Replies`."""
-        with _lock:
-            if self.ready():
-                return
-            self._latest = outcome
-            waiters = self._take_waiters() if outcome.final else ()
-        for wake in waiters:
-            wake()
+        """It has ended so, without a reply."""
+        self._latest = outcome
 
-    def lose(self, error: ResultError) -> None:
-        """No reply can come any more. Called by `Replies`."""
-        with _lock:
-            if self.ready():
+    def _is_over(self) -> bool:
+        return self._loss is not None or (self._latest is not None and self._latest.final)
+
+    def _read(self) -> None:
+        """Read what came. Several threads may read the same at once: the first one counts, and no lock is held, for
+        reading may take long, or run a user's code."""
+        while self._unread:
+            try:
+                reply = self._unread[0]
+            except IndexError:  # another thread has just read it
                 return
-            self._loss = error
-            waiters = self._take_waiters()
-        for wake in waiters:
-            wake()
+            said = self._outcome(reply)
+            with _lock:
+                unread = self._unread
+                if not unread or unread[0] is not reply:
+                    continue
+                if isinstance(said, ResultError):
+                    self._loss = said
+                else:
+                    self._latest = said
+                over = self._is_over()
+                self._unread = () if over else unread[1:]
+                waiters = self._take_waiters() if over else []
+            if over and self._replies is not None:
+                self._replies.forget(self.id)
+            for wake in waiters:
+                wake()
+
+    def _outcome(self, reply: Delivery | ResultError) -> Outcome | ResultError:
+        if isinstance(reply, ResultError):
+            return reply
+        assert self._replies is not None, "replies come from there"
+        return self._replies.read(reply)
 
     def _answer(self, propagate: bool) -> Any:
         if self._loss is not None:
@@ -168,9 +214,9 @@ class AsyncResult(Generic[R]):
         return ResultError(loss) if isinstance(loss, str) else loss
 
     def _add(self, wake: Callable[[], None]) -> bool:
-        """False when there is nothing to wait for any more."""
+        """False when something is to be read, or there is nothing to wait for any more."""
         with _lock:
-            if self.ready():
+            if self._unread or self._is_over():
                 return False
             self._waiters = [*(self._waiters or ()), wake]
             return True
@@ -182,6 +228,14 @@ class AsyncResult(Generic[R]):
     def _take_waiters(self) -> list[Callable[[], None]]:
         waiters, self._waiters = self._waiters or [], None
         return waiters
+
+    async def _awaited(self) -> None:
+        while True:
+            if sum(len(reply.body) for reply in self._unread if not isinstance(reply, ResultError)) > MOST_IN_A_LOOP:
+                await asyncio.to_thread(self._read)
+            if self.ready():
+                return
+            await self._arrival()
 
     async def _arrival(self) -> None:
         loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ import threading
 import traceback
 import types
 from datetime import UTC, datetime
+from typing import Any
 from unittest import mock
 from uuid import UUID
 
@@ -28,10 +29,13 @@ from amqptasks.errors import (
     TaskRevoked,
 )
 from amqptasks.incoming import Delivery
+from amqptasks.payload import Reader
 from amqptasks.properties import Properties
-from amqptasks.results.replies import Replies
+from amqptasks.results.replies import MOST_UNREAD, Replies
 from amqptasks.results.reply import Outcome, failure, parse, success
-from amqptasks.results.result import AsyncResult
+from amqptasks.results.result import MOST_IN_A_LOOP, AsyncResult
+from amqptasks.serializers import Serializer, json
+from tests.harness.wait import wait_for
 
 RETURNED = [None, 5, "text", [1, {"a": 2}], datetime(2030, 1, 1, tzinfo=UTC), UUID(int=3), b"\xff", 2**70]
 
@@ -145,6 +149,100 @@ def test_the_users_exception_is_made_by_who_asks_not_by_the_link() -> None:
     with pytest.raises(Reporting):
         result.get(timeout=10)
     assert Reporting.made_in == [threading.get_ident()]
+
+
+class Slow(dict[str | None, Serializer]):
+    """Serializers, by content type, that tell which thread read with them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_in: list[int] = []
+
+    def get(self, content_type: str | None, default: Any = None) -> Any:
+        self.read_in.append(threading.get_ident())
+        return json.SERIALIZER
+
+
+@pytest.mark.parametrize("ask", ["get", "status", "result", "traceback", "ready", "await"])
+def test_a_reply_is_read_by_the_thread_that_asks_for_the_result_and_not_by_the_link(ask: str) -> None:
+    accept = Slow()
+    replies = Replies(Reader(accept))
+    result = replies.register("1")
+    link = threading.Thread(target=lambda: replies.reply(delivery(success("1", 5))))
+    link.start()
+    link.join()
+    assert accept.read_in == []
+    if ask == "await":
+        asyncio.run(_awaited(result))
+    else:
+        said = getattr(result, ask)
+        if callable(said):
+            said()
+    assert accept.read_in == [threading.get_ident()]
+    assert result.get(timeout=0) == 5
+    assert len(replies) == 0
+
+
+async def _awaited(result: AsyncResult[Any]) -> object:
+    return await result
+
+
+def test_a_large_reply_is_not_read_in_the_event_loops_thread() -> None:
+    accept = Slow()
+    replies = Replies(Reader(accept))
+    result = replies.register("1")
+    replies.reply(delivery(success("1", "x" * (MOST_IN_A_LOOP + 1))))
+    value = asyncio.run(_awaited(result))
+    assert len(str(value)) == MOST_IN_A_LOOP + 1
+    assert threading.get_ident() not in accept.read_in
+    assert len(accept.read_in) == 1
+
+
+def test_replies_that_gather_while_nobody_asks_are_read_by_a_thread_of_their_own() -> None:
+    accept = Slow()
+    replies = Replies(Reader(accept))
+    result = replies.register("1")
+    for number in range(MOST_UNREAD):
+        assert accept.read_in == []
+        replies.reply(delivery(b'{"status": "PROGRESS", "result": %d}' % number))
+    wait_for(lambda: len(accept.read_in) == MOST_UNREAD and not result._unread)
+    assert threading.get_ident() not in accept.read_in
+    assert (result.status, result.info) == ("PROGRESS", MOST_UNREAD - 1)
+
+
+def test_a_reply_that_came_before_its_connection_broke_counts() -> None:
+    replies = Replies()
+    result = replies.register("1")
+    replies.reply(delivery(success("1", 5)))
+    replies.lost("the broker went away")
+    assert (result.status, result.get(timeout=0)) == ("SUCCESS", 5)
+
+
+def test_the_first_end_counts_whatever_comes_after_it() -> None:
+    replies = Replies()
+    result = replies.register("1")
+    replies.reply(delivery(success("1", 5)))
+    replies.reply(delivery(b'{"status": "STARTED"}'))
+    replies.reply(delivery(success("1", 6)))
+    assert (result.status, result.get(timeout=0)) == ("SUCCESS", 5)
+
+
+def test_a_thread_that_waits_sees_what_another_reads_meanwhile() -> None:
+    """Twenty states and an end, read by four threads at once: each gets the end, and none waits on."""
+    for _ in range(20):
+        replies = Replies()
+        result = replies.register("1")
+        got: list[object] = []
+        threads = [threading.Thread(target=lambda: got.append(result.get(timeout=10))) for _ in range(4)]  # noqa: B023
+        for thread in threads:
+            thread.start()
+        for number in range(20):
+            replies.reply(delivery(b'{"status": "PROGRESS", "result": %d}' % number))
+        replies.reply(delivery(success("1", "end")))
+        for thread in threads:
+            thread.join()
+        assert got == ["end"] * 4
+        assert result._unread == ()
 
 
 def test_a_modules_own_getattr_is_never_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from amqptasks.clock import monotonic
 from amqptasks.control import places, revocation
+from amqptasks.control.revocation import Revocation
 from amqptasks.incoming import Delivery
 from amqptasks.log_queue import get_logger
 from amqptasks.messages.bounds import OutOfBounds
@@ -17,6 +18,7 @@ from amqptasks.streams import Reader
 from amqptasks.streams.liveness import Comparing
 from amqptasks.streams.reader import NOT_THERE
 from amqptasks.worker.awaiting import awaited
+from amqptasks.worker.control.record_thread import RecordThread
 from amqptasks.worker.control.revocations import Revocations
 from amqptasks.worker.control.sweep import Sweep
 from amqptasks.worker.outcomes import Outcome, Revoked
@@ -52,6 +54,12 @@ class RevocationReader:
         self._since = monotonic()  # when it began to read, or fell behind
         self._trouble: str | None = None
         self._was_readable = False
+        self._falls = 0  # how often it fell behind
+        self._thread: RecordThread[Revocation | None] = RecordThread(node.link, "amqptasks-revocations")
+
+    def start(self) -> None:
+        """Before `begin`. Raises `RuntimeError` where no thread can be had."""
+        self._thread.start()
 
     @property
     def wait(self) -> str | None:
@@ -106,6 +114,7 @@ class RevocationReader:
         """Follow no more."""
         if self._reader is not None:
             self._reader.close()
+        self._thread.close()
 
     def refusal(self, delivery: Delivery) -> Outcome | None:
         """`Revoked` for what must not run; None for all else."""
@@ -119,25 +128,30 @@ class RevocationReader:
         return None if reason is None else Revoked(reason)
 
     def _fall_behind(self) -> None:
+        self._falls += 1
         self._is_current, self._since = False, monotonic()
         self._node.intake.gate.shut()
 
     def _on_record(self, delivery: Delivery) -> None:
+        signing = self._node.app.codec.signing
+        self._thread.ask(lambda: revocation.in_record(delivery, signing), self._take)
+
+    def _take(self, found: Revocation | None, error: Exception | None) -> None:
         """Whatever a record holds, those behind it are read."""
+        if error is not None:
+            self._skip(str(error) if isinstance(error, OutOfBounds) else f"raised {type(error).__name__}", error)
+            return
+        if found is None:
+            return
         try:
-            found = revocation.in_record(delivery, self._node.app.codec.signing)
-            if found is None:
-                return
             if self._read.is_set():
                 self.sweep.record(found)
             else:  # all of the past comes first: what was revoked may be restored later on
                 self.known.take(found)
-        except OutOfBounds as refusal:
-            self._skip(str(refusal))
-        except Exception as error:
-            self._skip(f"raised {type(error).__name__}", error)
+        except Exception as raised:
+            self._skip(f"raised {type(raised).__name__}", raised)
 
-    def _skip(self, why: str, error: Exception | None = None) -> None:
+    def _skip(self, why: str, error: Exception) -> None:
         """A stream may hold thousands of such records, and each start reads them again: the log tells the first of
         them, and then how many at every tenth power."""
         self.known.skipped += 1
@@ -147,11 +161,16 @@ class RevocationReader:
                 places.REVOKED.name,
                 why,
                 self.known.skipped,
-                exc_info=error,
+                exc_info=None if isinstance(error, OutOfBounds) else error,
                 extra={"action": "revocation_skipped"},
             )
 
     def _on_end(self, trouble: str | None) -> None:
+        """Behind the records that came before."""
+        falls = self._falls
+        self._thread.ask(lambda: None, lambda _value, _error: self._ended(trouble, falls))
+
+    def _ended(self, trouble: str | None, falls: int) -> None:
         """It has read all that there was; or it cannot read, and goes on trying. A stream that is gone holds nothing.
         Where this user has lost the right to read it, nothing begins until the right is back; a user who never had it
         works without, and is not ready unless remote control is closed to it altogether."""
@@ -161,6 +180,8 @@ class RevocationReader:
             self._troubled(trouble)
         elif before is not None and trouble is None:
             logger.info("the revocations can be read again", extra={"action": "revocations_read"})
+        if falls != self._falls:
+            return  # it has fallen behind since, and another end comes
         self._is_current = self._trouble is None
         if trouble is None:
             self._was_readable = True

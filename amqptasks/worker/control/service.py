@@ -1,7 +1,7 @@
 """What makes a worker answer: it listens on the control exchange, and announces itself.
 
 link's thread       messages come in, answers go out
-control's thread    declares what is missing, and carries the commands out, one after the other
+control's thread    declares what is missing, reads the commands and carries them out, one after the other
 
 So a worker answers whatever its pools are doing, and a slow command holds up nothing but the next command. Without the
 rights on the broker that this takes, the worker works without it, and says so once.
@@ -25,6 +25,7 @@ from amqptasks.control.roster import Announcement
 from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
 from amqptasks.incoming import Delivery, Lease
 from amqptasks.log_queue import get_logger
+from amqptasks.messages import bounds
 from amqptasks.messages.bounds import LONGEST_LINE, OutOfBounds
 from amqptasks.messages.printable import printable
 from amqptasks.outgoing import Outgoing
@@ -50,6 +51,9 @@ LINK_WITHIN = 2.0
 
 #: Commands that wait to be carried out. A command takes a millisecond, and its sender waits for a second.
 MOST_WAITING = 1000
+
+#: Bytes of commands that wait: two of the largest that are read.
+MOST_WAITING_BYTES = 2 * bounds.LARGEST_RECORD
 
 #: Seconds to publish an answer, or an announcement.
 PUBLISH_WITHIN = 10.0
@@ -96,6 +100,8 @@ class ControlService:
         self._looking = False  # now and then, whether all that it needs is there
         #: Messages on the exchange that were not obeyed.
         self.skipped = 0
+        self._skipping = threading.Lock()  # for that count, which two threads change
+        self._came = self._read = 0  # bytes of commands: the link's thread changes one, control's thread the other
         #: Whether the command that is carried out may see the arguments of tasks. Control's thread only.
         self.shows_arguments = False
 
@@ -103,6 +109,8 @@ class ControlService:
         """Read the revocations, so that nothing revoked runs, and begin to answer. The link is running."""
         self.node.intake.refusals.append(self.revocations.refusal)
         self._thread.start()
+        if self._has_streams:
+            self.revocations.start()
         self._jobs.put(self._begin)
         if not self._listens:
             self._settled.set()
@@ -143,23 +151,24 @@ class ControlService:
     # The link's thread
 
     def deliveries(self, batch: list[Delivery]) -> None:
+        """Whoever may write to the exchange decides what reading a command costs: control's thread does that."""
         for delivery in batch:
-            try:
-                command = envelope.command_in(delivery, self.node.app.codec.signing)
-            except Unreadable as error:
-                self._skip(str(error))
+            size = len(delivery.body)
+            if self._jobs.qsize() >= MOST_WAITING or self._came - self._read + size > MOST_WAITING_BYTES:
+                self._skip("too many others wait already")
                 continue
-            if self._jobs.qsize() >= MOST_WAITING:
-                self._skip(f"{MOST_WAITING} others wait already")
-            elif command.destination.includes(self.node.name, self.host):
-                self._jobs.put(lambda command=command: self._obey(command))  # type: ignore[misc]
+            self._came += size
+            self._jobs.put(lambda delivery=delivery: self._take(delivery))  # type: ignore[misc]
 
     def _skip(self, why: str) -> None:
-        """Whoever may write to the exchange may send thousands: the log tells the first, and each tenth power."""
-        self.skipped += 1
-        if str(self.skipped).strip("0") == "1":
+        """Whoever may write to the exchange may send thousands: the log tells the first, and each tenth power. Any
+        thread."""
+        with self._skipping:
+            self.skipped += 1
+            skipped = self.skipped
+        if str(skipped).strip("0") == "1":
             told = "a control message is not obeyed: %s (%d so far)"
-            logger.warning(told, printable(why), self.skipped, extra={"action": "control_unreadable"})
+            logger.warning(told, printable(why), skipped, extra={"action": "control_unreadable"})
 
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
         assert self._subscription is not None
@@ -286,6 +295,16 @@ class ControlService:
                 self.node.link.call_soon(self._begin_later)
             return False
         return True
+
+    def _take(self, delivery: Delivery) -> None:
+        self._read += len(delivery.body)
+        try:
+            command = envelope.command_in(delivery, self.node.app.codec.signing)
+        except Unreadable as error:
+            self._skip(str(error))
+            return
+        if command.destination.includes(self.node.name, self.host):
+            self._obey(command)
 
     def _obey(self, command: Command) -> None:
         if command.is_late:
