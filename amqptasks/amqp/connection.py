@@ -85,6 +85,8 @@ class Connection:
         self._wire: Wire | None = None
         self._round = 0
         self._next_url = 0
+        self._url = 0  # the one of the last try
+        self._moves = False  # it leaves its address for the next one
         self._wanted = False
         self._given_up = False
         self._timer: Any = None
@@ -128,6 +130,14 @@ class Connection:
         preferred address."""
         self._round = 0
         self._next_url = 0
+
+    def move(self) -> bool:
+        """Break off, and connect to the next address. False where there is no other one, or no connection to leave."""
+        if len(self._urls) == 1 or self._wire is None or not self.is_open:
+            return False
+        self._moves = True
+        self._wire.abort()  # its node may answer no goodbye
+        return True
 
     def close(self) -> None:
         """Say goodbye to the broker, for good; `closed` is not called for it."""
@@ -173,8 +183,9 @@ class Connection:
         if not self._wanted:
             return
         self.tried_at = monotonic()
-        url = self._urls[self._next_url]
-        self._next_url = (self._next_url + 1) % len(self._urls)
+        self._url = self._next_url
+        url = self._urls[self._url]
+        self._next_url = (self._url + 1) % len(self._urls)
         where = masked_address(url)
         wanted = parameters(url, self._tls)
         if self.capabilities is None and self._connect_timeout is not None:
@@ -234,11 +245,14 @@ class Connection:
             return
         opened_at, self._opened_at = self._opened_at, None
         self._is_hasty = opened_at is None
-        if opened_at is not None and monotonic() - opened_at >= STANDS_AFTER:
+        moves, self._moves = self._moves, False
+        if moves:
+            self._next_url = (self._url + 1) % len(self._urls)
+        elif opened_at is not None and monotonic() - opened_at >= STANDS_AFTER:
             self.proven()
         self.trouble = error
         pause = 0.0
-        if self._next_url == 0:  # every address was tried once
+        if self._next_url == 0 and not moves:  # every address was tried once
             self._round += 1
             pause = pause_before(self._round)
         self._timer = self._loop.call_later(pause, self._guard.protected(self._connect, self._forget_timer))

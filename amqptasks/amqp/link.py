@@ -175,6 +175,9 @@ class Link:
     def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> Subscription:
         return self._listen(StreamSubscription(self._loop, self._listening, queue, offset, prefetch, listener))
 
+    def read_elsewhere(self) -> bool:
+        return self._listening.move()
+
     def watch(self, descriptor: int, readable: Callable[[], None]) -> None:
         """See `transport.Watching`."""
 

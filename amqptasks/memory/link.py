@@ -192,6 +192,9 @@ class MemoryLink:
     def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> MemorySubscription:  # noqa: ARG002 - there are none
         raise BrokerError(f"queue {queue!r}: memory:// has no streams; use RabbitMQ where one is needed")
 
+    def read_elsewhere(self) -> bool:
+        return False
+
     def receive_replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
         with self._broker.lock:
             self._reply, self._replies_lost = reply, lost

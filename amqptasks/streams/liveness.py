@@ -13,25 +13,38 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery, Lease
+from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.streams.position import Position, position_of
+from amqptasks.streams.refusals import is_refusal
 from amqptasks.transport import Subscription, Timer
 
 if TYPE_CHECKING:
     from amqptasks.streams.reader import Reader
+
+logger = get_logger(__name__)
 
 #: Seconds between two comparisons, at most; a look costs the broker a channel and mostly one record.
 COMPARE_EVERY = 8.0
 
 #: The parts of that which the shortest and the longest pause have: a hundred workers that came together do not look
 #: together. A look that the broker has not answered is followed by the next one soon: its node may be cut off, and back
-#: in a moment. So what was written meanwhile is heard within 10 s of the heal.
+#: in a moment.
 SHORTEST_PART, LONGEST_PART, SOON_PART = 0.5, 0.85, 0.15
+
+#: Seconds before the next look where the node answers that it has no replica: it has one within 10 s of its return to
+#: the cluster (RabbitMQ 4.3 tries every 10 s to make one). After so many such looks in turn, some 25 s, they become
+#: rare again: each is an error in the broker's log.
+SERVED_AGAIN, UNSERVED = 0.25, 12
+
+#: Looks without an answer in turn, some 6 s, after which the reader goes to the next of the broker's addresses; and
+#: again after twice as many each time, so that nobody wanders for ever through a cluster of which no node answers.
+STAYS = 2
 
 #: Seconds that the reader's own consumer gets for a record that a look has found. It has come sooner by far, unless the
 #: consumer is deaf.
@@ -59,6 +72,9 @@ REPLACED_WITHIN = 2.0
 
 #: Ticks that may be missed.
 MISSED_TICKS = 2
+
+
+Found = Literal["more", "same", "another", "nothing", "refused", "unserved", "unknown"]
 
 
 class Liveness(Protocol):
@@ -103,7 +119,8 @@ class Comparing:
         self._look: _Look | None = None
         self._timer: Timer | None = None
         self._empty = 0
-        self._unanswered = 0
+        self._unanswered = 0  # looks in turn
+        self._unserved = 0
 
     def begin(self, reader: Reader) -> None:
         self._reader = reader
@@ -121,9 +138,10 @@ class Comparing:
             self._look.close()
         self._reader = None
 
-    def _later(self, *, soon: bool = False) -> None:
+    def _later(self, pause: float | None = None) -> None:
         if self._reader is not None:
-            pause = self._every * (SOON_PART if soon else random.uniform(SHORTEST_PART, LONGEST_PART))
+            if pause is None:
+                pause = self._every * random.uniform(SHORTEST_PART, LONGEST_PART)
             self._timer = self._reader.link.call_later(pause, self._begin_look)
 
     def _begin_look(self) -> None:
@@ -131,12 +149,11 @@ class Comparing:
         if reader is None:
             return
         if not reader.is_consuming:  # it knows by itself that it hears nothing, unless nobody answers it
-            self._unanswered += 1
-            if self._unanswered % UNANSWERED == 0:
+            self._no_answer(reader)
+            if self._unanswered and self._unanswered % UNANSWERED == 0:
                 reader.reopen()
-            self._later(soon=True)
+            self._later(self._every * SOON_PART)
             return
-        self._unanswered = 0
         if reader.begins_at == "next":  # what it is to hear has no beginning that a look could take
             self._later()
             return
@@ -146,29 +163,55 @@ class Comparing:
         except BrokerError:
             self._later()
 
-    def _concluded(self, found: str) -> None:
+    def _concluded(self, found: Found) -> None:
         reader, self._look = self._reader, None
         if reader is None:
             return
         self._empty = self._empty + 1 if found == "nothing" else 0
+        self._unserved = self._unserved + 1 if found == "unserved" else 0
+        if found in ("unknown", "unserved"):
+            self._no_answer(reader)
+        else:
+            self._unanswered = 0
         if found == "more":
             self.deaf += 1
             reader.reopen()
         elif found == "another" or self._empty >= EMPTY_LOOKS:
             self._empty = 0
             reader.replaced()
-        self._later(soon=found == "unknown")
+        if found == "unserved":
+            self._later(SERVED_AGAIN if self._unserved < UNSERVED else None)
+        else:
+            self._later(self._every * SOON_PART if found == "unknown" else None)
+
+    def _no_answer(self, reader: Reader) -> None:
+        """One more. What the broker refuses to this user, or does not have, is an answer: no other node says more."""
+        if reader.is_refused:
+            self._unanswered = 0
+            return
+        self._unanswered += 1
+        if (
+            self._unanswered >= STAYS
+            and self._unanswered & (self._unanswered - 1) == 0
+            and reader.link.read_elsewhere()
+        ):
+            logger.warning(
+                "stream %s cannot be read over this node: it is read over the next of the broker's addresses",
+                reader.stream,
+                extra={"action": "stream_read_elsewhere", "stream": reader.stream},
+            )
 
 
 class _Look:
     """One look. `concluded` hears what it found: "more" than the reader has, the "same", "another" record at its
-    position, "nothing" although it consumed, or "unknown"."""
+    position, "nothing" although it consumed, "refused" where this user may not read it or nobody has it, "unserved"
+    where the node has no replica of it now, or "unknown" without an answer."""
 
-    def __init__(self, reader: Reader, concluded: Callable[[str], None]) -> None:
+    def __init__(self, reader: Reader, concluded: Callable[[Found], None]) -> None:
         self._reader = reader
         self._concluded = concluded
         self._at: Position | None = reader.position
-        self._found = "unknown"
+        self._found: Found = "unknown"
         self._over = False
         self._subscription: Subscription = reader.link.read_stream(reader.stream, reader.begins_at, LOOK_PREFETCH, self)
         self._timer = reader.link.call_later(LOOK_WITHIN, self._conclude)
@@ -192,7 +235,7 @@ class _Look:
         self._found = "unknown"
 
     def unavailable(self, queue: str, reason: str) -> None:  # noqa: ARG002 - a listener's signature
-        self._found = "unknown"
+        self._found = "refused" if is_refusal(reason) else "unserved"
 
     def _look_at(self, here: Position) -> None:
         at = self._at

@@ -15,6 +15,7 @@ from amqptasks.incoming import Delivery, Lease
 from amqptasks.log_queue import get_logger
 from amqptasks.streams.liveness import Liveness, Unwatched
 from amqptasks.streams.position import Position, position_of
+from amqptasks.streams.refusals import NOT_THERE, REFUSED
 from amqptasks.streams.tail import Tail
 from amqptasks.transport import Link, StreamOffset
 from amqptasks.transport import Subscription as LinkSubscription
@@ -28,9 +29,6 @@ PREFETCH = 500
 #: Seconds without a message after which a reader that came near the end has reached it: a chunk's messages may arrive
 #: in more than one read of the socket.
 CHUNK_PAUSE = 0.03
-
-#: What RabbitMQ says of a queue that does not exist, in 404; of one that is only down it says something else.
-NOT_THERE = "no queue"
 
 #: Seconds without a message after which a stream is taken to hold nothing (more) for this reader. The broker answers in
 #: some milliseconds; on a busy machine in some dozens.
@@ -116,6 +114,7 @@ class Reader:
         self._consuming = False
         self._over = False
         self._troubled = False
+        self._refused = False
         self._closed = False
         self._heard = 0  # what came so far, ours and the tail's: unchanged means silence
 
@@ -123,6 +122,11 @@ class Reader:
     def is_consuming(self) -> bool:
         """Whether the broker has confirmed its consumer, on a channel that is open."""
         return self._consuming and not self._closed
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the broker has answered that this user may not read it, or that there is none."""
+        return self._refused
 
     @property
     def begins_at(self) -> StreamOffset:
@@ -197,6 +201,7 @@ class Reader:
         if consumer is not self._consumer:
             return
         self._consuming = True
+        self._refused = False
         if self._troubled:  # it could not be read for a while
             self._troubled = False
             self._fall_behind()
@@ -214,7 +219,8 @@ class Reader:
         """A broker that starts has its streams a moment after all else (404 and 406, in other words)."""
         if consumer is not self._consumer or self._closed:
             return
-        refused, gone = reason.startswith("403"), NOT_THERE in reason
+        refused, gone = reason.startswith(REFUSED), NOT_THERE in reason
+        self._refused = refused or gone
         if gone and self.position is not None:
             self.replaced()
         if not self._follow or refused or gone:

@@ -177,6 +177,10 @@ class Link(Protocol):
         Deliveries are acked to get more, nothing is taken out; never nack one. Link thread only. Raises `BrokerError`
         where the transport has no streams."""
 
+    def read_elsewhere(self) -> bool:
+        """Read all streams, and listen, over the next of the broker's addresses. False where there is no other one, or
+        no connection now. Link thread only."""
+
     def receive_replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
         """Consume `REPLY_TO` on the publishing channel, so that messages may ask for an answer to it. From any
         thread, before publishing such a message. `lost(reason)` when the channel broke: what was asked before will

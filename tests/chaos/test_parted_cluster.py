@@ -28,6 +28,10 @@ ROUNDS, CUT_FOR = 20, 10.0
 #: Seconds from the heal in which every worker has heard every revocation.
 HEARD_WITHIN = 10.0
 
+#: Seconds until RabbitMQ 4.3 makes a replica again on a node that is back, at most: it tries every 10 s, and may wait
+#: for an answer of the node for 5 s before that.
+REPLICA_WITHIN = 15.0
+
 
 @pytest.fixture(scope="module")
 def shared_cluster() -> Iterator[Cluster]:
@@ -66,39 +70,55 @@ def told(node: Node) -> str:
     return f"{len(revocations.known)} known, {looks} looks, {deaf} times deaf, trouble {node.trouble}"
 
 
+def worker(stack: ExitStack, name: str, urls: list[str]) -> Node:
+    app = stack.enter_context(closing(App(name, urls, ignore_result=True)))
+    app.task(name="note")(lambda: None)
+    return stack.enter_context(app.worker(["default"]))
+
+
 def knows(node: Node, identity: str) -> bool:
     return node.control.revocations.known.reason("note", identity, {}) is not None
 
 
+def wait_to_hear(who: list[Node], identities: tuple[str, ...], began: float, within: float, when: str) -> float:
+    """Seconds from `began` until each of them knows these revocations."""
+    wait_for(
+        lambda: all(knows(node, identity) for node in who for identity in identities),
+        began + within - monotonic(),
+        lambda: f"{when}: {[told(node) for node in who]}",
+    )
+    return monotonic() - began
+
+
 @pytest.mark.timeout(2400)
 def test_every_worker_hears_every_revocation_after_a_partition(cluster: Cluster, vhost: Vhost) -> None:
+    """One worker at each node that also knows the others, and one that knows no other: that one can hear nothing before
+    its node has a replica again."""
     with ExitStack() as stack:
-        nodes = []
-        for number in range(SIZE):
-            app = stack.enter_context(closing(App(f"on-{number}", cluster.url(vhost, number), ignore_result=True)))
-            app.task(name="note")(lambda: None)
-            nodes.append(stack.enter_context(app.worker(["default"])))
-        waits: list[float] = []
+        own = [cluster.url(vhost, number) for number in range(SIZE)]
+        nodes = [worker(stack, f"on-{number}", own[number:] + own[:number]) for number in range(SIZE)]
+        lonely = [worker(stack, f"only-on-{number}", own[number : number + 1]) for number in range(SIZE)]
+        waits: list[tuple[float, float]] = []
         for turn in range(ROUNDS):
             cut = turn % SIZE
             cluster.cut(cut)
             healed = monotonic() + CUT_FOR
             meanwhile, after = f"meanwhile-{turn}", f"after-{turn}"
-            revoke(cluster.url(vhost, (cut + 1) % SIZE), meanwhile)
+            revoke(own[(cut + 1) % SIZE], meanwhile)
             wait_for(lambda healed=healed: monotonic() > healed, CUT_FOR + 5, "it is cut off for a while")
             cluster.heal(cut)
             began = monotonic()
-            revoke(cluster.url(vhost, (cut + 1) % SIZE), after)
-            wait_for(
-                lambda both=(meanwhile, after): all(knows(node, identity) for node in nodes for identity in both),
-                HEARD_WITHIN,
-                lambda turn=turn: f"round {turn}: {[told(node) for node in nodes]}",
-            )
-            waits.append(monotonic() - began)
+            revoke(own[(cut + 1) % SIZE], after)
+            heard = [
+                wait_to_hear(who, (meanwhile, after), began, within, f"round {turn}")
+                for who, within in ((nodes, HEARD_WITHIN), (lonely, REPLICA_WITHIN + HEARD_WITHIN))
+            ]
+            waits.append((heard[0], heard[1]))
             cluster.whole()
-        deaf = [node.control.revocations.liveness.deaf for node in nodes]
-        print(f"heard after {[round(one, 1) for one in waits]} s; readers that were deaf and began anew: {deaf}")
-        wait_for(lambda: all(node.ready for node in nodes), 60, lambda: str([node.trouble for node in nodes]))
+        print(f"heard after {[round(one, 1) for one, _ in waits]} s, and where only one node is known")
+        print(f"after {[round(one, 1) for _, one in waits]} s")
+        everybody = nodes + lonely
+        wait_for(lambda: all(node.ready for node in everybody), 60, lambda: str([node.trouble for node in everybody]))
 
 
 @pytest.mark.timeout(600)

@@ -37,7 +37,7 @@ ANSWERS_WITHIN = 5.0
 class Told:
     """An app with tasks that can be watched, and a gate that holds one of them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | list[str]) -> None:
         self.app = App("told", url, control_shows_arguments=True)
         self.ran: list[Any] = []
         self.holding = threading.Semaphore(0)

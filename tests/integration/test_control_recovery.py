@@ -9,10 +9,12 @@ import pytest
 from amqptasks.amqp import subscription, temporary
 from amqptasks.amqp.session import Session
 from amqptasks.control.places import EXCHANGE, NODES, REVOKED
-from amqptasks.streams import reader
-from amqptasks.worker.control import service
+from amqptasks.streams import liveness, reader
+from amqptasks.streams.liveness import Comparing
+from amqptasks.worker.control import revocation_reader, service
 from amqptasks.worker.node import Node
 from tests.harness.management import Management
+from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.integration.asking import ANSWERS_WITHIN, Told
@@ -20,8 +22,9 @@ from tests.integration.asking import ANSWERS_WITHIN, Told
 #: Seconds in which all comes back here, where nobody waits as long as in production.
 BACK_WITHIN = 20.0
 
-#: A worker's connections.
+#: A worker's connections, and how many they are.
 ROLES = {"consume", "publish", "listen"}
+CONNECTIONS = len(ROLES)
 
 ALL = {"configure": ".*", "write": ".*", "read": ".*"}
 
@@ -146,6 +149,29 @@ def test_a_worker_that_may_not_read_revocations_any_more_begins_nothing_until_it
         assert caplog.text.count("the revocations cannot be read: ") == 1
     finally:
         management.request("DELETE", "users", user)
+
+
+def test_revocations_are_read_over_another_address_while_one_does_not_answer(
+    vhost: Vhost, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a node does that was cut off from its cluster: its connections stay, and nothing is answered."""
+    monkeypatch.setattr(revocation_reader, "Comparing", lambda: Comparing(0.5))
+    monkeypatch.setattr(liveness, "LOOK_WITHIN", 0.5)
+    other = Proxy(vhost.url)
+    here, there = Told([proxy.url, other.url]), Told(vhost.url)
+    with here.app.worker(["default"]) as node:
+        there.app.control.revoke("before", timeout=ANSWERS_WITHIN)
+        wait_for(lambda: len(node.control.revocations.known) == 1)
+        assert (proxy.connections, other.connections) == (CONNECTIONS, 0)
+        proxy.pause()
+        there.app.control.revoke("meanwhile", timeout=0.5)
+        wait_for(lambda: len(node.control.revocations.known) == 2, BACK_WITHIN)
+        assert other.connections == 1, "that which listens; the others wait"
+        proxy.resume()
+        wait_for(lambda: node.ready, BACK_WITHIN, lambda: str(node.trouble))
+    here.app.close()
+    there.app.close()
+    other.close()
 
 
 def test_ping_names_a_worker_that_is_known_and_hears_nothing(

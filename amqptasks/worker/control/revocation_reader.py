@@ -16,7 +16,7 @@ from amqptasks.log_queue import get_logger
 from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.streams import Reader
 from amqptasks.streams.liveness import Comparing
-from amqptasks.streams.reader import NOT_THERE
+from amqptasks.streams.refusals import NOT_THERE
 from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.record_thread import RecordThread
 from amqptasks.worker.control.revocations import Revocations

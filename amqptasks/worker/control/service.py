@@ -29,7 +29,7 @@ from amqptasks.messages import bounds
 from amqptasks.messages.bounds import LONGEST_LINE, OutOfBounds
 from amqptasks.messages.printable import printable
 from amqptasks.outgoing import Outgoing
-from amqptasks.streams.reader import NOT_THERE
+from amqptasks.streams.refusals import NOT_THERE
 from amqptasks.transport import Missing, Subscription
 from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.commanding import CONTROL

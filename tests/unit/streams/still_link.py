@@ -58,11 +58,16 @@ class StillLink:
     def __init__(self) -> None:
         self.consumers: list[Consumer] = []
         self.timers: list[Timer] = []
+        self.moves = 0
         self.published: list[tuple[Outgoing, Done]] = []
 
     def read_stream(self, _queue: str, offset: StreamOffset, prefetch: int, listener: Any) -> Consumer:
         self.consumers.append(Consumer(offset, prefetch, listener))
         return self.consumers[-1]
+
+    def read_elsewhere(self) -> bool:
+        self.moves += 1
+        return True
 
     def publish(self, outgoing: Outgoing, done: Done, _timeout: float) -> None:
         self.published.append((outgoing, done))

@@ -131,6 +131,76 @@ def test_a_reader_that_begins_with_what_is_written_from_now_on_does_not_look_bef
     assert look(reading).offset == 7
 
 
+def look_in_vain(reading: Reading, reason: str | None) -> None:
+    """A look that hears this from the broker, or nothing."""
+    reading.link.pass_time(COMPARE_EVERY)
+    looking = reading.link.consumers[-1]
+    assert looking.prefetch == liveness.LOOK_PREFETCH
+    if reason is not None:
+        looking.listener.unavailable("log", reason)
+    reading.link.pass_time(LOOK_WITHIN)
+
+
+NO_REPLICA = "406 PRECONDITION_FAILED - stream queue 'log' does not have a running replica on the local node"
+
+
+@pytest.mark.parametrize("reason", [None, NO_REPLICA])
+def test_a_reader_whose_node_does_not_serve_it_goes_to_another_node(reason: str | None) -> None:
+    """Less and less often where no node answers."""
+    reading = Reading(liveness=Comparing())
+    reading.main.get(0)
+    moves = []
+    for _ in range(16):
+        look_in_vain(reading, reason)
+        moves.append(reading.link.moves)
+    assert moves == [0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4]
+    look(reading).get(0)
+    reading.link.pass_time(LOOK_WITHIN)
+    for _ in range(2):
+        look_in_vain(reading, reason)
+    assert reading.link.moves == 5, "it counts anew after an answer"
+
+
+@pytest.mark.parametrize("reason", ["403 ACCESS_REFUSED - no right", "404 NOT_FOUND - no queue 'log' in vhost '/'"])
+def test_a_reader_goes_to_no_other_node_for_what_each_node_would_refuse(reason: str) -> None:
+    reading = Reading(liveness=Comparing())
+    reading.main.get(0)
+    for _ in range(8):
+        look_in_vain(reading, reason)
+    assert reading.link.moves == 0
+
+
+def test_a_reader_that_the_broker_does_not_answer_goes_to_another_node() -> None:
+    reading = Reading(liveness=Comparing())
+    reading.main.get(0)
+    reading.main.break_off()
+    for _ in range(liveness.STAYS):
+        assert reading.link.moves == 0
+        reading.link.pass_time(COMPARE_EVERY)
+    assert reading.link.moves == 1
+
+
+def test_a_reader_that_is_refused_stays_at_its_node() -> None:
+    reading = Reading(liveness=Comparing())
+    reading.main.get(0)
+    reading.main.break_off()
+    reading.main.listener.unavailable("log", "403 ACCESS_REFUSED - no right")
+    for _ in range(8):
+        reading.link.pass_time(COMPARE_EVERY / 2)
+    assert reading.link.moves == 0
+
+
+def test_a_look_comes_at_once_while_a_node_that_is_back_has_no_replica_and_seldom_later_on() -> None:
+    reading = Reading(liveness=Comparing())
+    reading.main.get(0)
+    pauses = []
+    for _ in range(liveness.UNSERVED + 1):
+        look_in_vain(reading, NO_REPLICA)
+        pauses.append(min(timer.delay for timer in reading.link.timers if not timer.is_cancelled))
+    assert pauses[:-2] == [liveness.SERVED_AGAIN] * (liveness.UNSERVED - 1)
+    assert all(pause >= COMPARE_EVERY * liveness.SHORTEST_PART for pause in pauses[-2:])
+
+
 def test_a_look_ends_with_its_reader() -> None:
     reading = Reading(liveness=Comparing())
     reading.main.get(0)
