@@ -108,13 +108,19 @@ class Proxy:
         pair = (writer, answer)
         self._pairs.add(pair)
         try:
-            await asyncio.gather(self._forward(reader, answer), self._forward(there, writer))
+            await asyncio.gather(self._to_broker(reader, answer), self._from_broker(there, writer))
         except (OSError, asyncio.CancelledError):
             pass  # one side is gone: so goes the other
         finally:
             self._pairs.discard(pair)
             for side in pair:
                 side.transport.abort()
+
+    async def _to_broker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._forward(reader, writer)
+
+    async def _from_broker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._forward(reader, writer)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(CHUNK):
