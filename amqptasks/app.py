@@ -24,7 +24,16 @@ from amqptasks.declaration import Declaration
 from amqptasks.forks.cached import cached
 from amqptasks.messages.masks import Mask
 from amqptasks.messages.reach import reach
-from amqptasks.options import TASK_DEFAULTS, CallOptions, TaskOptions, UnboundTaskOptions, checked, checked_app
+from amqptasks.options import (
+    TASK_DEFAULTS,
+    WORKER,
+    CallOptions,
+    TaskOptions,
+    UnboundTaskOptions,
+    checked,
+    checked_app,
+    names_checked,
+)
 from amqptasks.publisher import Publisher
 from amqptasks.routing import Router
 from amqptasks.signature import Signature
@@ -78,6 +87,7 @@ class App:
     say nothing else. Raises `UnknownOption`.
     """
 
+    @names_checked("App")
     def __init__(
         self,
         name: str = "amqptasks",
@@ -349,6 +359,7 @@ class App:
         itself. In a worker's tasks it waits for these, and closes nothing: the worker needs its connections."""
         self.connections.close(timeout)
 
+    @names_checked("App.worker()")
     @contextlib.contextmanager
     def worker(
         self,
@@ -365,13 +376,18 @@ class App:
         """
         from amqptasks.worker.node import Node
 
-        node = Node(self, queues, concurrency=concurrency, pool=pool)
+        where = "App.worker()"
+        given = {"concurrency": concurrency, "pool": pool, "stop_timeout": stop_timeout}
+        options = checked(given, WORKER, where)
+        for prefetch in queues.values() if isinstance(queues, Mapping) else ():
+            checked({"prefetch": prefetch}, WORKER, where)
+        node = Node(self, queues, concurrency=options["concurrency"], pool=options["pool"])
         node.start()
         try:
             yield node
         finally:
             node.stop()
-            node.wait(stop_timeout)
+            node.wait(options["stop_timeout"])
 
     # Calls
 

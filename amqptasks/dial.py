@@ -9,31 +9,19 @@ from collections.abc import Iterable, Sequence
 
 from amqptasks import forks
 from amqptasks.errors import ConfigurationError
+from amqptasks.options import environment
 from amqptasks.transport import Link, Session
 
 #: Where a broker is looked for when nobody names one: RabbitMQ's own defaults.
 LOCALHOST = "amqp://guest:guest@localhost:5672/"
 
 #: The environment's say in it; it beats what an app was written with, so that one image serves every stage.
-ENVIRONMENT = "AMQPTASKS_BROKER_URL"
+ENVIRONMENT = environment.BROKER_URL
 
 #: Set beside it by a command with `--broker`, for itself and its child processes: the address replaces `memory://` too.
 REPLACES = "AMQPTASKS_BROKER_REPLACES"
 
 MEMORY = "memory://"
-
-#: Other names of the two schemes: those of kombu's transports, and what RabbitMQ's users write elsewhere.
-_SCHEMES = {
-    "amqp": "amqp",
-    "pyamqp": "amqp",
-    "librabbitmq": "amqp",
-    "rabbitmq": "amqp",
-    "amqps": "amqps",
-    "pyamqps": "amqps",
-    "rabbitmqs": "amqps",
-    "amqp+ssl": "amqps",
-    "amqp+tls": "amqps",
-}
 
 #: A host with a port, a virtual host, or neither, and no scheme before it.
 _BARE = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?(/[^@]*)?")
@@ -53,7 +41,7 @@ def addresses(given: str | Sequence[str] | None) -> list[str]:
     environment names. Only `--broker` replaces it.
     """
     own = listed(given or ())
-    urls = listed(os.environ.get(ENVIRONMENT) or ())
+    urls = listed(environment.variable(ENVIRONMENT) or ())
     if not urls or (own and is_memory(own) and not os.environ.get(REPLACES)):
         urls = own or [LOCALHOST]
     if not urls:
@@ -75,7 +63,7 @@ def usual(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator:
         return f"amqp://{url}" if _BARE.fullmatch(url) else url
-    scheme = _SCHEMES.get(scheme.lower(), scheme)
+    scheme = environment.SCHEMES.get(scheme.lower(), scheme)
     place, question, query = rest.partition("?")
     if place.endswith("//"):
         place = f"{place[:-1]}%2F"

@@ -9,7 +9,6 @@ who made a message. It does not make it secret, and does not keep somebody from 
 from __future__ import annotations
 
 import hmac
-import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from amqptasks.clock import monotonic
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong, short
 from amqptasks.log_queue import get_logger
+from amqptasks.options import environment
 from amqptasks.properties import REPLY_TO, Properties
 
 logger = get_logger(__name__)
@@ -63,10 +63,10 @@ class Signing:
         self._keys = _checked(keys if isinstance(keys, Mapping) else keys())
 
     @classmethod
-    def from_environment(cls, name: str = "AMQPTASKS_SIGNING_KEYS", *, required: bool = True) -> Signing:
+    def from_environment(cls, name: str = environment.SIGNING_KEYS, *, required: bool = True) -> Signing:
         """Keys from a variable such as `2026-11=SECRET;2026-08=SECRET`; the first signs. Raises `ConfigurationError`
         where it is not set or not of that form."""
-        text = os.environ.get(name)
+        text = environment.variable(name)
         if not text:
             raise ConfigurationError(f"{name} is not set: write KEY=SECRET into it, several separated by ;")
         keys: dict[str, str | bytes] = {}

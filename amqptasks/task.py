@@ -22,6 +22,7 @@ from amqptasks.options import (
     Moment,
     TaskOptions,
     checked,
+    names_checked,
     refuse_two_places,
 )
 from amqptasks.request import Request, current_request
@@ -268,6 +269,7 @@ class Task(Generic[P, R]):
 
     # While it runs
 
+    @names_checked("retry()")
     def retry(
         self,
         args: Iterable[Any] | None = None,

@@ -10,12 +10,13 @@ import click
 from amqptasks import dial
 from amqptasks.cli.target import Target
 from amqptasks.errors import ConfigurationError
+from amqptasks.options import environment
 
 if TYPE_CHECKING:
     from amqptasks.amqp.management import Management
 
 #: The environment's word for it.
-ENVIRONMENT = "AMQPTASKS_MANAGEMENT_URL"
+ENVIRONMENT = environment.MANAGEMENT_URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Nowhere:
 
 
 def _checked(_context: click.Context, _option: click.Parameter, named: str | None) -> str | None:
+    if named is None:
+        named = environment.variable(ENVIRONMENT)
     if named is not None and (not named.startswith(("http://", "https://")) or "@" in named):
         raise ConfigurationError(
             "the management API's address begins with http:// or https://, and holds no user or password: those of the"
@@ -46,7 +49,6 @@ management_option = click.option(
     "--management",
     "management_url",
     metavar="URL",
-    envvar=ENVIRONMENT,
     callback=_checked,
     help=f"The management API; also {ENVIRONMENT}.  [default: the broker's host, port 15672; of amqps:// 15671, https]",
 )

@@ -7,14 +7,18 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import CALL
-from amqptasks.options.kinds import Unfit
+from amqptasks.options.catalogue import Option
+from amqptasks.options.kinds import Flag, OneOf, Optional, Seconds, Unfit, Whole
+from amqptasks.options.workers import WORKER
 from amqptasks.topology import durations
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def seconds_since_1970(text: str) -> float:
@@ -40,19 +44,56 @@ def seconds_or_moment(text: str) -> float | datetime:
     return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else iso_moment(text)
 
 
-class OptionOfCall(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """The value of an option of a call, checked as where it is given in Python. A text is read as a number first, where
-    the option takes one."""
+class OptionValue(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """The value of an option that is described, checked as where it is given in Python. A text is read as a number
+    first, where the option takes one."""
 
-    def __init__(self, name: str, read: Callable[[str], Any] = str) -> None:
+    def __init__(self, name: str, option: Option, read: Callable[[str], Any] = str) -> None:
         self.name = name
+        self._option = option
         self._read = read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return CALL[self.name].kind.read(self._read(value) if isinstance(value, str) else value)
+            return self._option.kind.read(self._read(value) if isinstance(value, str) else value)
         except (ValueError, ConfigurationError) as error:
-            self.fail(f"{value!r}: {str(error) or f'give {CALL[self.name].kind.wanted}'}", param, ctx)
+            self.fail(f"{value!r}: {str(error) or f'give {self._option.kind.wanted}'}", param, ctx)
+
+
+class OptionOfCall(OptionValue):
+    """Of a call."""
+
+    def __init__(self, name: str, read: Callable[[str], Any] = str) -> None:
+        super().__init__(name, CALL[name], read)
+
+
+def worker_option(*flags: str, **more: Any) -> Callable[[Function], Function]:
+    """`click.option` with the type and the help of the option of a worker that the first long flag names."""
+    name = next(flag for flag in flags if flag.startswith("--"))[2:].replace("-", "_")
+    option = WORKER[name]
+    kind = option.kind.kind if isinstance(option.kind, Optional) else option.kind
+    text = f"{option.line[0].upper()}{option.line[1:]}."
+    if isinstance(kind, Flag):
+        more["is_flag"] = True
+    else:
+        text += f"  [default: {option.default}]"
+    if isinstance(kind, OneOf):
+        more["type"] = click.Choice(kind.names, case_sensitive=False)
+    elif isinstance(kind, Whole):
+        more = {"type": OptionValue(name, option, whole), "metavar": "NUMBER", **more}
+    elif isinstance(kind, Seconds):
+        more = {"type": OptionValue(name, option, number), "metavar": "SECONDS", **more}
+    elif not isinstance(kind, Flag):
+        more = {"type": OptionValue(name, option), "metavar": "TEXT", **more}
+    return click.option(*flags, help=text, **more)
+
+
+def whole(text: str) -> int:
+    """A number of things."""
+    try:
+        return int(text)
+    except ValueError:
+        raise Unfit from None
 
 
 def number(text: str) -> float:

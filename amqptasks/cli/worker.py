@@ -15,13 +15,13 @@ from amqptasks import dial, log_queue, logs
 from amqptasks.cli import parameters
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
+from amqptasks.options.kinds import Unfit
+from amqptasks.options.workers import PREFETCH
 from amqptasks.worker.name import expanded
 from amqptasks.worker.stopping import FINISH_WITHIN, TIDY_WITHIN, Beginning, StopPlan
 
 if TYPE_CHECKING:
     from amqptasks.worker.pools.prefork.settings import StartMethod
-
-LEVELS = ("debug", "info", "warning", "error", "critical")
 
 EXAMPLES = """\b
 Examples:
@@ -56,119 +56,31 @@ Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work;
     metavar="NAME[:PREFETCH],...",
     help="Queues to consume.  [default: all of the topology but streams and those of dead letters]",
 )
-@click.option(
-    "-c",
-    "--concurrency",
-    type=click.IntRange(1),
-    help="Plain functions that run at once.  [default: processors allowed; at least 4 threads]",
-)
-@click.option(
-    "-P",
-    "--pool",
-    type=click.Choice(["prefork", "threads", "solo"]),
-    default="prefork",
-    show_default=True,
-    help="Where they run: processes, threads, or the main thread.",
-)
+@parameters.worker_option("-c", "--concurrency")
+@parameters.worker_option("-P", "--pool", default="prefork")
 @click.option(
     "--pool-for", multiple=True, metavar="QUEUE=POOL", help="Another pool for the tasks of a queue; may be repeated."
 )
-@click.option(
-    "--async-concurrency",
-    type=click.IntRange(1),
-    help="`async def` tasks that run at once.  [default: what the prefetch allows]",
-)
+@parameters.worker_option("--async-concurrency")
 @click.option("--autoscale", metavar="MAX,MIN", help="Let the number of processes follow the demand.")
-@click.option("--max-tasks-per-child", type=click.IntRange(1), help="Renew a process after so many tasks.")
-@click.option(
-    "--max-memory-per-child", type=click.IntRange(1), metavar="KIB", help="Renew a process that is larger than this."
-)
-@click.option(
-    "--start-method",
-    type=click.Choice(["fork", "forkserver", "spawn"]),
-    default="fork",
-    show_default=True,
-    help="How processes begin: as copies of this one, of a fresh one, or each afresh.",
-)
-@click.option(
-    "--time-limit",
-    type=parameters.OptionOfCall("time_limit", parameters.number),
-    metavar="SECONDS",
-    help="End a task by force after so long, where neither it nor its call says otherwise.",
-)
-@click.option(
-    "--soft-time-limit",
-    type=parameters.OptionOfCall("soft_time_limit", parameters.number),
-    metavar="SECONDS",
-    help="Raise SoftTimeLimitExceeded in a task after so long, likewise.",
-)
-@click.option(
-    "--on-shutdown",
-    type=click.Choice(["finish", "interrupt", "hand-back"]),
-    default="finish",
-    show_default=True,
-    help="Running tasks may end, are told to stop, or go back to their queue at once.",
-)
-@click.option(
-    "--stop-timeout",
-    type=click.FloatRange(0),
-    default=FINISH_WITHIN,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long they may take to end, before they are told to stop.",
-)
-@click.option(
-    "--tidy-timeout",
-    type=click.FloatRange(0),
-    default=TIDY_WITHIN,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long they may take to stop, before they go back to their queue.",
-)
-@click.option(
-    "--prefetch",
-    type=click.IntRange(1, 65535),
-    help="Deliveries held from each queue, and async tasks run at once.  [default: what runs in 100 ms]",
-)
-@click.option("-n", "--name", help="The worker's name, say web@%h; see docs/worker.md.  [default: HOST:PID]")
-@click.option(
-    "--connect-for",
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    help="Give up where the broker cannot be reached for so long at the start.  [default: never]",
-)
-@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
-@click.option("-E", "--events", is_flag=True, help="Send events of tasks and of this worker.")
+@parameters.worker_option("--max-tasks-per-child")
+@parameters.worker_option("--max-memory-per-child", metavar="KIB")
+@parameters.worker_option("--start-method", default="fork")
+@parameters.worker_option("--time-limit")
+@parameters.worker_option("--soft-time-limit")
+@parameters.worker_option("--on-shutdown", default="finish")
+@parameters.worker_option("--stop-timeout", default=FINISH_WITHIN)
+@parameters.worker_option("--tidy-timeout", default=TIDY_WITHIN)
+@parameters.worker_option("--prefetch")
+@parameters.worker_option("-n", "--name")
+@parameters.worker_option("--connect-for")
+@parameters.worker_option("--processes", default=1)
+@parameters.worker_option("-E", "--events")
 @click.option("--no-control", is_flag=True, help="Obey no commands (`amqptasks control`) and answer none.")
-@click.option(
-    "--health-port",
-    metavar="PORT",
-    type=click.IntRange(0, 65535),
-    help="Probes by HTTP: /live and /ready.  [default: none; 0: any free port]",
-)
-@click.option(
-    "--health-host",
-    metavar="ADDRESS",
-    default="127.0.0.1",
-    show_default=True,
-    help="Where probes may come from: 0.0.0.0 for every address, as Kubernetes needs.",
-)
-@click.option(
-    "-l",
-    "--log-level",
-    "--loglevel",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    default="info",
-    show_default=True,
-    help="What is logged, to stderr: this and worse.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(logs.FORMS),
-    default="plain",
-    show_default=True,
-    help="Lines for people, or a JSON object a line.",
-)
+@parameters.worker_option("--health-port", metavar="PORT")
+@parameters.worker_option("--health-host", metavar="ADDRESS", default="127.0.0.1")
+@parameters.worker_option("-l", "--log-level", "--loglevel", default="info")
+@parameters.worker_option("--log-format", default="plain")
 @click.option(
     "--watch",
     is_flag=True,
@@ -309,9 +221,10 @@ def _prefetches(text: str) -> Mapping[str, int | None]:
     for part in text.split(","):
         name, colon, number = part.strip().rpartition(":")
         if colon and number.isdecimal():
-            if not 1 <= int(number) <= 65535:
-                raise click.BadParameter(f"a prefetch is from 1 to 65535, not {number}", param_hint="-Q")
-            found[name] = int(number)
+            try:
+                found[name] = PREFETCH.read(int(number))
+            except Unfit:
+                raise click.BadParameter(f"{part.strip()!r}: give {PREFETCH.wanted}", param_hint="-Q") from None
         elif part.strip():
             found[part.strip()] = None
     if not found:

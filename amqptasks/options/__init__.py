@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from amqptasks.options.catalogue import CALL, RETRY, TASK, TASK_DEFAULTS
-from amqptasks.options.check import checked, checked_app, refuse_two_places
+from amqptasks.options.check import checked, checked_app, names_checked, refuse_two_places
 from amqptasks.options.elsewhere import ELSEWHERE
+from amqptasks.options.workers import WORKER
 
 __all__ = [
     "CALL",
@@ -17,6 +18,7 @@ __all__ = [
     "RETRY",
     "TASK",
     "TASK_DEFAULTS",
+    "WORKER",
     "CallOptions",
     "MessageOptions",
     "PublishRetryPolicy",
@@ -24,6 +26,7 @@ __all__ = [
     "UnboundTaskOptions",
     "checked",
     "checked_app",
+    "names_checked",
     "publish_timeout",
     "refuse_two_places",
 ]
@@ -49,17 +52,7 @@ class PublishRetryPolicy(TypedDict, total=False):
 
 
 class MessageOptions(TypedDict, total=False):
-    """Options of a task and of a call alike: of one call, they beat its task's. Times are in seconds.
-
-    `priority`, `queue`, or `exchange` and `routing_key`: where it goes. `serializer`, `compression`: by name, see the
-    app's. `expires`: too late after so long, or at a moment. `time_limit`, `soft_time_limit`: how long it may run.
-    `headers`: the user's own. `shadow`: a name for logs in place of the task's. `ignore_result`: ask for no reply.
-    `link`, `link_error`: signatures of what follows its success, its final failure. `retry` False: one try to publish;
-    `retry_policy`: how many, both in Celery's words for `timeout`, the time to wait for the broker's confirm.
-    `unique` (docs/limits.md): one such call waits at a time, and another raises `AlreadyQueued`; True: with the same
-    arguments, or text with the names of those that count ("report-{shop}"). `unique_for`: one in so many seconds,
-    whether it still waits or not.
-    """
+    """Of a task and of a call alike: those of a call come first. docs/options.md describes each."""
 
     priority: int
     queue: str
@@ -82,23 +75,7 @@ class MessageOptions(TypedDict, total=False):
 
 
 class UnboundTaskOptions(MessageOptions, total=False):
-    """Options of `@app.task(...)`, but `bind` and `base`. Times are in seconds.
-
-    Retries: see `RetryPolicy`; `max_snoozes`: see `Snooze`. `typing`: check the arguments of a call against the
-    function's signature (default True). `validate`: turn them into what the type hints say where the task runs, with
-    pydantic; what cannot be is a dead letter. `throws`: exceptions that are expected, logged without a traceback.
-    `acks_late` False: acknowledge before the run, so that a worker that dies loses the task. `track_started`: tell the
-    caller's result when it starts. `pool`: where a
-    worker runs it, in place of its `-P` (prefork, threads, solo). `reject_on_worker_lost`: run it again when its
-    process died, until its queue's delivery limit (default True; False: that is its failure).
-
-    Limits (docs/limits.md): `rate_limit`: runs that each worker starts, as 10 (a second), "100/m", "2/h": ten workers
-    start ten times as many. `cluster_rate_limit`: the same for all workers together. `max_concurrency`: how many run at
-    once on all workers; with `concurrency_key`, text with the names of arguments ("account-{account}"), how many of
-    that key. `lock`: one at once of such a key, or True for one of the task; it is as good as the connection to the
-    broker, so what must never overlap needs a check of its own where it writes. `throttle_for`: seconds that limits may
-    put a call off before it is a dead letter (default a week; `expires` of a call counts too).
-    """
+    """Of `@app.task(...)`, but `bind` and `base`. docs/options.md describes each."""
 
     name: str
     max_retries: int | None
@@ -126,21 +103,14 @@ class UnboundTaskOptions(MessageOptions, total=False):
 
 
 class TaskOptions(UnboundTaskOptions, total=False):
-    """Options of `@app.task(...)`. `bind`: the function gets its task as first argument, for `self.request` and
-    `self.retry()`; `base`: its class, a subclass of `Task`."""
+    """Of `@app.task(...)`. docs/options.md describes each."""
 
     bind: bool
     base: type
 
 
 class CallOptions(MessageOptions, total=False):
-    """Options of `apply_async(...)` and its kin. Times are in seconds.
-
-    `eta` is when to run it (naive: UTC), `countdown` the same counted from now. `timeout` is how long to wait for the
-    broker's confirm. `reply_to` is the queue for the reply, in place of the caller's own. `chain`: signatures of what
-    follows one after the other, the next one last. `root_id` and `parent_id` are those of the running task, unless
-    given.
-    """
+    """Of `apply_async(...)` and its kin. docs/options.md describes each."""
 
     countdown: Duration | None
     eta: Moment | None

@@ -53,6 +53,9 @@ _TRUE_OR_KEY = Either((_FLAG, _KEY))
 _NAME, _NAME_OR_NONE = Text(), Optional(Text())
 _MANY = Whole(bounds.MOST_RETRIES)
 
+#: Where a worker runs plain functions.
+POOLS = ("prefork", "threads", "solo")
+
 #: Celery's words for how long a publish is tried.
 PUBLISH_RETRY: Mapping[str, Kind] = {
     "max_retries": Optional(Whole(1000)),
@@ -179,7 +182,7 @@ TASK: dict[str, Option] = {
         "it is as good as the connection: what must never overlap needs a check of its own where it writes",
     ),
     "throttle_for": Option(_ABOVE, "604,800", "how long limits may put a call off before it is a dead letter"),
-    "pool": Option(Optional(OneOf(("prefork", "threads", "solo"))), "the worker's", "where a worker runs it"),
+    "pool": Option(Optional(OneOf(POOLS)), "the worker's", "where a worker runs it"),
     "reject_on_worker_lost": Option(
         _FLAG,
         "True",

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from amqptasks.errors import ConfigurationError, UnknownOption
 from amqptasks.messages.printable import short
 from amqptasks.options.catalogue import APP, Option
 from amqptasks.options.elsewhere import ELSEWHERE
 from amqptasks.options.kinds import Unfit
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def names_checked(where: str) -> Callable[[Function], Function]:
+    """Decorator: a call with an argument that the function does not have raises `UnknownOption`, with what was probably
+    meant, in place of Python's `TypeError`. The function keeps its signature."""
+
+    def decorate(function: Function) -> Function:
+        known = {
+            name: parameter
+            for name, parameter in inspect.signature(function).parameters.items()
+            if name != "self" and parameter.kind is not inspect.Parameter.VAR_POSITIONAL
+        }
+
+        @functools.wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            for name in options:
+                if name not in known:
+                    raise unknown(name, known, where)
+            return function(*arguments, **options)
+
+        return cast("Function", call)
+
+    return decorate
 
 
 def checked(options: Mapping[str, Any], known: Mapping[str, Option], where: str) -> Any:

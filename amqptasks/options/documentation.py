@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from amqptasks.options.catalogue import APP, CALL, RETRY, TASK, Option
+from amqptasks.options.environment import ENVIRONMENT
+from amqptasks.options.workers import WORKER
 
 _HEAD = """# Options
 
@@ -23,6 +25,13 @@ _PARTS: tuple[tuple[str, str, Mapping[str, Option]], ...] = (
     ),
     ("Retries", "Of `self.retry(...)` in a task that runs.", RETRY),
     ("Apps", "Of `App(...)`.", APP),
+    (
+        "Workers",
+        "Of `amqptasks worker`, with dashes: `--stop-timeout`. `App.worker()` checks the same, and a topology file its"
+        " `prefetch`.",
+        WORKER,
+    ),
+    ("Environment", "Variables of the environment.", ENVIRONMENT),
 )
 
 

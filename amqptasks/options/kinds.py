@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from amqptasks.embedded import embedded
 from amqptasks.messages import bounds
 from amqptasks.messages.field_table import field_size
+from amqptasks.messages.printable import short
 
 
 class Unfit(ValueError):
@@ -100,6 +101,41 @@ class Text:
             return bounds.text(value, self.most, self.least)
         except bounds.OutOfBounds:
             raise Unfit from None
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that is never shown."""
+
+    wanted: str
+    most: int = bounds.LONGEST_TRACEBACK
+
+    def read(self, value: Any) -> str:
+        try:
+            return bounds.text(value, self.most)
+        except bounds.OutOfBounds:
+            raise Unfit(f"is no text of at most {self.most:,} bytes: give {self.wanted}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """One URL, or with `several` more of them; never shown, for it may hold a password."""
+
+    schemes: tuple[str, ...]
+    several: bool = False
+
+    @property
+    def wanted(self) -> str:
+        schemes = ", ".join(f"{scheme}://" for scheme in self.schemes)
+        return f"an address that begins with {schemes}{'; several with ; between' if self.several else ''}"
+
+    def read(self, value: Any) -> str:
+        text = Secret(self.wanted).read(value)
+        for address in text.split(";") if self.several else [text]:
+            scheme, separator, _ = address.strip().partition("://")
+            if separator and scheme.lower() not in self.schemes:
+                raise Unfit(f"begins with {short(scheme)}: give {self.wanted}")
+        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,20 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
+from pydantic import ValidationError
 
 from amqptasks import App, Task
+from amqptasks.cli.worker import command as worker_command
 from amqptasks.errors import ConfigurationError, UnknownOption
-from amqptasks.options import CALL, ELSEWHERE, TASK, CallOptions, TaskOptions, checked, publish_timeout
+from amqptasks.options import CALL, ELSEWHERE, TASK, WORKER, CallOptions, TaskOptions, checked, publish_timeout
 from amqptasks.options.catalogue import APP
 from amqptasks.options.documentation import page
+from amqptasks.options.environment import ENVIRONMENT, variable
+from amqptasks.signing import Signing
+from amqptasks.topology.model.queue import QueuePart
 
 
 def test_known_options_pass() -> None:
@@ -201,3 +208,140 @@ def test_the_page_of_options_is_made_of_their_descriptions() -> None:
 
 def test_each_option_of_an_app_that_is_described_is_one_of_its_parameters() -> None:
     assert APP.keys() <= inspect.signature(App).parameters.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("publish_timout", "publish_timeout"), ("brocker", "broker"), ("Topology", "topology")]
+)
+def test_a_misspelt_option_of_an_app_is_refused_with_a_suggestion(name: str, meant: str) -> None:
+    with pytest.raises(UnknownOption, match=rf"^App has no option '{name}'; did you mean '{meant}'\?$"):
+        App("shop", **{name: 1})  # type: ignore[arg-type]
+
+
+def test_an_app_and_retry_keep_their_signatures() -> None:
+    assert "publish_timeout" in inspect.signature(App).parameters
+    assert list(inspect.signature(Task.retry).parameters)[-3:] == ["countdown", "eta", "max_retries"]
+
+
+def test_a_misspelt_option_of_retry_and_of_a_worker_in_a_program_is_refused_with_a_suggestion() -> None:
+    app = App("shop", "memory://options")
+
+    @app.task(bind=True)
+    def again(self: Any) -> None:
+        self.retry(countdwon=5)
+
+    with pytest.raises(UnknownOption, match=r"retry\(\) has no option 'countdwon'; did you mean 'countdown'"):
+        again.apply(throw=True)
+    with pytest.raises(UnknownOption, match="did you mean 'concurrency'"):
+        app.worker(concurency=5)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"concurrency": 0},
+        {"concurrency": "4"},
+        {"pool": "gevent"},
+        {"stop_timeout": float("nan")},
+        {"queues": {"default": 0}},
+        {"queues": {"default": 65536}},
+    ],
+)
+def test_a_worker_in_a_program_refuses_a_wrong_option(options: Any) -> None:
+    name = "prefetch" if "queues" in options else next(iter(options))
+    app = App("shop", "memory://options")
+    with pytest.raises(ConfigurationError, match=rf"^App.worker\(\): {name} is"), app.worker(**options):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("concurrency", "0"), ("prefetch", "65536"), ("time_limit", "nan"), ("stop_timeout", "soon"), ("processes", "-1")],
+)
+def test_the_command_of_a_worker_refuses_what_the_description_of_its_option_does_not_take(
+    name: str, value: str
+) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    result = CliRunner().invoke(worker_command, [flag, value])
+    assert result.exit_code == 2
+    said = " ".join(result.output.replace("│", " ").split())
+    assert WORKER[name].kind.wanted.removesuffix(", or None") in said
+
+
+def test_each_option_of_a_worker_that_is_described_is_one_of_the_command_with_that_help_and_default() -> None:
+    options = {parameter.name: parameter for parameter in worker_command.params}
+    for name, option in WORKER.items():
+        parameter = options[name]
+        assert isinstance(parameter, click.Option)
+        assert parameter.help is not None
+        assert option.line[1:] in parameter.help, name
+        default = parameter.get_default(click.Context(worker_command))
+        if isinstance(default, str | int | float) and not parameter.is_flag:
+            assert option.default in {str(default), f"{default:g}" if not isinstance(default, str) else ""}, name
+
+
+@pytest.mark.parametrize("prefetch", [0, 65536])
+def test_a_prefetch_in_a_topology_file_has_the_bounds_of_its_description(prefetch: int) -> None:
+    with pytest.raises(ValidationError, match="prefetch"):
+        QueuePart.model_validate({"prefetch": prefetch})
+    with pytest.raises(ConfigurationError, match="prefetch is"):
+        checked({"prefetch": prefetch}, WORKER, "a worker")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("AMQPTASKS_BROKER_URL", "redis://:secret@localhost/0"),
+        ("AMQPTASKS_BROKER_URL", "amqp://a;http://user:secret@b"),
+        ("AMQPTASKS_MANAGEMENT_URL", "amqp://user:secret@b:15672"),
+        ("AMQPTASKS_SIGNING_KEYS", "secret" * 100_000),
+    ],
+)
+def test_a_variable_with_a_wrong_value_is_refused_and_never_shown(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ConfigurationError, match=f"^the environment: {name} ") as raised:
+        variable(name)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("AMQPTASKS_BROKER_ULR", "AMQPTASKS_BROKER_URL"),
+        ("AMQPTASKS_BROKERURL", "AMQPTASKS_BROKER_URL"),
+        ("amqptasks_broker_url", "AMQPTASKS_BROKER_URL"),
+        ("AMQPTASKS_MANAGMENT_URL", "AMQPTASKS_MANAGEMENT_URL"),
+        ("AMQPTASKS_SIGNING_KEY", "AMQPTASKS_SIGNING_KEYS"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_where_the_right_one_is_not_set(
+    misspelt: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(misspelt, "amqp://localhost")
+    with pytest.raises(UnknownOption, match=f"no option '{misspelt}'; did you mean '{meant}'"):
+        variable(meant)
+    monkeypatch.setenv(meant, "http://localhost" if "MANAGEMENT" in meant else "amqp://localhost")
+    assert variable(meant) is not None
+
+
+def test_a_variable_of_another_program_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AMQPTASKS_TEST_MANAGEMENT_URL", "x")
+    monkeypatch.setenv("AMQPTASKS_TEST_URL", "x")
+    assert [variable(name) for name in ENVIRONMENT] == [None] * len(ENVIRONMENT)
+    assert App("shop").broker == ["amqp://guest:guest@localhost:5672/"]
+
+
+def test_the_environments_address_and_keys_are_read_by_their_descriptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQPTASKS_BROKER_URL", "redis://localhost")
+    with pytest.raises(ConfigurationError, match="AMQPTASKS_BROKER_URL begins with 'redis': give an address"):
+        App("shop")
+    monkeypatch.delenv("AMQPTASKS_SIGNING_KEYS", raising=False)
+    monkeypatch.setenv("AMQPTASKS_SIGNING_KEY", "k=x")
+    with pytest.raises(UnknownOption, match="AMQPTASKS_SIGNING_KEYS"):
+        Signing.from_environment()

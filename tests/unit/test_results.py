@@ -361,30 +361,31 @@ def test_all_who_wait_are_woken() -> None:
 
 
 def test_awaiting_leaves_the_loop_free() -> None:
+    """The answers come only once the loop has turned while it waits."""
     replies = Replies()
     value, error = replies.register("1"), replies.register("2")
+    turned = threading.Event()
 
-    async def main() -> tuple[object, BaseException, int]:
+    async def main() -> tuple[object, BaseException]:
         waiting = asyncio.gather(value, error, return_exceptions=True)
-        turns = 0
-        answers = threading.Timer(0.05, answer)
+        answers = threading.Thread(target=answer)
         answers.start()
-        while not waiting.done():
-            turns += 1
-            await asyncio.sleep(0.001)
+        for _ in range(4):
+            await asyncio.sleep(0)
+        turned.set()
+        got, failed = await asyncio.wait_for(waiting, 20)
         answers.join()
-        got, failed = await waiting
         assert await value == got
-        return got, failed, turns
+        return got, failed
 
     def answer() -> None:
+        assert turned.wait(20)
         replies.reply(delivery(success("1", 5)))
         replies.reply(delivery(failure("2", KeyError("k"), None), "2"))
 
-    got, failed, turns = asyncio.run(main())
+    got, failed = asyncio.run(main())
     assert got == 5
     assert isinstance(failed, KeyError)
-    assert turns > 3
 
 
 def test_a_cancelled_wait_leaves_nothing_behind_and_its_loop_may_be_gone() -> None:

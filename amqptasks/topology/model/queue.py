@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from amqptasks.options.workers import PREFETCH
 from amqptasks.topology.arguments import KEYS, WRITTEN_AS
 from amqptasks.topology.model.exchange import BindingPart
 from amqptasks.topology.model.part import Part, Wrong
@@ -99,7 +100,7 @@ class QueuePart(Part):
     """Only one consumer at a time."""
     consumer_timeout: Lasting | None = None
     """How long a consumer may hold a task."""
-    prefetch: Annotated[int, Field(ge=1, le=65535)] | None = None
+    prefetch: Annotated[int, Field(ge=PREFETCH.least, le=PREFETCH.most)] | None = None
     """How many of its messages a worker holds at most; by default that follows its tasks."""
     consumer_disconnected_timeout: Lasting | None = None
     """RabbitMQ 4.3: how long the tasks of a consumer whose node is cut off stay with it."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 from amqptasks import logs, rate
 from amqptasks.control import revocation
 from amqptasks.errors import ConfigurationError
+from amqptasks.options import checked
+from amqptasks.options.workers import LOG_LEVELS, MOST_PROCESSES, WORKER
 from amqptasks.worker.control.inspecting import Arguments, CarryOut
 from amqptasks.worker.limits.time_limits import TimeLimits
 
@@ -20,11 +22,6 @@ if TYPE_CHECKING:
 
 #: Tasks at once that a worker can be told to run; more is a slip of the finger.
 MOST_CONCURRENCY = 10_000
-
-#: As many processes as a pool has room for.
-MOST_PROCESSES = 1024
-
-LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def revoke(service: ControlService, arguments: Arguments) -> dict[str, int]:
@@ -84,8 +81,7 @@ def pool_restart(service: ControlService, arguments: Arguments) -> str:  # noqa:
 
 def add_consumer(service: ControlService, arguments: Arguments) -> str:
     queue, prefetch = _queue(arguments), arguments.get("prefetch")
-    if prefetch is not None and not (isinstance(prefetch, int) and 1 <= prefetch <= 65535):
-        raise ConfigurationError(f"a prefetch is from 1 to 65535, not {prefetch!r}")
+    prefetch = checked({"prefetch": prefetch}, WORKER, "add_consumer")["prefetch"]
     service.on_link(lambda: service.node.consumption.add(queue, prefetch))
     return f"consumes {queue}"
 
@@ -129,8 +125,8 @@ def shutdown(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG
 
 def log_level(service: ControlService, arguments: Arguments) -> str:
     level = str(arguments.get("level", "")).lower()
-    if level not in LEVELS:
-        raise ConfigurationError(f"there is no level {level!r}: choose one of {', '.join(LEVELS)}")
+    if level not in LOG_LEVELS:
+        raise ConfigurationError(f"there is no level {level!r}: choose one of {', '.join(LOG_LEVELS)}")
     before = logging.getLevelName(logs.current_level()).lower()
     wanted = logging.getLevelNamesMapping()[level.upper()]
     logs.change_level(wanted)
