@@ -15,7 +15,13 @@ from amqptasks.amqp.pika_internals import TolerantConnection, watched_descriptor
 from amqptasks.clock import monotonic
 
 #: What the broker answers to the requests of `ask_all`.
-_ANSWERS = (spec.Exchange.DeclareOk, spec.Exchange.BindOk, spec.Queue.DeclareOk, spec.Queue.BindOk)
+_ANSWERS = (
+    spec.Exchange.DeclareOk,
+    spec.Exchange.BindOk,
+    spec.Queue.DeclareOk,
+    spec.Queue.BindOk,
+    spec.Queue.UnbindOk,
+)
 
 
 class TimedOut(Exception):

@@ -70,16 +70,17 @@ def declare_all(
                     channel.close()
 
 
-def declare_in_order(connection: BoundedConnection, objects: Iterable[Declared]) -> None:
-    """Make them one after the other, over one channel, without waiting for an answer before the next: two round
-    trips, however many there are.
+def declare_in_order(connection: BoundedConnection, objects: Iterable[Declared], retired: Iterable[Binding]) -> None:
+    """Make them one after the other, and then remove the bindings `retired` of queues, over one channel, without
+    waiting for an answer before the next: two round trips, however many there are.
 
     Raises pika's `ChannelClosedByBroker` for the first that is refused; those before it are made, those after it not.
     """
     usual, connection.seconds = connection.seconds, max(connection.seconds, IN_ORDER_WITHIN)
     try:
         channel = connection.channel()
-        ask_all(channel, [_request(one) for one in objects])  # it stays open: to close it is a round trip
+        requests = [*map(_request, objects), *map(_removal, retired)]
+        ask_all(channel, requests)  # it stays open: to close it is a round trip
     finally:
         connection.seconds = usual
 
@@ -109,6 +110,12 @@ def _request(one: Declared) -> Any:
         )
     return _methods.Exchange.Bind(
         destination=one.destination, source=one.source, routing_key=one.routing_key, arguments=arguments
+    )
+
+
+def _removal(one: Binding) -> Any:
+    return _methods.Queue.Unbind(
+        queue=one.destination, exchange=one.source, routing_key=one.routing_key, arguments=dict(one.arguments)
     )
 
 

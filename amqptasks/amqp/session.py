@@ -139,10 +139,10 @@ class Session:
         with self._broker.asking("what is declared"):
             declare_all(self._broker.connected(), objects, progress)
 
-    def declare_in_order(self, objects: Iterable[Declared]) -> bool:
+    def declare_in_order(self, objects: Iterable[Declared], retired: Iterable[Binding] = ()) -> bool:
         try:
             with self._broker.talking("what is declared", answers=_REFUSED):
-                declare_in_order(self._broker.connected(), objects)
+                declare_in_order(self._broker.connected(), objects, retired)
         except (Refused, InternalFault):
             return False
         return True

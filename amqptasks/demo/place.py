@@ -56,6 +56,9 @@ def clear(place: Place, topology: Topology) -> str | None:
             for queue in (settings.name, settings.dead_letter):
                 if queue is not None:
                     session.delete_queue(queue)
+            if settings.room is not None:
+                session.delete_queue(settings.room)
+                session.delete_exchange(settings.room)
         for exchange in topology.exchanges:
             session.delete_exchange(exchange)
             session.delete_exchange(f"amqptasks.due.{exchange}")

@@ -49,7 +49,7 @@ class MemorySession:
     def bind(self, binding: Binding) -> None:
         self._broker.bind(binding)
 
-    def declare_in_order(self, objects: Iterable[Exchange | Queue | Binding]) -> bool:
+    def declare_in_order(self, objects: Iterable[Exchange | Queue | Binding], retired: Iterable[Binding] = ()) -> bool:
         try:
             for one in objects:
                 if isinstance(one, Exchange):
@@ -58,6 +58,8 @@ class MemorySession:
                     self.declare_queue(one)
                 else:
                     self.bind(one)
+            for binding in retired:
+                self.unbind(binding)
         except BrokerError:
             return False
         return True

@@ -83,7 +83,7 @@ class _Simulation:
         self._declare(objects)
         settings = topology.queues.values()
         self._dead = topology.ends.keys() | {delays.LOST}
-        self._due = {queue.due for queue in settings}
+        self._rooms = {queue.room: queue.name for queue in settings if queue.room is not None}
         self._resting = self._dead | {queue.name for queue in settings if queue.type == "stream"}
         self._queues = [queue.name for queue in objects.queues]
 
@@ -194,7 +194,7 @@ class _Simulation:
         return Outgoing(exchange, outgoing.routing_key, outgoing.body, outgoing.properties)
 
     def _watch(self, transfer: Transfer) -> None:
-        """The rungs of the ladder are one place, and `NAME.due` a part of it."""
+        """The rungs of the ladder are one place, and the rooms of queues a part of it."""
         message = transfer.message
         by_ladder = message.exchange.startswith(f"{delays.PREFIX}.") and not message.deaths
         if by_ladder:
@@ -212,8 +212,8 @@ class _Simulation:
                 headers = message.properties.headers or {}
                 own = headers.get("x-amqptasks-reason")
                 self._note("dead-lettered", name, reason if own is None else f"by the worker: {own}")
-            elif name not in self._due:
-                ladder = reason.startswith(f"{delays.PREFIX}.") or ".due:" in reason
+            else:
+                ladder = reason.startswith(f"{delays.PREFIX}.")
                 self._note("queued", name, "" if ladder or not reason else f"a dead letter of {reason}")
 
     def _rest(self) -> None:
@@ -222,7 +222,11 @@ class _Simulation:
             if queue.state.messages and not name.startswith(f"{delays.PREFIX}.0"):
                 ttl = queue.settings.message_ttl
                 until = "" if ttl is None else f", until its {durations.written(ttl)} are over"
-                self._note("rests", name, f"{queue.state.messages} message{'s' * (queue.state.messages > 1)}{until}")
+                held = f"{queue.state.messages} message{'s' * (queue.state.messages > 1)}"
+                if name in self._rooms:
+                    self._note("rests", "delays", f"{held}, until there is room in {self._rooms[name]}")
+                else:
+                    self._note("rests", name, held + until)
         if self._hops[-1].what != "rests":
             self._note("rests", "nowhere", "every message is done with")
 

@@ -76,7 +76,7 @@ def _retry(queue: QueueSettings, retry: QueueRetry, capabilities: Capabilities) 
     if retry.kind == "queues":
         names = ", ".join(dict.fromkeys(queue.retry_queues.values()))
         why = "a short list of fixed delays: one hop, and nothing shared with other queues"
-        if queue.due is not None:
+        if queue.refuses:
             why += f". While {queue.name} is full they stay there; {_AGAIN}"
         return Decision(queue.name, f"retry: {_delays(retry)}, queues", names, why)
     if retry.kind == "ladder":
@@ -134,9 +134,9 @@ def _is_a_dead_letter_queue(topology: Topology, queue: QueueSettings) -> bool:
 
 
 def _full(queue: QueueSettings) -> Iterator[Decision]:
-    if queue.due is not None:
-        why = "publishers are refused, so that they know; a delayed task has no publisher any more, and waits there"
-        yield Decision(queue.name, "max_length", f"refuses when full; delayed tasks wait in {queue.due}", why)
+    if queue.refuses:
+        why = f"publishers are refused, so that they know. A delayed task has none any more: it waits in {queue.room}"
+        yield Decision(queue.name, "max_length", "refuses when full; delayed tasks wait before it", why)
     elif queue.overflow == "drop-head":
         why = "the file says `overflow: drop-head`; with `reject-publish` the publisher would know"
         yield Decision(queue.name, "max_length", "drops the oldest task when full", why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,7 +52,7 @@ def declare_or_check(objects: Objects, session: Session, progress: Progress | No
     """As `declare`, in a few round trips, because it does not look what was there before; and where this user lacks the
     right, an object that is there will do, and so will one that it may not even look at: for workers and
     publishers, also with few rights. Raises `AccessRefused` for one that is neither there nor may be created."""
-    if session.declare_in_order((*objects.exchanges, *objects.queues, *objects.bindings)):
+    if session.declare_in_order((*objects.exchanges, *objects.queues, *objects.bindings), objects.retired):
         return _collect(_all_declared(objects), progress)
     return _collect(_declared_or_checked(objects, session), progress)
 
@@ -63,6 +64,8 @@ def _declared(objects: Objects, session: Session) -> Iterator[Change]:
         yield _declare_queue(queue, session, objects.older.get(queue.name, ()))
     for binding in objects.bindings:
         yield _bind(binding, session)
+    for binding in objects.retired:
+        session.unbind(binding)
 
 
 def _all_declared(objects: Objects) -> Iterator[Change]:
@@ -92,6 +95,9 @@ def _declared_or_checked(objects: Objects, session: Session) -> Iterator[Change]
             yield Change("binding", binding_name(binding), "unchecked")
         else:
             yield _bind_or_trust(binding, session)
+    for binding in () if refused else objects.retired:
+        with suppress(AccessRefused):
+            session.unbind(binding)
 
 
 def _collect(changes: Iterator[Change], progress: Progress | None) -> list[Change]:

@@ -7,6 +7,7 @@ highest bit. `ladder.py` builds the rungs, `docs/topology.md` draws them.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 
@@ -44,8 +45,12 @@ CLOCK = "amqptasks.clock"
 #: is returned.
 DEAD_END = f"{PREFIX}.missing"
 
-#: How the names end of the queues in which delayed messages wait for room.
-DUE = ".due"
+#: What the names begin with of the queues in which delayed messages wait for room, see `room`.
+ROOM = f"{PREFIX}.room."
+
+#: Argument of such a queue, which tells people the queue that it stands before. RabbitMQ passes over what it does not
+#: know.
+ROOM_OF = "x-amqptasks-queue"
 
 #: Header: the exchange that the message is for.
 TO = "x-amqptasks-to"
@@ -85,6 +90,12 @@ def entered_at(number: int) -> str:
 def due(exchange: str) -> str:
     """The name of an exchange's twin, through which delayed messages reach what is bound to it."""
     return f"amqptasks.due.{exchange}"
+
+
+def room(queue: str) -> str:
+    """The name of the queue in which delayed messages wait for room in `queue`, and of the exchange behind it. It does
+    not contain that queue's name: a policy that bounds the one must not bound the other."""
+    return ROOM + hashlib.blake2s(queue.encode(), digest_size=8).hexdigest()
 
 
 def rungs_for(longest: float) -> int:
@@ -142,9 +153,9 @@ def skipped(exchange: str, headers: Mapping[str, object]) -> tuple[int, ...]:
     """
     if TO not in headers:
         return ()
-    left = _queues_left(headers)
-    if not (exchange.startswith(f"{PREFIX}.") or any(name.endswith(DUE) for name in left)):
+    if not exchange.startswith(f"{PREFIX}."):
         return ()
+    left = _queues_left(headers)
     return tuple(
         number
         for number, name in enumerate(_BITS)

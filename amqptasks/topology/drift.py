@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from amqptasks.entities import Binding, Exchange
-from amqptasks.topology.delays import PREFIX, due
+from amqptasks.topology.delays import PREFIX, due, room
 from amqptasks.topology.expand import Objects
 from amqptasks.topology.identity import binding_key, binding_name, limit_name, topic_permission_name
 from amqptasks.topology.observed import Observed, ObservedQueue
@@ -53,6 +53,12 @@ def drift(wanted: Objects, observed: Observed, kept: Kept = ALL_IS_OURS) -> Iter
     }
     for name in _used_by_clients(gone_exchanges, observed, queues, exchanges):
         del gone_exchanges[name]
+    for name in list(gone_queues):  # the room for delayed messages goes with its queue
+        waiting = room(name)
+        if waiting in observed.queues and waiting not in queues:
+            gone_queues[waiting] = observed.queues[waiting]
+        if waiting in observed.exchanges and waiting not in exchanges:
+            gone_exchanges[waiting] = observed.exchanges[waiting]
     for name in list(gone_exchanges):  # the twin for delayed messages goes with its exchange
         twin = due(name)
         if twin in observed.exchanges and twin not in exchanges:

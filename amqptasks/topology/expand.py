@@ -49,8 +49,8 @@ class Objects:
     """AMQP objects, in the order in which they can be declared; and what only the management API can make, where the
     topology speaks of it: `policies` and the rest.
 
-    `older` holds, by queue name, other forms that a queue may have because it was declared on an older release of
-    RabbitMQ; such a queue is left as it is.
+    `retired` are bindings of earlier releases, which are to go. `older` holds, by queue name, other forms that a queue
+    may have because it was declared on an older release of RabbitMQ; such a queue is left as it is.
     """
 
     exchanges: tuple[Exchange, ...] = ()
@@ -63,6 +63,7 @@ class Objects:
     topic_permissions: tuple[TopicPermission, ...] = ()
     limits: tuple[Limit, ...] = ()
     vhost: VirtualHost | None = None
+    retired: tuple[Binding, ...] = ()
 
     def __add__(self, other: Objects) -> Objects:
         return Objects(
@@ -76,6 +77,7 @@ class Objects:
             self.topic_permissions + other.topic_permissions,
             self.limits + other.limits,
             self.vhost or other.vhost,
+            self.retired + other.retired,
         )
 
     def __len__(self) -> int:

@@ -54,6 +54,8 @@ def plan(
     """
     variables = environment or {}
     moving = marks.seen(observed)
+    removed = tuple(retired.steps(wanted, observed))
+    found = _unless_removed(drift(wanted, observed, kept), removed)
     steps = [
         *_vhost(wanted, observed),
         *_limits(wanted, observed),
@@ -63,8 +65,8 @@ def plan(
         *_bindings(wanted, observed, moving),
         *(_user(user, observed, variables) for user in wanted.users),
         *_permissions(wanted, observed),
-        *retired.steps(wanted, observed),
-        *_unless_migrated(drift(wanted, observed, kept), moving),
+        *removed,
+        *_unless_migrated(found, moving),
     ]
     return Plan(tuple(steps), tuple(_warnings(wanted, observed)), clients_own(wanted, observed))
 
@@ -119,6 +121,12 @@ def _bindings(wanted: Objects, observed: Observed, moving: Collection[str]) -> I
         led_around = binding.destination_type == "queue" and binding.destination in moving
         action = "leave" if led_around or binding_key(binding) in there else "create"
         yield Step("binding", binding_name(binding), action, binding)  # type: ignore[arg-type]
+
+
+def _unless_removed(steps: Iterable[Step], removed: Collection[Step]) -> Iterator[Step]:
+    """What goes in any case is no drift besides."""
+    names = {step.name for step in removed if step.action == "remove"}
+    return (step for step in steps if step.kind != "binding" or step.name not in names)
 
 
 def _unless_migrated(steps: Iterable[Step], moving: Collection[str]) -> Iterator[Step]:

@@ -1,8 +1,9 @@
-"""Objects of earlier releases that let publishers reach more than they may. `declare` takes them away.
+"""Objects of earlier releases that harm. `declare` takes them away.
 
 Streams that workers keep for themselves were bound to `amqptasks.queues`: who may publish tasks could write records.
 They get exchanges of their own. A stream that is not there yet is made by the first worker that needs it, out of reach
-from the beginning. And the delay ladder ended at every exchange, also at internal ones and at those of RabbitMQ.
+from the beginning. And the delay ladder ended at every exchange, also at internal ones and at those of RabbitMQ. The
+twins of exchanges led to queues themselves, so that a full queue held up everybody's delays (`Objects.retired`).
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ SOURCES = {
 
 #: Said of the bindings that go.
 REACHED = "whoever may publish tasks could write records through it"
+HELD_UP = "while its queue was full, it held up the delayed tasks of all others"
 ENTERED = "whoever may send delayed tasks could publish through it, without the right to"
 
 
 def steps(wanted: Objects, observed: Observed) -> Iterator[Step]:
     """The steps that close both ways on a broker where they are open; none where that is done."""
     yield from _streams(observed)
+    for binding in wanted.retired:
+        if binding_key(binding) in observed.binding_keys:
+            yield Step("binding", binding_name(binding), "remove", binding, reason=HELD_UP)
     keys = {binding_key(binding) for binding in wanted.bindings}
     for key, binding in observed.binding_keys.items():
         if binding.source == END and key not in keys and _forbidden(binding, observed):

@@ -13,7 +13,7 @@ from amqptasks.forks.cached import cached
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.routing import Route
 from amqptasks.topology import durations
-from amqptasks.topology.delays import LONGEST
+from amqptasks.topology.delays import LONGEST, room
 from amqptasks.topology.old_words import OldWord
 
 #: direct, topic, fanout, headers, or a name that begins with `x-`: one of `exchange_types.EXTENSIONS`, or a plugin's.
@@ -152,8 +152,8 @@ class QueueSettings:
 
     @property
     def generated(self) -> tuple[str, ...]:
-        """The names of the queues that are made for this one."""
-        return tuple(name for name in (self.own_dead_letter, self.due, *self.retry_queues.values()) if name is not None)
+        """The names of the queues that are made for this one, apart from what the delay ladder has for it."""
+        return tuple(name for name in (self.own_dead_letter, *self.retry_queues.values()) if name is not None)
 
     @property
     def most_deliveries(self) -> int:
@@ -164,11 +164,16 @@ class QueueSettings:
         return self.delivery_limit
 
     @property
-    def due(self) -> str | None:
-        """The queue in which delayed messages wait for room, None for a queue that never refuses."""
+    def refuses(self) -> bool:
+        """Whether the file makes the queue refuse when it is full."""
         full = self.max_length is not None or self.max_length_bytes is not None
-        refuses = self.overflow != "drop-head" and self.type != "stream"
-        return f"{self.name}.due" if full and refuses else None
+        return full and self.overflow != "drop-head" and self.type != "stream"
+
+    @property
+    def room(self) -> str | None:
+        """The queue in which delayed messages wait for room, and the exchange behind it. None for a stream, which
+        never refuses; any other queue refuses when a policy says so, whatever its own arguments say."""
+        return None if self.type == "stream" else room(self.name)
 
 
 @dataclass(frozen=True)

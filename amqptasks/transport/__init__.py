@@ -248,9 +248,9 @@ class Session(Protocol):
 
     def bind(self, binding: Binding) -> None: ...
 
-    def declare_in_order(self, objects: Iterable[Exchange | Queue | Binding]) -> bool:
-        """Make them all, one after the other, in a few round trips. False where one was refused: those before it are
-        made, and asking for each by itself tells which it was, and why."""
+    def declare_in_order(self, objects: Iterable[Exchange | Queue | Binding], retired: Iterable[Binding] = ()) -> bool:
+        """Make them all, one after the other, and remove the bindings `retired` of queues, in a few round trips. False
+        where one was refused: those before it are made, and asking for each by itself tells which it was, and why."""
 
     def unbind(self, binding: Binding) -> None: ...
 

@@ -9,6 +9,7 @@ import pika
 import pytest
 
 from amqptasks.errors import Nacked, PartlyPublished, PublishRejected, Unroutable
+from amqptasks.topology.delays import room
 from tests.acceptance.shop import Shop, said, taken
 from tests.harness.wait import wait_for
 
@@ -98,10 +99,10 @@ def test_delayed_calls_to_a_full_queue_are_kept_and_hold_up_no_other_queue(open_
 
     def kept() -> bool:
         counts = {queue["name"]: queue.get("messages", 0) for queue in shop.management.queues()}
-        assert counts["default"] + counts["default.due"] == CALLS, str(counts)
-        return bool(counts["default.due"])
+        assert counts["default"] + counts[room("default")] == CALLS, str(counts)
+        return bool(counts[room("default")])
 
-    wait_for(kept, message="all are in default and default.due")
+    wait_for(kept, message="all are in default and before it")
 
 
 @pytest.mark.long

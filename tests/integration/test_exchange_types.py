@@ -20,6 +20,7 @@ from amqptasks.exchange_types import EXTENSIONS
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.topology.declare import declare_or_check
+from amqptasks.topology.delays import room
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping
 from tests.harness.nodes import GivenBroker, StartedBroker
@@ -159,7 +160,7 @@ def test_a_local_random_goes_with_delays_and_full_queues_and_a_quorum_queue_is_r
         return {name: depth for name, depth in found.items() if depth}
 
     # The first queue takes one, and is full; its fellows wait before it, and none is lost or there twice.
-    wait_for(lambda: depths() == {"one": 1, "one.due": 2}, 20, lambda: str(depths()))
+    wait_for(lambda: depths() == {"one": 1, room("one"): 2}, 20, lambda: str(depths()))
 
 
 def test_without_the_plugin_plan_and_refusals_say_which_to_enable(broker: Broker, vhost: Vhost, tmp_path: Path):

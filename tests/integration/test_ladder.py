@@ -11,17 +11,22 @@ import pika
 import pytest
 
 from amqptasks.amqp.address import parameters
+from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
+from amqptasks.entities import Binding, Queue
 from amqptasks.errors import Nacked
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
-from amqptasks.topology.declare import declare
-from amqptasks.topology.delays import LOST, TO, arrived_by_ladder, clean, enter
+from amqptasks.topology.declare import declare, declare_or_check
+from amqptasks.topology.delays import LOST, TO, arrived_by_ladder, clean, enter, room
 from amqptasks.topology.expand import expand
+from amqptasks.topology.identity import binding_name
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.loader import from_mapping
+from amqptasks.topology.observed import observe
+from amqptasks.topology.plan import plan
 from amqptasks.topology.topology import Topology
-from tests.harness.vhost import Vhost
+from tests.harness.vhost import Broker, Vhost
 from tests.harness.wait import wait_for
 
 #: Seconds that a message may be late on an idle broker; a rung takes about 2 ms.
@@ -180,7 +185,65 @@ def test_a_full_and_a_deleted_target_delay_nobody_else(session: Session, receive
     assert max(late) < VERY_LATE
     wait_for(lambda: session.queue_state(LOST).messages == 120, 15)  # type: ignore[union-attr]
     # None of those for the full queue is gone: they wait in front of it (in flight, so only the management API counts).
-    wait_for(lambda: (depth := vhost.management.depth("full.due")) is not None and depth.total == 80, 15)
+    wait_for(lambda: (depth := vhost.management.depth(room("full"))) is not None and depth.total == 80, 15)
+
+
+#: Policies that make `slow` full: for it alone; without ^ and $; for many queues by the beginning of their names;
+#: by size; of the operator.
+BOUNDS = [
+    ("^slow$", {"max-length": 3}, "policies"),
+    ("slow", {"max-length": 3, "overflow": "reject-publish"}, "policies"),
+    ("^s.*", {"max-length": 0}, "policies"),
+    ("slow", {"max-length-bytes": 1}, "policies"),
+    ("^slow", {"max-length": 1}, "operator-policies"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "definition", "kind"), BOUNDS)
+def test_a_queue_that_a_policy_makes_full_delays_nobody_else_and_gets_what_waited_when_there_is_room(
+    session: Session, receiver: Receiver, vhost: Vhost, pattern: str, definition: dict, kind: str
+):
+    topology = from_mapping({"version": 1, "queues": {"slow": {}}})
+    _declare(topology, session)
+    body = {"pattern": pattern, "definition": definition, "apply-to": "queues"}
+    vhost.management.request("PUT", kind, vhost.name, "bound", body=body)
+    for _ in range(40):  # a rung has 32 slots
+        _send(session, 0.3, "amqptasks.queues", "slow", "a task")
+    dues = {str(n): _send(session, 0.2 + n * 0.02, "topics", "free.x", str(n)) for n in range(40)}
+    late = [at - dues[body] for body, _, at, _ in receiver.wait(40, timeout=30)]
+    assert min(late) >= 0
+    assert max(late) < VERY_LATE
+
+    def kept() -> bool:
+        held, waiting = (vhost.management.depth(name) for name in ("slow", room("slow")))
+        return held is not None and waiting is not None and held.total + waiting.total == 40 and waiting.total > 32
+
+    wait_for(kept, 15)
+
+
+def test_a_broker_of_an_earlier_release_leads_delayed_messages_to_the_room_of_their_queue_once_declared(
+    session: Session, receiver: Receiver, vhost: Vhost, broker: Broker
+):
+    old = [
+        Binding("amqptasks.due.amqptasks.queues", "free", "free"),
+        Binding("amqptasks.due.topics", "free", "free.#"),
+        Binding("amqptasks.due.amqptasks.queues", "full.due", "full"),
+    ]
+    session.declare_queue(Queue("full.due", arguments={"x-queue-type": "quorum"}))
+    for binding in old:
+        session.bind(binding)
+    objects = expand(TOPOLOGY, session.capabilities) + ladder_objects(TOPOLOGY, session.capabilities)
+    management = Management(broker.management_url, vhost.url)
+    steps = {step.name: step.action for step in plan(objects, observe(management)).steps if step.action != "leave"}
+    removed = {binding_name(binding): "remove" for binding in old}
+    assert steps == {**removed, "full.due": "drift"}
+    assert declare_or_check(objects, session)
+    steps = {step.name: step.action for step in plan(objects, observe(management)).steps if step.action != "leave"}
+    assert steps == {"full.due": "drift"}
+    _send(session, 0.05, "amqptasks.queues", "free", "by name")
+    _send(session, 0.15, "topics", "free.x", "by key")
+    _send(session, 0.6, "topics", "free.x", "last")
+    assert [body for body, *_ in receiver.wait(3, timeout=15)] == ["by name", "by key", "last"]
 
 
 def test_what_is_lost_says_where_it_was_for(session: Session):

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from amqptasks.cli import main
 from amqptasks.errors import BrokerError, ConfigurationError, TopologyError
+from amqptasks.topology.delays import room
 from amqptasks.topology.migrate import refusals
 from amqptasks.topology.migrate.migration import Event
 from amqptasks.topology.migrate.run import WAY_BACK, WAY_OUT, migrate, remaining
@@ -277,8 +278,9 @@ def test_a_smaller_queue_takes_back_as_much_as_it_holds_and_delayed_tasks_wait_b
         here.migrate(new)
         assert len(here.bodies()) == 10
         here.check_clean()
-        twins = {(binding["source"], binding["routing_key"]) for binding in vhost.management.bindings("emails.due")}
+        twins = {(binding["source"], binding["routing_key"]) for binding in vhost.management.bindings(room("emails"))}
         assert ("amqptasks.due.amqptasks.queues", "emails") in twins
+        assert room("emails") in {source for source, _ in here.bound()}
         assert not any(source.startswith("amqptasks.due.") for source, _ in here.bound())
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from amqptasks import App
 from amqptasks.amqp.session import Session
-from amqptasks.topology.delays import LOST, bit
+from amqptasks.topology.delays import LOST, bit, room
 from amqptasks.worker.upkeep import upkeep
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
@@ -85,6 +85,7 @@ def _said(caplog: pytest.LogCaptureFixture, name: str) -> list[str]:
         ("exchange", LOST),
         ("queue", LOST),
         ("queue", "default.dead"),
+        ("queue", room("default")),
     ],
 )
 def test_a_deleted_part_of_the_delay_ladder_makes_no_countdown_and_no_retry_early_and_is_declared_again(
@@ -148,4 +149,4 @@ def test_what_lies_in_the_lost_queue_is_sent_on_once_its_queue_is_there_again(
 def _binding(queue: str):
     from amqptasks.entities import Binding
 
-    return Binding("amqptasks.due.amqptasks.queues", queue, queue)
+    return Binding("amqptasks.due.amqptasks.queues", room(queue), queue)

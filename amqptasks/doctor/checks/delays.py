@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from amqptasks.doctor.commands import amqptasks
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
-from amqptasks.topology.delays import LOST, PREFIX
+from amqptasks.topology.delays import LOST, PREFIX, ROOM, ROOM_OF
 from amqptasks.topology.drift import OWN
 
 #: The slots of a rung for messages on their way to the next place (`dead_letter_worker_consumer_prefetch`). Fewer are
@@ -25,8 +25,21 @@ def delays(seen: Seen) -> Iterator[Finding]:
         yield Finding("wrong", f"queue {LOST}", problem, mend)
     for name, length in sorted(seen.lengths.items()):
         if length.leaving and _waits(seen, name) and (length.leaving >= SLOTS or _cut(seen, name)):
+            queue = _queue_behind(seen, name)
+            if queue is not None:
+                problem = f"{length.leaving} delayed tasks are due, and it takes none of them: it is full, or gone"
+                mend = "consume it, or raise what bounds it; RabbitMQ tries again every 180 seconds"
+                yield Finding("wrong", f"queue {queue}", problem, mend)
+                continue
             problem = f"{length.leaving} messages are due and cannot leave it: what comes next is full, or gone"
             yield Finding("wrong", f"queue {name}", problem, _mend(seen, name))
+
+
+def _queue_behind(seen: Seen, name: str) -> str | None:
+    """The queue that `name` is the room of."""
+    found = None if seen.observed is None else seen.observed.queues.get(name)
+    queue = None if found is None or not name.startswith(ROOM) else found.queue.arguments.get(ROOM_OF)
+    return queue if isinstance(queue, str) else None
 
 
 def _mend(seen: Seen, name: str) -> str:

@@ -19,7 +19,7 @@ from amqptasks.topology.document import path
 from amqptasks.topology.drift import OWN, RESERVED
 from amqptasks.topology.export import around, queue, writing
 from amqptasks.topology.identity import binding_name, spelled, without_undefined
-from amqptasks.topology.ladder import ladder_objects
+from amqptasks.topology.ladder import RETIRED, ladder_objects
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.migrate.marks import MIGRATIONS
 from amqptasks.topology.observed import Observed, ObservedQueue
@@ -155,7 +155,7 @@ class _Draft:
     def _queues(self) -> dict[str, Any]:
         written = {one.name: self._queue(one) for one in self._permanent()}
         generated = {name for one in written.values() for name in one.generated}
-        generated |= {f"{name}.due" for name in written if _waits(written[name].keys)}
+        generated |= {f"{name}{RETIRED}" for name in written if _waited(written[name].keys)}
         found = {name: one.keys for name, one in sorted(written.items()) if name not in generated}
         for name in found:
             if written[name].comments:
@@ -166,11 +166,8 @@ class _Draft:
         return found
 
     def _queue(self, one: ObservedQueue) -> queue.Written:
-        there = f"{one.name}.due" in self.observed.queues
         by_keys = None if one.name in self.exact else queue.by_keys(one, self.around)
-        if by_keys is None or (there and not self.rungs and _waits(by_keys.keys)):
-            return queue.exactly(one, self.around)
-        return by_keys
+        return queue.exactly(one, self.around) if by_keys is None else by_keys
 
     def _permanent(self) -> Iterator[ObservedQueue]:
         for one in self.observed.queues.values():
@@ -324,8 +321,8 @@ def _voids(observed: Observed) -> Iterator[str]:
                 )
 
 
-def _waits(keys: Mapping[str, Any]) -> bool:
-    """Whether a queue of these keys has one before it, which comes with the ladder."""
+def _waited(keys: Mapping[str, Any]) -> bool:
+    """Whether a queue of these keys had one before it in earlier releases, for delayed messages."""
     bounded = "max_length" in keys or "max_length_bytes" in keys
     refuses = keys.get("type") != "stream" and keys.get("overflow") != "drop-head"
     return bounded and refuses and not keys.get("exact")

@@ -1,8 +1,8 @@
 """From a topology, and the objects that it becomes on a broker, to its graph.
 
-Three things are folded, because they are alike in every topology: `amqptasks.queues`, through which a queue is meant by
-its name (an edge leads to the queue itself); the ladder of delays with the twins at its foot (one node); and the
-`NAME.due` before a queue that can be full (part of that node).
+Two things are folded, because they are alike in every topology: `amqptasks.queues`, through which a queue is meant by
+its name (an edge leads to the queue itself); and the ladder of delays with the twins at its foot and the rooms before
+queues (one node).
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ class _Builder:
         self._numbers = itertools.count(1)
         self._sources: dict[str, Source] = {}  # by the edge's id
         self._waiting = {name for queue in topology.queues.values() for name in queue.retry_queues.values()}
-        self._due = {queue.due for queue in topology.queues.values() if queue.due is not None}
 
     def graph(self) -> Graph:
         for exchange in self._objects.exchanges:
@@ -87,7 +86,7 @@ class _Builder:
         return Graph(tuple(nodes), tuple(self._edges), self._routed())
 
     def _is_folded(self, name: str) -> bool:
-        return name == QUEUES_EXCHANGE or name.startswith(_FOLDED) or name in self._due
+        return name == QUEUES_EXCHANGE or name.startswith(_FOLDED)
 
     def _exchange(self, exchange: Exchange) -> None:
         badges = tuple(name for name in ("internal", "auto_delete") if getattr(exchange, name))

@@ -11,7 +11,7 @@ from amqptasks.clock import monotonic
 from amqptasks.entities import Binding, Queue
 from amqptasks.topology.delays import due
 from amqptasks.topology.expand import Objects
-from amqptasks.topology.identity import binding_key, spelled
+from amqptasks.topology.identity import spelled
 from amqptasks.topology.migrate import figures, marks
 from amqptasks.topology.migrate.mover import Mover
 from amqptasks.topology.observed import Observed, ObservedQueue, observe_bindings, observe_queue
@@ -114,16 +114,6 @@ class Migration:
     def to_gate(self, binding: Binding) -> Binding:
         return replace(binding, destination=marks.gate(self.queue), destination_type="exchange")
 
-    def at_home(self, binding: Binding) -> Binding:
-        """The binding for the new queue. Delayed messages may take another way to it than to the old one: a queue that
-        can be full has an unbounded one before it."""
-        waiting = f"{self.queue}.due"
-        wanted = {binding_key(one) for one in self.objects.bindings}
-        through = replace(binding, destination=waiting)
-        if binding.source.startswith(due("")) and binding_key(binding) not in wanted and binding_key(through) in wanted:
-            return through
-        return binding
-
 
 def is_as_wanted(observed: ObservedQueue, wanted: Queue) -> bool:
     """Whether type, properties and arguments are those wanted."""
@@ -147,8 +137,7 @@ def _form(queue: Queue, kind: str) -> dict[str, object]:
 
 def groundwork(objects: Objects, queue: str, declared: frozenset[str], observed: Observed) -> Objects:
     """What the new form of the queue leads to and the broker lacks: its dead-letter queue and the like. `declared` are
-    the queues that the topology names itself, which are not generated for this one. Bindings that lead delayed messages
-    another way are not among them: they must not be made before the old ones end."""
+    the queues that the topology names itself, which are not generated for this one."""
     missing = {
         one.name
         for one in objects.queues
@@ -162,7 +151,6 @@ def groundwork(objects: Objects, queue: str, declared: frozenset[str], observed:
             for binding in objects.bindings
             if binding.destination in missing
             and binding.destination_type == "queue"
-            and not (binding.source.startswith(due("")) and binding.routing_key == queue)
             and (binding.source in observed.exchanges or not _of_ladder(binding.source))
         ),
     )

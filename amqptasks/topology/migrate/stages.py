@@ -147,7 +147,7 @@ def turn_back(m: Migration) -> str:
 def restore(m: Migration) -> str:
     found = m.redirected()
     for binding in found:
-        m.session.bind(m.at_home(binding))
+        m.session.bind(binding)
         m.tell(Event("restore", f"bound {binding.source} to the queue"))
         unbind(m.to_gate(binding), m.session, m.management)
         m.tell(Event("restore", f"unbound {binding.source} from the gate"))

@@ -53,10 +53,11 @@ class Mending:
 
     def _declare(self, missing: Missing) -> None:
         self._app.declare()
+        rooms = {queue.room: queue.name for queue in self._app.topology.queues.values()}
         for name in missing.exchanges:
-            self._tell("exchange", name, loss_of_exchange(name))
+            self._tell("exchange", name, loss_of_exchange(name, rooms.get(name)))
         for name in missing.queues:
-            self._tell("queue", name, loss_of_queue(name))
+            self._tell("queue", name, loss_of_queue(name, rooms.get(name)))
 
     def _tell(self, kind: str, name: str, loss: str) -> None:
         logger.error(

@@ -105,9 +105,12 @@ class Upkeep:
             return
         topology = self._node.app.topology
         ladder = ladder_names(topology, can)
-        own = [queue for name in self._node.queues for queue in _belonging(topology.queue(name))]
-        exchanges = [*([QUEUES_EXCHANGE] if topology.reached_by_name else ()), *topology.exchanges, *ladder.exchanges]
-        queues = [*dict.fromkeys(own), *ladder.queues]  # lost is the last: how many messages it holds is wanted
+        consumed = [topology.queue(name) for name in self._node.queues]
+        own = [name for queue in consumed for name in _belonging(queue)]
+        rooms = [queue.room for queue in consumed if queue.room is not None] if topology.longest_delay else []
+        by_name = [QUEUES_EXCHANGE] if topology.reached_by_name else []
+        exchanges = [*by_name, *topology.exchanges, *rooms, *ladder.exchanges]
+        queues = [*dict.fromkeys(own), *rooms, *ladder.queues]  # lost is the last: how many messages it holds is wanted
         self._node.link.look_for(exchanges, queues, self._on_looked)
 
     def _on_looked(self, missing: Missing | None, error: BaseException | None) -> None:

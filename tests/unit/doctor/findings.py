@@ -7,6 +7,7 @@ from amqptasks.doctor.seen import Seen
 from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node
 from amqptasks.entities import Binding, QueueState
 from amqptasks.errors import DeclarationConflict
+from amqptasks.topology.delays import room
 from tests.unit.doctor.read import (
     BOUND,
     DROP,
@@ -294,6 +295,14 @@ FINDINGS: dict[str, tuple[Seen, str, tuple[str, str, str, str]]] = {
         ),
         "delays",
         ("wrong", "queue amqptasks.delay.03", "32 messages are due", "every 180 seconds"),
+    ),
+    "a full queue with delayed tasks before it": (
+        seen(
+            observed=broker(queue(room("work"), amqptasks_queue="work", dead_letter_exchange=room("work"))),
+            lengths={room("work"): Length(room("work"), 33)},
+        ),
+        "delays",
+        ("wrong", "queue work", "33 delayed tasks are due, and it takes none of them", "every 180 seconds"),
     ),
     "nobody consumes": (
         of_topology({"queues": {"work": None}}, states={"work": QueueState(2, 0)}),

@@ -52,8 +52,8 @@ def _of(what: str, capabilities: Capabilities, **settings: object) -> Decision:
         (
             "max_length",
             {"max_length": 9},
-            "refuses when full; delayed tasks wait in q.due",
-            "refuses when full; delayed tasks wait in q.due",
+            "refuses when full; delayed tasks wait before it",
+            "refuses when full; delayed tasks wait before it",
         ),
         (
             "max_length",

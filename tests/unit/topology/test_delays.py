@@ -20,6 +20,7 @@ from amqptasks.topology.delays import (
     bit,
     clean,
     enter,
+    room,
     rung,
     rungs_for,
     skipped,
@@ -137,8 +138,16 @@ def test_the_rungs_that_a_delayed_message_skipped_are_those_that_are_set_and_tha
 
 def test_a_delayed_message_that_waited_for_room_in_its_queue_skipped_nothing():
     _, headers = enter(0.032, "tasks", NEWEST, None)
-    assert skipped("amqptasks.queues", headers | _died_in("orders.due", "amqptasks.delay.00")) == ()
-    assert skipped("amqptasks.queues", headers | _died_in("orders.due")) == (0,)
+    assert skipped(room("orders"), headers | _died_in(room("orders"), "amqptasks.delay.00")) == ()
+    assert skipped(room("orders"), headers | _died_in(room("orders"))) == (0,)
+
+
+@pytest.mark.parametrize("queue", ["orders", "a" * 255, "ünïcode", "orders.due"])
+def test_no_policy_for_a_queue_fits_the_place_where_its_delayed_messages_wait_for_room(queue: str):
+    found = room(queue)
+    assert found != room(queue + "x")
+    assert queue not in found
+    assert len(found.encode()) < 255
 
 
 @pytest.mark.parametrize(

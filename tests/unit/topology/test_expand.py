@@ -10,6 +10,7 @@ import pytest
 from amqptasks.capabilities import Capabilities
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import TopologyError
+from amqptasks.topology.delays import room
 from amqptasks.topology.expand import Objects, expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.loader import from_mapping
@@ -137,12 +138,11 @@ def test_a_classic_queue_may_be_transient_and_says_where_it_lives_as_the_release
     assert expand(topology, NEW).older["q"] == (old,)
 
 
-def test_dropping_the_oldest_gives_up_dead_lettering_at_least_once_and_needs_no_queue_for_what_is_due():
+def test_dropping_the_oldest_gives_up_dead_lettering_at_least_once():
     topology = _one(max_length=5, overflow="drop-head")
     arguments = _queue(expand(topology, NEW), "q").arguments
     assert arguments["x-overflow"] == "drop-head"
     assert "x-dead-letter-strategy" not in arguments
-    assert topology.queue("q").due is None
 
 
 def test_queues_may_share_a_dead_letter_queue_which_then_has_none_of_its_own():
@@ -261,7 +261,7 @@ def test_what_a_release_cannot_have_is_refused_before_anything_is_declared(
 def test_a_long_ladder_has_thirty_rungs_and_two_of_them_where_priorities_are_two_classes():
     def rungs(capabilities: Capabilities) -> list[str]:
         queues = ladder_objects(default(), capabilities).queues
-        return [queue.name for queue in queues if queue.name != "amqptasks.delay.lost"]
+        return [queue.name for queue in queues if queue.name not in ("amqptasks.delay.lost", room("default"))]
 
     assert rungs(NEW) == rungs(OLD) == [f"amqptasks.delay.{number:02d}" for number in range(30)]
     assert rungs(MIDDLE) == rungs(NEW) + [f"amqptasks.delay.high.{number:02d}" for number in range(30)]
@@ -269,7 +269,7 @@ def test_a_long_ladder_has_thirty_rungs_and_two_of_them_where_priorities_are_two
 
 def test_a_short_ladder_has_only_the_rungs_it_needs():
     topology = from_mapping({"version": 1, "queues": {"q": {}}, "delays": {"max": "1m"}})
-    assert len(ladder_objects(topology, NEW).queues) == 11 + 1
+    assert len(ladder_objects(topology, NEW).queues) == 11 + 2, "lost, and the room before the queue"
 
 
 def test_a_rung_passes_on_to_the_one_below_whether_it_held_the_message_or_not():
@@ -295,6 +295,7 @@ def test_a_twin_has_the_bindings_of_its_exchange_and_leads_to_lost():
             "queues": {
                 "a": {"bindings": [{"exchange": "tasks", "routing_key": "a.*"}]},
                 "b": {"bindings": [{"exchange": "rest"}], "max_length": 5},
+                "log": {"type": "stream", "bindings": [{"exchange": "rest"}]},
             },
         }
     )
@@ -306,16 +307,28 @@ def test_a_twin_has_the_bindings_of_its_exchange_and_leads_to_lost():
     assert exchanges["amqptasks.due.rest"] == Exchange("amqptasks.due.rest", "fanout", arguments=lost)
     assert exchanges["amqptasks.due.amqptasks.queues"].arguments == lost
     for wanted in (
-        Binding("amqptasks.due.tasks", "a", "a.*"),
+        Binding("amqptasks.due.tasks", room("a"), "a.*"),
         Binding("amqptasks.due.tasks", "amqptasks.due.rest", "rest.#", "exchange"),
-        Binding("amqptasks.due.rest", "b.due"),
-        Binding("amqptasks.due.amqptasks.queues", "a", "a"),
-        Binding("amqptasks.due.amqptasks.queues", "b.due", "b"),
-        Binding("amqptasks.due.amqptasks.queues", "a.dead", "a.dead"),
+        Binding("amqptasks.due.rest", room("b")),
+        Binding("amqptasks.due.rest", "log"),
+        Binding("amqptasks.due.amqptasks.queues", room("a"), "a"),
+        Binding("amqptasks.due.amqptasks.queues", room("b"), "b"),
+        Binding(room("a"), "a"),
+        Binding(room("b"), "b"),
     ):
         assert wanted in objects.bindings
-    assert _queue(objects, "b.due").arguments["x-dead-letter-routing-key"] == "b"
-    assert "x-max-length" not in _queue(objects, "b.due").arguments
+    assert room("log") not in exchanges, "a stream never refuses"
+    assert not {"a", "b"} & {one.destination for one in objects.bindings if one.source.startswith("amqptasks.due.")}
+    assert "x-max-length" not in _queue(objects, room("b")).arguments
+    assert exchanges[room("b")] == Exchange(room("b"), "fanout", arguments=lost)
+    assert {(one.source, one.destination, one.routing_key) for one in objects.retired} == {
+        ("amqptasks.due.tasks", "a", "a.*"),
+        ("amqptasks.due.amqptasks.queues", "a", "a"),
+        ("amqptasks.due.rest", "b", ""),
+        ("amqptasks.due.rest", "b.due", ""),
+        ("amqptasks.due.amqptasks.queues", "b", "b"),
+        ("amqptasks.due.amqptasks.queues", "b.due", "b"),
+    }
 
 
 def test_expanding_the_default_topology_loads_neither_pydantic_nor_yaml():

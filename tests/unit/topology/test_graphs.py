@@ -73,7 +73,7 @@ def test_a_graph_has_the_routes_the_exchanges_the_queues_and_the_delays() -> Non
 
 def test_what_every_topology_has_alike_is_folded_away() -> None:
     graph = graph_of(WINDING)
-    assert not [node.name for node in graph.nodes if node.name.startswith("amqptasks.") or node.name == "two.due"]
+    assert not [node.name for node in graph.nodes if node.name.startswith("amqptasks.")]
 
 
 @pytest.mark.parametrize(

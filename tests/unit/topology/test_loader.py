@@ -34,7 +34,7 @@ def test_the_shop_means_what_it_says():
     assert emails.dead_letters == DeadLetter(ttl=14 * 86400.0, max_length=100_000)
     assert emails.bindings == (Source("tasks", "email.#"),)
     assert topology.queue("payments").retry == QueueRetry((), 1.0, 600.0, 0.0, 8)
-    assert (topology.queue("reports").due, topology.queue("emails").due) == ("reports.due", None)
+    assert (topology.queue("reports").refuses, topology.queue("emails").refuses) == (True, False)
     assert topology.default_queue == "default"
     assert topology.routes[0] == Route("shop.email.reset", "exact", "tasks", "email.send", None, 9)
     assert topology.routes[1] == Route("shop.email.*", "glob", "tasks", "email.send", None, 1)
