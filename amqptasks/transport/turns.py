@@ -22,6 +22,8 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 
+from amqptasks.frames import current_frames
+
 #: Names the file to which a paragraph is appended for each callback that took too long.
 FILE = "AMQPTASKS_LINK_TURNS"
 
@@ -90,7 +92,7 @@ class Turns:
                     turn.delay = delay
                 turn.ticks += 1
                 stood = (turn.ticks - 1) * TICK - (delay - turn.delay)
-                frame = sys._current_frames().get(thread)
+                frame = current_frames().get(thread)
                 if frame is not None and turn is self._running.get((thread, native)):
                     turn.stack = "".join(traceback.format_stack(frame)[-8:])
                 if stood > MOST_WALL:

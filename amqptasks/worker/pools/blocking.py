@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 from amqptasks.clock import pause
+from amqptasks.frames import current_frames
 from amqptasks.log_queue import get_logger
 
 logger = get_logger(__name__)
@@ -77,7 +77,7 @@ class Watch:
         assert self._loop is not None
         assert self._watched is not None
         task = asyncio.current_task(self._loop)
-        frame = sys._current_frames().get(self._watched.ident or 0)
+        frame = current_frames().get(self._watched.ident or 0)
         stack = "".join(traceback.format_stack(frame)[-SHOWN:]) if frame is not None else ""
         name = self._name(task) if task is not None else "a callback"
         logger.warning(

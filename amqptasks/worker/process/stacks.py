@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import traceback
 
+from amqptasks.frames import current_frames
 from amqptasks.log_queue import get_logger
 
 logger = get_logger(__name__)
@@ -21,7 +21,7 @@ def stacks() -> list[tuple[str, str]]:
     me = threading.get_ident()
     return [
         (names.get(identity, f"number {identity}"), "".join(traceback.format_stack(frame)[-SHOWN:]).rstrip())
-        for identity, frame in sorted(sys._current_frames().items(), key=lambda item: item[0] == me)
+        for identity, frame in sorted(current_frames().items(), key=lambda item: item[0] == me)
     ]
 
 
@@ -49,6 +49,6 @@ def text() -> bytes:
 
 def place_of(thread: threading.Thread) -> str:
     """The thread's name and the line of code where it is, for a sentence."""
-    frame = sys._current_frames().get(thread.ident or 0)
+    frame = current_frames().get(thread.ident or 0)
     where = f" ({frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name})" if frame is not None else ""
     return f"{thread.name!r}{where}"
