@@ -1,8 +1,8 @@
 """Where the threads of this process are.
 
-`sys._current_frames` holds a lock of the interpreter while it makes objects. Making one may start the garbage collector,
-and what that clears may want the same lock (a `threading.local` does): then the whole process stands still for ever.
-Python 3.11.7 does so, later releases do not: https://github.com/python/cpython/issues/106883.
+`sys._current_frames` holds a lock of the interpreter while it makes objects. Making one may start the garbage
+collector, and what that clears may want the same lock (a `threading.local` does): then the whole process stands still
+for ever. Python 3.11.7 does so, later releases do not: https://github.com/python/cpython/issues/106883.
 """
 
 from __future__ import annotations
