@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -12,18 +11,9 @@ from amqptasks import App
 from amqptasks.errors import ReplyLost
 from amqptasks.worker.health import HealthServer
 from amqptasks.worker.node import Node
+from tests.harness.alarm import alarm
 from tests.harness.nodes import StartedBroker
 from tests.harness.wait import wait_for
-
-
-@contextmanager
-def alarm(broker: StartedBroker) -> Iterator[None]:
-    """A disk alarm of the node, while the block lasts."""
-    broker.node.rabbitmqctl("set_disk_free_limit", "900000GB")
-    try:
-        yield
-    finally:
-        broker.node.rabbitmqctl("set_disk_free_limit", "50000000")
 
 
 @pytest.fixture
