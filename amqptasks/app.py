@@ -410,9 +410,10 @@ class App:
         """As `know_the_time`, on a thread of its own."""
         self._declaration.know_the_time_soon()
 
-    def know_the_time(self) -> None:
-        """Learn by how much the broker's clock is ahead of this machine's, unless that is known or was just tried."""
-        self._declaration.know_the_time()
+    def know_the_time(self, *, insist: bool = False) -> None:
+        """Learn by how much the broker's clock is ahead of this machine's, unless that is known or was just tried;
+        `insist` also where it was just tried in vain."""
+        self._declaration.know_the_time(insist=insist)
         self._take_heartbeats()
 
     def know_the_time_again(self) -> None:

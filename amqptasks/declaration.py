@@ -31,6 +31,9 @@ MOST_AGAIN, AGAIN_WITHIN = 3, 5.0
 #: Seconds before the broker's clock is asked for again where there was no answer, and for one such question.
 ASK_AGAIN_AFTER, ASK_WITHIN = 60.0, 3.0
 
+#: Seconds for which a caller waits while another thread asks: that connects, and waits for an answer.
+ANSWERED_WITHIN = 5.0
+
 #: Seconds to connect from which on the broker is far away. Its clock is then asked for on a thread of its own: the
 #: question takes as many round trips again as the whole declaration.
 SLOW = 1.0
@@ -135,30 +138,40 @@ class Declaration:
             return True
         return self._asked_at is not None and monotonic() - self._asked_at < ASK_AGAIN_AFTER
 
-    def know_the_time(self, *, again: bool = False) -> None:
-        """Ask the broker for its time, unless that is known or was just tried; `again` in any case, and more
-        exactly. Raises nothing: without an answer this machine's clock counts."""
-        if not self._has_clock() or (self.knows_the_time and not again):
+    def know_the_time(self, *, again: bool = False, insist: bool = False) -> None:
+        """Ask the broker for its time, unless that is known or was just tried; `insist` also where it was just tried in
+        vain, `again` in any case, and more exactly. Raises nothing: without an answer this machine's clock counts."""
+        if not self._has_clock() or (self._is_settled(insist) and not again):
             return
-        with self._clock_lock:
-            if self.knows_the_time and not again:
-                return
-            self._asked_at = monotonic()
+        # Whoever needs the time waits for a question that is under way.
+        if not self._clock_lock.acquire(timeout=ANSWERED_WITHIN):
+            return
+        try:
+            if again or not self._is_settled(insist):
+                self._ask_for_the_time(exactly=again)
+        finally:
+            self._clock_lock.release()
+
+    def _is_settled(self, insist: bool) -> bool:
+        return broker_time.is_current() if insist else self.knows_the_time
+
+    def _ask_for_the_time(self, *, exactly: bool) -> None:
+        try:
             if not self._topology().longest_delay:
                 self._go_by_own_clock("the topology says `delays: false`")
                 return
             from amqptasks.control import broker_clock
 
-            try:
-                with self._session(ASK_WITHIN) as session:
-                    found = broker_clock.learn(session)
-                    if again:
-                        broker_clock.narrow(session)
-            except BrokerError as error:
-                self._go_by_own_clock(str(error))
-                return
+            with self._session(ASK_WITHIN) as session:
+                found = broker_clock.learn(session)
+                if exactly:
+                    broker_clock.narrow(session)
             if found is None:
                 self._go_by_own_clock("this user may not enter the delay ladder, or the ladder is not there")
+        except BrokerError as error:
+            self._go_by_own_clock(str(error))
+        finally:
+            self._asked_at = monotonic()  # from now on, and not before, others go on without an answer
 
     def know_the_time_soon(self, *, again: bool = False) -> None:
         """As `know_the_time`, on a thread of its own."""
@@ -190,8 +203,8 @@ class Declaration:
             return
         from amqptasks.control import broker_clock
 
-        self._asked_at = monotonic()
         found = broker_clock.learn(session) if asked is None else broker_clock.heard(asked)
+        self._asked_at = monotonic()
         if found is None:
             self._go_by_own_clock("it could not be asked for through the delay ladder")
         elif found.ahead:

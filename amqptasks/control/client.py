@@ -123,7 +123,7 @@ class Control:
         once and how many it `terminated`. Raises `ConfigurationError` where nothing is named, or another signal.
         """
         told = {"terminate": terminate, "signal": signal_named(signal)}
-        self._app.know_the_time()
+        self._app.know_the_time(insist=True)  # workers judge by it which calls are meant
         revocation = Revocation("revoke", _texts(ids), _texts(task), dict(headers or {}))
         self._keep(revocation, timeout)
         return self.ask("revoke", {"revocation": revocation.said, **told}, destination, timeout)
@@ -139,7 +139,7 @@ class Control:
     ) -> Answers[Mapping[str, int]]:
         """Undo `revoke` for the same ids, pattern or headers. What went to a dead-letter queue meanwhile is there:
         `amqptasks dead replay`."""
-        self._app.know_the_time()
+        self._app.know_the_time(insist=True)  # workers judge by it which calls are meant
         revocation = Revocation("restore", _texts(ids), _texts(task), dict(headers or {}))
         self._keep(revocation, timeout)
         return self.ask("revoke", {"revocation": revocation.said}, destination, timeout)
