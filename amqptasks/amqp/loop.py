@@ -169,6 +169,7 @@ class Loop(AbstractSelectorIOLoop):
                 close()
             except OSError:
                 continue
+        self._files.clear()  # their numbers are other people's from here on
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Run `callback` in `delay` seconds; with 0 in the next turn."""

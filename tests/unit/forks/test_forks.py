@@ -84,3 +84,26 @@ def test_leave_ends_a_forked_child_with_the_status_of_a_program(error: str, stat
     lines, errors = run(f"print(in_child(lambda: (print('said', flush=False), forks.leave({error}))))")
     assert lines == ["said", str(status)]
     assert errors.strip().endswith(said)
+
+
+CLOSED = """
+import os
+from amqptasks.amqp.link import Link
+
+link = Link(["amqp://guest:guest@127.0.0.1:1/"])
+link.start()
+before = set(link._loop.descriptors)
+link.stop(10)
+read, write = os.pipe()
+assert {read, write} & before, "the numbers are taken anew"
+if os.fork() == 0:
+    os.write(write, b"theirs")
+    os._exit(0)
+os.close(write)
+print(os.read(read, 10).decode(), link._loop.descriptors)
+"""
+
+
+def test_a_child_that_is_forked_after_a_link_was_closed_keeps_what_has_its_numbers_now() -> None:
+    done = subprocess.run([sys.executable, "-c", CLOSED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "theirs []\n"
