@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import traceback as _traceback
-from functools import cached_property
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 #: Characters of a traceback. One of 100 frames has some 10,000; more is an exception with a very long text.
 LONGEST_TRACEBACK = 32_000
+
+
+if TYPE_CHECKING:
+    from functools import cached_property as kept
+else:
+
+    class kept:
+        """A property that is worked out once, as by `functools.cached_property`, but without a lock. Python 3.11
+        has one for all objects, and an exception's `__str__` may never return. Two threads may both work it out."""
+
+        def __init__(self, method: Callable[[Any], Any]) -> None:
+            self._method = method
+            self.__doc__ = method.__doc__
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+            if instance is None:
+                return self
+            value = instance.__dict__[self._method.__name__] = self._method(instance)
+            return value
 
 
 class ExceptionInfo:
@@ -30,12 +50,12 @@ class ExceptionInfo:
         """The class, as `module.Name`."""
         return f"{self.type.__module__}.{self.type.__qualname__}"
 
-    @cached_property
+    @kept
     def message(self) -> str:
         """The exception's own text, whatever its `__str__` does."""
         return exception_text(self.exception)
 
-    @cached_property
+    @kept
     def traceback(self) -> str:
         """As Python prints it; a very long one is cut in its middle."""
         try:
