@@ -187,7 +187,7 @@ def test_maybe_published_is_true_to_what_ran_wherever_connections_are_cut(
     vhost: Vhost, proxy: FrameProxy, caller: Caller, side: Side
 ) -> None:
     """1,000 calls, 50 for each of the first 20 frames."""
-    ended = call_through_cuts(vhost, proxy, caller, [(side, number) for number in range(1, 21)], 50, 1.5)
+    ended = call_through_cuts(vhost, proxy, caller, [(side, number) for number in range(1, 21)], 50, 0.5)
     print(f"{caller.__name__}, cut behind frames of the {side}: {dict(ended)}")
     assert ended.total() == 1000
     assert ended["returned"]
@@ -201,7 +201,7 @@ def test_maybe_published_is_true_to_what_ran_while_answers_are_swallowed_now_and
     vhost: Vhost, proxy: FrameProxy, caller: Caller
 ) -> None:
     """1,000 calls; of each hundred the confirms of the second half never come, and then the wire is cut."""
-    calls = Calls(vhost, proxy, 1.5)
+    calls = Calls(vhost, proxy, 0.5)
     with closing(calls.app):
         calls.app.declare()
         for first in range(0, 1000, 100):
