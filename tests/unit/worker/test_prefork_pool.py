@@ -3,12 +3,14 @@ the pool knows of none."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -160,6 +162,35 @@ def test_children_that_the_forker_has_no_room_to_be_told_of_are_started_later(
         forker.resume()
     wait_for(lambda: len(one.pool.pids) == 20, BEGUN_WITHIN, lambda: f"{len(one.pool.pids)} of 20 children run")
     wait_for(lambda: len(one.finished) == 40, BEGUN_WITHIN, lambda: f"{len(one.finished)} of 40 jobs ran")
+
+
+@pytest.mark.parametrize("pairs", [0, 1], ids=["the first pair of sockets fails", "the second one fails"])
+def test_children_that_no_descriptors_can_be_had_for_are_started_later_and_what_waits_runs(
+    pairs: int, running: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of descriptors for a second: the child that dies meanwhile is replaced once there are some."""
+    one = running(1)
+    made, refused = [pairs], []
+    real = socket.socketpair
+
+    def socketpair(*arguments: Any) -> Any:
+        if made[0]:
+            made[0] -= 1
+            return real(*arguments)
+        refused.append(arguments)
+        made[0] = pairs
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socketpair", socketpair)
+    (pid,) = one.pool.pids
+    psutil.Process(pid).kill()
+    one.submit(0.0)
+    wait_for(lambda: refused, BEGUN_WITHIN)
+    wait_for(lambda: one.pool.trouble, BEGUN_WITHIN)
+    assert "its processes cannot be started: [Errno 24] Too many open files" in str(one.pool.trouble)
+    monkeypatch.setattr(socket, "socketpair", real)
+    wait_for(lambda: one.finished, BEGUN_WITHIN, "it runs")
+    assert one.pool.trouble is None
 
 
 def test_the_pause_before_another_child_has_an_end_however_many_died() -> None:

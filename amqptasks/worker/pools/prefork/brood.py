@@ -84,7 +84,12 @@ class Brood:
         if self._stopping or not self._forkers.running:
             return
         for _ in range(self.size - len(self.staying)):
-            child = ChildProcess(next(self._numbers), self._free.popleft())
+            try:
+                child = ChildProcess(next(self._numbers), self._free[0])
+            except OSError as error:  # no descriptor can be had
+                self._wait_for_room(error)
+                return
+            self._free.popleft()
             self._slots.clear(child.slot)  # before the process has it
             if not self._forkers.bear(child):
                 child.close()
@@ -94,6 +99,19 @@ class Brood:
             self.children[child.number] = child
             self._link.watch(child.descriptor, partial(self._readable, child))
             child.watched = True
+
+    def _wait_for_room(self, error: OSError) -> None:
+        """Another try in a while: what is to run waits meanwhile, or goes back, as where no child lives."""
+        pause = pause_after(self._stillborn)
+        self._stillborn += 1
+        self._why = f"its processes cannot be started: {error}"
+        logger.error(
+            "no child of the pool can be started: %s; the next try in %.1f s",
+            error,
+            pause,
+            extra={"action": "child_unborn"},
+        )
+        self._link.call_later(pause, self._renew)
 
     def lives(self, child: ChildProcess) -> None:
         """It has said so."""

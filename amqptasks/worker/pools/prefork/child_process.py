@@ -36,7 +36,12 @@ class ChildProcess:
         self.outstanding: dict[int, Job] = {}
         self.since = 0.0  # when the first of `outstanding` became the first
         self._jobs, self._its_jobs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._results, self._its_results = socket.socketpair()
+        try:
+            self._results, self._its_results = socket.socketpair()
+        except OSError:  # no descriptor can be had
+            self._jobs.close()
+            self._its_jobs.close()
+            raise
         self._jobs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         self._jobs.setblocking(False)
         self._results.setblocking(False)

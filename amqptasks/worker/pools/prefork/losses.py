@@ -11,8 +11,9 @@ from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Crashed, Failure, Outcome
 
 #: Seconds before a child is started in place of one that died before it did anything, doubled up to the second figure;
-#: the same before a forker is started where the last could not be, or bore no child that did anything.
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+#: the same before a forker is started where the last could not be, or bore no child that did anything. Whoever gives
+#: the machine descriptors or memory again need not wait longer for the tasks.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 
 
 def lost(job: Job, task: Task[..., Any] | None, how: str) -> Outcome:
