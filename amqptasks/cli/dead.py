@@ -10,7 +10,7 @@ import click
 
 from amqptasks.cli import letters as shown
 from amqptasks.cli import parameters
-from amqptasks.cli.dead_letters import all_queues, chosen, filters, opened, within
+from amqptasks.cli.dead_letters import all_queues, chosen, filters, opened, unmasked_option, within
 from amqptasks.cli.failures import FAILED
 from amqptasks.cli.management import management_option
 from amqptasks.cli.target import Target, pass_target
@@ -97,33 +97,41 @@ def command() -> None:
 @filters
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many of each queue.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with everything.")
+@unmasked_option
 @management_option
 @pass_target
 def list_command(
-    target: Target, /, queue: str | None, limit: int, as_json: bool, management_url: str | None, **wanted: Any
+    target: Target,
+    /,
+    queue: str | None,
+    limit: int,
+    as_json: bool,
+    unmasked: bool,
+    management_url: str | None,
+    **wanted: Any,
 ) -> None:
     """Who is in there, and why. Without QUEUE, in all queues of dead letters."""
     if queue is not None:
-        _list(target, queue, limit, as_json, Selection(**wanted))
+        _list(target, queue, limit, as_json, unmasked, Selection(**wanted))
         return
     names = all_queues(target, management_url)
     for name in names:
         if not as_json:
             click.secho(printable(name), bold=True)
-        _list(target, name, limit, as_json, Selection(**wanted))
+        _list(target, name, limit, as_json, unmasked, Selection(**wanted))
     if not names and not as_json:
         click.echo("No queue of dead letters is there.")
 
 
-def _list(target: Target, queue: str, limit: int, as_json: bool, wanted: Selection) -> None:
+def _list(target: Target, queue: str, limit: int, as_json: bool, unmasked: bool, wanted: Selection) -> None:
     with opened(target, queue) as (session, place, codec):
         found = dead_letters.letters(session, place.queue, within(wanted, place), limit, codec)
         if as_json:
             for letter in found:
-                click.echo(shown.as_json(letter))
+                click.echo(shown.as_json(letter, None if unmasked else codec.mask))
             return
         waiting = dead_letters.count(session, place.queue)
-        count = shown.table(found)
+        count = shown.table(found, None if unmasked else codec.mask)
     others = f"; {waiting} in all, --limit shows more" if waiting > count == limit else ""
     none = f"No such letter: {place.queue} holds {waiting}."
     click.echo(printable(f"{shown.number(count)} of {place}{others}" if count else none))
@@ -133,15 +141,17 @@ def _list(target: Target, queue: str, limit: int, as_json: bool, wanted: Selecti
 @click.argument("queue")
 @click.argument("task_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@unmasked_option
 @pass_target
-def show_command(target: Target, /, queue: str, task_id: str, as_json: bool) -> None:
+def show_command(target: Target, /, queue: str, task_id: str, as_json: bool, unmasked: bool) -> None:
     """Everything about one letter: arguments, headers, traceback."""
     with opened(target, queue) as (session, place, codec):
         selection = within(Selection(ids=frozenset([task_id])), place)
         found = list(dead_letters.letters(session, place.queue, selection, codec=codec))
     if not found:
         raise ConfigurationError(_missing([repr(task_id)], place, queue))
-    click.echo("\n\n".join(shown.as_json(letter) if as_json else shown.in_full(letter) for letter in found))
+    mask = None if unmasked else codec.mask
+    click.echo("\n\n".join(shown.as_json(letter, mask) if as_json else shown.in_full(letter, mask) for letter in found))
 
 
 @command.command("replay", epilog=REPLAY_HELP)

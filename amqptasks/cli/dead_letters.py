@@ -46,6 +46,12 @@ def filters(decorated: Decorated) -> Decorated:
     return decorated
 
 
+def unmasked_option(decorated: Decorated) -> Decorated:
+    """`--unmasked`, as `unmasked`."""
+    shown = "Show secrets too, which `***` stands for, and bodies that may hold some."
+    return click.option("--unmasked", is_flag=True, help=shown)(decorated)
+
+
 def chosen(ids: tuple[str, ...], every: bool, wanted: dict[str, Any]) -> Selection:
     """Of a command that changes something: nothing is meant that was not named."""
     if not ids and not every:

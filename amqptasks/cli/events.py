@@ -17,6 +17,7 @@ from amqptasks.messages.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.events.event import Event
+    from amqptasks.events.reader import Verifier
     from amqptasks.transport import Link
 
 HELP = """\b
@@ -60,12 +61,15 @@ def command(
     as_json: bool,
 ) -> None:
     """Follow what happens to tasks and workers, live or from the past."""
+    from amqptasks.events.reader import Verifier
+
     app = asking.app_of(target)
+    verifier = Verifier(app.codec.signing)
     link = app.new_link()
     link.start()
     shown = 0
     try:
-        for event in _events(link, since, follow):
+        for event in _events(link, since, follow, verifier):
             if not _is_wanted(event, types, task):
                 continue
             click.echo(json.dumps(event) if as_json else printable(_line(event)))
@@ -76,14 +80,21 @@ def command(
         pass  # how following ends
     finally:
         link.stop(5.0)
+        if verifier.skipped:
+            told = f"amqptasks: left out, as not signed with the keys of this app: {verifier.skipped}"
+            click.secho(told, fg="red", err=True)
 
 
-def _events(link: Link, since: float | None, follow: bool) -> Iterator[Event]:
+def _events(link: Link, since: float | None, follow: bool, verifier: Verifier) -> Iterator[Event]:
     from amqptasks.events import reader
 
     # Waiting for ever in a queue hears no Ctrl-C on every system; half a second does.
     poll = 0.5
-    found = reader.live(link, poll) if since is None else reader.past(link, since, follow=follow, poll=poll)
+    found = (
+        reader.live(link, poll, verifier)
+        if since is None
+        else reader.past(link, since, follow=follow, poll=poll, verifier=verifier)
+    )
     return (event for event in found if event is not None)
 
 

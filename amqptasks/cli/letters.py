@@ -16,6 +16,8 @@ from amqptasks.cli.support.tables import print_table
 from amqptasks.dead.letter import PUBLISHED, Letter
 from amqptasks.errors import BrokerError
 from amqptasks.message import Malformed
+from amqptasks.messages.masks import PLAIN, Mask
+from amqptasks.messages.printable import printable, printable_lines
 from amqptasks.request import Request
 
 #: Levels of nesting that are shown where JSON's own encoder gives up: more than anybody reads. The body has all.
@@ -28,14 +30,14 @@ EXCERPT = 2000
 NOBODY = ("none: the broker itself dead-lettered it", "none: it was published to this queue")
 
 
-def table(letters: Iterable[Letter]) -> int:
-    """Print one row a letter; how many."""
+def table(letters: Iterable[Letter], mask: Mask | None = PLAIN) -> int:
+    """Print one row a letter, without secrets, but where `mask` is None; how many."""
     rows = [
         (
             letter.id,
             letter.task or "-",
             letter.reason,
-            _exception(letter),
+            _masked(_exception(letter), mask),
             "-" if letter.attempts is None else str(letter.attempts),
             moment(letter.last_time) or "-",
             letter.worker or ("-" if letter.reason == PUBLISHED else "(the broker)"),
@@ -47,8 +49,8 @@ def table(letters: Iterable[Letter]) -> int:
     return len(rows)
 
 
-def in_full(letter: Letter) -> str:
-    """A page about one letter."""
+def in_full(letter: Letter, mask: Mask | None = PLAIN) -> str:
+    """A page about one letter, without secrets; with them where `mask` is None."""
     attempts = None if letter.attempts is None else str(letter.attempts)
     facts = {
         "id": letter.id,
@@ -63,29 +65,33 @@ def in_full(letter: Letter) -> str:
         "died": moment(letter.last_time),
         "worker": letter.worker or NOBODY[letter.reason == PUBLISHED],
     }
-    lines = [f"{name:<11} {printable(value)}" for name, value in facts.items() if value is not None]
+    lines = [
+        f"{name:<11} {printable_lines(_masked(value, mask), ' ' * 12)}"
+        for name, value in facts.items()
+        if value is not None
+    ]
     if isinstance(letter.content, Request):
         lines += [
-            f"args        {printable(_dumped(letter.content.args))}",
-            f"kwargs      {printable(_dumped(letter.content.kwargs))}",
+            f"args        {printable(_dumped(_masked(letter.content.args, mask)))}",
+            f"kwargs      {printable(_dumped(_masked(letter.content.kwargs, mask)))}",
         ]
     else:
-        body = letter.delivery.body
-        cut = f" (the first {EXCERPT} of {len(body)} bytes)" if len(body) > EXCERPT else ""
-        lines += [f"no task     {printable(letter.content.detail)}", f"body        {body[:EXCERPT]!r}{cut}"]
+        lines += [f"no task     {printable(_masked(letter.content.detail, mask))}"]
+        lines += [f"body        {printable(_excerpt(letter.delivery.body, mask))}"]
     lines += ["", "headers"]
     lines += [
-        f"  {printable(str(name))}: {printable(_dumped(value))}"
-        for name, value in (letter.delivery.properties.headers or {}).items()
+        f"  {printable(name)}: {printable(_dumped(value))}"
+        for name, value in _masked(letter.delivery.properties.headers or {}, mask).items()
         if name != "x-amqptasks-traceback"
     ]
     if letter.traceback:
-        lines += ["", printable(letter.traceback).rstrip()]
+        lines += ["", printable_lines(_masked(letter.traceback, mask).rstrip(), "")]
     return "\n".join(lines)
 
 
-def as_json(letter: Letter) -> str:
-    """Everything, on one line. A body that is no UTF-8 is in `body_base64`."""
+def as_json(letter: Letter, mask: Mask | None = PLAIN) -> str:
+    """Everything, on one line. A body that is no UTF-8 is in `body_base64`. Without secrets, but where `mask` is None:
+    a body that has some, or cannot be looked through, is left out, and `masked` is true."""
     delivery, properties = letter.delivery, letter.delivery.properties
     found: dict[str, Any] = {
         name: getattr(letter, name)
@@ -104,11 +110,16 @@ def as_json(letter: Letter) -> str:
         for name in properties.__dataclass_fields__
         if name != "headers" and getattr(properties, name) is not None
     }
+    shown = _masked(found, mask)
+    hidden = mask is not None and _has_secrets(letter, mask)
+    shown["masked"] = hidden or shown != found
+    if hidden:
+        return _dumped(shown)
     try:
-        found["body"] = delivery.body.decode()
+        shown["body"] = delivery.body.decode()
     except UnicodeDecodeError:
-        found["body_base64"] = base64.b64encode(delivery.body).decode()
-    return _dumped(found)
+        shown["body_base64"] = base64.b64encode(delivery.body).decode()
+    return _dumped(shown)
 
 
 def outcome(queue: str, count: int, stayed: Mapping[str, tuple[int, str]], missing: Collection[str]) -> str:
@@ -129,11 +140,6 @@ def moment(seconds: float | None) -> str | None:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return f"{seconds:g}"  # no time at all: somebody else's header
-
-
-def printable(text: str) -> str:
-    """Without control characters: a message must not drive the terminal of who looks at it."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
 
 
 class Progress:
@@ -176,12 +182,41 @@ def counted(progress: Progress, verb: str) -> Iterator[None]:
         raise
 
 
+def _masked(value: Any, mask: Mask | None) -> Any:
+    return value if mask is None else mask.masked(value)
+
+
+def _excerpt(body: bytes, mask: Mask | None) -> str:
+    cut = f" (the first {EXCERPT} of {len(body)} bytes)" if len(body) > EXCERPT else ""
+    if mask is None:
+        return f"{body[:EXCERPT]!r}{cut}"
+    try:
+        shown = mask.masked_text(body.decode())[:EXCERPT]
+    except UnicodeDecodeError:
+        return f"{len(body)} bytes that are no text, and may hold secrets: --unmasked shows them"
+    return f"{shown.encode()!r}{cut}"
+
+
+def _has_secrets(letter: Letter, mask: Mask) -> bool:
+    """Whether the body shows a value that `mask` hides. A body that is no text, or is compressed, may hold any."""
+    content = letter.content
+    if isinstance(content, Request):
+        parts: list[Any] = [content.args, content.kwargs, content.callbacks, content.errbacks, content.chain]
+        if any(mask.masked(part) != part for part in parts):
+            return True
+    try:
+        text = letter.delivery.body.decode()
+    except UnicodeDecodeError:
+        return not isinstance(content, Request)  # a task's arguments are looked through; other bytes cannot be
+    return not isinstance(content, Request) and mask.masked_text(text) != text
+
+
 def _exception(letter: Letter) -> str:
     if letter.exception is not None:
         text = f"{letter.exception.rpartition('.')[2]}: {letter.message or ''}"
     else:
         text = letter.detail or (letter.content.detail if isinstance(letter.content, Malformed) else "")
-    return printable(text.partition("\n")[0][:200]) or "-"
+    return text.partition("\n")[0][:200] or "-"
 
 
 def _dumped(value: object) -> str:

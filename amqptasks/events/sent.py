@@ -10,18 +10,19 @@ from amqptasks.uuid7 import made_at
 
 if TYPE_CHECKING:
     from amqptasks.events.emitter import Emitter
+    from amqptasks.messages.masks import Mask
     from amqptasks.outgoing import Outgoing
 
 
-def emit_sent(emitter: Emitter, name: str | None, identity: str, outgoing: Outgoing) -> None:
+def emit_sent(emitter: Emitter, name: str | None, identity: str, outgoing: Outgoing, mask: Mask) -> None:
     headers = outgoing.properties.headers or {}
     emitter.emit(
         "task-sent",
         timestamp=made_at(identity) or broker_time.now(),  # a worker may have it before we know that the broker has
         uuid=identity,
         name=name,
-        args=headers.get("argsrepr", ""),
-        kwargs=headers.get("kwargsrepr", ""),
+        args=mask.masked(headers.get("argsrepr", "")),
+        kwargs=mask.masked(headers.get("kwargsrepr", "")),
         root_id=headers.get("root_id", identity),
         parent_id=headers.get("parent_id"),
         retries=headers.get("retries", 0),

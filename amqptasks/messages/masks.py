@@ -24,10 +24,21 @@ _DEEPEST = 50
 #: A URL with credentials, wherever it stands in a text. The last `@` before the path ends the credentials.
 _CREDENTIALS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,30}://)([^\s/?#\"'<>]*)@")
 
-#: A name and its value in a text: in quotes or not, with `:` or `=` between them.
-_NAMED = re.compile(
-    r"""(['"]?)\b([A-Za-z_][A-Za-z0-9_-]{0,99})\1(\s{0,3}[:=]\s{0,3})('(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|[^\s,)}\]'"]+)"""
+#: A name before a value in a text: in quotes or not, then `:` or `=`. The quotes of JSON inside of JSON have
+#: backslashes before them. Every part is possessive or bounded, and a name begins only where none is before it, so
+#: that the time grows with the text alone, whoever wrote it.
+_NAMED = re.compile(r"""((?:\\{0,7}['"])?+)(?<![A-Za-z0-9_-])([A-Za-z_][A-Za-z0-9_-]*+)\1(\s{0,3}[:=]\s{0,3})""")
+
+#: The value after it: in quotes, or up to the next space, comma, bracket or quote. The scheme of an `Authorization`
+#: header is part of it.
+_VALUE = re.compile(
+    r"""(?:(?:Basic|Bearer|Digest)\s{1,3})?+(?:"""
+    r"""\\{1,7}(?:'(?:(?!\\{1,7}').)*+|"(?:(?!\\{1,7}").)*+)(?:\\{1,7}['"])?+"""
+    r"""|b?'(?:[^'\\]|\\.)*+'?|b?"(?:[^"\\]|\\.)*+"?|[^\s,)}\]'"]++)""",
+    re.DOTALL | re.IGNORECASE,
 )
+
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 #: An address that can be shown: scheme, user, password, host, port and path, each without anything that could be a
 #: misplaced part of the password.
@@ -55,7 +66,7 @@ class Mask:
         if found is None:
             folded = name.casefold().replace("-", "_")
             found = any(fnmatchcase(folded, pattern) for pattern in self._patterns)
-            if len(self._known) < 1000:  # a sender that makes names up must not fill the memory
+            if len(self._known) < 1000 and len(name) < 100:  # a sender that makes names up must not fill the memory
                 self._known[name] = found
         return found
 
@@ -81,10 +92,33 @@ class Mask:
         """`text` without the credentials of addresses in it, and without the values of secrets that it names: arguments
         are shown as text by whoever called, `{'password': 'x'}` or `password='x'`."""
         text = without_credentials(text)
-        return _NAMED.sub(self._hidden_value, text) if "=" in text or ":" in text else text
+        if "=" not in text and ":" not in text:
+            return text
+        shown: list[str] = []
+        told = at = 0
+        while named := _NAMED.search(text, at):
+            at = named.end()
+            if self.hides(named[2]) and (end := _end_of_value(text, at)) > at:
+                shown += text[told:at], HIDDEN
+                told = at = end
+        return "".join([*shown, text[told:]]) if shown else text
 
-    def _hidden_value(self, found: re.Match[str]) -> str:
-        return f"{found[1]}{found[2]}{found[1]}{found[3]}{HIDDEN}" if self.hides(found[2]) else found[0]
+
+def _end_of_value(text: str, at: int) -> int:
+    """Where the value ends that begins there. A list or an object ends with its last bracket; brackets that stand in
+    texts are counted, too, so that rather more is hidden than less."""
+    if text[at : at + 1] not in _OPENING:
+        found = _VALUE.match(text, at)
+        return at if found is None else found.end()
+    depth = 0
+    for index in range(at, len(text)):
+        if text[index] in _OPENING:
+            depth += 1
+        elif text[index] in _CLOSING:
+            depth -= 1
+            if depth == 0:
+                return index + 1
+    return len(text)
 
 
 def without_credentials(text: str) -> str:

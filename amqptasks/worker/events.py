@@ -33,6 +33,7 @@ class WorkerEvents:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._mask = node.app.codec.mask
         self.emitter = node.app.emitter(node.name)
         self._begun: set[int] = set()  # deliveries whose start was told, by identity: their jobs may be replaced
         self._looking = False
@@ -56,9 +57,9 @@ class WorkerEvents:
             "task-received",
             uuid=job.task_id,
             name=job.task_name,
-            args=_text(headers, "argsrepr"),
-            kwargs=_text(headers, "kwargsrepr"),
-            root_id=_text(headers, "root_id") or job.task_id,
+            args=self._text(headers, "argsrepr"),
+            kwargs=self._text(headers, "kwargsrepr"),
+            root_id=self._text(headers, "root_id") or job.task_id,
             parent_id=headers.get("parent_id"),
             retries=headers.get("retries", 0),
             eta=headers.get("eta"),
@@ -80,17 +81,22 @@ class WorkerEvents:
         about = {"uuid": job.task_id, "name": job.task_name, "queue": job.delivery.queue}
         match planned.kind:
             case "Success":
-                self.emitter.emit("task-succeeded", **about, runtime=runtime, result=_result(planned))
+                self.emitter.emit("task-succeeded", **about, runtime=runtime, result=self._result(planned))
             case "Failure":
-                self.emitter.emit("task-failed", **about, runtime=runtime, **_failure(planned))
+                self.emitter.emit("task-failed", **about, runtime=runtime, **self._failure(planned))
             case "Retry" | "Crashed":
-                self.emitter.emit("task-retried", **about, runtime=runtime, **_failure(planned))
+                self.emitter.emit("task-retried", **about, runtime=runtime, **self._failure(planned))
             case "Reject":
-                self.emitter.emit("task-rejected", **about, requeue=False, **_failure(planned))
+                self.emitter.emit("task-rejected", **about, requeue=False, **self._failure(planned))
             case "Expired" | "Revoked":
                 expired = planned.kind == "Expired"
                 self.emitter.emit(
-                    "task-revoked", **about, terminated=runtime > 0, signum=None, expired=expired, reason=_why(planned)
+                    "task-revoked",
+                    **about,
+                    terminated=runtime > 0,
+                    signum=None,
+                    expired=expired,
+                    reason=self._why(planned),
                 )
 
     def _look(self) -> None:
@@ -130,31 +136,28 @@ class WorkerEvents:
             **({} if broker_time.ahead() is None else {"broker_time": broker_time.now()}),
         )
 
+    def _text(self, headers: dict[str, Any], name: str) -> str:
+        """The text of a header, without the secrets that it names. It is cut first: the sender decides its length."""
+        value = headers.get(name)
+        return self._mask.masked_text(cut(value)) if isinstance(value, str) else ""
 
-def _text(headers: dict[str, Any], name: str) -> str:
-    value = headers.get(name)
-    return cut(value) if isinstance(value, str) else ""
+    def _result(self, planned: Settlement) -> str:
+        answer = planned.answer
+        if answer is None or len(answer.body) > REPLY_SIZE or answer.properties.content_type != "application/json":
+            return ""
+        try:
+            said = json.decode(answer.body)
+        except Undecodable:
+            return ""
+        return cut(repr(self._mask.masked(said.get("result")))) if isinstance(said, dict) else ""
 
+    def _failure(self, planned: Settlement) -> dict[str, str]:
+        traceback = planned.report.traceback if planned.report is not None else None
+        shown = self._mask.masked_text(cut(traceback or "", TRACEBACK_SIZE))
+        return {"exception": self._why(planned), "traceback": shown}
 
-def _result(planned: Settlement) -> str:
-    answer = planned.answer
-    if answer is None or len(answer.body) > REPLY_SIZE or answer.properties.content_type != "application/json":
-        return ""
-    try:
-        said = json.decode(answer.body)
-    except Undecodable:
-        return ""
-    return cut(repr(said.get("result"))) if isinstance(said, dict) else ""
-
-
-def _why(planned: Settlement) -> str:
-    headers = planned.onward[0].properties.headers if planned.onward else None
-    detail = (headers or {}).get("x-amqptasks-detail")
-    if isinstance(detail, str):
-        return cut(detail)
-    return cut(planned.report.sentence) if planned.report is not None else ""
-
-
-def _failure(planned: Settlement) -> dict[str, str]:
-    traceback = planned.report.traceback if planned.report is not None else None
-    return {"exception": _why(planned), "traceback": cut(traceback or "", TRACEBACK_SIZE)}
+    def _why(self, planned: Settlement) -> str:
+        headers = planned.onward[0].properties.headers if planned.onward else None
+        detail = (headers or {}).get("x-amqptasks-detail")
+        said = detail if isinstance(detail, str) else planned.report.sentence if planned.report is not None else ""
+        return self._mask.masked_text(cut(said))

@@ -39,6 +39,15 @@ def test_mask_leaves_other_values_as_they_are_and_survives_deep_ones() -> None:
         ("api-key: hunter2", "api-key: ***"),
         ('{"secret": "a \\" hunter2"}', '{"secret": ***}'),
         ("n=1, when: 12:30", "n=1, when: 12:30"),
+        (r'"{\"password\": \"hunter 2\", \"n\": 1}"', r'"{\"password\": ***, \"n\": 1}"'),
+        ("a-token: b'hunter2'", "a-token: ***"),
+        ("Authorization: Bearer hunter2 sent", "Authorization: *** sent"),
+        ("{'password': {'new': 'hunter2'}, 'n': 1}", "{'password': ***, 'n': 1}"),
+        ("secrets=['hunter2', ['hunter2']] n=1", "secrets=*** n=1"),
+        ("secret=['hunter2", "secret=***"),
+        ("url='https://host/?token=hunter2&n=1'", "url='https://host/?token=***'"),
+        ("secret='hun\nter2'", "secret=***"),
+        ("token: ", "token: "),
     ],
 )
 def test_mask_hides_secrets_that_a_text_names(text: str, shown: str) -> None:
