@@ -6,11 +6,14 @@ Raises `ConfigurationError`, which goes to whoever asked, for arguments that mak
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from amqptasks import logs, rate
 from amqptasks.control import revocation
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages import bounds
+from amqptasks.messages.bounds import OutOfBounds
+from amqptasks.messages.printable import short
 from amqptasks.options import checked
 from amqptasks.options.workers import LOG_LEVELS, MOST_PROCESSES, WORKER
 from amqptasks.worker.control.inspecting import Arguments, CarryOut
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
     from amqptasks.worker.control.service import ControlService
     from amqptasks.worker.pools.prefork.pool import PreforkPool
 
-#: Tasks at once that a worker can be told to run; more is a slip of the finger.
-MOST_CONCURRENCY = 10_000
+#: Seconds of the shortest time limit. No task ends within less, so that less would fail them all.
+SHORTEST_LIMIT = 0.001
 
 
 def revoke(service: ControlService, arguments: Arguments) -> dict[str, int]:
@@ -34,9 +37,7 @@ def revoke(service: ControlService, arguments: Arguments) -> dict[str, int]:
 
 
 def time_limit(service: ControlService, arguments: Arguments) -> str:
-    task = str(arguments.get("task"))
-    if task not in service.node.app.tasks:
-        raise ConfigurationError(f"this worker has no task {task!r}")
+    task = _task(service, arguments)
     hard, soft = (_seconds(arguments, name) for name in ("hard", "soft"))
 
     def change() -> None:
@@ -47,10 +48,8 @@ def time_limit(service: ControlService, arguments: Arguments) -> str:
 
 
 def rate_limit(service: ControlService, arguments: Arguments) -> str:
-    task = str(arguments.get("task"))
-    if task not in service.node.app.tasks:
-        raise ConfigurationError(f"this worker has no task {task!r}")
-    wanted = rate.parse(arguments.get("rate"))
+    task = _task(service, arguments)
+    wanted = rate.parse(_rate(arguments))
     service.on_link(lambda: service.node.intake.throttle.set_rate(task, wanted))
     return f"{task}: {wanted.written if wanted is not None else 'no rate limit'}"
 
@@ -64,8 +63,8 @@ def pool_shrink(service: ControlService, arguments: Arguments) -> int:
 
 
 def autoscale(service: ControlService, arguments: Arguments) -> str:
-    most, least = (arguments.get(name) for name in ("max", "min"))
-    if not (type(most) is int and type(least) is int and 1 <= least <= most <= MOST_PROCESSES):
+    most, least = (_whole(arguments, name, MOST_PROCESSES) for name in ("max", "min"))
+    if least > most:
         raise ConfigurationError(f"from MIN to MAX processes, both from 1 to {MOST_PROCESSES}: not {least} to {most}")
     pool = service.node.pools.named("prefork")
     if pool is None:
@@ -124,9 +123,10 @@ def shutdown(service: ControlService, arguments: Arguments) -> str:  # noqa: ARG
 
 
 def log_level(service: ControlService, arguments: Arguments) -> str:
-    level = str(arguments.get("level", "")).lower()
+    given = arguments.get("level")
+    level = given.lower() if isinstance(given, str) else ""
     if level not in LOG_LEVELS:
-        raise ConfigurationError(f"there is no level {level!r}: choose one of {', '.join(LOG_LEVELS)}")
+        raise ConfigurationError(f"there is no level {short(given)}: choose one of {', '.join(LOG_LEVELS)}")
     before = logging.getLevelName(logs.current_level()).lower()
     wanted = logging.getLevelNamesMapping()[level.upper()]
     logs.change_level(wanted)
@@ -158,7 +158,7 @@ CONTROL: dict[str, CarryOut] = {
 def _resize(service: ControlService, change: int) -> int:
     node = service.node
     wanted = node.pools.default.size + change
-    most = MOST_CONCURRENCY if node.pools.default is not node.pools.named("prefork") else MOST_PROCESSES
+    most = bounds.LARGEST_POOL if node.pools.default is not node.pools.named("prefork") else MOST_PROCESSES
     if not 1 <= wanted <= most:
         raise ConfigurationError(f"from 1 to {most} tasks run at once, not {wanted}")
     service.on_link(lambda: node.resize(wanted))
@@ -166,17 +166,37 @@ def _resize(service: ControlService, change: int) -> int:
 
 
 def _number(arguments: Arguments) -> int:
-    number = arguments.get("number", 1)
-    if not isinstance(number, int) or number < 1:
-        raise ConfigurationError(f"{number!r} is no number of tasks from 1 up")
-    return number
+    return 1 if arguments.get("number") is None else _whole(arguments, "number", bounds.LARGEST_POOL)
+
+
+def _whole(arguments: Arguments, name: str, most: int) -> int:
+    try:
+        return bounds.whole(arguments.get(name), most, 1)
+    except OutOfBounds as refusal:
+        raise ConfigurationError(f"{name} {refusal}") from None
+
+
+def _task(service: ControlService, arguments: Arguments) -> str:
+    task = arguments.get("task")
+    if not isinstance(task, str) or task not in service.node.app.tasks:
+        raise ConfigurationError(f"this worker has no task {short(task)}")
+    return task
+
+
+def _rate(arguments: Arguments) -> object:
+    """A text or a number, which `rate.parse` looks at further."""
+    given = arguments.get("rate")
+    try:
+        return bounds.name(given) if isinstance(given, str) else given and bounds.seconds(given, bounds.LARGEST_NUMBER)
+    except OutOfBounds as refusal:
+        raise ConfigurationError(f"rate {refusal}") from None
 
 
 def _queue(arguments: Arguments) -> str:
-    queue = arguments.get("queue")
-    if not isinstance(queue, str) or not queue:
-        raise ConfigurationError("which queue?")
-    return queue
+    try:
+        return bounds.name(arguments.get("queue"))
+    except OutOfBounds as refusal:
+        raise ConfigurationError(f"which queue? The name {refusal}") from None
 
 
 def _consumed(service: ControlService, arguments: Arguments) -> str:
@@ -188,12 +208,13 @@ def _consumed(service: ControlService, arguments: Arguments) -> str:
 
 
 def _seconds(arguments: Arguments, name: str) -> float | None:
-    value: Any = arguments.get(name)
+    value = arguments.get(name)
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
-        raise ConfigurationError(f"{name}: {value!r} is no number of seconds above 0")
-    return float(value)
+    try:
+        return bounds.seconds(value, least=SHORTEST_LIMIT)
+    except OutOfBounds as refusal:
+        raise ConfigurationError(f"{name} {refusal}") from None
 
 
 def _shown(seconds: float | None) -> str:
