@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
+from amqptasks.amqp import management
 from amqptasks.amqp.management import Management, Unanswered
 from tests.harness.impostor import impostor
 
@@ -86,3 +91,72 @@ def test_nobody_there_is_the_same_error() -> None:
         port = listener.getsockname()[1]
     with pytest.raises(Unanswered, match=rf"^http://127\.0\.0\.1:{port}: .*refused"):
         Management(f"http://127.0.0.1:{port}", URL).version()
+
+
+@contextmanager
+def server(pieces: Callable[[], Iterator[bytes]]) -> Iterator[str]:
+    """Answers in pieces, as long as somebody reads them; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                for piece in pieces():
+                    connection.sendall(piece)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
+        assert not thread.is_alive(), "somebody still reads"
+
+
+def endless(head: bytes, piece: bytes, nap: float = 0.0) -> Callable[[], Iterator[bytes]]:
+    def pieces() -> Iterator[bytes]:
+        yield head
+        while True:
+            time.sleep(nap)
+            yield piece
+
+    return pieces
+
+
+OK, CHUNKED = b"HTTP/1.1 200 OK\r\n", b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        endless(OK + b"\r\n", b"[" * 65536),
+        endless(OK + b"Content-Length: 99999999999\r\n\r\n", b" " * 65536),
+        endless(OK + CHUNKED, b"10000\r\n" + b"1" * 65536 + b"\r\n"),
+        endless(b"HTTP/1.1 404 Not Found\r\n\r\n", b"x" * 65536),
+    ],
+    ids=["without a length", "a false length", "chunks", "an error"],
+)
+def test_an_answer_without_end_is_an_error_once_it_is_too_large(
+    pieces: Callable[[], Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(management, "LARGEST_ANSWER", 1_000_000)
+    with server(pieces) as base, pytest.raises(Unanswered, match="more than 1000000 bytes"):
+        Management(base, URL, timeout=30).version()
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        endless(OK + b"\r\n", b"[", 0.05),
+        endless(OK + b"Content-Length: 1000\r\n\r\n", b" ", 0.05),
+        endless(OK + CHUNKED, b"1\r\n1\r\n", 0.05),
+        endless(b"HTTP/1.1 500 No\r\nContent-Length: 1000\r\n\r\n", b"x", 0.05),
+        endless(OK, b"A: b\r\n", 0.05),
+        endless(b"", b"H", 0.05),
+    ],
+    ids=["without a length", "with a length", "chunks", "an error", "headers", "the first line"],
+)
+def test_an_answer_that_comes_byte_by_byte_is_an_error_once_it_is_too_slow(pieces: Callable[[], Iterator[bytes]]):
+    began = time.monotonic()
+    with server(pieces) as base, pytest.raises(Unanswered, match=r"within 1 s|timed out|HTTP"):
+        Management(base, URL, timeout=1).version()
+    assert time.monotonic() - began < 8
