@@ -38,7 +38,7 @@ LOOK_EVERY = 0.1
 COMMAND_WITHIN = 60.0
 
 
-def _refuse_folder_of_others(folder: Path) -> None:
+def refuse_folder_of_others(folder: Path) -> None:
     """RabbitMQ's scripts run files of this folder as whoever starts the node. Raises `ConfigurationError` where
     somebody else could have put them there: the folder, or anything in it, is another user's, or others may write to
     it."""
@@ -88,7 +88,7 @@ class PrivateNode:
             raise ConfigurationError(f"there is no rabbitmq-server {place}: install it, or name another")
         self.installation = installation
         self.folder = folder.absolute()
-        _refuse_folder_of_others(self.folder)
+        refuse_folder_of_others(self.folder)
         self.configuration = dict(configuration or {})
         self.advanced = advanced
         self.ports: Ports = load_or_choose(self.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import stat
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from amqptasks.brokers import apt, docker, ports, probe, search, state, surroundings
 from amqptasks.brokers.installation import Installation, find_installation
-from amqptasks.brokers.private_node import PrivateNode
+from amqptasks.brokers.private_node import PrivateNode, refuse_folder_of_others
 from amqptasks.brokers.running import Absent, Running, Wish, shown
 from amqptasks.errors import ConfigurationError
 from tests.harness.impostor import Impostor, impostor
@@ -183,6 +184,42 @@ def test_a_node_without_an_installation_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no rabbitmq-server below"):
         PrivateNode(tmp_path / "node", root=tmp_path)
     assert not (tmp_path / "node").exists()
+
+
+def _of_nobody(path: Path) -> None:
+    os.chown(path, 65534, 65534)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda folder: folder.chmod(0o777), "others may write"),
+        (lambda folder: folder.chmod(0o770), "others may write"),
+        (lambda folder: (folder / "none").chmod(0o666), "others may write"),
+        (_of_nobody, "another user"),
+        (lambda folder: _of_nobody(folder / "none"), "another user"),
+        (lambda folder: ((folder / "none").unlink(), (folder / "none").symlink_to("/nowhere")), None),
+        (lambda folder: (folder / "node.json").symlink_to("/tmp"), None),
+        (lambda folder: folder.chmod(0o750), None),
+    ],
+    ids=["all", "the group", "a file", "the folder of another", "a file of another", "a link", "a link to all", "mine"],
+)
+def test_broker_start_refuses_a_folder_in_which_somebody_else_may_have_put_files(
+    spoil: Callable[[Path], object], says: str | None, tmp_path: Path
+) -> None:
+    if os.getuid() != 0 and says == "another user":
+        pytest.skip("only root can give files away")
+    folder = tmp_path / "node"
+    folder.mkdir(mode=0o700)
+    (folder / "none").write_text("touch /tmp/ran")
+    (folder / "none").chmod(0o600)
+    spoil(folder)
+    if says is None:
+        refuse_folder_of_others(folder)
+        return
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        refuse_folder_of_others(folder)
+    assert str(folder) in str(caught.value)
 
 
 def test_a_node_inherits_nothing_that_points_at_another_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
