@@ -70,9 +70,11 @@ class Prefetch:
     def ended(self, job: Job) -> None:
         """A job of this queue has ended."""
         name = job.delivery.shared_headers.get("task")
+        if not isinstance(name, str):  # of a message that is no task, and may be anything
+            return
         found = self._ended.get(name)
         if found is None:
-            if len(self._ended) >= MOST_NAMES or not isinstance(name, str):
+            if len(self._ended) >= MOST_NAMES:
                 return
             found = self._ended[name] = [0.0, 0.0]
         found[0] += 1.0

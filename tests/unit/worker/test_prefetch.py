@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+from contextlib import closing
+
+import pytest
+
+from amqptasks import App
+from amqptasks.outgoing import Outgoing
+from amqptasks.properties import Properties
 from amqptasks.worker.consume.prefetch import CAUTIOUS_FOR, MOST, Prefetch
 from amqptasks.worker.job import Job
 from tests.unit.worker.jobs import delivery, job
@@ -100,3 +108,19 @@ def test_a_prefetch_remembers_a_bounded_number_of_task_names() -> None:
     assert len(prefetch._means) <= 1000
     assert prefetch.cost("shop.task1", 0.0) >= 0.5
     assert prefetch.cost("shop.unknown", 2.0) >= 2.0
+
+
+@pytest.mark.parametrize("name", [[], [None], {"count": 1}, 5, True, None, b"\xff", "x" * 1000], ids=repr)
+def test_a_worker_settles_at_once_a_message_whose_task_header_is_no_name(name: object) -> None:
+    """A list cannot be looked up in a mapping: it must not be taken for a name, where runtimes are kept by name."""
+    with closing(App("shop", f"memory://{uuid.uuid4().hex}")) as app:
+        ran = app.task(name="note")(lambda: "ran")
+        app.declare()
+        properties = Properties("application/json", "utf-8", {"task": name, "id": "1"})
+        app.publisher.publish(Outgoing("amqptasks.queues", "default", b"[[], {}, {}]", properties), 10)
+        result = ran.delay()
+        with app.worker(["default"], concurrency=1) as node:
+            assert result.get(10) == "ran"
+            assert dict(node.counts) in ({"Reject": 1, "Success": 1}, {"Success": 1, "Reject": 1})
+        with app.session() as session:
+            assert len(list(session.take("default.dead", 2))) == 1
