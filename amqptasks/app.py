@@ -302,7 +302,7 @@ class App:
         if self.events:
             from amqptasks.events.sent import emit_sent
 
-            emit_sent(emitter or self.emitter(self._hostname), name, identity, outgoing)
+            emit_sent(emitter or self.emitter(self._hostname), name, identity, outgoing, self.codec.mask)
 
     @property
     def _hostname(self) -> str:
@@ -428,7 +428,7 @@ class App:
 
             self._hears = True
             link = self.connections.link
-            link.call_soon(HeartbeatClock(link).start)
+            link.call_soon(HeartbeatClock(link, self.codec.signing).start)
 
     def _has_clock(self) -> bool:
         return not dial.is_memory(self.broker)

@@ -130,6 +130,12 @@ class Codec:
         elif properties.headers:
             properties.headers.pop(SIGNATURE, None)
 
+    def sign_reply(self, properties: Properties, body: bytes, verified: bool) -> None:
+        """Sign the reply to a message whose signature was right (`verified`). Any other reply stays unsigned: a
+        stranger may have chosen its id and its value."""
+        if self.signing is not None and verified:
+            self.signing.sign(properties, body)
+
     def for_reply(self, properties: Properties) -> Serializer:
         """How the reply to this message is written: as the app says, else as the message was, else in JSON."""
         return self._result_serializer or self._of(properties) or json.SERIALIZER

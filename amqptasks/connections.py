@@ -186,7 +186,7 @@ class Connections:
 
         if self._link is not None:
             self._earlier_links.append(self._link)
-        self._replies = replies = Replies(self._codec.reader)
+        self._replies = replies = Replies(self._codec.reader, self._codec.signing)
         self._publisher = Publisher(link)
         self._link = link
         link.receive_replies(replies.reply, replies.lost)
@@ -231,7 +231,9 @@ class Connections:
             if self._event_link is None:
                 self._event_link = self.new_link()
                 self._event_link.start()
-            return self._emitters.setdefault(hostname, Emitter(self._event_link, hostname, prepare))
+            return self._emitters.setdefault(
+                hostname, Emitter(self._event_link, hostname, prepare, self._codec.signing)
+            )
 
     def finish(self) -> None:
         """Wait for what was submitted, as long as the broker may take to confirm it."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from amqptasks.clock import broker_time
 from amqptasks.control.broker_clock import PREFIX, tell
-from amqptasks.events.event import events_in
 from amqptasks.events.places import EXCHANGE
+from amqptasks.events.reader import Verifier
 from amqptasks.incoming import Delivery, Lease
 from amqptasks.messages import bounds
 from amqptasks.messages.bounds import OutOfBounds
+from amqptasks.signing import Signing
 from amqptasks.transport import Link, Subscription
 
 #: Seconds that a heartbeat is on its way at most: it waits for other events to travel with.
@@ -25,8 +26,9 @@ class HeartbeatClock:
     """Listens on a link until a heartbeat says what time it is at the broker, and then no more. Where this user may not
     listen, it ends. Link thread only."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, signing: Signing | None = None) -> None:
         self._link = link
+        self._verifier = Verifier(signing)
         self._subscription: Subscription | None = None
 
     def start(self) -> None:
@@ -37,7 +39,7 @@ class HeartbeatClock:
         for delivery in batch:
             if len(delivery.body) > LARGEST:
                 continue
-            for event in events_in(delivery):
+            for event in self._verifier.events_in(delivery):
                 try:
                     moment = bounds.moment(event.get("broker_time"))
                 except OutOfBounds:

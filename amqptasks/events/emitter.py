@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from amqptasks.clock import monotonic, pause
-from amqptasks.errors import AccessRefused, BrokerError, PublishRejected
+from amqptasks.errors import AccessRefused, BrokerError, ConfigurationError, PublishRejected
 from amqptasks.events import event
 from amqptasks.events.event import Event
 from amqptasks.log_queue import get_logger
+from amqptasks.signing import Signing
 from amqptasks.transport import Done, Link
 
 logger = get_logger(__name__)
@@ -44,13 +45,14 @@ COMPLAIN_EVERY = 60.0
 
 class Emitter:
     """`hostname` is in every event. `prepare` makes sure that the broker has the place for events; it may block and
-    raise a `BrokerError`, and runs in a thread of its own, before the first event and again after a refusal. Any thread
-    emits, all else happens on the link's."""
+    raise a `BrokerError`, and runs in a thread of its own, before the first event and again after a refusal.
+    With `signing`, every message of events is signed. Any thread emits, all else happens on the link's."""
 
-    def __init__(self, link: Link, hostname: str, prepare: Callable[[], None]) -> None:
+    def __init__(self, link: Link, hostname: str, prepare: Callable[[], None], signing: Signing | None = None) -> None:
         self._link = link
         self._hostname = hostname
         self._prepare = prepare
+        self._signing = signing
         self._waiting: deque[Event] = deque()
         self._under_way = 0
         self._awake = False
@@ -87,8 +89,8 @@ class Emitter:
         while self._waiting and self._under_way < MOST_UNDER_WAY and self._prepared:
             batch = self._next_batch()
             try:
-                message = event.outgoing(batch)
-            except (TypeError, ValueError, RecursionError) as error:
+                message = event.outgoing(batch, self._signing)
+            except (TypeError, ValueError, RecursionError, ConfigurationError) as error:
                 logger.warning("an event cannot be sent: %s", error, extra={"action": "event_unsendable"})
                 self.dropped += len(batch)
                 continue

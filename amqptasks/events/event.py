@@ -20,6 +20,7 @@ from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.serializers import Undecodable, json
+from amqptasks.signing import Signing
 
 Event = dict[str, Any]
 
@@ -62,8 +63,8 @@ def new(kind: str, hostname: str, fields: Mapping[str, Any]) -> Event:
     }
 
 
-def outgoing(events: Sequence[Event]) -> Outgoing:
-    """One message for one event, or for several of tasks."""
+def outgoing(events: Sequence[Event], signing: Signing | None = None) -> Outgoing:
+    """One message for one event, or for several of tasks; signed where there are keys."""
     single = len(events) == 1
     body = json.encode(events[0] if single else list(events))
     key = str(events[0]["type"]).replace("-", ".", 1) if single else MULTI
@@ -73,13 +74,18 @@ def outgoing(events: Sequence[Event]) -> Outgoing:
         headers={"hostname": events[0]["hostname"]},
         timestamp=int(events[-1]["timestamp"]),
     )
+    if signing is not None:
+        signing.sign(properties, body)
     return Outgoing(EXCHANGE.name, key, body, properties, mandatory=False)
 
 
-def events_in(delivery: Delivery) -> list[Event]:
-    """The events of a message; none where it holds something else, or did not come through the exchange of events."""
+def events_in(delivery: Delivery, signing: Signing | None = None) -> list[Event]:
+    """The events of a message; none where it holds something else, or did not come through the exchange of events.
+    Raises `Wrong` where `signing` has keys, and the signature is missing or not right: nothing is read then."""
     if delivery.exchange != EXCHANGE.name:
         return []
+    if signing is not None:
+        signing.verify(delivery.properties, delivery.body)
     try:
         said = json.decode(bounds.record(delivery.body))
     except (Undecodable, OutOfBounds):

@@ -9,7 +9,9 @@ from queue import Empty, SimpleQueue
 from amqptasks.errors import BrokerError
 from amqptasks.events.event import Event, events_in
 from amqptasks.events.places import EXCHANGE, STREAM
+from amqptasks.headers import Wrong
 from amqptasks.incoming import Delivery, Lease
+from amqptasks.signing import Signing
 from amqptasks.streams import Reader, close_all
 from amqptasks.streams.liveness import Comparing
 from amqptasks.transport import Link, Subscription
@@ -22,7 +24,23 @@ class _End(Exception):
     """The reading ended; with words where it could not be done."""
 
 
-def live(link: Link, poll: float | None = None) -> Iterator[Event | None]:
+class Verifier:
+    """Reads messages of events: with `signing`, those whose signature is right, and `skipped` counts the others."""
+
+    def __init__(self, signing: Signing | None = None) -> None:
+        self._signing = signing
+        self.skipped = 0
+
+    def events_in(self, delivery: Delivery) -> list[Event]:
+        """Never raises, whatever was sent."""
+        try:
+            return events_in(delivery, self._signing)
+        except Wrong:
+            self.skipped += 1
+            return []
+
+
+def live(link: Link, poll: float | None = None, verifier: Verifier | None = None) -> Iterator[Event | None]:
     """Events as they happen, without end. With `poll`, None every so many seconds in which nothing happens. Raises
     `BrokerError` where the exchange is not there, or may not be listened to."""
     arrived: SimpleQueue[Delivery | _End] = SimpleQueue()
@@ -30,12 +48,19 @@ def live(link: Link, poll: float | None = None) -> Iterator[Event | None]:
     found: list[Subscription] = []
     link.call_soon(lambda: found.append(link.listen(LISTENERS, [(EXCHANGE.name, "#")], listener)))
     try:
-        yield from _events(arrived, poll)
+        yield from _events(arrived, poll, verifier or Verifier())
     finally:
         link.call_soon(lambda: close_all(found))
 
 
-def past(link: Link, since: float, *, follow: bool = False, poll: float | None = None) -> Iterator[Event | None]:
+def past(
+    link: Link,
+    since: float,
+    *,
+    follow: bool = False,
+    poll: float | None = None,
+    verifier: Verifier | None = None,
+) -> Iterator[Event | None]:
     """Events since a moment (seconds since 1970), the oldest first; then with `follow` those that happen. `poll` as of
     `live`. Raises `BrokerError` where the stream cannot be read."""
     arrived: SimpleQueue[Delivery | _End] = SimpleQueue()
@@ -53,14 +78,14 @@ def past(link: Link, since: float, *, follow: bool = False, poll: float | None =
 
     link.call_soon(begin)
     try:
-        for event in _events(arrived, poll):
+        for event in _events(arrived, poll, verifier or Verifier()):
             if event is None or event.get("timestamp", since) >= since:  # a chunk may begin earlier
                 yield event
     finally:
         link.call_soon(lambda: close_all(readers))
 
 
-def _events(arrived: SimpleQueue[Delivery | _End], poll: float | None) -> Iterator[Event | None]:
+def _events(arrived: SimpleQueue[Delivery | _End], poll: float | None, verifier: Verifier) -> Iterator[Event | None]:
     while True:
         try:
             said = arrived.get(timeout=poll)
@@ -71,7 +96,7 @@ def _events(arrived: SimpleQueue[Delivery | _End], poll: float | None) -> Iterat
             if str(said):
                 raise BrokerError(f"the events cannot be read: {said}. Were they ever sent? `worker -E` sends them")
             return
-        yield from events_in(said)
+        yield from verifier.events_in(said)
 
 
 class _Listener:

@@ -12,6 +12,7 @@ from amqptasks.payload import JSON_ONLY, Reader
 from amqptasks.properties import LOST_REPLIES
 from amqptasks.results.reply import Outcome, parse
 from amqptasks.results.result import AsyncResult
+from amqptasks.signing import Signing
 
 if TYPE_CHECKING:
     from amqptasks.incoming import Delivery
@@ -26,11 +27,13 @@ class Replies:
     """Results are held weakly: a reply that nobody waits for any more is dropped unread.
 
     Thread-safe: any thread registers, the link's thread replies. `link_thread` is that thread's identity, once known;
-    `get()` refuses to wait there. `reader` knows the content types that a reply may have.
+    `get()` refuses to wait there. `reader` knows the content types that a reply may have; with `signing`, a
+    reply is read once its signature is verified.
     """
 
-    def __init__(self, reader: Reader = JSON_ONLY) -> None:
+    def __init__(self, reader: Reader = JSON_ONLY, signing: Signing | None = None) -> None:
         self._reader = reader
+        self._signing = signing
         self._pending: dict[str, KeyedRef[str, AsyncResult[Any]]] = {}
         self._listeners: dict[str, Callable[[Delivery | ReplyLost], None]] = {}
         self._being_read: set[str] = set()
@@ -79,7 +82,7 @@ class Replies:
 
     def read(self, delivery: Delivery) -> Outcome:
         """What a reply says. Any thread but the link's: its sender decides what that costs."""
-        return parse(delivery.body, delivery.properties, self._reader)
+        return parse(delivery.body, delivery.properties, self._reader, self._signing)
 
     def _read_elsewhere(self, result: AsyncResult[Any]) -> None:
         """Nobody asks for this result, and replies gather."""

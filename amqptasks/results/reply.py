@@ -19,6 +19,7 @@ from amqptasks.headers import Wrong
 from amqptasks.payload import JSON_ONLY, Reader
 from amqptasks.properties import Properties
 from amqptasks.serializers import Serializer, json
+from amqptasks.signing import Signing
 
 FailureStatus = Literal["FAILURE", "REVOKED", "RETRY"]
 
@@ -123,12 +124,17 @@ def rebuild(described: object, traceback: str | None) -> Exception:
     return _exception(described, traceback)
 
 
-def parse(body: bytes, properties: Properties = _JSON, reader: Reader = JSON_ONLY) -> Outcome:
-    """What a reply says, ours or Celery's. Never raises: bytes that are no reply are a FAILURE with a `ResultError`."""
+def parse(
+    body: bytes, properties: Properties = _JSON, reader: Reader = JSON_ONLY, signing: Signing | None = None
+) -> Outcome:
+    """What a reply says, ours or Celery's. Never raises: bytes that are no reply are a FAILURE with a `ResultError`.
+    So is a reply whose signature is missing or wrong where `signing` has keys; it is not read."""
     try:
+        if signing is not None:
+            signing.verify(properties, body)
         reply = reader.read(properties, body)
     except Wrong as wrong:
-        return _unreadable(wrong.detail)
+        return _unverified(wrong) if wrong.reason in ("unsigned", "bad-signature") else _unreadable(wrong.detail)
     if not isinstance(reply, dict) or not isinstance(reply.get("status"), str):
         return _unreadable("it is no result dictionary with a status")
     status, result, text = reply["status"], reply.get("result"), reply.get("traceback")
@@ -170,6 +176,17 @@ def _repr(value: object) -> str:
         return repr(value)
     except Exception as error:  # the user's __repr__ may raise anything, and the failure must be told all the same
         return f"<{type(value).__qualname__}, whose repr raised {type(error).__name__}>"
+
+
+def _unverified(wrong: Wrong) -> Outcome:
+    detail = wrong.detail.replace("the message has", "it has")
+    return Outcome(
+        "FAILURE",
+        _exception=ResultError(
+            f"a reply came that is not believed: {detail}. A worker signs the reply to a message whose signature it has"
+            f" verified: does it have the keys of this app, and a release that signs replies?"
+        ),
+    )
 
 
 def _unreadable(problem: str) -> Outcome:

@@ -8,18 +8,23 @@ import sys
 import threading
 import traceback
 import types
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
 from uuid import UUID
 
 import celery
+import orjson
 import pytest
 from celery.backends.base import Backend
 from hypothesis import given
 from hypothesis import strategies as st
 from kombu.serialization import dumps as kombu_dumps
 
+from amqptasks import errors, message
+from amqptasks.control import envelope
+from amqptasks.control.envelope import Command
 from amqptasks.errors import (
     ConfigurationError,
     RemoteError,
@@ -28,13 +33,18 @@ from amqptasks.errors import (
     ResultTimeout,
     TaskRevoked,
 )
+from amqptasks.events import event
 from amqptasks.incoming import Delivery
 from amqptasks.payload import Reader
 from amqptasks.properties import Properties
+from amqptasks.request import Request
 from amqptasks.results.replies import MOST_UNREAD, Replies
 from amqptasks.results.reply import Outcome, failure, parse, success
 from amqptasks.results.result import MOST_IN_A_LOOP, AsyncResult
+from amqptasks.retry import RetryPolicy
 from amqptasks.serializers import Serializer, json
+from amqptasks.signing import Signing
+from amqptasks.worker.outcomes import Failure, classify
 from tests.harness.wait import wait_for
 
 RETURNED = [None, 5, "text", [1, {"a": 2}], datetime(2030, 1, 1, tzinfo=UTC), UUID(int=3), b"\xff", 2**70]
@@ -297,6 +307,58 @@ def test_an_exception_without_a_type_is_a_remote_error(described: bytes) -> None
 def test_parsing_never_raises(body: bytes) -> None:
     outcome = parse(body)
     assert (outcome.exception is not None) == (outcome.status == "FAILURE")
+
+
+OURS = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.AmqptasksError)]
+
+
+class OfRetry(errors.Retry):
+    pass
+
+
+@pytest.mark.parametrize("kind", [*OURS, OfRetry], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("status", ["FAILURE", "RETRY", "REVOKED"])
+def test_no_exception_that_a_reply_names_says_how_the_task_ends_that_waits_for_it(kind: type, status: str) -> None:
+    for module in (kind.__module__, "amqptasks"):
+        for arguments in ([], ["forged"], [1, 2]):
+            described = {"exc_type": kind.__name__, "exc_module": module, "exc_message": arguments}
+            outcome = parse(orjson.dumps({"task_id": "1", "status": status, "result": described}))
+            assert outcome.exception is not None
+            waiting = classify(outcome.exception, RetryPolicy(), Request("shop.wait", "2"))
+            assert type(waiting) is Failure, f"{kind} with {arguments}: {waiting}"
+
+
+SIGNING = Signing({"k": "0123456789abcdef0123456789abcdef"})
+
+
+def signed(body: bytes, identity: str = "1") -> Properties:
+    properties = Properties("application/json", "utf-8", correlation_id=identity)
+    SIGNING.sign(properties, body)
+    return properties
+
+
+def test_a_signed_reply_is_read_and_every_other_one_is_a_failure_that_says_so() -> None:
+    body = success("1", 5)
+    assert parse(body, signed(body), signing=SIGNING).value == 5
+    forged: list[tuple[bytes, Properties]] = [
+        (body, Properties("application/json", correlation_id="1")),
+        (success("1", 6), signed(body)),
+        (body, replace(signed(body, "2"), correlation_id="1")),
+        (body, replace(signed(body), content_type="application/x-python-serialize")),
+    ]
+    for said, properties in forged:
+        outcome = parse(said, properties, signing=SIGNING)
+        assert (outcome.status, type(outcome.exception)) == ("FAILURE", ResultError)
+        assert "is not believed" in str(outcome.exception)
+
+
+def test_a_signed_message_of_another_kind_is_no_reply() -> None:
+    task = message.encode(Request("shop.pay", "1", ({"status": "SUCCESS", "result": 5},)))
+    command = envelope.outgoing(Command("ping", {"status": "SUCCESS"}, id="1"), 1.0)
+    told = event.outgoing([event.new("task-succeeded", "w", {"uuid": "1", "result": "SUCCESS"})])
+    for body, properties in [task, (command.body, command.properties), (told.body, told.properties)]:
+        SIGNING.sign(properties, body)
+        assert type(parse(body, properties, signing=SIGNING).exception) is ResultError
 
 
 def test_get_waits_for_the_reply_in_another_thread() -> None:
