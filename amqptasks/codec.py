@@ -95,6 +95,7 @@ class Codec:
         found = message.decode(properties, body, self.reader)
         if isinstance(found, Request):
             found.verified = verified
+            found.signature = (properties.headers or {}).get(SIGNATURE)
         return found
 
     def decode_delivery(self, delivery: Delivery) -> Request | Malformed:
@@ -130,11 +131,11 @@ class Codec:
         elif properties.headers:
             properties.headers.pop(SIGNATURE, None)
 
-    def sign_reply(self, properties: Properties, body: bytes, verified: bool) -> None:
-        """Sign the reply to a message whose signature was right (`verified`). Any other reply stays unsigned: a
+    def sign_reply(self, properties: Properties, body: bytes, request: Request | None) -> None:
+        """Sign the reply to a request whose signature was right, with the same key. Any other reply stays unsigned: a
         stranger may have chosen its id and its value."""
-        if self.signing is not None and verified:
-            self.signing.sign(properties, body)
+        if self.signing is not None and request is not None and request.verified:
+            self.signing.sign(properties, body, like=request.signature)
 
     def for_reply(self, properties: Properties) -> Serializer:
         """How the reply to this message is written: as the app says, else as the message was, else in JSON."""

@@ -66,6 +66,7 @@ class Request:  # without slots: what has its default is not stored, and a worke
     lease: Lease | None = field(default=None, compare=False, repr=False)
     submitted: set[Any] | None = field(default=None, compare=False, repr=False)
     verified: bool = field(default=False, compare=False, repr=False)
+    signature: object = field(default=None, compare=False, repr=False)
     loss_seen: bool = field(default=False, init=False, compare=False, repr=False)
 
     def noted(self) -> dict[str, Any]:

@@ -83,10 +83,12 @@ class Signing:
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a Signing holds secrets and is not pickled: make it anew where it is needed")
 
-    def sign(self, properties: Properties, body: bytes) -> None:
-        """Put the signature into the headers. Raises `ConfigurationError` for a header that cannot be signed."""
+    def sign(self, properties: Properties, body: bytes, like: object = None) -> None:
+        """Put the signature into the headers. The key is the one of the signature `like`, where this app has it: an
+        answer to who has no newer key yet. Raises `ConfigurationError` for a header that cannot be signed."""
         keys = self._current()
-        name = next(iter(keys))
+        found = _SIGNATURE.fullmatch(like) if isinstance(like, str) else None
+        name = found[1] if found is not None and found[1] in keys else next(iter(keys))
         try:
             signed = signed_bytes(properties, body)
         except ValueError as error:

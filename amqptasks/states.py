@@ -46,7 +46,7 @@ def tell_state(app: App, request: Request, state: str, meta: Any) -> None:
         delivery_mode=1,
     )
     body = reply.on_the_way(request.id, state, meta, serializer)
-    app.codec.sign_reply(properties, body, request.verified)
+    app.codec.sign_reply(properties, body, request)
     outgoing = Outgoing("", request.reply_to or "", body, properties, mandatory=False)
 
     def done(future: Future[None]) -> None:

@@ -101,7 +101,7 @@ def settlement(job: Job, outcome: Outcome, worker: str, codec: Codec = PLAIN, la
         if isinstance(outcome, Retry):
             _check(planned.onward[0], largest)
     if planned.answer is not None:
-        codec.sign_reply(planned.answer.properties, planned.answer.body, _is_verified(job))
+        codec.sign_reply(planned.answer.properties, planned.answer.body, job.request)
     planned.kind = type(outcome).__name__
     planned.report = describe(job, outcome)
     return planned

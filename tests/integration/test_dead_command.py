@@ -111,7 +111,8 @@ def test_letters_of_every_kind_are_listed_with_their_reason(
     assert "args        [7]" in page.stdout
     assert "LookupError: order 7 is unknown" in page.stdout
     assert "x-amqptasks-queue" in page.stdout
-    noise = dead("show", "default", found["malformed"]["id"])
+    assert "no text, and may hold secrets" in dead("show", "default", found["malformed"]["id"]).stdout
+    noise = dead("show", "default", found["malformed"]["id"], "--unmasked")
     assert r"b'\xff noise'" in noise.stdout
 
 

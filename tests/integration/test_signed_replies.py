@@ -99,6 +99,14 @@ def test_a_worker_signs_values_failures_and_states(vhost: Vhost) -> None:
                 pay.delay(object=None).get(SOON)
 
 
+def test_a_reply_has_the_key_of_its_call_while_keys_are_rotated(vhost: Vhost) -> None:
+    newer = {"k2": "a newer secret of thirty-two bytes", **KEYS}
+    with closing(App("shop", vhost.url, signing=newer)) as app, closing(App("shop", vhost.url, signing=KEYS)) as older:
+        app.task(name="shop.pay")(lambda amount: amount)
+        with app.worker(["default"]):
+            assert older.send_task("shop.pay", (5,)).get(SOON) == 5
+
+
 def test_events_of_a_signing_app_are_signed_and_forged_ones_are_left_out(vhost: Vhost, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(f"from amqptasks import App\napp = App('shop', signing={KEYS!r})\n")
     with closing(App("shop", vhost.url, signing=KEYS, events=True)) as app:

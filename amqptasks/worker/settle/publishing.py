@@ -164,8 +164,7 @@ class SettlementPublishing:
             )
             serializer = self._settler.codec.for_reply(self._job.delivery.properties)
             answer.body = reply_too_large(self._job.task_id, len(answer.body), str(error), serializer)
-            verified = self._job.request is not None and self._job.request.verified
-            self._settler.codec.sign_reply(answer.properties, answer.body, verified)
+            self._settler.codec.sign_reply(answer.properties, answer.body, self._job.request)
             self._answer(self._on_last_answer)
         else:
             self._on_last_answer(error)
