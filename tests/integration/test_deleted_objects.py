@@ -179,6 +179,6 @@ def test_every_object_deleted_by_hand_loses_only_what_was_in_it_and_makes_no_tas
     assert len(load.missing()) <= lost + UNDER_WAY
     assert lateness[0] > -EARLY
     assert lateness[-1] < HELD_BACK + SLOW
-    # The client of the test makes this one itself before each command. And what is deleted while the object before it is
+    # The client of the test makes this one itself before each command. And what is deleted while the one before it is
     # still being mended comes back with that one, unseen.
     assert len({*unsaid} - {"exchange amqptasks.control"}) <= AT_ONCE
