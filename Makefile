@@ -14,7 +14,7 @@ export AMQPTASKS_TEST_RELEASE AMQPTASKS_TEST_URL AMQPTASKS_TEST_MANAGEMENT_URL
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-releases test-long check format bench bench-growth bench-quick flames docs clean
+.PHONY: help demo test test-releases test-long fuzz fuzz-long check format bench bench-growth bench-quick flames docs clean
 .DELETE_ON_ERROR:
 
 help: ## show this help
@@ -35,6 +35,12 @@ test-releases: .venv/installed-test ## run the tests on RabbitMQ 3.10, 4.0 and 4
 
 test-long: .venv/installed-test test-broker ## run the tests that take minutes: kills, cuts, long delays
 	$(BIN)/pytest -m long $(ARGS)
+
+fuzz: .venv/installed-test ## a minute: some hundred examples of what comes from outside, for each reader of it
+	$(BIN)/pytest tests/fuzz $(ARGS)
+
+fuzz-long: .venv/installed-test ## 30 minutes: five for each reader; crashes go to tests/fuzz/corpus (ARGS=--atheris: by coverage)
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: .venv/installed-check ## style, types and layers
 	$(BIN)/ruff check

@@ -79,7 +79,12 @@ def _links() -> set[threading.Thread]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """From the reports alone: the processes that run the tests are others than the one that sums up."""
+    """From the reports alone: the processes that run the tests are others than the one that sums up. A test that
+    counts what it looked at says so with `record_property("counted", text)`."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == "counted" and report.when == "call":
+                terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {text}")
     outcome = "error" if _ci() else "skipped"
     texts = [str(report.longrepr) for report in terminalreporter.stats.get(outcome, [])]
     lacking = [text for text in texts if NO_BROKER in text]

@@ -72,7 +72,7 @@ def encode_properties(properties: Properties) -> bytes:  # noqa: PLR0912 - a loo
         pieces.append(short_string(properties.message_id))
     if properties.timestamp is not None:
         flags |= _TIMESTAMP_FLAG
-        pieces.append(_LONG_LONG(int(properties.timestamp)))
+        pieces.append(_moment(properties.timestamp))
     if properties.type is not None:
         flags |= _TYPE
         pieces.append(short_string(properties.type))
@@ -175,6 +175,12 @@ def _decimal(given: Decimal) -> bytes:
     if given.adjusted() > _DECIMAL_DIGITS:  # before it becomes a whole number of a million digits
         raise ValueError(f"{given} has more digits than AMQP's decimals")
     return _DECIMAL(b"D", scale, int(given.scaleb(scale)))
+
+
+def _moment(given: int) -> bytes:
+    if not 0 <= given < 2**64:
+        raise ValueError(f"timestamp is {given}: it must be from 0 to 2^64 - 1")
+    return _LONG_LONG(int(given))
 
 
 def _octet(name: str, given: int) -> bytes:

@@ -83,6 +83,8 @@ def _longest_delay(queue: QueueSettings) -> float:
 def _name(name: str, where: Where, longest: str) -> Iterator[_Problem]:
     if not name:
         yield "a name must not be empty", where, "Give it a name"
+    if "\n" in name or "\r" in name:
+        yield "a name must not hold a line end: RabbitMQ takes it out", where, "Write a space, or `|-` for `|`"
     for prefix in RESERVED:
         if name.startswith(prefix):
             owner = "amqptasks" if prefix == "amqptasks." else "the AMQP standard"

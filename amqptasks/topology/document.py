@@ -18,7 +18,7 @@ from amqptasks.errors import TopologyError
 from amqptasks.messages.bounds import MOST_TOPOLOGY_VALUES
 from amqptasks.topology.nodes import nodes
 from amqptasks.topology.old_words import OldWord, old_word
-from amqptasks.topology.variables import TAG, filled, plain_value, substitute
+from amqptasks.topology.variables import HALF, HALF_HINT, TAG, filled, is_text, plain_value, substitute
 
 #: Where a value stands: keys and list indices from the top.
 Where = tuple[str | int, ...]
@@ -240,12 +240,23 @@ class _Reader:
             )
             return str(node.value)
         try:
-            return substitute(node.value, self._environment)
+            key = substitute(node.value, self._environment)
         except LookupError as error:
             self._errors.append(self._error(node, where, str(error.args[0]), _VARIABLE_HINT))
             return str(node.value)
+        if not is_text(key):
+            self._errors.append(self._error(node, where, f"a key {HALF}", HALF_HINT))
+            return key.encode(errors="backslashreplace").decode()
+        return key
 
     def _scalar(self, node: yaml.ScalarNode, where: Where) -> object:
+        value = self._read(node, where)
+        if isinstance(value, str) and not is_text(value):
+            self._errors.append(self._error(node, where, HALF, HALF_HINT))
+            return Broken()
+        return value
+
+    def _read(self, node: yaml.ScalarNode, where: Where) -> object:
         self._written[where] = node.value
         if node.tag == f"{TAG}timestamp":  # a date is text to us
             return node.value

@@ -24,7 +24,7 @@ from amqptasks.topology.model.queue import QueuePart
 from amqptasks.topology.templates import resolved
 from amqptasks.topology.topology import DEFAULT_QUEUE, QueueSettings, Topology, default
 from amqptasks.topology.validation import in_order, kind_of, together, validated
-from amqptasks.topology.variables import filled
+from amqptasks.topology.variables import HALF, HALF_HINT, filled, is_text
 
 __all__ = ["default", "from_mapping", "load"]
 
@@ -161,9 +161,12 @@ def _with_version(document: Document) -> Document:
 def _filled(value: object, environment: Mapping[str, str]) -> object:
     if isinstance(value, str):
         try:
-            return filled(value, environment)
+            text = filled(value, environment)
         except LookupError as error:
             raise TopologyError(str(error.args[0])) from None
+        if not is_text(text):
+            raise TopologyError(f"{value.encode(errors='backslashreplace').decode()} {HALF}", hint=HALF_HINT)
+        return text
     if isinstance(value, Mapping):
         return {
             _filled(name, environment) if isinstance(name, str) else name: _filled(part, environment)

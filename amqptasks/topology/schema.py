@@ -33,9 +33,7 @@ def schema() -> dict[str, Any]:
         entries["additionalProperties"] = {"anyOf": [entries["additionalProperties"], {"type": "null"}]}
     vhost = made["properties"]["vhost"]
     vhost["anyOf"].insert(0, {"type": "string", "minLength": 1})
-    made["properties"]["delays"]["anyOf"] = [
-        {"const": False} if one == {"type": "null"} else one for one in made["properties"]["delays"]["anyOf"]
-    ]
+    made["properties"]["delays"]["anyOf"].append({"const": False})
     letters = (
         made["$defs"]["QueuePart"]["properties"]["dead_letter"],
         made["$defs"]["TemplatePart"]["properties"]["dead_letter"],

@@ -29,6 +29,22 @@ class Filled(str):
         return self
 
 
+#: Of a text that no UTF-8 can hold. YAML's `"\\uD800"` makes one, and so does a variable whose bytes are no UTF-8.
+HALF = "holds half of a surrogate pair, or a byte that is no UTF-8"
+HALF_HINT = "Write the character itself"
+
+
+def is_text(value: str) -> bool:
+    """Whether AMQP and JSON can carry it."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def substitute(text: str, environment: Mapping[str, str], *, may_be_empty: bool = True) -> str:
     """Fills variables in. Raises `LookupError`, whose text names the variable, for one that is not set, and for one
     that is empty where it must not be."""

@@ -56,7 +56,7 @@ def command(target: Target, vhost: str | None, output: Path | None, force: bool,
     if vhost is not None:
         management.vhost = vhost
     found = export(_observed(management))
-    for one in found.left_out:
+    for one in (*found.left_out, *found.of_clients):
         click.secho(printable(f"left out: {one}"), fg="yellow", err=True)
     for one in found.notes:
         click.secho(printable(f"note: {one}"), fg="yellow", err=True)

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from amqptasks.entities import Binding, Exchange
+from amqptasks.entities import Binding, Destination, Exchange
 from amqptasks.errors import ConfigurationError, TopologyError
+from amqptasks.messages.printable import printable
+from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology import durations
 from amqptasks.topology.delays import RUNGS, TICK, rung, rungs_for
 from amqptasks.topology.document import path
@@ -38,12 +40,13 @@ _BINDING = re.compile(r"\.bindings\[(\d+)\]")
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """`text` is the file, `topology` what it says; `left_out` names what it does not say, with the reason, and `notes`
-    what it may say otherwise than it is."""
+    """`text` is the file, `topology` what it says; `left_out` names what it does not say, with the reason, `of_clients`
+    what clients made for themselves, which it does not say either, and `notes` what it may say otherwise than it is."""
 
     text: str
     topology: Topology
     left_out: tuple[str, ...]
+    of_clients: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -97,26 +100,33 @@ class _Draft:
                 return from_mapping(writing.escaped(mapping), {})
             except TopologyError as error:
                 if error.path is None:
-                    raise ConfigurationError(
-                        f"the virtual host {self.observed.vhost!r} holds nothing to export"
-                    ) from None
+                    raise self._nothing(mapping) from None
                 self._yield_to(error, mapping)
+
+    def _nothing(self, mapping: Mapping[str, Any]) -> ConfigurationError:
+        """The reason may be that nothing of what is there can be written."""
+        named = [*self._all_left_out(), *self._of_clients(mapping)]
+        more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
+        why = "".join(f"\n  left out: {printable(one)}" for one in [*named[:_NAMED], *more])
+        return ConfigurationError(f"the virtual host {self.observed.vhost!r} holds nothing to export{why}")
+
+    def _all_left_out(self) -> list[str]:
+        plugins = (f"{component} {name}: {_PARAMETER}" for component, name in self.observed.parameters)
+        return [*self.left_out, *plugins]
 
     def finished(self, topology: Topology) -> Exported:
         """With what can be told only now."""
         mapping = self.mapping(self._role(topology))
         topology = from_mapping(writing.escaped(mapping), {})
         head = [*self._said(mapping), *self.head]
-        left_out = [
-            *self.left_out,
-            *(f"{component} {name}: {_PARAMETER}" for component, name in self.observed.parameters),
-        ]
+        left_out = self._all_left_out()
         notes = tuple(_voids(self.observed))
         if left_out:
             head += ["", "Left out:", *(f"- {one}" for one in left_out)]
         if notes:
             head += ["", *notes]
-        return Exported(writing.text(mapping, head, self.comments), topology, tuple(left_out), notes)
+        of_clients = tuple(self._of_clients(mapping))
+        return Exported(writing.text(mapping, head, self.comments), topology, tuple(left_out), of_clients, notes)
 
     def mapping(self, role: Callable[[str], Role | None] = lambda _: None) -> dict[str, Any]:
         queues = self._queues()
@@ -239,6 +249,9 @@ class _Draft:
                     self.dropped.add((section, name))
                     key = f"{rest.strip('.')}: " if rest else ""
                     self.left_out.append(f"{_SINGULAR[section]} {name}: {key}{error.problem}")
+                    for one in keys.get("bindings", ()):  # they are written below what they lead to
+                        gone = f"it leads to the {_SINGULAR[section]} {name}, which is left out"
+                        self.left_out.append(f"binding {_bound(section, name, one)}: {gone}")
                 return
         raise error
 
@@ -246,9 +259,7 @@ class _Draft:
         gone = {one for part, owner, one in self.unbound if (part, owner) == (section, name)}
         left = [one for one in range(len(shown) + len(gone)) if one not in gone]
         self.unbound.add((section, name, left[index]))
-        one = shown[index]
-        key = f" [{one['routing_key']}]" if one.get("routing_key") else ""
-        self.left_out.append(f"binding {one['exchange']} -> {name}{key}: {problem}")
+        self.left_out.append(f"binding {_bound(section, name, shown[index])}: {problem}")
 
     def _said(self, mapping: Mapping[str, Any]) -> Iterator[str]:
         """The first lines of the file."""
@@ -299,6 +310,14 @@ _SINGULAR = {
 
 #: Why a shovel or an upstream is left out.
 _PARAMETER = "a file cannot say it; rabbitmqctl set_parameter makes it, and `rabbitmqctl list_parameters` shows it"
+
+
+def _bound(section: str, name: str, keys: Mapping[str, Any]) -> str:
+    """What a binding is called that is written below `name`."""
+    source = keys["exchange"]
+    usual = name if source == QUEUES_EXCHANGE else str(keys.get("weight", ""))
+    to: Destination = "exchange" if section == "exchanges" else "queue"
+    return binding_name(Binding(source, name, keys.get("routing_key", usual), to, keys.get("arguments", {})))
 
 
 def _of_plugin(exchange: Exchange) -> bool:

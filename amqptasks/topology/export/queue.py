@@ -115,7 +115,7 @@ def bindings_of(bindings: Iterable[Binding], destination: str, types: Mapping[st
 def _binding(binding: Binding, destination: str, kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {"exchange": binding.source}
     key = binding.routing_key
-    if kind == "x-consistent-hash" and key.isdecimal():
+    if kind == "x-consistent-hash" and key.isdecimal() and str(int(key)) == key:
         found["weight"] = int(key)
     elif kind in ("direct", "topic") or key:
         found["routing_key"] = key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from amqptasks.exchange_types import EXTENSIONS, STANDARD
 from amqptasks.outgoing import QUEUES_EXCHANGE
@@ -34,6 +34,10 @@ def _type(value: object) -> object:
     return value
 
 
+#: For editors: AMQP's types, or anything of a plugin's, or a variable.
+_TYPES = {"type": "string", "pattern": rf"^({'|'.join(STANDARD)}|x-.*)$|\$\{{", "examples": [*STANDARD, *EXTENSIONS]}
+
+
 class BindingPart(Part):
     exchange: str
     """The exchange that messages come from."""
@@ -58,7 +62,7 @@ class BindingPart(Part):
 
 
 class ExchangePart(Part):
-    type: Annotated[str, BeforeValidator(_type)] = "direct"
+    type: Annotated[str, BeforeValidator(_type), WithJsonSchema(_TYPES)] = "direct"
     """direct, topic, fanout, headers, or the name of another type: x-local-random, x-consistent-hash, ..."""
     durable: bool = True
     """Whether it outlives a restart of the broker."""

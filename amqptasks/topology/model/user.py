@@ -7,7 +7,7 @@ import re
 from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from amqptasks.entities import Limit, Permission, TopicPermission, User
 from amqptasks.topology.model.part import Part, Wrong
@@ -17,9 +17,13 @@ from amqptasks.topology.model.values import Bound, Expression, Text
 TAGS = ("administrator", "monitoring", "policymaker", "management", "impersonator")
 
 
+#: What a shell takes for a variable's name.
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
 def _variable(value: object) -> object:
     # The problem does not begin with "is", so that no message shows what may be the password itself.
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+    if not isinstance(value, str) or not re.fullmatch(_VARIABLE, value):
         raise Wrong("must be the name of an environment variable", "Write `password_from: SHOP_PASSWORD`, without ${ }")
     return value
 
@@ -60,7 +64,14 @@ class UserLimitsPart(Part):
 
 
 class UserPart(Part):
-    password_from: Annotated[str, BeforeValidator(_variable)] | None = None
+    password_from: (
+        Annotated[
+            str,
+            BeforeValidator(_variable),
+            WithJsonSchema({"type": "string", "pattern": f"^{_VARIABLE}$|\\$\\{{", "examples": ["SHOP_PASSWORD"]}),
+        ]
+        | None
+    ) = None
     """The environment variable that holds the password; it never stands in a file."""
     tags: list[Annotated[Text, BeforeValidator(_tag)]] = []
     """monitoring, management, policymaker, administrator, or labels of your own."""

@@ -86,6 +86,14 @@ def _written(pattern: str, example: str) -> dict[str, object]:
     return {"type": "string", "pattern": rf"^\s*({pattern})\s*$|\$\{{", "examples": [example]}
 
 
+def _written_above_nothing(pattern: str, example: str) -> dict[str, object]:
+    """The same, of what is no duration of zeros."""
+    return {**_written(pattern, example), "allOf": [{"pattern": r"[1-9]|\$\{"}]}
+
+
+#: Percentages of at most 100: a pattern cannot compare numbers.
+_UP_TO_100 = rf"(?=0*(100(\.0*)?|\d{{0,2}}(\.\d*)?)\s*%){durations.PERCENTAGE}"
+
 _SIXTY_FOUR_BITS = {"type": "integer", "minimum": -LARGEST_NUMBER - 1, "maximum": LARGEST_NUMBER}
 
 #: Untyped values, in RabbitMQ's spelling: what it does not know it keeps as it is.
@@ -108,15 +116,17 @@ Arguments = Annotated[
 ]
 #: In seconds.
 Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(_written(durations.PATTERN, "5s"))]
-Lasting = Annotated[float, BeforeValidator(_lasting), WithJsonSchema(_written(durations.PATTERN, "14d"))]
+Lasting = Annotated[float, BeforeValidator(_lasting), WithJsonSchema(_written_above_nothing(durations.PATTERN, "14d"))]
 #: How long a message may wait; `0s`: only where it can be delivered at once.
 Ttl = Annotated[float, BeforeValidator(_ttl), WithJsonSchema(_written(durations.PATTERN, "1h"))]
 #: A duration, or RabbitMQ's own spelling, which is kept as it is.
 Age = Annotated[
-    float | str, BeforeValidator(_age), WithJsonSchema(_written(f"{durations.PATTERN}|{durations.AGE}", "7d"))
+    float | str,
+    BeforeValidator(_age),
+    WithJsonSchema(_written_above_nothing(f"{durations.PATTERN}|{durations.AGE}", "7d")),
 ]
 #: As a fraction.
-Percentage = Annotated[float, BeforeValidator(_percentage), WithJsonSchema(_written(durations.PERCENTAGE, "10%"))]
+Percentage = Annotated[float, BeforeValidator(_percentage), WithJsonSchema(_written(_UP_TO_100, "10%"))]
 Count = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
 #: A number that may be none at all.
 Bound = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]

@@ -25,7 +25,7 @@ NEWEST = Capabilities()
 SHOP = load(REPOSITORY / "topology" / "shop.yaml")
 
 #: Names that mean something to HTML, SVG, scripts, Mermaid or DOT.
-EVIL = "</script><script>alert('x')</script> \"a\" <b> & \\ `c` | --> [[d]]\n%%"
+EVIL = "</script><script>alert('x')</script> \"a\" <b> & \\ `c` | --> [[d]]\u2028%%"
 
 #: Everything that can lead back: exchanges in a circle, an alternate, a queue whose dead letters go to an exchange.
 WINDING = {
