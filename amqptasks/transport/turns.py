@@ -19,10 +19,9 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 
-from amqptasks.frames import current_frames
+from amqptasks.thread_stacks import formatted, thread_stacks
 
 #: Names the file to which a paragraph is appended for each callback that took too long.
 FILE = "AMQPTASKS_LINK_TURNS"
@@ -92,9 +91,8 @@ class Turns:
                     turn.delay = delay
                 turn.ticks += 1
                 stood = (turn.ticks - 1) * TICK - (delay - turn.delay)
-                frame = current_frames().get(thread)
-                if frame is not None and turn is self._running.get((thread, native)):
-                    turn.stack = "".join(traceback.format_stack(frame)[-8:])
+                if turn.ticks > 1 and turn is self._running.get((thread, native)):
+                    turn.stack = formatted(thread_stacks().get(thread, []), 8)
                 if stood > MOST_WALL:
                     self._running.pop((thread, native), None)  # once is enough
                     self._tell(f"it has stood for {stood * 1000:.0f} ms:\n{turn.stack}")

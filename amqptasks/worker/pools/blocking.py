@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from amqptasks.clock import pause
-from amqptasks.frames import current_frames
 from amqptasks.log_queue import get_logger
+from amqptasks.thread_stacks import formatted, thread_stacks
 
 logger = get_logger(__name__)
 
@@ -77,13 +76,12 @@ class Watch:
         assert self._loop is not None
         assert self._watched is not None
         task = asyncio.current_task(self._loop)
-        frame = current_frames().get(self._watched.ident or 0)
-        stack = "".join(traceback.format_stack(frame)[-SHOWN:]) if frame is not None else ""
+        stack = formatted(thread_stacks().get(self._watched.ident or 0, []), SHOWN)
         name = self._name(task) if task is not None else "a callback"
         logger.warning(
             "the event loop has been blocked for %.0f s by %s: the other async tasks wait for it\n%s",
             seconds,
             name,
-            stack.rstrip(),
+            stack,
             extra={"action": "loop_blocked", "task": name},
         )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 
-from amqptasks.frames import current_frames
 from amqptasks.log_queue import get_logger
+from amqptasks.thread_stacks import formatted, thread_stacks
 
 logger = get_logger(__name__)
 
@@ -20,8 +19,8 @@ def stacks() -> list[tuple[str, str]]:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     me = threading.get_ident()
     return [
-        (names.get(identity, f"number {identity}"), "".join(traceback.format_stack(frame)[-SHOWN:]).rstrip())
-        for identity, frame in sorted(current_frames().items(), key=lambda item: item[0] == me)
+        (names.get(identity, f"number {identity}"), formatted(stack, SHOWN))
+        for identity, stack in sorted(thread_stacks().items(), key=lambda item: item[0] == me)
     ]
 
 
@@ -49,6 +48,6 @@ def text() -> bytes:
 
 def place_of(thread: threading.Thread) -> str:
     """The thread's name and the line of code where it is, for a sentence."""
-    frame = current_frames().get(thread.ident or 0)
-    where = f" ({frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name})" if frame is not None else ""
+    stack = thread_stacks().get(thread.ident or 0)
+    where = f" ({stack[-1].filename}:{stack[-1].lineno} in {stack[-1].name})" if stack else ""
     return f"{thread.name!r}{where}"
