@@ -8,7 +8,8 @@ ARGS ?=
 BIN := .venv/bin
 RELEASES := 3.10 4.0 4.3
 # Tests wait for brokers most of the time: three files run side by side, each process with a broker of its own.
-PARALLEL := -n 3 --dist loadfile
+# A process of the tests that crashes ends the run: its other tests would not be run, and nobody would see why.
+PARALLEL := -n 3 --dist loadfile --max-worker-restart 0
 
 export AMQPTASKS_TEST_RELEASE AMQPTASKS_TEST_URL AMQPTASKS_TEST_MANAGEMENT_URL
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

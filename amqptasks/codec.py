@@ -48,7 +48,7 @@ class Codec:
             warnings.warn(
                 "accept_content has pickle: whoever can publish to a queue of this app, or to where its replies come,"
                 " can run any code in it. Use it among trusted services only, and with signing=",
-                stacklevel=3,  # whoever makes the App
+                stacklevel=4,  # whoever makes the App: above this, its `__init__` and the check of its options
             )
         #: Where followers and replies of unsigned messages may go. An app gives its own rule.
         self.reach = reach or EVERYWHERE
