@@ -22,7 +22,6 @@ from amqptasks.compression import MIN_SIZE
 from amqptasks.connections import Connections
 from amqptasks.declaration import Declaration
 from amqptasks.forks.cached import cached
-from amqptasks.messages.masks import Mask
 from amqptasks.messages.reach import reach
 from amqptasks.options import (
     TASK_DEFAULTS,
@@ -39,6 +38,7 @@ from amqptasks.routing import Router
 from amqptasks.signature import Signature
 from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task, current_task
+from amqptasks.untrusted.masks import Mask
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities

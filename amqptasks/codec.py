@@ -11,15 +11,15 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong
 from amqptasks.incoming import Alike, Delivery
 from amqptasks.message import Malformed
-from amqptasks.messages.masks import PLAIN as PLAIN_MASK
-from amqptasks.messages.masks import Mask
-from amqptasks.messages.printable import short
 from amqptasks.messages.reach import EVERYWHERE, Reach
 from amqptasks.payload import JSON_ONLY, Reader, reader
 from amqptasks.properties import Properties
 from amqptasks.request import Request
 from amqptasks.serializers import Serializer, json
 from amqptasks.signing import Keys, Signing
+from amqptasks.untrusted.masks import PLAIN as PLAIN_MASK
+from amqptasks.untrusted.masks import Mask
+from amqptasks.untrusted.printable import short
 
 
 class Codec:

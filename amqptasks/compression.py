@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
-from amqptasks.messages import bounds
+from amqptasks.untrusted import bounds
 
 #: zlib's window size for "zlib or gzip, see the header". https://docs.python.org/3/library/zlib.html#zlib.decompress
 _DETECT_FORMAT = 32 + zlib.MAX_WBITS

@@ -17,9 +17,9 @@ from amqptasks.clock import monotonic
 from amqptasks.ending import Ending
 from amqptasks.errors import BrokerUnreachable
 from amqptasks.log_queue import get_logger
-from amqptasks.messages.masks import masked_address
 from amqptasks.publisher import ENDING, Publisher
 from amqptasks.transport import Link, Session
+from amqptasks.untrusted.masks import masked_address
 
 if TYPE_CHECKING:
     from amqptasks.claims import Claims

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.log_queue import get_logger
-from amqptasks.messages import bounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.request import Request
 from amqptasks.results.reply import FINAL_STATES
+from amqptasks.untrusted import bounds
 
 if TYPE_CHECKING:
     from amqptasks.app import App

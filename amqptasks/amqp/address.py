@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 import pika
 
 from amqptasks.errors import ConfigurationError, UnknownOption
-from amqptasks.messages.masks import masked_address
+from amqptasks.untrusted.masks import masked_address
 
 #: Seconds between two heartbeats. Half the server's default of 60: a dead peer is noticed within a minute, and the
 #: traffic (8 bytes) is nothing. Our I/O threads run no user code, so they always answer in time.

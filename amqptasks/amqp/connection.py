@@ -19,7 +19,7 @@ from amqptasks.amqp.tls_internals import CertificateRequest
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable
-from amqptasks.messages.masks import masked_address
+from amqptasks.untrusted.masks import masked_address
 
 #: Seconds after which a connection counts as one that works, whatever went over it. One that opens and breaks at once,
 #: again and again, is tried with the growing pauses of one that does not open.

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from amqptasks.messages.field_table import Timestamp
 from amqptasks.properties import Properties
+from amqptasks.untrusted.field_table import Timestamp
 
 #: Levels of tables and arrays that are decoded; what lies deeper stays bytes. Python's stack ends at some hundreds,
 #: a frame has room for 26,000, and nobody reads more than three.

@@ -23,7 +23,7 @@ from amqptasks.amqp.tls_internals import CertificateRequest
 from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.clock import monotonic
 from amqptasks.errors import HINT, BrokerError, BrokerUnreachable, ConfigurationError, is_lasting
-from amqptasks.messages.masks import masked_address
+from amqptasks.untrusted.masks import masked_address
 
 #: Seconds between two rounds at most, at first; doubled up to the second figure.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0

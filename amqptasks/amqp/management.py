@@ -23,7 +23,7 @@ from amqptasks.amqp.address import parameters
 from amqptasks.amqp.opener import opener
 from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError
-from amqptasks.messages.bounds import ANSWER_WITHIN, LARGEST_ANSWER
+from amqptasks.untrusted.bounds import ANSWER_WITHIN, LARGEST_ANSWER
 
 #: Bytes that are read of an answer at once.
 _PIECE = 65_536

@@ -14,8 +14,8 @@ from enum import Enum
 from functools import lru_cache
 from math import isfinite
 
-from amqptasks.messages.field_table import Timestamp
 from amqptasks.properties import Properties
+from amqptasks.untrusted.field_table import Timestamp
 
 _SHORT = struct.Struct(">H").pack
 _LONG = struct.Struct(">I").pack

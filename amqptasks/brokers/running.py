@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from amqptasks.messages.masks import masked_address
+from amqptasks.untrusted.masks import masked_address
 
 #: RabbitMQ's own first user. The server lets it in from this machine only, so its password is no secret.
 #: https://www.rabbitmq.com/docs/access-control#loopback-users

@@ -13,7 +13,7 @@ import click
 from amqptasks import dial
 from amqptasks.cli.failures import FAILED, NO_ANSWER
 from amqptasks.errors import ConfigurationError
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.app import App

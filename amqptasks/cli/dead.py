@@ -20,7 +20,7 @@ from amqptasks.dead.queue import NOWHERE
 from amqptasks.dead.replay import Edit
 from amqptasks.dead.selection import Selection
 from amqptasks.errors import ConfigurationError
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.dead.place import Place

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

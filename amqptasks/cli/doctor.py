@@ -14,7 +14,7 @@ from amqptasks.cli.management import Nowhere, find, management_option
 from amqptasks.cli.parameters import duration
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
-from amqptasks.messages.printable import printable_lines
+from amqptasks.untrusted.printable import printable_lines
 
 if TYPE_CHECKING:
     from amqptasks.app import App

@@ -13,7 +13,7 @@ import click
 
 from amqptasks.cli import asking, parameters
 from amqptasks.cli.target import Target, pass_target
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.events.event import Event

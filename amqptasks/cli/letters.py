@@ -16,9 +16,9 @@ from amqptasks.cli.support.tables import print_table
 from amqptasks.dead.letter import PUBLISHED, Letter
 from amqptasks.errors import BrokerError
 from amqptasks.message import Malformed
-from amqptasks.messages.masks import PLAIN, Mask
-from amqptasks.messages.printable import printable, printable_lines
 from amqptasks.request import Request
+from amqptasks.untrusted.masks import PLAIN, Mask
+from amqptasks.untrusted.printable import printable, printable_lines
 
 #: Levels of nesting that are shown where JSON's own encoder gives up: more than anybody reads. The body has all.
 DEEPEST = 100

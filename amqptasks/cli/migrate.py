@@ -14,7 +14,7 @@ from amqptasks.cli.management import management_option, need
 from amqptasks.cli.support.tables import print_table
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.wanted import topology_of
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.topology.migrate.migration import Counts, Event, Migration

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from amqptasks.cli import decisions
 from amqptasks.entities import Exchange, Queue
-from amqptasks.messages.printable import printable
 from amqptasks.topology.drift import DELAYS
+from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

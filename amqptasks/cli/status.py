@@ -10,7 +10,7 @@ from amqptasks.cli import asking
 from amqptasks.cli.failures import NO_ANSWER
 from amqptasks.cli.support.tables import print_table
 from amqptasks.cli.target import Target, pass_target
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 
 HELP = """\b
 Examples:

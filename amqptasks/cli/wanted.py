@@ -84,7 +84,7 @@ class CommandLine:
 
     def migrate(self, queue: str) -> str:
         """The command that migrates a queue, to be pasted. A password is masked: it must be put in again."""
-        from amqptasks.messages.masks import masked_address
+        from amqptasks.untrusted.masks import masked_address
 
         app = ("-A", self.app) if self.app is not None and not self.files else ()
         broker = ("--broker", masked_address(self.broker)) if self.broker is not None else ()

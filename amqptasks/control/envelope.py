@@ -19,12 +19,12 @@ from amqptasks.clock import broker_time
 from amqptasks.control.places import EXCHANGE
 from amqptasks.headers import Wrong
 from amqptasks.incoming import Delivery
-from amqptasks.messages import bounds
-from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO, Properties
 from amqptasks.serializers import Undecodable, json
 from amqptasks.signing import Signing
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import OutOfBounds
 
 CONTENT_TYPE = "application/json"
 

@@ -7,10 +7,10 @@ from amqptasks.control.broker_clock import PREFIX, tell
 from amqptasks.events.places import EXCHANGE
 from amqptasks.events.reader import Verifier
 from amqptasks.incoming import Delivery, Lease
-from amqptasks.messages import bounds
-from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.signing import Signing
 from amqptasks.transport import Link, Subscription
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import OutOfBounds
 
 #: Seconds that a heartbeat is on its way at most: it waits for other events to travel with.
 ON_ITS_WAY = 1.0

@@ -14,12 +14,12 @@ from amqptasks.control.places import REVOKED
 from amqptasks.errors import ConfigurationError
 from amqptasks.headers import Wrong
 from amqptasks.incoming import Delivery
-from amqptasks.messages import bounds
-from amqptasks.messages.bounds import OutOfBounds
-from amqptasks.messages.printable import short
 from amqptasks.outgoing import Outgoing
 from amqptasks.serializers import Undecodable, json
 from amqptasks.signing import Signing
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import OutOfBounds
+from amqptasks.untrusted.printable import short
 
 #: How a task that runs is ended: TERM raises `Terminated` in it, and it may tidy up; KILL ends it by force.
 Signal = Literal["TERM", "KILL"]

@@ -13,11 +13,11 @@ from typing import Literal
 from amqptasks.control.places import LISTENERS, NODES
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery
-from amqptasks.messages import bounds
-from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.serializers import Undecodable, json
 from amqptasks.transport import Session
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import OutOfBounds
 
 State = Literal["here", "gone"]
 

@@ -15,12 +15,12 @@ from typing import Any
 from amqptasks.clock import broker_time
 from amqptasks.events.places import EXCHANGE
 from amqptasks.incoming import Delivery
-from amqptasks.messages import bounds
-from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.serializers import Undecodable, json
 from amqptasks.signing import Signing
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import OutOfBounds
 
 Event = dict[str, Any]
 

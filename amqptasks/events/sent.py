@@ -10,8 +10,8 @@ from amqptasks.uuid7 import made_at
 
 if TYPE_CHECKING:
     from amqptasks.events.emitter import Emitter
-    from amqptasks.messages.masks import Mask
     from amqptasks.outgoing import Outgoing
+    from amqptasks.untrusted.masks import Mask
 
 
 def emit_sent(emitter: Emitter, name: str | None, identity: str, outgoing: Outgoing, mask: Mask) -> None:

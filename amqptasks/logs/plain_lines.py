@@ -7,8 +7,8 @@ import os
 import time
 
 from amqptasks.logs.success import SuccessLine, name_and_attempt
-from amqptasks.messages.bounds import LONGEST_LINE, LONGEST_TRACEBACK
-from amqptasks.messages.printable import INDENT, printable, printable_lines
+from amqptasks.untrusted.bounds import LONGEST_LINE, LONGEST_TRACEBACK
+from amqptasks.untrusted.printable import INDENT, printable, printable_lines
 
 #: When, how bad, which process and thread, what.
 FORMAT = "%(asctime)s %(levelname)s %(process)d/%(threadName)s %(message)s"

@@ -13,9 +13,9 @@ from enum import Enum
 
 from amqptasks.errors import MessageTooLarge, PublishRejected
 from amqptasks.memory.messages import Message
-from amqptasks.messages.field_table import Timestamp, field_size
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO, Headers, Properties
+from amqptasks.untrusted.field_table import Timestamp, field_size
 
 #: Bytes of AMQP's short string: a routing key, the name of a header, most properties.
 SHORT_STRING = 255

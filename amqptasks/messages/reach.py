@@ -13,10 +13,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.messages import bounds
-from amqptasks.messages.bounds import OutOfBounds
-from amqptasks.messages.printable import short
 from amqptasks.properties import REPLY_TO
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import OutOfBounds
+from amqptasks.untrusted.printable import short
 
 #: Options of a follower that hold followers of its own.
 NESTED = ("link", "link_error", "chain")

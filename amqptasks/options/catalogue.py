@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from amqptasks import rate
-from amqptasks.messages import bounds
 from amqptasks.options.keys import checked_key
 from amqptasks.options.kinds import (
     Anything,
@@ -28,6 +27,7 @@ from amqptasks.options.kinds import (
     Text,
     Whole,
 )
+from amqptasks.untrusted import bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from amqptasks.errors import ConfigurationError, UnknownOption
-from amqptasks.messages.printable import short
 from amqptasks.options.catalogue import APP, Option
 from amqptasks.options.elsewhere import ELSEWHERE
 from amqptasks.options.kinds import Unfit
+from amqptasks.untrusted.printable import short
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -9,9 +9,9 @@ from enum import Enum
 from typing import Any, Protocol
 
 from amqptasks.embedded import embedded
-from amqptasks.messages import bounds
-from amqptasks.messages.field_table import field_size
-from amqptasks.messages.printable import short
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.field_table import field_size
+from amqptasks.untrusted.printable import short
 
 
 class Unfit(ValueError):

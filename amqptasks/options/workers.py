@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from amqptasks.messages import bounds
 from amqptasks.options.catalogue import POOLS, TASK, Option
 from amqptasks.options.kinds import Flag, OneOf, Optional, Seconds, Text, Whole
+from amqptasks.untrusted import bounds
 
 #: Deliveries that a consumer may hold: AMQP has 16 bits for that number.
 MOST_PREFETCH = 65_535

@@ -24,9 +24,9 @@ from uuid import UUID
 
 import orjson
 
-from amqptasks.messages import bounds
-from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.serializers import Serializer, Undecodable
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import OutOfBounds
 
 #: datetimes come to our `default`, for their tag; dataclasses too, to be refused: they would arrive as a dict.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgpack
 
-from amqptasks.messages.bounds import MOST_VALUES
 from amqptasks.serializers import Serializer, Undecodable
+from amqptasks.untrusted.bounds import MOST_VALUES
 
 
 def encode(value: object) -> bytes:

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from amqptasks.messages.bounds import MOST_YAML_VALUES
 from amqptasks.serializers import Serializer, Undecodable
+from amqptasks.untrusted.bounds import MOST_YAML_VALUES
 
 #: Values that one body may stand for once its aliases are followed. A few lines can stand for billions ("billion
 #: laughs"), which nothing that walks over them would survive.

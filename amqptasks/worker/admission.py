@@ -10,8 +10,8 @@ from datetime import datetime
 
 from amqptasks.clock import broker_time
 from amqptasks.incoming import Delivery
-from amqptasks.messages import bounds
 from amqptasks.topology.delays import arrived_by_ladder
+from amqptasks.untrusted import bounds
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import Expired, Outcome, Postpone, Recount, Reject
 

@@ -17,14 +17,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from amqptasks.clock import broker_time
-from amqptasks.messages import bounds
-from amqptasks.messages.bounds import OutOfBounds
-from amqptasks.messages.field_table import LARGEST_HEADERS, field_size
 from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Headers
 from amqptasks.request import FIRST_TIME
 from amqptasks.topology.delays import clean
 from amqptasks.uniqueness import UNIQUE
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import OutOfBounds
+from amqptasks.untrusted.field_table import LARGEST_HEADERS, field_size
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
 from amqptasks.worker.outcomes import Expired, Failure, Reject, Revoked
 

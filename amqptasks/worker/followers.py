@@ -15,13 +15,13 @@ from amqptasks.embedded import listed
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.exception_info import exception_text
 from amqptasks.log_queue import get_logger
-from amqptasks.messages.bounds import LARGEST_FOLLOWERS
-from amqptasks.messages.printable import short
 from amqptasks.options import CallOptions
 from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request
 from amqptasks.results import reply
 from amqptasks.signature import Signature
+from amqptasks.untrusted.bounds import LARGEST_FOLLOWERS
+from amqptasks.untrusted.printable import short
 from amqptasks.uuid7 import derived
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from amqptasks.exception_info import exception_text
 from amqptasks.incoming import Alike
 from amqptasks.logs.plain_lines import cut
 from amqptasks.logs.success import SuccessLine
-from amqptasks.messages.bounds import LONGEST_LINE
+from amqptasks.untrusted.bounds import LONGEST_LINE
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import (
     Crashed,

@@ -10,8 +10,6 @@ from amqptasks.clock import broker_time
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import ConfigurationError, MessageTooLarge, TaskRejected, TaskRevoked
 from amqptasks.log_queue import get_logger
-from amqptasks.messages.bounds import MOST_RETRIES
-from amqptasks.messages.field_table import LARGEST_HEADERS, size
 from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import PERSISTENT, Properties
 from amqptasks.request import FIRST_TIME, Request
@@ -19,6 +17,8 @@ from amqptasks.results import reply
 from amqptasks.serializers import Serializer, json
 from amqptasks.topology.delays import clean
 from amqptasks.uniqueness import UNIQUE
+from amqptasks.untrusted.bounds import MOST_RETRIES
+from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
 from amqptasks.worker.admission import failed_deliveries
 from amqptasks.worker.dead_letters import bare, dead_letter, first_time
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from amqptasks.capabilities import Capabilities
 from amqptasks.incoming import Delivery
-from amqptasks.messages.bounds import MOST_RETRIES
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.request import Request
 from amqptasks.topology.delays import TO, UPPER_CLASS
 from amqptasks.topology.topology import QueueSettings
+from amqptasks.untrusted.bounds import MOST_RETRIES
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import Retry
 from amqptasks.worker.settlement import Settlement

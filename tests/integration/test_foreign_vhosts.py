@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, given, settings
 
 from amqptasks.cli import main
-from amqptasks.messages.printable import printable
 from amqptasks.topology.identity import binding_name, spelled, without_undefined
 from amqptasks.topology.observed import binding_of
+from amqptasks.untrusted.printable import printable
 from tests.harness.foreign import counts, foreign_vhosts, make
 from tests.harness.nodes import GivenBroker, StartedBroker
 from tests.harness.vhost import Vhost, new_vhost

@@ -12,8 +12,8 @@ from typing import Any
 from amqptasks import App
 from amqptasks.control import envelope, places
 from amqptasks.control.envelope import Command
-from amqptasks.messages.masks import HIDDEN
 from amqptasks.signing import Signing
+from amqptasks.untrusted.masks import HIDDEN
 from amqptasks.worker.node import Node
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for

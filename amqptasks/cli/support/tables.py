@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import click
 
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 
 #: Columns where the output is no terminal and nobody says how many: enough that nothing is folded for `grep`.
 WIDE = 250

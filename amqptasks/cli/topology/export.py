@@ -11,7 +11,7 @@ from amqptasks.cli.management import management_option, need
 from amqptasks.cli.output import write, write_new
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.amqp.management import Management

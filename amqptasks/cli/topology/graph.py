@@ -14,7 +14,7 @@ from amqptasks.cli.support.numbers import counted
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.topology.files import release_option, title_of, topology_of
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.capabilities import Capabilities

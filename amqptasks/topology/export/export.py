@@ -13,7 +13,6 @@ from typing import Any, get_args
 
 from amqptasks.entities import Binding, Destination, Exchange
 from amqptasks.errors import ConfigurationError, TopologyError
-from amqptasks.messages.printable import printable
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology import durations
 from amqptasks.topology.delays import RUNGS, TICK, rung, rungs_for
@@ -28,6 +27,7 @@ from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.permissions import permissions_for
 from amqptasks.topology.plan import plan
 from amqptasks.topology.topology import BUILT_IN, Role, Topology
+from amqptasks.untrusted.printable import printable
 
 #: Lengths of a ladder that people would write, in seconds.
 _ROUND = (1, 5, 10, 30, 60, 300, 600, 1800, *(3600 * hours for hours in (1, 6, 12, 24, 168, 336, 720, 2160, 8760)))

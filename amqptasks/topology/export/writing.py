@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from amqptasks.messages.printable import printable
 from amqptasks.topology.merging import SECTIONS
+from amqptasks.untrusted.printable import printable
 
 #: Columns of a line; what is longer is written below its key.
 WIDTH = 120

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, cast
 from amqptasks import logs, rate
 from amqptasks.control import revocation
 from amqptasks.errors import ConfigurationError
-from amqptasks.messages import bounds
-from amqptasks.messages.bounds import OutOfBounds
-from amqptasks.messages.printable import short
 from amqptasks.options import checked
 from amqptasks.options.workers import LOG_LEVELS, MOST_PROCESSES, WORKER
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import OutOfBounds
+from amqptasks.untrusted.printable import short
 from amqptasks.worker.control.inspecting import Arguments, CarryOut
 from amqptasks.worker.limits.time_limits import TimeLimits
 

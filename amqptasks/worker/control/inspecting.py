@@ -14,8 +14,8 @@ from amqptasks import log_queue, message
 from amqptasks.clock import broker_time, monotonic
 from amqptasks.dial import is_memory
 from amqptasks.incoming import Delivery
-from amqptasks.messages import bounds
-from amqptasks.messages.masks import HIDDEN, masked_address
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.masks import HIDDEN, masked_address
 from amqptasks.worker.job import Job
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from amqptasks.control import places, revocation
 from amqptasks.control.revocation import Revocation
 from amqptasks.incoming import Delivery
 from amqptasks.log_queue import get_logger
-from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.streams import Reader
 from amqptasks.streams.liveness import Comparing
 from amqptasks.streams.refusals import NOT_THERE
+from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.record_thread import RecordThread
 from amqptasks.worker.control.revocations import Revocations

@@ -25,12 +25,12 @@ from amqptasks.control.roster import Announcement
 from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
 from amqptasks.incoming import Delivery, Lease
 from amqptasks.log_queue import get_logger
-from amqptasks.messages import bounds
-from amqptasks.messages.bounds import LONGEST_LINE, OutOfBounds
-from amqptasks.messages.printable import printable
 from amqptasks.outgoing import Outgoing
 from amqptasks.streams.refusals import NOT_THERE
 from amqptasks.transport import Missing, Subscription
+from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import LONGEST_LINE, OutOfBounds
+from amqptasks.untrusted.printable import printable
 from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT

@@ -20,10 +20,10 @@ from amqptasks.clock import broker_time
 from amqptasks.errors import ConfigurationError
 from amqptasks.incoming import Delivery
 from amqptasks.limits import TaskLimits
-from amqptasks.messages import bounds
 from amqptasks.rate import Rate
 from amqptasks.task import Task
 from amqptasks.transport import Link
+from amqptasks.untrusted import bounds
 from amqptasks.worker.admission import EARLY, refusal
 from amqptasks.worker.consume.decisions import Decisions
 from amqptasks.worker.delivery import Steps

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from amqptasks.messages.masks import masked_address
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.masks import masked_address
+from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError
 from amqptasks.log_queue import get_logger
-from amqptasks.messages.bounds import LARGEST_PROBE, MOST_PROBES, PROBE_WITHIN
+from amqptasks.untrusted.bounds import LARGEST_PROBE, MOST_PROBES, PROBE_WITHIN
 
 logger = get_logger(__name__)
 

@@ -15,7 +15,7 @@ import tempfile
 from typing import IO, NoReturn
 
 from amqptasks.clock import monotonic
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 
 #: The environment variable that tells a worker's command to end once it has found out that it could begin. Not an
 #: option: the program that begins a worker may be a wrapper, and what it does with its arguments is not known.

@@ -14,9 +14,9 @@ from amqptasks.control import answers, envelope, places, revocation, roster
 from amqptasks.control.envelope import Unreadable
 from amqptasks.control.revocation import Revocation
 from amqptasks.errors import AmqptasksError
-from amqptasks.messages.bounds import OutOfBounds
 from amqptasks.serializers import json
 from amqptasks.signing import Signing
+from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT
 from amqptasks.worker.control.revocations import Revocations

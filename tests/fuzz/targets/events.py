@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from amqptasks.cli import events as command
 from amqptasks.events import event
 from amqptasks.events.places import EXCHANGE
-from amqptasks.messages.printable import printable
+from amqptasks.untrusted.printable import printable
 from tests.fuzz import values
 from tests.fuzz.target import Target
 

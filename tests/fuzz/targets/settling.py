@@ -20,10 +20,10 @@ from amqptasks.errors import (
     Snooze,
     Unroutable,
 )
-from amqptasks.messages.field_table import LARGEST_HEADERS, size
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.topology.topology import QueueSettings
+from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job

@@ -6,7 +6,7 @@ import pytest
 
 from amqptasks.amqp import address
 from amqptasks.errors import ConfigurationError, UnknownOption
-from amqptasks.messages.masks import masked_address
+from amqptasks.untrusted.masks import masked_address
 
 
 def test_an_address_without_anything_means_guest_on_localhost():

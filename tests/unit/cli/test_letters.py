@@ -12,8 +12,8 @@ from amqptasks.cli import letters
 from amqptasks.codec import Codec
 from amqptasks.dead import letter
 from amqptasks.incoming import Delivery
-from amqptasks.messages.masks import PLAIN, Mask
 from amqptasks.properties import Properties
+from amqptasks.untrusted.masks import PLAIN, Mask
 
 TASK = {"task": "shop.pay", "id": "1", "argsrepr": "()", "kwargsrepr": "{'password': 'hunter2'}"}
 

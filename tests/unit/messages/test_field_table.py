@@ -12,8 +12,8 @@ import pytest
 
 from amqptasks.amqp.content_header import decode_properties
 from amqptasks.amqp.tables import encode_properties, table
-from amqptasks.messages.field_table import Timestamp, field_size, size
 from amqptasks.properties import Properties
+from amqptasks.untrusted.field_table import Timestamp, field_size, size
 
 
 class Colour(str, enum.Enum):  # noqa: UP042 - the older way, whose `str()` is another text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amqptasks.messages.masks import HIDDEN, PLAIN, UNREADABLE, Mask, masked_address, without_credentials
+from amqptasks.untrusted.masks import HIDDEN, PLAIN, UNREADABLE, Mask, masked_address, without_credentials
 
 
 @pytest.mark.parametrize(

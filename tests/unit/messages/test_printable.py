@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from amqptasks.messages.printable import printable, printable_lines, short
+from amqptasks.untrusted.printable import printable, printable_lines, short
 
 ESCAPES = "\x1b]0;owned\x07\x1b[31m"
 

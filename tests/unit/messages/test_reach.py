@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.messages import bounds
 from amqptasks.messages.reach import EVERYWHERE, Reach, reach, stamps_of
+from amqptasks.untrusted import bounds
 
 OWN = Reach(lambda: {"emails", "letters"})
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from amqptasks.amqp.tables import encode_properties, table
-from amqptasks.messages.field_table import LARGEST_HEADERS
 from amqptasks.topology.topology import QueueSettings
+from amqptasks.untrusted.field_table import LARGEST_HEADERS
 from amqptasks.worker.dead_letters import bare, dead_letter, reason_headers
 from amqptasks.worker.outcomes import Expired, Failure, Reject
 from tests.unit.worker.jobs import WORKER, delivery, job

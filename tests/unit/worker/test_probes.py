@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.messages.bounds import MOST_PROBES
+from amqptasks.untrusted.bounds import MOST_PROBES
 from amqptasks.worker.probes import http_server
 from amqptasks.worker.probes.http_server import HttpServer
 from tests.harness.wait import wait_for

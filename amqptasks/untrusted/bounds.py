@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from amqptasks.messages.printable import short
+from amqptasks.untrusted.printable import short
 
 #: Bytes in UTF-8 of a name: a task, a queue, a node, a command. AMQP's short strings, which carry routing keys and
 #: names of queues, have no more.
