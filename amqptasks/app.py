@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 from amqptasks import call, dial, registry, signals
 from amqptasks.calls import send
 from amqptasks.calls.deadline import Deadline
-from amqptasks.clock import broker_time
 from amqptasks.codec import Codec
 from amqptasks.compression import MIN_SIZE
 from amqptasks.connections import Connections
 from amqptasks.declaration import Declaration
-from amqptasks.forks.cached import cached
 from amqptasks.messages.reach import reach
 from amqptasks.options import (
     TASK_DEFAULTS,
@@ -35,6 +33,8 @@ from amqptasks.options import (
 )
 from amqptasks.publisher import Publisher
 from amqptasks.routing import Router
+from amqptasks.runtime.clock import broker_time
+from amqptasks.runtime.forks.cached import cached
 from amqptasks.signature import Signature
 from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task, current_task

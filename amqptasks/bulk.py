@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 from amqptasks import signals
 from amqptasks.call import Alike, Call
 from amqptasks.calls.send import errors_of, is_delayed, named_time, tell_published
-from amqptasks.clock import monotonic
 from amqptasks.errors import (
     AlreadyQueued,
     BrokerError,
@@ -20,6 +19,7 @@ from amqptasks.errors import (
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.publisher import Failed, Progress, Publisher
 from amqptasks.results.result import AsyncResult
+from amqptasks.runtime.clock import monotonic
 from amqptasks.uniqueness import Claim
 
 if TYPE_CHECKING:

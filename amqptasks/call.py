@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks import message, signals
 from amqptasks.arguments import plain
-from amqptasks.clock import broker_time
 from amqptasks.embedded import embedded
 from amqptasks.errors import ConfigurationError
 from amqptasks.moments import aware
@@ -18,6 +17,7 @@ from amqptasks.properties import REPLY_TO
 from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
 from amqptasks.routing import Router
+from amqptasks.runtime.clock import broker_time
 from amqptasks.uniqueness import UNIQUE, Claim, claim_of
 from amqptasks.uuid7 import task_id
 

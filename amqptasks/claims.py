@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from amqptasks.clock import monotonic
 from amqptasks.entities import Queue
 from amqptasks.errors import (
     AccessRefused,
@@ -28,7 +27,8 @@ from amqptasks.errors import (
     DeclarationConflict,
     QueueDown,
 )
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Session
 from amqptasks.uniqueness import PREFIX, Claim
 

@@ -10,14 +10,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from amqptasks import dial, forks
+from amqptasks import dial
 from amqptasks.calls.deadline import Deadline
 from amqptasks.calls.opening import Opening
-from amqptasks.clock import monotonic
 from amqptasks.ending import Ending
 from amqptasks.errors import BrokerUnreachable
-from amqptasks.log_queue import get_logger
 from amqptasks.publisher import ENDING, Publisher
+from amqptasks.runtime import forks
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link, Session
 from amqptasks.untrusted.masks import masked_address
 

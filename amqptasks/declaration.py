@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from amqptasks import forks
-from amqptasks.clock import broker_time, monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable, ConfigurationError, PublishRejected, Unroutable
-from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
+from amqptasks.runtime import forks
+from amqptasks.runtime.clock import broker_time, monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology import delays
 from amqptasks.transport import Session
 

@@ -7,9 +7,9 @@ import re
 import ssl
 from collections.abc import Iterable, Sequence
 
-from amqptasks import forks
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import environment
+from amqptasks.runtime import forks
 from amqptasks.transport import Link, Session
 
 #: Where a broker is looked for when nobody names one: RabbitMQ's own defaults.

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from amqptasks.clock import monotonic
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 
 logger = get_logger(__name__)
 

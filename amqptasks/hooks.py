@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks import errors, signals
 from amqptasks.exception_info import ExceptionInfo
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 
 if TYPE_CHECKING:
     from amqptasks.request import Request

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 
 from amqptasks.definition import definition, function_name
 from amqptasks.errors import ConfigurationError
-from amqptasks.log_queue import get_logger
 from amqptasks.options import NO_OPTIONS, TASK, TaskOptions, UnboundTaskOptions, checked
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.task import Task
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar, overload
 
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 
 V = TypeVar("V")
 

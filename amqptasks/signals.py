@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from amqptasks.errors import INTERRUPTIONS
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 
 logger = get_logger(__name__)
 

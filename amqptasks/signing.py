@@ -13,12 +13,12 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.headers import SIGNATURE, Wrong, short
-from amqptasks.log_queue import get_logger
 from amqptasks.options import environment
 from amqptasks.properties import REPLY_TO, Properties
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 
 logger = get_logger(__name__)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks.call import Call
 from amqptasks.calls import send
-from amqptasks.clock import monotonic
 from amqptasks.errors import PublishRejected, PublishTimeout, Unroutable
-from amqptasks.log_queue import get_logger
 from amqptasks.options import CallOptions
 from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 
 if TYPE_CHECKING:
     from amqptasks.app import App

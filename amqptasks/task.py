@@ -12,7 +12,6 @@ from amqptasks import arguments, bulk, errors, hooks, states, submission
 from amqptasks.calls import send
 from amqptasks.errors import ConfigurationError
 from amqptasks.limits import TaskLimits
-from amqptasks.log_queue import get_logger
 from amqptasks.options import (
     RETRY,
     TASK,
@@ -27,6 +26,7 @@ from amqptasks.options import (
 )
 from amqptasks.request import Request, current_request
 from amqptasks.retry import RETRY_OPTIONS, RetryPolicy
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.signature import Signature
 
 if TYPE_CHECKING:

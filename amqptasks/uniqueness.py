@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any
 
 from amqptasks.arguments import Arguments
-from amqptasks.clock import broker_time
 from amqptasks.errors import ConfigurationError
 from amqptasks.limits import text_of
 from amqptasks.options.keys import checked_key
+from amqptasks.runtime.clock import broker_time
 from amqptasks.serializers.json import encode
 
 #: What the names of all claims begin with.

@@ -16,7 +16,7 @@ from operator import add
 from time import time_ns
 from uuid import UUID, uuid5
 
-from amqptasks.clock import broker_time
+from amqptasks.runtime.clock import broker_time
 
 #: Random bits of an id: 12 beside the version and 62 beside the variant.
 _TAIL_BITS = 74

@@ -10,9 +10,9 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.amqp_object import Method
 from pika.channel import Channel
 
-from amqptasks import forks
 from amqptasks.amqp.pika_internals import TolerantConnection, watched_descriptors
-from amqptasks.clock import monotonic
+from amqptasks.runtime import forks
+from amqptasks.runtime.clock import monotonic
 
 #: What the broker answers to the requests of `ask_all`.
 _ANSWERS = (

@@ -17,8 +17,8 @@ from amqptasks.amqp.pika_internals import Wire, WireChannel
 from amqptasks.amqp.tls_failures import certificate_wanted
 from amqptasks.amqp.tls_internals import CertificateRequest
 from amqptasks.capabilities import Capabilities, from_server_properties
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable
+from amqptasks.runtime.clock import monotonic
 from amqptasks.untrusted.masks import masked_address
 
 #: Seconds after which a connection counts as one that works, whatever went over it. One that opens and breaks at once,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from amqptasks.errors import BrokerError, Nacked, Unroutable
-from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Done
 
 logger = get_logger(__name__)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from amqptasks.amqp.acks import Acks
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import WireChannel
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 
 #: Seconds that acks are gathered for while most of the prefetch is still to be worked on. One for 120 tasks instead of
 #: one for 40 takes a sixth from the broker's CPU a message, and nobody waits for them: 2 ms brought no more, 3 ms cost

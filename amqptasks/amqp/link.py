@@ -13,7 +13,6 @@ import ssl
 import threading
 from collections.abc import Callable, Sequence
 
-from amqptasks import forks
 from amqptasks.amqp.announcing import Announcing
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.entry import Entry
@@ -27,11 +26,12 @@ from amqptasks.amqp.stream import StreamSubscription
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.temporary import TemporarySubscription
 from amqptasks.capabilities import Capabilities
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable, is_lasting
 from amqptasks.incoming import Delivery
-from amqptasks.log_queue import get_logger, never_wait
 from amqptasks.outgoing import Outgoing
+from amqptasks.runtime import forks
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger, never_wait
 from amqptasks.transport import STOPPED, Done, Got, Heard, Listener, Looked, Publishing, StreamOffset
 from amqptasks.transport.guard import described
 

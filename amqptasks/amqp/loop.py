@@ -17,7 +17,7 @@ from typing import Any
 from pika.adapters.utils.selector_ioloop_adapter import AbstractSelectorIOLoop
 
 from amqptasks.amqp.bell import Bell
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import is_taken
 from amqptasks.transport.guard import Guard, LinkBroken
 

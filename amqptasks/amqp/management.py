@@ -21,8 +21,8 @@ import orjson
 
 from amqptasks.amqp.address import parameters
 from amqptasks.amqp.opener import opener
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError
+from amqptasks.runtime.clock import monotonic
 from amqptasks.untrusted.bounds import ANSWER_WITHIN, LARGEST_ANSWER
 
 #: Bytes that are read of an answer at once.

@@ -23,7 +23,7 @@ from urllib.request import (
     UnknownHandler,
 )
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -26,7 +26,6 @@ from amqptasks.amqp.entry import Entry
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import FrameTooLarge, WireChannel
 from amqptasks.amqp.properties import ReceivedProperties
-from amqptasks.clock import monotonic
 from amqptasks.errors import (
     BrokerError,
     BrokerUnreachable,
@@ -39,6 +38,7 @@ from amqptasks.errors import (
 from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO, Properties
+from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Done
 
 #: Messages written and not yet confirmed. A quorum queue on one connection is at its best from about 500; more only

@@ -55,10 +55,10 @@ from amqptasks.amqp.wire_frames import (
     Deliveries,
     Stamp,
 )
-from amqptasks.clock.timers import Timers
 from amqptasks.incoming import Likeness
 from amqptasks.outgoing import Outgoing, Template, Templated
 from amqptasks.properties import Properties
+from amqptasks.runtime.clock.timers import Timers
 
 #: Delivery tag, redelivered, exchange, routing key, properties, body.
 OnDelivery = Callable[[int, bool, str, str, Properties, bytes], None]

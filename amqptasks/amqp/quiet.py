@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 
 #: The loggers through which pika speaks; a filter on a logger does not see what its children log.
 SPEAKERS = (

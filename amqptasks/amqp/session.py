@@ -16,7 +16,6 @@ from amqptasks.amqp.replies import InternalFault, NotFound, Refused
 from amqptasks.amqp.taken import Taken, collector
 from amqptasks.amqp.wire_frames import publish_method
 from amqptasks.capabilities import Capabilities
-from amqptasks.clock import monotonic
 from amqptasks.entities import Binding, Exchange, Queue, QueueState
 from amqptasks.errors import (
     BrokerError,
@@ -29,6 +28,7 @@ from amqptasks.errors import (
 )
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
+from amqptasks.runtime.clock import monotonic
 
 #: Seconds without a delivery after which `take` asks the broker whether the queue is empty.
 QUIET = 0.2

@@ -23,10 +23,10 @@ from amqptasks.amqp.connection import Connection, pause_before
 from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import WireChannel
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerUnreachable
 from amqptasks.incoming import Alike, Delivery, Likeness
 from amqptasks.properties import Properties
+from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Listener
 
 #: Seconds between two questions to the broker whether our consumer is still there. Every known way to lose it tells

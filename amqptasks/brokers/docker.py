@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from amqptasks.brokers import probe
 from amqptasks.brokers.ports import choose
 from amqptasks.brokers.running import GUEST, Absent, Running, Wish
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerUnreachable
+from amqptasks.runtime.clock import monotonic
 
 KIND = "docker"
 

@@ -22,8 +22,8 @@ from amqptasks.brokers import probe, surroundings, vm
 from amqptasks.brokers.installation import find_installation
 from amqptasks.brokers.ports import Ports, load_or_choose
 from amqptasks.brokers.running import GUEST
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
+from amqptasks.runtime.clock import monotonic
 
 #: Seconds for the node to serve. It takes 3 to 10 on an idle machine; two cores shared with a test suite need more.
 STARTS_WITHIN = 120.0

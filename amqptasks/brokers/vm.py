@@ -6,7 +6,7 @@ import socket
 import time
 from pathlib import Path
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 
 #: KILL_REQ of Erlang's port mapper protocol, with its length in front. It obeys only when no node is registered.
 #: https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html#kill_req

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 
 #: Seconds in which a broker that has taken a TCP connection has to speak, where the caller named no time of its own: a
 #: broker that is busy or far away needs some, and one that is frozen never does.

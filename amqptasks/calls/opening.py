@@ -13,8 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from amqptasks.calls.deadline import Deadline
-from amqptasks.clock import monotonic
 from amqptasks.errors import HINT, BrokerError, BrokerUnreachable, is_lasting
+from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import STOPPED, Link
 
 #: Seconds between two looks whether a call that waits is to give up.

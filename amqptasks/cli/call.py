@@ -13,9 +13,9 @@ from amqptasks import dial
 from amqptasks.cli import parameters
 from amqptasks.cli.failures import FAILED
 from amqptasks.cli.target import Target, pass_target
-from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError, UnknownTask
 from amqptasks.options import CallOptions
+from amqptasks.runtime.clock import monotonic
 
 if TYPE_CHECKING:
     from amqptasks.app import App

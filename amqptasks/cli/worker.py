@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqptasks import dial, log_queue, logs
+from amqptasks import dial, logs
 from amqptasks.cli import parameters
 from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
 from amqptasks.options.kinds import Unfit
 from amqptasks.options.workers import PREFETCH
+from amqptasks.runtime import log_queue
 from amqptasks.worker.name import expanded
 from amqptasks.worker.stopping import FINISH_WITHIN, TIDY_WITHIN, Beginning, StopPlan
 

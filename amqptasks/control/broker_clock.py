@@ -12,14 +12,14 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime
 
-from amqptasks.clock import broker_time, monotonic
-from amqptasks.clock.broker_time import TOLD_FROM, WRONG_FROM, Measured
 from amqptasks.entities import Binding, Queue
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery
-from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
+from amqptasks.runtime.clock import broker_time, monotonic
+from amqptasks.runtime.clock.broker_time import TOLD_FROM, WRONG_FROM, Measured
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.delays import CLOCK, ENTERED, TICK, TO, bit, entered_at, rung
 from amqptasks.transport import Session
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from amqptasks.clock import broker_time
 from amqptasks.control.places import EXCHANGE
 from amqptasks.headers import Wrong
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO, Properties
+from amqptasks.runtime.clock import broker_time
 from amqptasks.serializers import Undecodable, json
 from amqptasks.signing import Signing
 from amqptasks.untrusted import bounds

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amqptasks.clock import broker_time
 from amqptasks.control.broker_clock import PREFIX, tell
 from amqptasks.events.places import EXCHANGE
 from amqptasks.events.reader import Verifier
 from amqptasks.incoming import Delivery, Lease
+from amqptasks.runtime.clock import broker_time
 from amqptasks.signing import Signing
 from amqptasks.transport import Link, Subscription
 from amqptasks.untrusted import bounds

@@ -10,7 +10,6 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from amqptasks import streams
-from amqptasks.clock import broker_time, monotonic
 from amqptasks.control import envelope, roster
 from amqptasks.control.answers import Answers
 from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
@@ -19,6 +18,7 @@ from amqptasks.control.roster import Announcement
 from amqptasks.errors import BrokerError, Nacked, PublishRejected, ReplyLost, Unroutable
 from amqptasks.incoming import Delivery
 from amqptasks.results.replies import Replies
+from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.signing import Signing
 from amqptasks.transport import Link, Missing, Session
 from amqptasks.uuid7 import task_id

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from amqptasks.clock import broker_time
 from amqptasks.control.places import REVOKED
 from amqptasks.errors import ConfigurationError
 from amqptasks.headers import Wrong
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
+from amqptasks.runtime.clock import broker_time
 from amqptasks.serializers import Undecodable, json
 from amqptasks.signing import Signing
 from amqptasks.untrusted import bounds

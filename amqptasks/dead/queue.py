@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from amqptasks.clock import monotonic
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.home import home, of_queue
 from amqptasks.dead.letter import Letter, read
@@ -18,6 +17,7 @@ from amqptasks.dead.replay import AS_IT_WAS, Edit, to_replay
 from amqptasks.dead.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
 from amqptasks.incoming import Delivery
+from amqptasks.runtime.clock import monotonic
 from amqptasks.topology.delays import LOST
 from amqptasks.topology.topology import DEAD
 from amqptasks.transport import Session

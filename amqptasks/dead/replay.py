@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from amqptasks.clock import broker_time
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.home import Home, is_lost
 from amqptasks.dead.letter import PREFIX, Letter
@@ -15,6 +14,7 @@ from amqptasks.headers import SIGNATURE, Wrong
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import PERSISTENT, REPLY_TO, Headers, Properties
 from amqptasks.request import Request
+from amqptasks.runtime.clock import broker_time
 from amqptasks.signing import signed_bytes
 from amqptasks.topology.delays import clean
 from amqptasks.uuid7 import task_id

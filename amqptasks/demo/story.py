@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amqptasks import dial
-from amqptasks.clock import monotonic
 from amqptasks.dead import queue as dead_letters
 from amqptasks.demo import shop
 from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
 from amqptasks.results.result import AsyncResult
+from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Session
 
 #: How many of each kind: enough to see, few enough for a second of work.

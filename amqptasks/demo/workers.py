@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amqptasks import dial
-from amqptasks.clock import monotonic
 from amqptasks.errors import AmqptasksError
+from amqptasks.runtime.clock import monotonic
 
 if TYPE_CHECKING:
     from amqptasks.app import App

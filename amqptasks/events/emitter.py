@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from amqptasks.clock import monotonic, pause
 from amqptasks.errors import AccessRefused, BrokerError, ConfigurationError, PublishRejected
 from amqptasks.events import event
 from amqptasks.events.event import Event
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic, pause
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.signing import Signing
 from amqptasks.transport import Done, Link
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from amqptasks.clock import broker_time
 from amqptasks.events.places import EXCHANGE
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
+from amqptasks.runtime.clock import broker_time
 from amqptasks.serializers import Undecodable, json
 from amqptasks.signing import Signing
 from amqptasks.untrusted import bounds

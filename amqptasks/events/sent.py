@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqptasks.clock import broker_time
 from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.runtime.clock import broker_time
 from amqptasks.uuid7 import made_at
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import sys
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from amqptasks.log_queue import QueuedWriter
 from amqptasks.logs.context import TaskContext
 from amqptasks.logs.json_lines import JsonLines
 from amqptasks.logs.plain_lines import PlainLines
+from amqptasks.runtime.log_queue import QueuedWriter
 
 Form = Literal["plain", "json"]
 

@@ -8,7 +8,7 @@ import itertools
 import threading
 from collections.abc import Callable
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 
 
 class Alarm:

@@ -9,10 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from amqptasks.capabilities import Capabilities
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import SETTLED, Delivery
-from amqptasks.log_queue import get_logger, never_wait
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.clock import Alarm, Alarms
 from amqptasks.memory.consumers import Consumer
@@ -22,6 +20,8 @@ from amqptasks.memory.registry import broker_of
 from amqptasks.memory.subscription import MemorySubscription
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger, never_wait
 from amqptasks.transport import (
     STOPPED,
     Done,

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError, ResultError, ResultTimeout
+from amqptasks.runtime.clock import monotonic
 
 if TYPE_CHECKING:
     from amqptasks.incoming import Delivery

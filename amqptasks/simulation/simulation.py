@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from amqptasks.clock import broker_time
 from amqptasks.entities import Queue
 from amqptasks.errors import ConfigurationError, PublishError
 from amqptasks.exchange_types import STANDARD
@@ -21,6 +20,7 @@ from amqptasks.options import TaskOptions
 from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request
 from amqptasks.routing import Router
+from amqptasks.runtime.clock import broker_time
 from amqptasks.simulation.hop import Hop, What
 from amqptasks.simulation.script import Script, ScriptedTask
 from amqptasks.task import Task

@@ -15,11 +15,11 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery, Lease
-from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.streams.position import Position, position_of
 from amqptasks.streams.refusals import is_refusal
 from amqptasks.transport import Subscription, Timer

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery, Lease
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.streams.liveness import Liveness, Unwatched
 from amqptasks.streams.position import Position, position_of
 from amqptasks.streams.refusals import NOT_THERE, REFUSED

@@ -9,9 +9,9 @@ from typing import Literal
 
 from amqptasks.entities import Arguments, Limit, Permission, Policy, TopicPermission, User, VirtualHost
 from amqptasks.errors import TopologyError
-from amqptasks.forks.cached import cached
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.routing import Route
+from amqptasks.runtime.forks.cached import cached
 from amqptasks.topology import durations
 from amqptasks.topology.delays import LONGEST, room
 from amqptasks.topology.old_words import OldWord

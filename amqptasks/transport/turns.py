@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from amqptasks.thread_stacks import formatted, thread_stacks
+from amqptasks.runtime.thread_stacks import formatted, thread_stacks
 
 #: Names the file to which a paragraph is appended for each callback that took too long.
 FILE = "AMQPTASKS_LINK_TURNS"

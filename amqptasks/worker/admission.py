@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from amqptasks.clock import broker_time
 from amqptasks.incoming import Delivery
+from amqptasks.runtime.clock import broker_time
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.untrusted import bounds
 from amqptasks.worker.job import DELIVERIES, Job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 
 #: Seconds of one wait. A signal that comes between Python's last look and the wait itself interrupts nothing: its
 #: handler runs when the wait is over, which may be a minute later on a busy machine if it is a long one.

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 
 #: Seconds for a worker to give back what runs once it was told QUIT, and to say goodbye to the broker.
 FIRM = 6.0

@@ -13,17 +13,18 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from amqptasks import forks, hooks, signals
+from amqptasks import hooks, signals
 from amqptasks.attempt import attempt, attempt_async
 from amqptasks.capabilities import Capabilities
-from amqptasks.clock import monotonic
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
 from amqptasks.exception_info import exception_text
-from amqptasks.log_queue import get_logger
 from amqptasks.message import Malformed
 from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request, current_request
+from amqptasks.runtime import forks
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.task import Task
 from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.admission import Admission, deliveries_before, refusal

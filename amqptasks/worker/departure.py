@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from amqptasks.clock import monotonic
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.settle import Settler
 from amqptasks.worker.stopping import Stages, StopPlan
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import WorkerLostError
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport.guard import described
 from amqptasks.worker.admission import deliveries_before, failed_deliveries
 from amqptasks.worker.consume.lost_runs import has_outcome

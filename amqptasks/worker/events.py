@@ -11,9 +11,9 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from amqptasks.clock import broker_time, monotonic
 from amqptasks.events.emitter import GATHER
 from amqptasks.events.event import TRACEBACK_SIZE, cut
+from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.serializers import Undecodable, json
 from amqptasks.worker.job import Job
 

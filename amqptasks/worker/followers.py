@@ -14,11 +14,11 @@ from amqptasks import call
 from amqptasks.embedded import listed
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.exception_info import exception_text
-from amqptasks.log_queue import get_logger
 from amqptasks.options import CallOptions
 from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request
 from amqptasks.results import reply
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.signature import Signature
 from amqptasks.untrusted.bounds import LARGEST_FOLLOWERS
 from amqptasks.untrusted.printable import short

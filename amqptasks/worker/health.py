@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import forks
 from amqptasks.errors import BrokerError
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime import forks
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.serializers import json
 from amqptasks.worker.probes.http_server import HttpServer
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import message
-from amqptasks.clock import monotonic
 from amqptasks.incoming import Delivery, Lease
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.admission import failed_deliveries
 from amqptasks.worker.consume.alone import Alone
 from amqptasks.worker.consume.long_runs import lease_expired, log_long_runs

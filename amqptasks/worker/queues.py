@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amqptasks.incoming import Delivery
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Subscription
 from amqptasks.worker.consume.prefetch import Prefetch

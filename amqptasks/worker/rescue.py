@@ -7,7 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import INTERRUPTIONS
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import interrupted
 

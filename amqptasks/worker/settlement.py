@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
-from amqptasks.clock import broker_time
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import ConfigurationError, MessageTooLarge, TaskRejected, TaskRevoked
-from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import PERSISTENT, Properties
 from amqptasks.request import FIRST_TIME, Request
 from amqptasks.results import reply
+from amqptasks.runtime.clock import broker_time
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.serializers import Serializer, json
 from amqptasks.topology.delays import clean
 from amqptasks.uniqueness import UNIQUE

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from amqptasks.errors import WorkerStopping
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link
 from amqptasks.worker.pools.choice import Pools
 

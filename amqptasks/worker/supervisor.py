@@ -15,8 +15,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from amqptasks.clock import monotonic
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.process.leaving import COLD_WITHIN, MEANINGLESS
 from amqptasks.worker.process.stacks import log_stacks
 

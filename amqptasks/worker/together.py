@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 from amqptasks.worker.child import Child
 from amqptasks.worker.watch import STOP_PATIENCE
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.child import Child
 
 logger = get_logger(__name__)

@@ -13,9 +13,9 @@ import pytest
 
 from amqptasks import App
 from amqptasks.amqp.session import Session
-from amqptasks.clock import monotonic
 from amqptasks.dead.queue import letters
 from amqptasks.message import Request
+from amqptasks.runtime.clock import monotonic
 from tests.harness.alarm import alarm
 from tests.harness.nodes import StartedBroker
 from tests.harness.vhost import Vhost, new_vhost

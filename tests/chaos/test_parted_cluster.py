@@ -10,9 +10,9 @@ import pytest
 
 from amqptasks import App
 from amqptasks.amqp.session import Session
-from amqptasks.clock import monotonic
 from amqptasks.control.revocation import Revocation
 from amqptasks.errors import ClaimUnavailable
+from amqptasks.runtime.clock import monotonic
 from amqptasks.worker.node import Node
 from tests.conftest import NO_BROKER
 from tests.harness.cluster import SIZE, Cluster, clustered_vhost, new_cluster

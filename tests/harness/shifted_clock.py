@@ -40,7 +40,7 @@ def _now() -> datetime:
 
 
 def _declared(app: Any) -> Any:
-    from amqptasks.clock import pause
+    from amqptasks.runtime.clock import pause
 
     @app.task(name="lab.work")
     def work(word: str) -> None:
@@ -102,7 +102,7 @@ def _operate(app: Any, _: Any) -> None:
 
 def _stand_by(_: Any, tasks: Any) -> None:
     """Without a ladder, it knows the time once a worker sends a heartbeat."""
-    from amqptasks.clock import broker_time, pause
+    from amqptasks.runtime.clock import broker_time, pause
 
     work = tasks[0]
     work.apply_async(["by its own clock"], expires=60)
@@ -114,7 +114,7 @@ def _stand_by(_: Any, tasks: Any) -> None:
 
 
 def say(what: str, more: Any = None) -> None:
-    from amqptasks.clock import monotonic
+    from amqptasks.runtime.clock import monotonic
 
     os.write(1, (json.dumps([what, monotonic(), more]) + "\n").encode())  # one write: threads do not mix their lines
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import REPOSITORY

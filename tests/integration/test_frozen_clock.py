@@ -11,8 +11,8 @@ import pytest
 from freezegun import freeze_time
 
 from amqptasks import App
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerUnreachable
+from amqptasks.runtime.clock import monotonic
 from tests.harness.worker_process import WorkerFactory
 
 #: Nobody listens on this port of the machine itself: `discard`, which needs the rights of the administrator.

@@ -14,7 +14,7 @@ from tests.harness.worker_process import REPOSITORY
 
 HEAD = """
 import atexit, os, sys, time
-from amqptasks import App, forks
+from amqptasks import App; from amqptasks.runtime import forks
 app = App("shop")
 @app.task(name="ok", ignore_result=True)
 def ok(n):

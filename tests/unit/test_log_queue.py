@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from amqptasks import App, log_queue, logs
+from amqptasks import App, logs
 from amqptasks.incoming import Alike, Likeness
 from amqptasks.properties import Properties
+from amqptasks.runtime import log_queue
 from amqptasks.worker import report
 from amqptasks.worker.job import Job
 from tests.harness.wait import wait_for
@@ -81,7 +82,7 @@ def test_every_logger_of_the_package_comes_from_get_logger() -> None:
         for path in PACKAGE.rglob("*.py")
         if "logger = logging.getLogger(" in path.read_text("utf-8") and path.parent.name not in ("log_queue", "logs")
     ]
-    assert not plain, "write `logger = get_logger(__name__)`, from amqptasks.log_queue"
+    assert not plain, "write `logger = get_logger(__name__)`, from amqptasks.runtime.log_queue"
 
 
 def test_get_logger_keeps_the_class_of_a_logger_of_the_users() -> None:
@@ -245,7 +246,7 @@ def test_a_record_keeps_the_context_in_which_it_was_logged(root: logging.Logger)
 
 FORKS = """
 import os
-from amqptasks.log_queue.log_thread import LogThread
+from amqptasks.runtime.log_queue.log_thread import LogThread
 seen = []
 thread = LogThread("test-log", seen.extend)
 thread.put("parent")

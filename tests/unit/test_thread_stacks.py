@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from amqptasks.thread_stacks import formatted, thread_stacks
+from amqptasks.runtime.thread_stacks import formatted, thread_stacks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 #: function a process stood still within some of these turns, or ended in a segmentation fault.
 PROGRAM = """
 import gc, threading, time
-from amqptasks.thread_stacks import formatted, thread_stacks
+from amqptasks.runtime.thread_stacks import formatted, thread_stacks
 
 class Box: ...
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from amqptasks.amqp.link import Link
 from amqptasks.amqp.management import Management
-from amqptasks.clock import monotonic
 from amqptasks.entities import Binding, Queue
+from amqptasks.runtime.clock import monotonic
 from amqptasks.topology.delays import due
 from amqptasks.topology.expand import Objects
 from amqptasks.topology.identity import spelled

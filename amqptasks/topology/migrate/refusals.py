@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 
-from amqptasks.clock import monotonic
 from amqptasks.entities import Policy, Queue
 from amqptasks.errors import BrokerError, ConfigurationError, ConnectionBlocked
+from amqptasks.runtime.clock import monotonic
 from amqptasks.topology.migrate import marks
 from amqptasks.topology.migrate.migration import Migration
 from amqptasks.topology.observed import ObservedQueue, Section, observe

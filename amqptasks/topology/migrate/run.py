@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, DeclarationConflict
+from amqptasks.runtime.clock import monotonic
 from amqptasks.topology.migrate import marks, refusals, stages
 from amqptasks.topology.migrate.migration import Counts, Event, Migration, is_as_wanted
 

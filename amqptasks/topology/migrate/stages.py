@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import time
 
-from amqptasks.clock import monotonic
 from amqptasks.entities import Binding, Exchange
 from amqptasks.errors import BrokerError
+from amqptasks.runtime.clock import monotonic
 from amqptasks.topology.declare import declare
 from amqptasks.topology.migrate import marks
 from amqptasks.topology.migrate.figures import Emptiness, figures

@@ -6,8 +6,8 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import HINT, BrokerError, BrokerUnreachable, is_lasting
+from amqptasks.runtime.clock import monotonic
 from amqptasks.worker.awaiting import ONE_WAIT
 from amqptasks.worker.connection.trouble_log import TroubleLog
 

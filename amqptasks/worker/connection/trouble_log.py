@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerError, is_lasting
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 
 logger = get_logger(__name__)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqptasks.clock import monotonic
-from amqptasks.log_queue import get_logger
 from amqptasks.message import task_name
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.admission import failed_deliveries
 from amqptasks.worker.job import DELIVERIES, Job
 

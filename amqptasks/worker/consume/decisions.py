@@ -12,8 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from amqptasks.clock import monotonic
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link
 from amqptasks.transport.guard import described
 from amqptasks.worker.job import Job

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amqptasks.clock import monotonic
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools.choice import Pools

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import log_queue, message
-from amqptasks.clock import broker_time, monotonic
+from amqptasks import message
 from amqptasks.dial import is_memory
 from amqptasks.incoming import Delivery
+from amqptasks.runtime import log_queue
+from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.masks import HIDDEN, masked_address
 from amqptasks.worker.job import Job

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from amqptasks.clock import monotonic
 from amqptasks.control import places, revocation
 from amqptasks.control.revocation import Revocation
 from amqptasks.incoming import Delivery
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.streams import Reader
 from amqptasks.streams.liveness import Comparing
 from amqptasks.streams.refusals import NOT_THERE

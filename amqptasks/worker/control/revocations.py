@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
-from amqptasks.clock import broker_time
 from amqptasks.control.revocation import Revocation
+from amqptasks.runtime.clock import broker_time
 from amqptasks.uuid7 import made_at
 
 #: Ids kept: some 50 MB. Beyond it the oldest are forgotten.

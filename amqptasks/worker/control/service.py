@@ -18,14 +18,14 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from amqptasks import dial
-from amqptasks.clock import monotonic
 from amqptasks.control import envelope, places, roster
 from amqptasks.control.envelope import Answer, Command, Unreadable
 from amqptasks.control.roster import Announcement
 from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
 from amqptasks.incoming import Delivery, Lease
-from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.streams.refusals import NOT_THERE
 from amqptasks.transport import Missing, Subscription
 from amqptasks.untrusted import bounds

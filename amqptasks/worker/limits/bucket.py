@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amqptasks.clock import monotonic
 from amqptasks.rate import Rate
+from amqptasks.runtime.clock import monotonic
 
 #: Seconds that a token is kept for the task it was promised to: what the delay ladder may be late on a busy broker.
 #: Also how much of a rate can be saved up: a second's worth, one token at least.

@@ -16,11 +16,11 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from amqptasks.clock import broker_time
 from amqptasks.errors import ConfigurationError
 from amqptasks.incoming import Delivery
 from amqptasks.limits import TaskLimits
 from amqptasks.rate import Rate
+from amqptasks.runtime.clock import broker_time
 from amqptasks.task import Task
 from amqptasks.transport import Link
 from amqptasks.untrusted import bounds

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from amqptasks.options import TaskOptions
 from amqptasks.properties import Headers
+from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Link, Timer
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import Failure, Outcome

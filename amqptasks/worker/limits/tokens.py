@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from amqptasks import dial
-from amqptasks.clock import monotonic
 from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery
-from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.expand import unlimited_queue
 from amqptasks.transport import Link, Session
 

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import INTERRUPTIONS, BrokerError
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.uniqueness import UNIQUE, Claim, read
 from amqptasks.worker.job import Job
 

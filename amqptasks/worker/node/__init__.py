@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from amqptasks import log_queue, signals
-from amqptasks.clock import monotonic
-from amqptasks.log_queue import get_logger
+from amqptasks import signals
+from amqptasks.runtime import log_queue
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker import process
 from amqptasks.worker.awaiting import ONE_WAIT, awaited
 from amqptasks.worker.connection.reaching import Reaching

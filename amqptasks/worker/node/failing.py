@@ -7,8 +7,8 @@ import sys
 import threading
 from typing import Final, NoReturn
 
-from amqptasks import log_queue
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime import log_queue
+from amqptasks.runtime.log_queue import get_logger
 
 logger = get_logger(__name__)
 

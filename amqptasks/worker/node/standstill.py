@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node

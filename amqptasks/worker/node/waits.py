@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node

@@ -14,10 +14,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from amqptasks import forks
-from amqptasks.clock import monotonic
 from amqptasks.errors import WorkerStopping
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime import forks
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools import AllFinished

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from amqptasks.clock import pause
-from amqptasks.log_queue import get_logger
-from amqptasks.thread_stacks import formatted, thread_stacks
+from amqptasks.runtime.clock import pause
+from amqptasks.runtime.log_queue import get_logger
+from amqptasks.runtime.thread_stacks import formatted, thread_stacks
 
 logger = get_logger(__name__)
 

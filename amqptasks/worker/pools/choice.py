@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from amqptasks import message
-from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError
+from amqptasks.runtime.clock import monotonic
 from amqptasks.task import Task
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools import Pool

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from amqptasks import dial
-from amqptasks.clock import broker_time
 from amqptasks.errors import ConfigurationError
+from amqptasks.runtime.clock import broker_time
 from amqptasks.transport import Watching
 from amqptasks.worker.pools import Pool
 from amqptasks.worker.pools.choice import ASYNC

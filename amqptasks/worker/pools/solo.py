@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from queue import Empty
 
 from amqptasks.errors import INTERRUPTIONS
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools import Finished

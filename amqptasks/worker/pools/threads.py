@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import threading
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import INTERRUPTIONS
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools import Finished

@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable
 from http import HTTPStatus
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import ConfigurationError
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.untrusted.bounds import LARGEST_PROBE, MOST_PROBES, PROBE_WITHIN
 
 logger = get_logger(__name__)

@@ -16,8 +16,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from types import FrameType
 
-from amqptasks.clock import pause
-from amqptasks.forks import in_child
+from amqptasks.runtime.clock import pause
+from amqptasks.runtime.forks import in_child
 
 #: The byte of a ring that stands for no signal.
 RING = b"\0"

@@ -14,9 +14,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from amqptasks import log_queue
-from amqptasks.clock import monotonic
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime import log_queue
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.node.failing import end_process
 from amqptasks.worker.process import leftovers, restart
 from amqptasks.worker.process.inbox import SignalInbox

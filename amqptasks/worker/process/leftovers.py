@@ -14,8 +14,8 @@ import sys
 import threading
 from typing import NoReturn
 
-from amqptasks import log_queue
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime import log_queue
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.process.stacks import place_of
 
 logger = get_logger(__name__)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from typing import IO, NoReturn
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 from amqptasks.untrusted.printable import printable
 
 #: The environment variable that tells a worker's command to end once it has found out that it could begin. Not an

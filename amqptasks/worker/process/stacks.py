@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
-from amqptasks.log_queue import get_logger
-from amqptasks.thread_stacks import formatted, thread_stacks
+from amqptasks.runtime.log_queue import get_logger
+from amqptasks.runtime.thread_stacks import formatted, thread_stacks
 
 logger = get_logger(__name__)
 

@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from amqptasks.clock import monotonic
 from amqptasks.codec import PLAIN, Codec
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link
 from amqptasks.worker.job import Job
 from amqptasks.worker.report import log, lost, succeeded

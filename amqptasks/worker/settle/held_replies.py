@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import BrokerUnreachable
-from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import LOST_REPLIES, REPLY_TO, Properties
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Done, Link, Publishing
 
 logger = get_logger(__name__)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from amqptasks import message
 from amqptasks.errors import BrokerUnreachable, Nacked
-from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import Outgoing
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Done, Link
 from amqptasks.worker.dead_letters import bare
 from amqptasks.worker.job import Job

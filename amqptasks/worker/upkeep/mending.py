@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from amqptasks.clock import broker_time
 from amqptasks.dead.lost import send_on
 from amqptasks.errors import AmqptasksError
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.clock import broker_time
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.delays import LOST
 from amqptasks.transport import Missing
 from amqptasks.worker.upkeep.losses import loss_of_exchange, loss_of_queue

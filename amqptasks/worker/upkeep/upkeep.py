@@ -9,11 +9,11 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from amqptasks.clock import broker_time, monotonic
 from amqptasks.control import broker_clock
 from amqptasks.incoming import Delivery
-from amqptasks.log_queue import get_logger
 from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.runtime.clock import broker_time, monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.delays import TO, rung, skipped, waiting_time
 from amqptasks.topology.ladder import ladder_names
 from amqptasks.topology.topology import QueueSettings

@@ -32,9 +32,9 @@ from amqptasks.amqp.bounded import BoundedConnection
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import FrameTooLarge, TolerantConnection, Wire, WireChannel, watched_descriptors
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.clock.timers import Timers
 from amqptasks.outgoing import Outgoing, Template, Templated
 from amqptasks.properties import REPLY_TO, Properties
+from amqptasks.runtime.clock.timers import Timers
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 from freezegun import freeze_time
 
 import amqptasks
-from amqptasks.clock import monotonic
-from amqptasks.clock.timers import CANCELLED, Timers
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.clock.timers import CANCELLED, Timers
 
 
 def test_monotonic_goes_on_while_freezegun_has_frozen_the_clock() -> None:

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 HEAD = """
 import os, socket, sys
-from amqptasks import forks
+from amqptasks.runtime import forks
 
 def in_child(run):
     pid = os.fork()

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 from amqptasks.worker.node import Node
 from amqptasks.worker.node.failing import STANDSTILL
 from amqptasks.worker.process import leaving as leaving_module

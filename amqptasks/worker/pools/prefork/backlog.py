@@ -6,7 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 from amqptasks.worker.job import Job
 from amqptasks.worker.outcomes import LOST, Outcome
 from amqptasks.worker.pools.prefork import wire

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.log_queue import get_logger
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Watching
 from amqptasks.worker.pools.prefork import slots as slots_module
 from amqptasks.worker.pools.prefork.child import Upbringing

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from amqptasks import log_queue, logs
+from amqptasks import logs
 from amqptasks.capabilities import Capabilities
-from amqptasks.clock import broker_time, monotonic
-from amqptasks.log_queue import get_logger
 from amqptasks.logs import Setup
+from amqptasks.runtime import log_queue
+from amqptasks.runtime.clock import broker_time, monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker import delivery as delivery_steps
 from amqptasks.worker import process

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Link
 
 if TYPE_CHECKING:

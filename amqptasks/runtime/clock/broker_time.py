@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 
 #: Seconds by which the wall clock may run away from the monotonic one before somebody must have set it. Time servers
 #: move both alike.

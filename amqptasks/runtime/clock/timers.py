@@ -6,7 +6,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-from amqptasks.clock import monotonic
+from amqptasks.runtime.clock import monotonic
 
 #: Cancelled timers that may stay in the heap before they are cleared out, if they are more than half of it.
 CANCELLED = 1024

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from amqptasks.clock import monotonic, pause
+from amqptasks.runtime.clock import monotonic, pause
 
 #: Items that may wait: some seconds of a worker's fastest tasks, about 15 MB.
 MOST_ITEMS = 50_000

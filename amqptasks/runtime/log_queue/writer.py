@@ -9,8 +9,8 @@ import select
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TextIO
 
-from amqptasks.log_queue.log_thread import LogThread
-from amqptasks.log_queue.queued_record import SMALL, QueuedRecord
+from amqptasks.runtime.log_queue.log_thread import LogThread
+from amqptasks.runtime.log_queue.queued_record import SMALL, QueuedRecord
 
 #: Seconds for which lines are gathered: some hundred lines of a busy worker become one write, and nobody who reads a
 #: log notices.
@@ -137,7 +137,7 @@ class QueuedWriter(logging.Handler):
         return self.format(record) + "\n" if self.filter(record) else ""
 
     def _said(self, level: int, words: str) -> str:
-        record = logging.LogRecord("amqptasks.log_queue", level, __file__, 0, words, (), None)
+        record = logging.LogRecord("amqptasks.runtime.log_queue", level, __file__, 0, words, (), None)
         record.action = "log"
         try:
             self.filter(record)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from amqptasks.forks import loading
+from amqptasks.runtime.forks import loading
 
 if TYPE_CHECKING:
     from functools import cached_property as cached

@@ -10,11 +10,11 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from amqptasks.clock import monotonic
 from amqptasks.errors import INTERRUPTIONS
-from amqptasks.log_queue.log_thread import LogThread
-from amqptasks.log_queue.queued_record import QueuedRecord
-from amqptasks.log_queue.writer import QueuedWriter
+from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.log_queue.log_thread import LogThread
+from amqptasks.runtime.log_queue.queued_record import QueuedRecord
+from amqptasks.runtime.log_queue.writer import QueuedWriter
 
 #: Seconds that the end of a process waits for its log lines. A terminal that nobody reads must not hold it longer.
 END_WITHIN = 1.0

@@ -6,7 +6,7 @@ the lines that this library writes itself go through the queue of a `QueuedWrite
 and counts them.
 """
 
-from amqptasks.log_queue.loggers import (
+from amqptasks.runtime.log_queue.loggers import (
     QueuedLogger,
     begin,
     dropped,
@@ -17,7 +17,7 @@ from amqptasks.log_queue.loggers import (
     shutdown,
     waits_never,
 )
-from amqptasks.log_queue.writer import QueuedWriter
+from amqptasks.runtime.log_queue.writer import QueuedWriter
 
 __all__ = [
     "QueuedLogger",
