@@ -31,17 +31,16 @@ from amqptasks.options import (
     checked_app,
     names_checked,
 )
-from amqptasks.publisher import Publisher
 from amqptasks.routing import Router
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.forks.cached import cached
 from amqptasks.signature import Signature
 from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task, current_task
+from amqptasks.transport.publisher import Publisher
 from amqptasks.untrusted.masks import Mask
 
 if TYPE_CHECKING:
-    from amqptasks.capabilities import Capabilities
     from amqptasks.claims import Claims
     from amqptasks.connections import Submitting
     from amqptasks.control.client import Control
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from amqptasks.topology.declare import Change
     from amqptasks.topology.topology import Topology
     from amqptasks.transport import Link, Session
+    from amqptasks.transport.capabilities import Capabilities
     from amqptasks.worker.node import Node
 
 P = ParamSpec("P")

@@ -17,9 +17,9 @@ from amqptasks.errors import (
     Unroutable,
 )
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
-from amqptasks.publisher import Failed, Progress, Publisher
 from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import monotonic
+from amqptasks.transport.publisher import Failed, Progress, Publisher
 from amqptasks.uniqueness import Claim
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from amqptasks.entities import Queue
 from amqptasks.errors import (
     AccessRefused,
     AlreadyQueued,
@@ -30,6 +29,7 @@ from amqptasks.errors import (
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Queue
 from amqptasks.uniqueness import PREFIX, Claim
 
 logger = get_logger(__name__)

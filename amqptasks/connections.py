@@ -15,11 +15,11 @@ from amqptasks.calls.deadline import Deadline
 from amqptasks.calls.opening import Opening
 from amqptasks.ending import Ending
 from amqptasks.errors import BrokerUnreachable
-from amqptasks.publisher import ENDING, Publisher
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link, Session
+from amqptasks.transport.publisher import ENDING, Publisher
 from amqptasks.untrusted.masks import masked_address
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from amqptasks.topology import delays
 from amqptasks.transport import Session
 
 if TYPE_CHECKING:
-    from amqptasks.capabilities import Capabilities
     from amqptasks.control.broker_clock import Asked
     from amqptasks.topology.declare import Change
     from amqptasks.topology.topology import Topology
+    from amqptasks.transport.capabilities import Capabilities
 
 logger = get_logger(__name__)
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.definition import Definition
     from amqptasks.exception_info import ExceptionInfo
-    from amqptasks.publisher import Progress
     from amqptasks.results.result import AsyncResult
+    from amqptasks.transport.publisher import Progress
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -16,9 +16,9 @@ from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import Wire, WireChannel
 from amqptasks.amqp.tls_failures import certificate_wanted
 from amqptasks.amqp.tls_internals import CertificateRequest
-from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.runtime.clock import monotonic
+from amqptasks.transport.capabilities import Capabilities, from_server_properties
 from amqptasks.untrusted.masks import masked_address
 
 #: Seconds after which a connection counts as one that works, whatever went over it. One that opens and breaks at once,

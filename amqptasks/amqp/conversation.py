@@ -20,9 +20,9 @@ from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.replies import explained
 from amqptasks.amqp.tls_failures import certificate_wanted
 from amqptasks.amqp.tls_internals import CertificateRequest
-from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.errors import HINT, BrokerError, BrokerUnreachable, ConfigurationError, is_lasting
 from amqptasks.runtime.clock import monotonic
+from amqptasks.transport.capabilities import Capabilities, from_server_properties
 from amqptasks.untrusted.masks import masked_address
 
 #: Seconds between two rounds at most, at first; doubled up to the second figure.

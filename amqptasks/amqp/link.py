@@ -25,7 +25,6 @@ from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.stream import StreamSubscription
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.temporary import TemporarySubscription
-from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError, BrokerUnreachable, is_lasting
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
@@ -33,6 +32,7 @@ from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger, never_wait
 from amqptasks.transport import STOPPED, Done, Got, Heard, Listener, Looked, Publishing, StreamOffset
+from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.guard import described
 
 logger = get_logger(__name__)

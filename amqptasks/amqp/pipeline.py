@@ -16,7 +16,7 @@ from pika import exceptions, spec
 from pika.adapters.blocking_connection import BlockingChannel
 
 from amqptasks.amqp.bounded import BoundedConnection, ask_all, channel_below
-from amqptasks.entities import Binding, Exchange, Queue
+from amqptasks.transport.entities import Binding, Exchange, Queue
 
 #: Channels at work. With 4 the broker makes about three times as many queues a second as in a loop, on two cores; 8 did
 #: no better.

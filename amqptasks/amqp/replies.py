@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from amqptasks.errors import AccessRefused, BrokerError, DeclarationConflict, QueueDown
-from amqptasks.exchange_types import remedy
+from amqptasks.transport.exchange_types import remedy
 
 #: `PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '11' but current is '10'`
 #: and, where one side has none, `received none but current is the value '10' of type 'signedint'` (or the reverse);

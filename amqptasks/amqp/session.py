@@ -15,8 +15,6 @@ from amqptasks.amqp.properties import EncodedProperties
 from amqptasks.amqp.replies import InternalFault, NotFound, Refused
 from amqptasks.amqp.taken import Taken, collector
 from amqptasks.amqp.wire_frames import publish_method
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Binding, Exchange, Queue, QueueState
 from amqptasks.errors import (
     BrokerError,
     BrokerUnreachable,
@@ -29,6 +27,8 @@ from amqptasks.errors import (
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
 from amqptasks.runtime.clock import monotonic
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Exchange, Queue, QueueState
 
 #: Seconds without a delivery after which `take` asks the broker whether the queue is empty.
 QUIET = 0.2

@@ -8,7 +8,7 @@ from socket import create_connection
 
 from amqptasks.amqp.address import parameters
 from amqptasks.amqp.management import Management, Unanswered
-from amqptasks.capabilities import from_server_properties
+from amqptasks.transport.capabilities import from_server_properties
 
 #: A server on the same machine answers within milliseconds, a busy one still within this many seconds.
 ANSWER_WITHIN = 5.0

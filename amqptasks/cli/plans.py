@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from amqptasks.cli import decisions
-from amqptasks.entities import Exchange, Queue
 from amqptasks.topology.drift import DELAYS
+from amqptasks.transport.entities import Exchange, Queue
 from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:

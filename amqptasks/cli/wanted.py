@@ -17,12 +17,12 @@ from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from amqptasks.amqp.management import Management
-    from amqptasks.capabilities import Capabilities
     from amqptasks.topology.decisions import Decision
     from amqptasks.topology.expand import Objects
     from amqptasks.topology.observed import Observed
     from amqptasks.topology.steps import Plan
     from amqptasks.topology.topology import Topology
+    from amqptasks.transport.capabilities import Capabilities
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime
 
-from amqptasks.entities import Binding, Queue
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
@@ -22,6 +21,7 @@ from amqptasks.runtime.clock.broker_time import TOLD_FROM, WRONG_FROM, Measured
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.delays import CLOCK, ENTERED, TICK, TO, bit, entered_at, rung
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Binding, Queue
 
 logger = get_logger(__name__)
 

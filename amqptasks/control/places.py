@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from amqptasks.entities import Exchange
 from amqptasks.streams import Stream
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Exchange
 
 #: Commands go to everybody through it; each worker has a queue of its own there, `amqptasks.control.` and something
 #: unique, which lives as long as its connection.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amqptasks.capabilities import Capabilities
+from amqptasks.transport.capabilities import Capabilities
 
 #: Bytes in a mebibyte.
 _MIB = 1024 * 1024

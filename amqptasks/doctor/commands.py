@@ -7,8 +7,8 @@ import re
 import shlex
 from collections.abc import Collection, Mapping
 
-from amqptasks.entities import Policy
 from amqptasks.topology.topology import DEAD
+from amqptasks.transport.entities import Policy
 
 
 def rabbitmqctl(verb: str, *arguments: str, vhost: str | None = None) -> str:

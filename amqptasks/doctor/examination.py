@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from amqptasks.amqp.management import Management, Unanswered
-from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.abilities import abilities
 from amqptasks.doctor.check import CHECKS, Check
 from amqptasks.doctor.checks.dead_letters import waiting
@@ -23,6 +22,7 @@ from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.time_limits import TimeLimit
 from amqptasks.topology.topology import Topology
 from amqptasks.transport import Session
+from amqptasks.transport.capabilities import Capabilities
 
 #: Lists that are asked for at the same time.
 _AT_A_TIME = 4

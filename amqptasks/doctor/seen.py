@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.finding import Level
 from amqptasks.doctor.values import (
     Alarm,
@@ -20,7 +19,6 @@ from amqptasks.doctor.values import (
     Section,
     Unread,
 )
-from amqptasks.entities import Binding, Policy, Queue, QueueState
 from amqptasks.errors import DeclarationConflict
 from amqptasks.topology.delays import PREFIX
 from amqptasks.topology.drift import OWN, RESERVED
@@ -29,6 +27,8 @@ from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.policies import applied
 from amqptasks.topology.time_limits import TimeLimit
 from amqptasks.topology.topology import DEAD, Topology
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Policy, Queue, QueueState
 from amqptasks.uniqueness import PREFIX as CLAIMS
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from amqptasks.entities import Exchange
 from amqptasks.streams import Stream
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Exchange
 
 #: A topic exchange: `task.succeeded`, `worker.online`, and `task.multi` for several at once, as Celery names them.
 #: Only workers may write to it, so everything that comes through it is an event.

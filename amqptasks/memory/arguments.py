@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from amqptasks.entities import Exchange, Queue
 from amqptasks.errors import BrokerError, DeclarationConflict
+from amqptasks.transport.entities import Exchange, Queue
 
 #: RabbitMQ's limit from 4.0 on where a quorum queue names none.
 DELIVERY_LIMIT = 20

@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import (
     AccessRefused,
     BrokerError,
@@ -30,6 +28,8 @@ from amqptasks.memory.messages import Message
 from amqptasks.memory.queues import MemoryQueue
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import REPLY_TO, Headers
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Exchange, Queue
 
 #: What this broker claims to be: the RabbitMQ whose answers it gives.
 CAPABILITIES = Capabilities("memory", (4, 3, 0))

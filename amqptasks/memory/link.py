@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.memory.broker import CAPABILITIES
@@ -34,6 +33,7 @@ from amqptasks.transport import (
     StreamOffset,
     is_taken,
 )
+from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.guard import Guard, described
 
 logger = get_logger(__name__)

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from amqptasks.entities import Binding, Queue
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import SETTLED
 from amqptasks.memory.broker import Broker
 from amqptasks.memory.subscription import MemorySubscription
 from amqptasks.transport import Listener
+from amqptasks.transport.entities import Binding, Queue
 
 #: Seconds before it is looked again whether the exchanges are there.
 AGAIN = 0.2

@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from amqptasks.entities import Queue, QueueState
 from amqptasks.memory import arguments
 from amqptasks.memory.dead_letters import Bury, DeadLetters
 from amqptasks.memory.messages import Message
 from amqptasks.memory.ready import ClassicReady, Entry, QuorumReady, Ready
+from amqptasks.transport.entities import Queue, QueueState
 
 if TYPE_CHECKING:
     from amqptasks.memory.clock import Alarm, Clock

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Binding, Exchange, Queue, QueueState
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.consumers import Consumer
 from amqptasks.memory.registry import broker_of
 from amqptasks.outgoing import Outgoing
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Exchange, Queue, QueueState
 
 
 class MemorySession:

@@ -8,9 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from amqptasks.entities import Queue
 from amqptasks.errors import ConfigurationError, PublishError
-from amqptasks.exchange_types import STANDARD
 from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import CAPABILITIES, Broker, Transfer
 from amqptasks.memory.clock import VirtualClock
@@ -28,6 +26,8 @@ from amqptasks.topology import delays, durations
 from amqptasks.topology.expand import Objects, expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.topology import QueueSettings, Topology
+from amqptasks.transport.entities import Queue
+from amqptasks.transport.exchange_types import STANDARD
 from amqptasks.uuid7 import task_id
 from amqptasks.worker.admission import refusal
 from amqptasks.worker.delivery import Steps

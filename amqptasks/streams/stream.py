@@ -9,12 +9,12 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import AccessRefused, DeclarationConflict
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Binding, Exchange, Queue
 
 
 @dataclass(frozen=True, slots=True)

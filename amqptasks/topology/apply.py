@@ -7,12 +7,22 @@ from dataclasses import replace
 
 from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
-from amqptasks.entities import Binding, Exchange, Limit, Permission, Policy, Queue, TopicPermission, User, VirtualHost
 from amqptasks.errors import ConfigurationError, DeclarationConflict
 from amqptasks.topology.declare import Change, Progress
 from amqptasks.topology.observed import Observed
 from amqptasks.topology.plan import OLDER
 from amqptasks.topology.steps import Kind, Plan, Step
+from amqptasks.transport.entities import (
+    Binding,
+    Exchange,
+    Limit,
+    Permission,
+    Policy,
+    Queue,
+    TopicPermission,
+    User,
+    VirtualHost,
+)
 
 #: Exchanges before what is bound to them, all before the bindings; kinds in one group are made side by side.
 _BY_AMQP: tuple[Kind, ...] = ("exchange", "queue", "binding")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from amqptasks.errors import TopologyError
-from amqptasks.exchange_types import LOCAL_RANDOM
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import due
 from amqptasks.topology.document import Where
 from amqptasks.topology.reach import queues_reached
 from amqptasks.topology.topology import BUILT_IN, DEAD, ExchangeType, QueueSettings, Source, Topology, did_you_mean
+from amqptasks.transport.exchange_types import LOCAL_RANDOM
 
 #: AMQP's short string, the type of names and routing keys: 255 bytes.
 LONGEST_NAME = 255

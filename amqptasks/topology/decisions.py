@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.topology import durations
 from amqptasks.topology.expand import effective_type
 from amqptasks.topology.topology import QueueRetry, QueueSettings, Topology
+from amqptasks.transport.capabilities import Capabilities
 
 
 @dataclass(frozen=True, slots=True)

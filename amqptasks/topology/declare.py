@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import AccessRefused, DeclarationConflict
 from amqptasks.topology.expand import Objects
 from amqptasks.topology.identity import binding_name
 from amqptasks.topology.steps import Kind
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Binding, Exchange, Queue
 
 State = Literal[
     "created", "changed", "present", "declared", "bound", "older", "unchecked", "deleted", "kept", "migrating"

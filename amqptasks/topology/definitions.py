@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Policy, User, VirtualHost
 from amqptasks.topology.expand import Objects
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Policy, User, VirtualHost
 
 #: Bytes before the password that make two hashes of one password differ: https://www.rabbitmq.com/docs/passwords.
 _SALT = 4

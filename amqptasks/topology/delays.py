@@ -11,8 +11,8 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.errors import ConfigurationError
+from amqptasks.transport.capabilities import Capabilities
 
 #: Milliseconds that the lowest rung holds a message. Finer than what a loaded broker keeps (about 2 ms a rung
 #: visited), and a whole number, as `x-message-ttl` wants.

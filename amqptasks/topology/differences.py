@@ -7,11 +7,20 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import md5, sha256, sha512
 
-from amqptasks.entities import Exchange, Limit, Permission, Policy, Queue, TopicPermission, User, VirtualHost
 from amqptasks.topology import durations
 from amqptasks.topology.identity import spelled, without_undefined
 from amqptasks.topology.observed import ObservedQueue, ObservedUser
 from amqptasks.topology.steps import Difference
+from amqptasks.transport.entities import (
+    Exchange,
+    Limit,
+    Permission,
+    Policy,
+    Queue,
+    TopicPermission,
+    User,
+    VirtualHost,
+)
 
 #: Arguments that a policy can set as well, under the name without `x-`, with the sense in which the stricter of two
 #: numbers counts. https://www.rabbitmq.com/docs/policies

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 
-from amqptasks.entities import Binding, Exchange
 from amqptasks.topology.delays import PREFIX, due, room
 from amqptasks.topology.expand import Objects
 from amqptasks.topology.identity import binding_key, binding_name, limit_name, topic_permission_name
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.steps import Step
+from amqptasks.transport.entities import Binding, Exchange
 
 #: What all names begin with that amqptasks makes by itself: delays, events, control. Other topologies in the same
 #: virtual host share them, so they are no drift.

@@ -5,18 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import (
-    Binding,
-    Exchange,
-    Limit,
-    Permission,
-    Policy,
-    Queue,
-    TopicPermission,
-    User,
-    VirtualHost,
-)
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.permissions import of_roles, users
 from amqptasks.topology.releases import refuse
@@ -28,6 +16,18 @@ from amqptasks.topology.topology import (
     QueueSettings,
     QueueType,
     Topology,
+)
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import (
+    Binding,
+    Exchange,
+    Limit,
+    Permission,
+    Policy,
+    Queue,
+    TopicPermission,
+    User,
+    VirtualHost,
 )
 
 #: The broker's delivery limit lies this much above the worker's: the worker, which knows the reason, comes first; the

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.errors import NoRoute
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.routing import Destination, Route, Router
 from amqptasks.topology.expand import work_queue
 from amqptasks.topology.reach import Passage, passages, queues_reached
 from amqptasks.topology.topology import Topology
+from amqptasks.transport.capabilities import Capabilities
 
 #: How many rules that do not fit are worth telling.
 NEAREST = 5

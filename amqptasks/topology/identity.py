@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from amqptasks.entities import Binding
+from amqptasks.transport.entities import Binding
 
 #: What the management API writes for a void.
 UNDEFINED = "undefined"

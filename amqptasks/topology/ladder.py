@@ -20,9 +20,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Binding, Exchange
-from amqptasks.exchange_types import LOCAL_RANDOM
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import (
     CLOCK,
@@ -41,6 +38,9 @@ from amqptasks.topology.delays import (
 )
 from amqptasks.topology.expand import SAFE, Objects, unlimited_queue
 from amqptasks.topology.topology import Topology
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Exchange
+from amqptasks.transport.exchange_types import LOCAL_RANDOM
 
 #: How the names ended of the queues that held back delayed messages for a full queue in earlier releases.
 RETIRED = ".due"

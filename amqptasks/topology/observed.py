@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from amqptasks.amqp.management import Management, Unanswered
-from amqptasks.capabilities import Capabilities, from_server_properties
-from amqptasks.entities import (
+from amqptasks.topology.identity import BindingKey, binding_key
+from amqptasks.transport.capabilities import Capabilities, from_server_properties
+from amqptasks.transport.entities import (
     Binding,
     Destination,
     Exchange,
@@ -23,7 +24,6 @@ from amqptasks.entities import (
     User,
     VirtualHost,
 )
-from amqptasks.topology.identity import BindingKey, binding_key
 
 #: What can be read besides exchanges, queues and bindings. Users, permissions and limits take an administrator.
 Section = Literal["policies", "users", "permissions", "limits", "parameters"]

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from amqptasks.entities import Permission, TopicPermission, User
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.topology import BUILT_IN, Role, Topology
+from amqptasks.transport.entities import Permission, TopicPermission, User
 
 #: Expressions over names of our own that no topology names. Who enters the ladder chooses the rung.
 _RUNGS = r"amqptasks\.delay\.(high\.)?[0-9]{2}"

@@ -6,9 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from amqptasks.entities import Binding, Exchange, Queue, User, VirtualHost
 from amqptasks.errors import ConfigurationError
-from amqptasks.exchange_types import remedy
 from amqptasks.topology import differences, retired
 from amqptasks.topology.drift import ALL_IS_OURS, DELAYS, Kept, clients_own, drift
 from amqptasks.topology.expand import Objects
@@ -17,6 +15,8 @@ from amqptasks.topology.migrate import marks
 from amqptasks.topology.observed import Observed, Section
 from amqptasks.topology.policies import shadowed
 from amqptasks.topology.steps import Difference, Kind, Plan, Step, Warning
+from amqptasks.transport.entities import Binding, Exchange, Queue, User, VirtualHost
+from amqptasks.transport.exchange_types import remedy
 
 Entity = TypeVar("Entity")
 

@@ -11,9 +11,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from amqptasks.entities import AppliesTo, Policy, Queue
 from amqptasks.topology.differences import OF_STREAMS, SMALLER_COUNTS, same_setting
 from amqptasks.topology.steps import Warning
+from amqptasks.transport.entities import AppliesTo, Policy, Queue
 
 #: Which queue types a policy's `apply-to` means.
 _APPLIES: Mapping[AppliesTo, frozenset[str]] = {

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator
 
 from amqptasks.amqp.management import Management, Unanswered
 from amqptasks.amqp.session import Session
-from amqptasks.entities import Binding, Exchange, Limit, Permission, Policy, TopicPermission
 from amqptasks.topology.apply import put_topic_permission
 from amqptasks.topology.declare import Change, Progress
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.steps import Plan, Step
 from amqptasks.topology.unbinding import unbind
+from amqptasks.transport.entities import Binding, Exchange, Limit, Permission, Policy, TopicPermission
 
 #: Ready and unacked messages as they are now, not as of the last statistics.
 _TOTALS = {"disable_stats": "true", "enable_queue_totals": "true"}

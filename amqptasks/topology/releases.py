@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.errors import TopologyError
 from amqptasks.topology.topology import Topology
+from amqptasks.transport.capabilities import Capabilities
 
 #: Exchange types that are in no plugin for older releases, and the first that has them.
 _EXCHANGE_TYPES_SINCE = {"x-local-random": (4, 0, 0)}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from amqptasks.entities import Binding, Exchange
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.declare import Change
 from amqptasks.topology.delays import END, TO
@@ -19,6 +18,7 @@ from amqptasks.topology.identity import binding_key, binding_name
 from amqptasks.topology.observed import Observed
 from amqptasks.topology.steps import Step
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Binding, Exchange
 
 #: By stream, the exchange that its records come through. See `control/places.py` and `events/places.py`.
 SOURCES = {

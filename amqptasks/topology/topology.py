@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
-from amqptasks.entities import Arguments, Limit, Permission, Policy, TopicPermission, User, VirtualHost
 from amqptasks.errors import TopologyError
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.routing import Route
@@ -15,6 +14,7 @@ from amqptasks.runtime.forks.cached import cached
 from amqptasks.topology import durations
 from amqptasks.topology.delays import LONGEST, room
 from amqptasks.topology.old_words import OldWord
+from amqptasks.transport.entities import Arguments, Limit, Permission, Policy, TopicPermission, User, VirtualHost
 
 #: direct, topic, fanout, headers, or a name that begins with `x-`: one of `exchange_types.EXTENSIONS`, or a plugin's.
 ExchangeType = str

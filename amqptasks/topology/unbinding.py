@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from amqptasks.amqp.management import Management
-from amqptasks.entities import Binding
 from amqptasks.errors import BrokerError
 from amqptasks.topology.identity import binding_key, binding_name
 from amqptasks.topology.observed import binding_of
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Binding
 
 
 def unbind(binding: Binding, session: Session, management: Management) -> None:

@@ -16,11 +16,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from amqptasks.capabilities import Capabilities
-    from amqptasks.entities import Binding, Exchange, Queue, QueueState
     from amqptasks.errors import BrokerError
     from amqptasks.incoming import Delivery, Lease
     from amqptasks.outgoing import Outgoing
+    from amqptasks.transport.capabilities import Capabilities
+    from amqptasks.transport.entities import Binding, Exchange, Queue, QueueState
 
 #: Where to start reading a stream: at its first message, at the last chunk, after the end, at a number, or with what
 #: was written at that time (a chunk earlier at most). https://www.rabbitmq.com/docs/streams#consuming

@@ -15,7 +15,6 @@ from typing import Any
 
 from amqptasks import hooks, signals
 from amqptasks.attempt import attempt, attempt_async
-from amqptasks.capabilities import Capabilities
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
 from amqptasks.exception_info import exception_text
@@ -26,6 +25,7 @@ from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.task import Task
+from amqptasks.transport.capabilities import Capabilities
 from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.admission import Admission, deliveries_before, refusal
 from amqptasks.worker.dead_letters import dead_letter

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from amqptasks.capabilities import CONSUMER_TIMEOUT
 from amqptasks.topology.time_limits import TimeLimit, time_limits
+from amqptasks.transport.capabilities import CONSUMER_TIMEOUT
 
 if TYPE_CHECKING:
     from amqptasks.app import App

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.request import Request
 from amqptasks.topology.delays import TO, UPPER_CLASS
 from amqptasks.topology.topology import QueueSettings
+from amqptasks.transport.capabilities import Capabilities
 from amqptasks.untrusted.bounds import MOST_RETRIES
 from amqptasks.worker.job import DELIVERIES, Job
 from amqptasks.worker.outcomes import Retry

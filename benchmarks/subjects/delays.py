@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from statistics import quantiles
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.topology.delays import TO, enter
+from amqptasks.transport.capabilities import Capabilities
 from benchmarks.bench import Bench
 from benchmarks.clocks import cpu_time, cpu_times, tree
 from benchmarks.gauge import PATIENCE

@@ -176,7 +176,7 @@ def test_a_body_over_the_limit_is_too_large(transport: Transport) -> None:
 
 
 def test_an_internal_exchange_takes_messages_from_exchanges_only(transport: Transport) -> None:
-    from amqptasks.entities import Exchange
+    from amqptasks.transport.entities import Exchange
 
     transport.session.declare_exchange(Exchange("inner", "fanout", internal=True))
     outer = transport.exchange("fanout")

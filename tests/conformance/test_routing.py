@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks.entities import Binding, Queue
 from amqptasks.errors import Unroutable
+from amqptasks.transport.entities import Binding, Queue
 from tests.conformance.transport import Transport
 
 

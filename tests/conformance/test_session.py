@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import AccessRefused, BrokerError, DeclarationConflict
+from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.conformance.transport import SOON, Transport, texts
 from tests.harness.wait import wait_for
 

@@ -10,7 +10,7 @@ import pytest
 from amqptasks.errors import BrokerUnreachable
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
-from amqptasks.publisher import Publisher
+from amqptasks.transport.publisher import Publisher
 from tests.conformance.transport import SOON, Transport
 
 MESSAGE = Outgoing("", "nowhere", b"x", Properties(), mandatory=False)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.incoming import Delivery, Lease
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.transport import Link, Session, Subscription
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.wait import wait_for
 
 Value = TypeVar("Value")

@@ -13,8 +13,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from amqptasks.amqp.session import Session
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.topology.identity import UNDEFINED
+from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.vhost import Vhost
 
 #: The longest short string of AMQP, in bytes.

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 import pika
 from pika import exceptions
 
-from amqptasks.capabilities import from_server_properties
+from amqptasks.transport.capabilities import from_server_properties
 
 #: Seconds for one answer; a node that has just been started takes its time.
 ANSWER_WITHIN = 15.0

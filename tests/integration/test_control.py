@@ -16,10 +16,10 @@ from amqptasks import App, streams
 from amqptasks.amqp.session import Session
 from amqptasks.control.envelope import CLOCKS_DIFFER
 from amqptasks.control.places import EXCHANGE
-from amqptasks.entities import Binding, Queue
 from amqptasks.errors import ConfigurationError, Nacked
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
+from amqptasks.transport.entities import Binding, Queue
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Broker, Vhost, new_vhost
 from tests.harness.wait import wait_for

@@ -10,9 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from amqptasks.amqp.session import Session
-from amqptasks.capabilities import Capabilities
 from amqptasks.cli import main
-from amqptasks.entities import Exchange
 from amqptasks.errors import (
     AccessRefused,
     DeclarationConflict,
@@ -22,6 +20,8 @@ from amqptasks.topology.expand import Objects, expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.loader import from_mapping, load
 from amqptasks.topology.topology import Topology, default
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Exchange
 from tests.harness.vhost import Vhost
 
 READY = Path(__file__).parents[2] / "topology"

@@ -15,7 +15,6 @@ from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.brokers.installation import inside
 from amqptasks.brokers.private_node import PrivateNode
-from amqptasks.capabilities import Capabilities
 from amqptasks.cli import main
 from amqptasks.topology.definitions import definitions, hashed
 from amqptasks.topology.expand import expand
@@ -23,6 +22,7 @@ from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.observed import observe
 from amqptasks.topology.plan import plan
+from amqptasks.transport.capabilities import Capabilities
 from tests.harness.nodes import GivenBroker, StartedBroker
 from tests.harness.topologies import topologies
 from tests.harness.vhost import Vhost, new_vhost

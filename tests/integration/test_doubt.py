@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from amqptasks import App
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import BrokerError, BrokerUnreachable, Nacked, PartlyPublished, PublishTimeout, Unroutable
 from amqptasks.runtime.clock import monotonic
+from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost
 

@@ -13,16 +13,16 @@ from click.testing import CliRunner
 from amqptasks import App
 from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
-from amqptasks.capabilities import from_server_properties
 from amqptasks.cli import main
 from amqptasks.errors import BrokerError
-from amqptasks.exchange_types import EXTENSIONS
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.topology.declare import declare_or_check
 from amqptasks.topology.delays import room
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping
+from amqptasks.transport.capabilities import from_server_properties
+from amqptasks.transport.exchange_types import EXTENSIONS
 from tests.harness.nodes import GivenBroker, StartedBroker
 from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for

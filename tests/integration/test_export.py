@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.cli import main
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.topology.apply import apply
 from amqptasks.topology.expand import Objects, expand
 from amqptasks.topology.export.export import Exported, export
@@ -24,6 +23,7 @@ from amqptasks.topology.observed import observe
 from amqptasks.topology.plan import plan
 from amqptasks.topology.steps import Plan
 from amqptasks.topology.topology import Topology
+from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.nodes import GivenBroker, StartedBroker
 from tests.harness.topologies import topologies
 from tests.harness.vhost import Vhost, new_vhost

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.cli import main
-from amqptasks.entities import Binding, Exchange, Queue
+from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 

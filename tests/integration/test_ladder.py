@@ -13,7 +13,6 @@ import pytest
 from amqptasks.amqp.address import parameters
 from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
-from amqptasks.entities import Binding, Queue
 from amqptasks.errors import Nacked
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
@@ -26,6 +25,7 @@ from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.observed import observe
 from amqptasks.topology.plan import plan
 from amqptasks.topology.topology import Topology
+from amqptasks.transport.entities import Binding, Queue
 from tests.harness.vhost import Broker, Vhost
 from tests.harness.wait import wait_for
 

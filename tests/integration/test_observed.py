@@ -7,9 +7,9 @@ import pytest
 
 from amqptasks.amqp.management import Management, Unanswered
 from amqptasks.amqp.session import Session
-from amqptasks.entities import Binding, Exchange, Limit, Permission, Policy, Queue, TopicPermission, User
 from amqptasks.topology.identity import binding_key
 from amqptasks.topology.observed import Observed, observe
+from amqptasks.transport.entities import Binding, Exchange, Limit, Permission, Policy, Queue, TopicPermission, User
 from tests.harness.vhost import Vhost
 
 QUEUES = (

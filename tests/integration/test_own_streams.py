@@ -14,12 +14,12 @@ from click.testing import CliRunner
 from amqptasks.amqp.session import Session
 from amqptasks.cli import main
 from amqptasks.control import places
-from amqptasks.entities import Binding, Exchange
 from amqptasks.errors import PublishError
 from amqptasks.events import places as events
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.topology import retired
+from amqptasks.transport.entities import Binding, Exchange
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.integration.asking import Told

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from amqptasks.amqp.session import Session
 from amqptasks.cli import main
-from amqptasks.entities import Binding, Exchange, Queue
+from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.vhost import Vhost
 
 READY = Path(__file__).parents[2] / "topology"

@@ -11,7 +11,7 @@ import pika
 import pytest
 
 from amqptasks import App
-from amqptasks.capabilities import Capabilities
+from amqptasks.transport.capabilities import Capabilities
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 

@@ -16,11 +16,11 @@ from amqptasks import App
 from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.cli import main
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import AccessRefused, PublishRejected
 from amqptasks.events import places
 from amqptasks.topology.loader import load
 from amqptasks.topology.observed import observe
+from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from amqptasks.amqp.session import Session
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import (
     AccessRefused,
     BrokerUnreachable,
@@ -24,6 +23,7 @@ from amqptasks.topology.declare import declare
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.topology import Topology, default
+from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.nodes import StartedBroker
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost, new_vhost

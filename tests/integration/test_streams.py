@@ -8,10 +8,10 @@ import pytest
 
 from amqptasks.amqp.link import Link
 from amqptasks.amqp.session import Session
-from amqptasks.entities import Queue
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.transport import StreamOffset
+from amqptasks.transport.entities import Queue
 from tests.conformance.transport import SOON, Inbox, Transport, stopped, texts
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost

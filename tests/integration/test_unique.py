@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from amqptasks import Retry, call
-from amqptasks.entities import Queue
 from amqptasks.errors import AlreadyQueued, DeclarationConflict, PartlyPublished, Unroutable
+from amqptasks.transport.entities import Queue
 from amqptasks.uniqueness import Claim
 from tests.harness.apps import NewApp
 from tests.harness.unique import Gate, gets_in, refused

@@ -147,6 +147,6 @@ def test_what_lies_in_the_lost_queue_is_sent_on_once_its_queue_is_there_again(
 
 
 def _binding(queue: str):
-    from amqptasks.entities import Binding
+    from amqptasks.transport.entities import Binding
 
     return Binding("amqptasks.due.amqptasks.queues", room(queue), queue)

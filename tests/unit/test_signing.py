@@ -19,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amqptasks import App, signing
-from amqptasks.capabilities import Capabilities
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.home import of_queue
 from amqptasks.dead.letter import read
@@ -32,6 +31,7 @@ from amqptasks.properties import Properties
 from amqptasks.request import Request
 from amqptasks.signing import Signing, signed_bytes
 from amqptasks.topology import delays
+from amqptasks.transport.capabilities import Capabilities
 from tests.harness.worker_process import REPOSITORY
 
 OLD, NEW = "o" * 32, "n" * 32

@@ -15,9 +15,9 @@ import pytest
 from amqptasks import App, ConfigurationError, arguments
 from amqptasks.amqp.replies import NotFound, explained
 from amqptasks.claims import Claims
-from amqptasks.entities import Queue
 from amqptasks.errors import AlreadyQueued, ClaimUnavailable, DeclarationConflict, QueueDown, UnknownOption
 from amqptasks.topology.topology import QueueSettings
+from amqptasks.transport.entities import Queue
 from amqptasks.uniqueness import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of, read
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job

@@ -14,7 +14,7 @@ from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.topology.files import release_option, topology_of
 
 if TYPE_CHECKING:
-    from amqptasks.capabilities import Capabilities
+    from amqptasks.transport.capabilities import Capabilities
 
 HELP = """\b
 For brokers that load their definitions when they start, and for tools that know nothing else. Passwords come from the

@@ -11,8 +11,8 @@ import click
 from amqptasks.cli.target import Target
 
 if TYPE_CHECKING:
-    from amqptasks.capabilities import Capabilities
     from amqptasks.topology.topology import Topology
+    from amqptasks.transport.capabilities import Capabilities
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -55,7 +55,7 @@ def release_option(decorated: Decorated) -> Decorated:
 
 
 def _capabilities(_context: click.Context, _option: click.Parameter, text: str) -> Capabilities:
-    from amqptasks.capabilities import from_server_properties
+    from amqptasks.transport.capabilities import from_server_properties
 
     if not re.fullmatch(r"[3-9]\d*(\.\d+){1,2}", text):
         raise click.BadParameter(f"{text!r} is no release of RabbitMQ; write it as 4.3 or 3.10.8")

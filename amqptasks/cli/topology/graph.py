@@ -17,9 +17,9 @@ from amqptasks.errors import BrokerUnreachable, ConfigurationError
 from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
-    from amqptasks.capabilities import Capabilities
     from amqptasks.topology.graphs.graph import Figures, Graph
     from amqptasks.topology.topology import Topology
+    from amqptasks.transport.capabilities import Capabilities
 
 #: The formats, and how the names of their files end.
 FORMATS: Mapping[str, tuple[str, ...]] = {

@@ -13,12 +13,12 @@ from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.topology.files import release_option, split, topology_of
 
 if TYPE_CHECKING:
-    from amqptasks.capabilities import Capabilities
     from amqptasks.routing import Route
     from amqptasks.topology.explanation import Explanation
     from amqptasks.topology.places import Places
     from amqptasks.topology.reach import Hop, Passage
     from amqptasks.topology.topology import Topology
+    from amqptasks.transport.capabilities import Capabilities
 
 HELP = """\b
 FILEs are the words that end with .yaml or .yml; without one, the app's topology (-A) is meant.

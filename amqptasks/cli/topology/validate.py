@@ -10,10 +10,10 @@ from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.topology.files import release_option, topology_of
 
 if TYPE_CHECKING:
-    from amqptasks.capabilities import Capabilities
     from amqptasks.errors import TopologyError
     from amqptasks.topology.advice.advice import Advice
     from amqptasks.topology.places import Places
+    from amqptasks.transport.capabilities import Capabilities
 
 #: The exit status of a topology that can be, and has something that is probably not meant.
 FINDINGS = 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from amqptasks.entities import Queue, QueueState
 from amqptasks.errors import AccessRefused, DeclarationConflict
 from amqptasks.topology.delays import LOST
 from amqptasks.topology.expand import Objects
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Queue, QueueState
 
 
 @dataclass(frozen=True, slots=True)

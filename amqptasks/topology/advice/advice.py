@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Queue
 from amqptasks.topology.advice.effective import effective
 from amqptasks.topology.document import Where
 from amqptasks.topology.expand import Objects, expand
 from amqptasks.topology.topology import QueueSettings, Topology
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Queue
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.topology.advice import bindings, exchanges, loops, names, policies, queues, routes, values
 from amqptasks.topology.advice.advice import Advice, Subject
 from amqptasks.topology.topology import Topology
+from amqptasks.transport.capabilities import Capabilities
 
 LINTS: tuple[Callable[[Subject], Iterator[Advice]], ...] = (
     exchanges.exchanges_that_lead_nowhere,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from amqptasks.entities import Queue
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.advice.advice import Advice, Subject
 from amqptasks.topology.reach import queues_reached
 from amqptasks.topology.topology import DEAD
+from amqptasks.transport.entities import Queue
 
 
 def dead_letters_in_a_circle(subject: Subject) -> Iterator[Advice]:

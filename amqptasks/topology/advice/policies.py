@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from amqptasks.entities import Policy, Queue
 from amqptasks.topology.advice.advice import Advice, Subject
 from amqptasks.topology.document import Where
+from amqptasks.transport.entities import Policy, Queue
 
 #: Keys of policies of which the lower value counts, with the argument that says the same.
 _LOWER_COUNTS = {

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from amqptasks.entities import Binding, Exchange, Limit, Permission, Policy, TopicPermission
 from amqptasks.topology import durations
 from amqptasks.topology.export.queue import bindings_of
 from amqptasks.topology.identity import without_undefined
@@ -14,6 +13,7 @@ from amqptasks.topology.model.exchange import ARGUMENTS
 from amqptasks.topology.model.policy import TIMES, DefinitionPart, rabbitmq_name
 from amqptasks.topology.observed import Observed, ObservedUser
 from amqptasks.topology.topology import Role
+from amqptasks.transport.entities import Binding, Exchange, Limit, Permission, Policy, TopicPermission
 
 #: RabbitMQ's names in a policy, and the key of the file for each.
 _POLICY_KEYS = {rabbitmq_name(key): key for key in DefinitionPart.model_fields if key != "arguments"}

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from amqptasks.entities import Binding, Destination, Exchange
 from amqptasks.errors import ConfigurationError, TopologyError
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology import durations
@@ -27,6 +26,7 @@ from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.permissions import permissions_for
 from amqptasks.topology.plan import plan
 from amqptasks.topology.topology import BUILT_IN, Role, Topology
+from amqptasks.transport.entities import Binding, Destination, Exchange
 from amqptasks.untrusted.printable import printable
 
 #: Lengths of a ladder that people would write, in seconds.

@@ -9,8 +9,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Binding, Queue
 from amqptasks.errors import TopologyError
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology import durations
@@ -22,6 +20,8 @@ from amqptasks.topology.model.queue import QueuePart
 from amqptasks.topology.model.retry import NATIVE_RETRIES
 from amqptasks.topology.observed import ObservedQueue
 from amqptasks.topology.topology import DEAD, DELIVERY_LIMIT, QueueSettings, Topology
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Queue
 
 #: Keys of ours for arguments whose value is taken as it is, and for those in milliseconds.
 _AS_IT_IS = {

@@ -10,8 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Arguments, Exchange, Queue
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.routing import Route
 from amqptasks.topology import durations
@@ -20,6 +18,8 @@ from amqptasks.topology.expand import expand
 from amqptasks.topology.graphs.graph import Edge, Figures, Graph, Kind, Node, Way
 from amqptasks.topology.reach import matches
 from amqptasks.topology.topology import BUILT_IN, QueueRetry, Source, Topology
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Arguments, Exchange, Queue
 
 #: The ids of the nodes that stand for no single object.
 DELAYS, DEFAULT_ROUTE = "delays", "route:default"

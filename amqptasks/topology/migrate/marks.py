@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import AccessRefused
 from amqptasks.topology.expand import Objects, unlimited_queue
 from amqptasks.topology.observed import Observed
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Binding, Exchange, Queue
 
 #: A fanout exchange that is there while any migration is under way; each binds its gate to it. One question to the
 #: broker tells everybody else that there is none, which is so nearly always.

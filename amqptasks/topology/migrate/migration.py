@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from amqptasks.amqp.link import Link
 from amqptasks.amqp.management import Management
-from amqptasks.entities import Binding, Queue
 from amqptasks.runtime.clock import monotonic
 from amqptasks.topology.delays import due
 from amqptasks.topology.expand import Objects
@@ -16,6 +15,7 @@ from amqptasks.topology.migrate import figures, marks
 from amqptasks.topology.migrate.mover import Mover
 from amqptasks.topology.observed import Observed, ObservedQueue, observe_bindings, observe_queue
 from amqptasks.transport import Session
+from amqptasks.transport.entities import Binding, Queue
 
 #: Seconds to wait for workers to settle what they hold: as long as RabbitMQ itself lets a consumer hold a message.
 PATIENCE = 1800.0

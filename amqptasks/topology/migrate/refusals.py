@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 
-from amqptasks.entities import Policy, Queue
 from amqptasks.errors import BrokerError, ConfigurationError, ConnectionBlocked
 from amqptasks.runtime.clock import monotonic
 from amqptasks.topology.migrate import marks
 from amqptasks.topology.migrate.migration import Migration
 from amqptasks.topology.observed import ObservedQueue, Section, observe
+from amqptasks.transport.entities import Policy, Queue
 
 #: Seconds for the broker to notice that an interrupted migration is gone, and to free its lock.
 LOCK_WITHIN = 3.0

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 
-from amqptasks.entities import Binding, Exchange
 from amqptasks.errors import BrokerError
 from amqptasks.runtime.clock import monotonic
 from amqptasks.topology.declare import declare
@@ -24,6 +23,7 @@ from amqptasks.topology.migrate.migration import Event, Migration, groundwork
 from amqptasks.topology.migrate.mover import BYTES_UNDER_WAY, PREFETCH, Mover
 from amqptasks.topology.observed import observe
 from amqptasks.topology.unbinding import unbind
+from amqptasks.transport.entities import Binding, Exchange
 
 #: Messages left over when the gate turns. They are overtaken by new ones, for the moment that moving them takes.
 NEAR = 200

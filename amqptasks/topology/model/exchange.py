@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from amqptasks.exchange_types import EXTENSIONS, STANDARD
 from amqptasks.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.model.part import Part, Wrong
 from amqptasks.topology.model.values import Arguments, Count, Text
 from amqptasks.topology.topology import ExchangeSettings, Source
+from amqptasks.transport.exchange_types import EXTENSIONS, STANDARD
 
 #: Keys of ours for the arguments of one exchange type.
 ARGUMENTS = {

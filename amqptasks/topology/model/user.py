@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from amqptasks.entities import Limit, Permission, TopicPermission, User
 from amqptasks.topology.model.part import Part, Wrong
 from amqptasks.topology.model.values import Bound, Expression, Text
+from amqptasks.transport.entities import Limit, Permission, TopicPermission, User
 
 #: The tags that mean something to RabbitMQ (https://www.rabbitmq.com/docs/management#permissions); others are kept.
 TAGS = ("administrator", "monitoring", "policymaker", "management", "impersonator")

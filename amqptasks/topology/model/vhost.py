@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from amqptasks.entities import Limit, VirtualHost
 from amqptasks.topology.model.part import Part, Wrong
 from amqptasks.topology.model.values import Bound, Text
+from amqptasks.transport.entities import Limit, VirtualHost
 
 
 class VhostLimitsPart(Part):

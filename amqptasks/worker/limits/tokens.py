@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from amqptasks import dial
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import BrokerError
 from amqptasks.incoming import Delivery
 from amqptasks.outgoing import Outgoing
@@ -26,6 +25,7 @@ from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.expand import unlimited_queue
 from amqptasks.transport import Link, Session
+from amqptasks.transport.entities import Binding, Exchange, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from amqptasks import App
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.capabilities import Capabilities, from_server_properties
 from amqptasks.errors import (
     Ignore,
     MessageTooLarge,
@@ -23,6 +22,7 @@ from amqptasks.errors import (
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
 from amqptasks.topology.topology import QueueSettings
+from amqptasks.transport.capabilities import Capabilities, from_server_properties
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.followers import Followers

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.seen import Seen
 from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node
-from amqptasks.entities import Binding, QueueState
 from amqptasks.errors import DeclarationConflict
 from amqptasks.topology.delays import room
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, QueueState
 from tests.unit.doctor.read import (
     BOUND,
     DROP,

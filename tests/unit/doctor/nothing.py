@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from amqptasks.doctor.seen import Seen
 from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, Unread
-from amqptasks.entities import Exchange, Policy
 from amqptasks.topology.observed import Observed
 from amqptasks.topology.time_limits import TimeLimit
+from amqptasks.transport.entities import Exchange, Policy
 from tests.unit.doctor.read import (
     GOOD,
     HOUR,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.check import CHECKS
 from amqptasks.doctor.seen import Seen
-from amqptasks.entities import Binding, Exchange, Policy, Queue
 from amqptasks.topology.expand import SAFE, expand
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.time_limits import TimeLimit
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Exchange, Policy, Queue
 
 RELEASES = {
     name: Capabilities(version=version)

@@ -6,14 +6,14 @@ import shlex
 
 import pytest
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.doctor.check import CHECKS, Check, chosen
 from amqptasks.doctor.seen import Seen
-from amqptasks.entities import Binding, Exchange, Policy
 from amqptasks.routing import Router
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.time_limits import TimeLimit, time_limits
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Exchange, Policy
 from tests.unit.doctor.findings import FINDINGS
 from tests.unit.doctor.nothing import NOTHING
 from tests.unit.doctor.read import (

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import BrokerError, ConfigurationError
 from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import Broker
@@ -18,6 +17,7 @@ from amqptasks.memory.registry import broker_of, forget
 from amqptasks.memory.session import MemorySession
 from amqptasks.outgoing import Outgoing
 from amqptasks.properties import Properties
+from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.wait import wait_for
 
 CLOCK = "amqptasks-memory-clock"

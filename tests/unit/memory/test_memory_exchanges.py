@@ -7,9 +7,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amqptasks.entities import Binding, Exchange
 from amqptasks.memory import exchanges
 from amqptasks.memory.exchanges import MemoryExchange
+from amqptasks.transport.entities import Binding, Exchange
 
 WORDS = st.lists(st.sampled_from(["a", "b", "ab", ""]), max_size=5).map(".".join)
 PATTERNS = st.lists(st.sampled_from(["a", "b", "ab", "*", "#", ""]), max_size=4).map(".".join)

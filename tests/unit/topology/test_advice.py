@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.topology.advice.advice import Advice
 from amqptasks.topology.advice.lints import LINTS, advise
 from amqptasks.topology.document import path
 from amqptasks.topology.loader import from_mapping, load
 from amqptasks.topology.places import places
+from amqptasks.transport.capabilities import Capabilities
 from tests.harness.worker_process import REPOSITORY
 
 NEW, OLD = "4.3", "3.10"

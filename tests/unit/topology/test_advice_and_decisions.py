@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.errors import TopologyError
 from amqptasks.topology.advice.lints import advise
 from amqptasks.topology.decisions import decisions
 from amqptasks.topology.loader import from_mapping
+from amqptasks.transport.capabilities import Capabilities
 from tests.harness.files import FILES
 
 GENERATED = settings(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from amqptasks.capabilities import from_server_properties
 from amqptasks.errors import TopologyError
 from amqptasks.topology.advice.lints import advise
 from amqptasks.topology.loader import from_mapping, load
 from amqptasks.topology.topology import Topology
+from amqptasks.transport.capabilities import from_server_properties
 
 
 def loaded(folder: Path, text: str, **environment: str) -> Topology:

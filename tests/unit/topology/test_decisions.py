@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.topology.decisions import Decision, decisions
 from amqptasks.topology.loader import from_mapping
+from amqptasks.transport.capabilities import Capabilities
 
 OLD, NEW = Capabilities(version=(3, 10, 8)), Capabilities(version=(4, 3, 6))
 

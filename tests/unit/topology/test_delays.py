@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.errors import ConfigurationError
 from amqptasks.topology.delays import (
     ENTERED,
@@ -26,6 +25,7 @@ from amqptasks.topology.delays import (
     skipped,
     waiting_time,
 )
+from amqptasks.transport.capabilities import Capabilities
 
 NEWEST = Capabilities(version=(4, 3, 6))
 MIDDLE = Capabilities(version=(4, 1, 0))

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Binding, Exchange, Queue
 from amqptasks.errors import TopologyError
 from amqptasks.topology.delays import room
 from amqptasks.topology.expand import Objects, expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.topology import QueueRetry, Topology, default
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Exchange, Queue
 
 OLD = Capabilities(version=(3, 10, 8))
 MIDDLE = Capabilities(version=(4, 0, 5))
@@ -334,7 +334,7 @@ def test_a_twin_has_the_bindings_of_its_exchange_and_leads_to_lost():
 def test_expanding_the_default_topology_loads_neither_pydantic_nor_yaml():
     code = (
         "import sys\n"
-        "from amqptasks.capabilities import Capabilities\n"
+        "from amqptasks.transport.capabilities import Capabilities\n"
         "from amqptasks.topology import declare, delays, expand, ladder, topology\n"
         "expand.expand(topology.default(), Capabilities())\n"
         "print([name for name in ('pydantic', 'yaml', 'pika') if name in sys.modules])"

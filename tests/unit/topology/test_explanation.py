@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.routing import Destination
 from amqptasks.topology.explanation import explain, explain_task
 from amqptasks.topology.loader import from_mapping, load
+from amqptasks.transport.capabilities import Capabilities
 from tests.harness.worker_process import REPOSITORY
 
 SHOP = load(REPOSITORY / "topology" / "shop.yaml")

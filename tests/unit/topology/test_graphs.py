@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.topology.graphs.build import build
 from amqptasks.topology.graphs.dot import dot
 from amqptasks.topology.graphs.graph import Figures, Graph
@@ -19,6 +18,7 @@ from amqptasks.topology.graphs.mermaid import mermaid
 from amqptasks.topology.graphs.page import page
 from amqptasks.topology.graphs.svg import svg
 from amqptasks.topology.loader import from_mapping, load
+from amqptasks.transport.capabilities import Capabilities
 from tests.harness.worker_process import REPOSITORY
 
 NEWEST = Capabilities()

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Limit, Permission, Policy, TopicPermission, User, VirtualHost
 from amqptasks.errors import TopologyError
 from amqptasks.routing import Route
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping, load
 from amqptasks.topology.topology import DeadLetter, QueueRetry, Source, default
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Limit, Permission, Policy, TopicPermission, User, VirtualHost
 
 READY = Path(__file__).parents[3] / "topology"
 

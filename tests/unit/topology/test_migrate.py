@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks.entities import Queue
 from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.properties import Properties
 from amqptasks.topology.migrate import marks
@@ -12,6 +11,7 @@ from amqptasks.topology.migrate.figures import MARGIN, Emptiness, Figures
 from amqptasks.topology.migrate.message import homeward, outward
 from amqptasks.topology.migrate.migration import differences
 from amqptasks.topology.observed import ObservedQueue
+from amqptasks.transport.entities import Queue
 
 
 def delivery(properties: Properties) -> Delivery:

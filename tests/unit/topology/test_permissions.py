@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from amqptasks.capabilities import Capabilities
 from amqptasks.control import places as control
 from amqptasks.errors import ConfigurationError
 from amqptasks.events import places as events
@@ -16,6 +15,7 @@ from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.permissions import permissions_for
 from amqptasks.topology.reach import topic_matches
+from amqptasks.transport.capabilities import Capabilities
 
 SHOP = {
     "version": 1,

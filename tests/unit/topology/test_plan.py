@@ -8,8 +8,6 @@ from hashlib import sha256
 
 import pytest
 
-from amqptasks.capabilities import Capabilities
-from amqptasks.entities import Binding, Exchange, Limit, Permission, Policy, Queue, User, VirtualHost
 from amqptasks.topology.differences import same_password
 from amqptasks.topology.drift import keeping
 from amqptasks.topology.expand import Objects
@@ -17,6 +15,8 @@ from amqptasks.topology.observed import Observed, ObservedQueue, ObservedUser
 from amqptasks.topology.plan import OLDER, plan, sections_for
 from amqptasks.topology.policies import applied
 from amqptasks.topology.steps import Difference
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.transport.entities import Binding, Exchange, Limit, Permission, Policy, Queue, User, VirtualHost
 
 QUORUM = Queue("q", arguments={"x-queue-type": "quorum", "x-max-length": 5})
 

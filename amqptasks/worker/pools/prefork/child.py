@@ -14,12 +14,12 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from amqptasks import logs
-from amqptasks.capabilities import Capabilities
 from amqptasks.logs import Setup
 from amqptasks.runtime import log_queue
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
+from amqptasks.transport.capabilities import Capabilities
 from amqptasks.worker import delivery as delivery_steps
 from amqptasks.worker import process
 from amqptasks.worker.consume.lost_runs import NOTHING, was_told
