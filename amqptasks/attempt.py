@@ -11,7 +11,8 @@ import inspect
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import arguments, errors, submission
+from amqptasks import errors, submission
+from amqptasks.options import arguments
 from amqptasks.request import Request
 
 if TYPE_CHECKING:

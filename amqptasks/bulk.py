@@ -17,10 +17,10 @@ from amqptasks.errors import (
     Unroutable,
 )
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
+from amqptasks.options.unique import Claim
 from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport.publisher import Failed, Progress, Publisher
-from amqptasks.uniqueness import Claim
 
 if TYPE_CHECKING:
     from amqptasks.app import App

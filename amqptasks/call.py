@@ -7,18 +7,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import message, signals
-from amqptasks.arguments import plain
-from amqptasks.embedded import embedded
 from amqptasks.errors import ConfigurationError
 from amqptasks.moments import aware
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
+from amqptasks.options.arguments import plain
+from amqptasks.options.signatures import embedded
+from amqptasks.options.unique import UNIQUE, Claim, claim_of
 from amqptasks.outgoing import Outgoing, Template, Templated
 from amqptasks.properties import REPLY_TO
 from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
 from amqptasks.routing import Router
 from amqptasks.runtime.clock import broker_time
-from amqptasks.uniqueness import UNIQUE, Claim, claim_of
 from amqptasks.uuid7 import task_id
 
 if TYPE_CHECKING:

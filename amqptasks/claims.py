@@ -26,11 +26,11 @@ from amqptasks.errors import (
     DeclarationConflict,
     QueueDown,
 )
+from amqptasks.options.unique import PREFIX, Claim
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Queue
-from amqptasks.uniqueness import PREFIX, Claim
 
 logger = get_logger(__name__)
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, Unpack, cast
 
 from amqptasks.calls import send
-from amqptasks.embedded import listed
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.reach import STAMPED, STAMPS, WITHOUT_EFFECT, stamps_of
 from amqptasks.options import CALL, CallOptions, checked
+from amqptasks.options.signatures import listed
 
 if TYPE_CHECKING:
     from amqptasks.app import App

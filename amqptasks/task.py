@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import arguments, bulk, errors, hooks, states, submission
+from amqptasks import bulk, errors, hooks, states, submission
 from amqptasks.calls import send
 from amqptasks.errors import ConfigurationError
-from amqptasks.limits import TaskLimits
 from amqptasks.options import (
     RETRY,
     TASK,
@@ -20,12 +19,14 @@ from amqptasks.options import (
     MessageOptions,
     Moment,
     TaskOptions,
+    arguments,
     checked,
     names_checked,
     refuse_two_places,
 )
+from amqptasks.options.limits import TaskLimits
+from amqptasks.options.retry import RETRY_OPTIONS, RetryPolicy
 from amqptasks.request import Request, current_request
-from amqptasks.retry import RETRY_OPTIONS, RetryPolicy
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.signature import Signature
 

@@ -20,6 +20,7 @@ from amqptasks.doctor.values import (
     Unread,
 )
 from amqptasks.errors import DeclarationConflict
+from amqptasks.options.unique import PREFIX as CLAIMS
 from amqptasks.topology.delays import PREFIX
 from amqptasks.topology.drift import OWN, RESERVED
 from amqptasks.topology.expand import Objects
@@ -29,7 +30,6 @@ from amqptasks.topology.time_limits import TimeLimit
 from amqptasks.topology.topology import DEAD, Topology
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Policy, Queue, QueueState
-from amqptasks.uniqueness import PREFIX as CLAIMS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from amqptasks import rate
+from amqptasks.options import rates
 from amqptasks.options.keys import checked_key
 from amqptasks.options.kinds import (
     Anything,
@@ -163,13 +163,13 @@ TASK: dict[str, Option] = {
     "validate": Option(_FLAG, "False", "arguments become what the type hints say, where it runs"),
     "track_started": Option(_FLAG, "False", "the caller's result says STARTED, and where"),
     "rate_limit": Option(
-        Parsed('"10/s", "100/m", "2/h", or a number a second', rate.parse),
+        Parsed('"10/s", "100/m", "2/h", or a number a second', rates.parse),
         "none",
         "runs that each worker starts",
         "ten workers start ten times as many: see `cluster_rate_limit`",
     ),
     "cluster_rate_limit": Option(
-        Parsed('"10/s", "100/m", "4/h", or a number a second', lambda given: rate.parse(given, "cluster_rate_limit")),
+        Parsed('"10/s", "100/m", "4/h", or a number a second', lambda given: rates.parse(given, "cluster_rate_limit")),
         "none",
         "runs that all workers together start",
     ),

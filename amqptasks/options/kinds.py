@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol
 
-from amqptasks.embedded import embedded
+from amqptasks.options.signatures import embedded
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.field_table import field_size
 from amqptasks.untrusted.printable import short

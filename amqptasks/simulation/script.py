@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from amqptasks.retry import RetryPolicy
+from amqptasks.options.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)

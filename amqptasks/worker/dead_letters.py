@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from amqptasks.options.unique import UNIQUE
 from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Headers
 from amqptasks.request import FIRST_TIME
 from amqptasks.runtime.clock import broker_time
 from amqptasks.topology.delays import clean
-from amqptasks.uniqueness import UNIQUE
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, field_size

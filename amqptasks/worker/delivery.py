@@ -19,6 +19,7 @@ from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
 from amqptasks.exception_info import exception_text
 from amqptasks.message import Malformed
+from amqptasks.options.unique import UNIQUE
 from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request, current_request
 from amqptasks.runtime import forks
@@ -26,7 +27,6 @@ from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.task import Task
 from amqptasks.transport.capabilities import Capabilities
-from amqptasks.uniqueness import UNIQUE
 from amqptasks.worker.admission import Admission, deliveries_before, refusal
 from amqptasks.worker.dead_letters import dead_letter
 from amqptasks.worker.followers import ERRBACK, Followers, errback_arguments

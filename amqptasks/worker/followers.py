@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import call
-from amqptasks.embedded import listed
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.exception_info import exception_text
 from amqptasks.options import CallOptions
+from amqptasks.options.signatures import listed
 from amqptasks.outgoing import Outgoing
 from amqptasks.request import Request
 from amqptasks.results import reply

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from amqptasks import message
 from amqptasks.exception_info import ExceptionInfo, let_go_of_frames
 from amqptasks.incoming import Alike, Delivery
+from amqptasks.options.retry import RetryPolicy
 from amqptasks.request import Request
-from amqptasks.retry import RetryPolicy
 from amqptasks.task import Task
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.outcomes import Outcome

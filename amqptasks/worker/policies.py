@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from amqptasks.retry import RetryPolicy
+from amqptasks.options.retry import RetryPolicy
 from amqptasks.task import Task
 from amqptasks.topology.topology import QueueSettings
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import ConfigurationError, MessageTooLarge, TaskRejected, TaskRevoked
+from amqptasks.options.unique import UNIQUE
 from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import PERSISTENT, Properties
 from amqptasks.request import FIRST_TIME, Request
@@ -16,7 +17,6 @@ from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.serializers import Serializer, json
 from amqptasks.topology.delays import clean
-from amqptasks.uniqueness import UNIQUE
 from amqptasks.untrusted.bounds import MOST_RETRIES
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
 from amqptasks.worker.admission import failed_deliveries

@@ -13,12 +13,12 @@ import pytest
 
 from amqptasks import App
 from amqptasks.dead import queue as dead_letters
+from amqptasks.options.unique import UNIQUE
 from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.properties import Properties
 from amqptasks.topology.delays import LOST
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Binding, Queue
-from amqptasks.uniqueness import UNIQUE
 from tests.harness.command import run_command
 from tests.harness.letters import publish_letters
 from tests.harness.vhost import Vhost

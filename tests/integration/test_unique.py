@@ -13,8 +13,8 @@ import pytest
 
 from amqptasks import Retry, call
 from amqptasks.errors import AlreadyQueued, DeclarationConflict, PartlyPublished, Unroutable
+from amqptasks.options.unique import Claim
 from amqptasks.transport.entities import Queue
-from amqptasks.uniqueness import Claim
 from tests.harness.apps import NewApp
 from tests.harness.unique import Gate, gets_in, refused
 from tests.harness.wait import wait_for

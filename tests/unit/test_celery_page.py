@@ -18,8 +18,8 @@ from amqptasks.cli import main
 from amqptasks.control.client import Control
 from amqptasks.errors import ConfigurationError
 from amqptasks.events.event import TYPES
-from amqptasks.limits import LIMIT_OPTIONS
 from amqptasks.options import ELSEWHERE, CallOptions, TaskOptions
+from amqptasks.options.limits import LIMIT_OPTIONS
 from tests.harness.worker_process import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "celery.md").read_text()

@@ -35,13 +35,13 @@ from amqptasks.errors import (
 )
 from amqptasks.events import event
 from amqptasks.incoming import Delivery
+from amqptasks.options.retry import RetryPolicy
 from amqptasks.payload import Reader
 from amqptasks.properties import Properties
 from amqptasks.request import Request
 from amqptasks.results.replies import MOST_UNREAD, Replies
 from amqptasks.results.reply import Outcome, failure, parse, success
 from amqptasks.results.result import MOST_IN_A_LOOP, AsyncResult
-from amqptasks.retry import RetryPolicy
 from amqptasks.serializers import Serializer, json
 from amqptasks.signing import Signing
 from amqptasks.worker.outcomes import Failure, classify

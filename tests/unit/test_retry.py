@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amqptasks.errors import ConfigurationError, Ignore, MaxRetriesExceeded, Reject, Retry
-from amqptasks.retry import LONGEST_DELAY, GiveUp, RetryAfter, RetryPolicy, decide, delay
+from amqptasks.options.retry import LONGEST_DELAY, GiveUp, RetryAfter, RetryPolicy, decide, delay
 
 OFTEN = RetryPolicy(autoretry_for=(OSError,), dont_autoretry_for=(FileNotFoundError,), default_retry_delay=7)
 BACKOFF = RetryPolicy(retry_backoff=2, retry_backoff_max=60, retry_jitter=False)

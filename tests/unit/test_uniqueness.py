@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from amqptasks import App, ConfigurationError, arguments
+from amqptasks import App, ConfigurationError
 from amqptasks.amqp.replies import NotFound, explained
 from amqptasks.claims import Claims
 from amqptasks.errors import AlreadyQueued, ClaimUnavailable, DeclarationConflict, QueueDown, UnknownOption
+from amqptasks.options import arguments
+from amqptasks.options.unique import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of, read
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.entities import Queue
-from amqptasks.uniqueness import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of, read
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.waiting_calls import WaitingCalls

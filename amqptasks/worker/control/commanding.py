@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, cast
 
-from amqptasks import logs, rate
+from amqptasks import logs
 from amqptasks.control import revocation
 from amqptasks.errors import ConfigurationError
-from amqptasks.options import checked
+from amqptasks.options import checked, rates
 from amqptasks.options.workers import LOG_LEVELS, MOST_PROCESSES, WORKER
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
@@ -49,7 +49,7 @@ def time_limit(service: ControlService, arguments: Arguments) -> str:
 
 def rate_limit(service: ControlService, arguments: Arguments) -> str:
     task = _task(service, arguments)
-    wanted = rate.parse(_rate(arguments))
+    wanted = rates.parse(_rate(arguments))
     service.on_link(lambda: service.node.intake.throttle.set_rate(task, wanted))
     return f"{task}: {wanted.written if wanted is not None else 'no rate limit'}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amqptasks.rate import Rate
+from amqptasks.options.rates import Rate
 from amqptasks.runtime.clock import monotonic
 
 #: Seconds that a token is kept for the task it was promised to: what the delay ladder may be late on a busy broker.

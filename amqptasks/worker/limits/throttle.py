@@ -18,8 +18,8 @@ from typing import Any
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.incoming import Delivery
-from amqptasks.limits import TaskLimits
-from amqptasks.rate import Rate
+from amqptasks.options.limits import TaskLimits
+from amqptasks.options.rates import Rate
 from amqptasks.runtime.clock import broker_time
 from amqptasks.task import Task
 from amqptasks.transport import Link

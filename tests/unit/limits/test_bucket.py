@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from amqptasks.rate import Rate
+from amqptasks.options.rates import Rate
 from amqptasks.worker.limits.bucket import AHEAD, KEPT, Bucket
 
 

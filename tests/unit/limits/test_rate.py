@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks import App, rate
+from amqptasks import App
 from amqptasks.errors import ConfigurationError
-from amqptasks.limits import THROTTLE_FOR, TaskLimits
+from amqptasks.options import rates
+from amqptasks.options.limits import THROTTLE_FOR, TaskLimits
 
 
 @pytest.mark.parametrize(
@@ -12,23 +13,23 @@ from amqptasks.limits import THROTTLE_FOR, TaskLimits
     [("10/s", 0.1), ("100/m", 0.6), ("2/h", 1800.0), ("0.5/s", 2.0), (10, 0.1), (0.5, 2.0), ("4", 0.25)],
 )
 def test_a_rate_is_read_as_celery_reads_it(given: object, interval: float) -> None:
-    parsed = rate.parse(given)
+    parsed = rates.parse(given)
     assert parsed is not None
     assert parsed.interval == pytest.approx(interval)
 
 
 @pytest.mark.parametrize("given", [None, 0, "0", "0/m"])
 def test_no_rate_is_no_limit(given: object) -> None:
-    assert rate.parse(given) is None
+    assert rates.parse(given) is None
 
 
 @pytest.mark.parametrize("given", ["ten/s", "10/d", "10/", "-1/s", "nan", "inf", True, "", "10/s/s"])
 def test_what_is_no_rate_is_refused_with_an_example(given: object) -> None:
     if given == "10/":  # Celery takes it for seconds, and so do we
-        assert rate.parse(given) == rate.Rate("10/", 0.1)
+        assert rates.parse(given) == rates.Rate("10/", 0.1)
         return
     with pytest.raises(ConfigurationError, match="100/m"):
-        rate.parse(given)
+        rates.parse(given)
 
 
 def test_a_task_without_limits_has_none() -> None:
@@ -36,7 +37,7 @@ def test_a_task_without_limits_has_none() -> None:
     assert app.task(name="free")(lambda: None).limits is None
     limits = app.task(name="limited", rate_limit="100/m")(lambda: None).limits
     assert limits is not None
-    assert limits.rate == rate.Rate("100/m", 0.6)
+    assert limits.rate == rates.Rate("100/m", 0.6)
     assert limits.throttle_for == THROTTLE_FOR
 
 

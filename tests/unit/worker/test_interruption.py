@@ -13,8 +13,8 @@ import pytest
 
 from amqptasks import signals
 from amqptasks.errors import BrokerError, SoftTimeLimitExceeded, Terminated, TimeLimitExceeded, WorkerStopping
+from amqptasks.options.unique import PREFIX, UNIQUE, Claim
 from amqptasks.serializers import Serializer
-from amqptasks.uniqueness import PREFIX, UNIQUE, Claim
 from amqptasks.worker import delivery as delivery_steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.waiting_calls import WaitingCalls, claim_held_by

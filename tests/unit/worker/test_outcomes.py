@@ -10,9 +10,9 @@ import pytest
 
 from amqptasks import errors, message
 from amqptasks.errors import ConfigurationError
+from amqptasks.options.retry import RetryPolicy
 from amqptasks.properties import PERSISTENT
 from amqptasks.request import Request
-from amqptasks.retry import RetryPolicy
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.outcomes import (
     HAND_BACK,

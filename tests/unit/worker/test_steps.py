@@ -11,7 +11,7 @@ import pytest
 
 from amqptasks import App, Task
 from amqptasks.errors import Retry as RetryRequest
-from amqptasks.retry import RetryPolicy
+from amqptasks.options.retry import RetryPolicy
 from amqptasks.topology.topology import QueueRetry, QueueSettings
 from amqptasks.worker.admission import deliveries_before, failed_deliveries, refusal
 from amqptasks.worker.outcomes import LOST, Expired, Failure, Outcome, Postpone, Recount, Reject, Retry, Success

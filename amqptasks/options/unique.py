@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from amqptasks.arguments import Arguments
 from amqptasks.errors import ConfigurationError
-from amqptasks.limits import text_of
+from amqptasks.options.arguments import Arguments
 from amqptasks.options.keys import checked_key
+from amqptasks.options.limits import text_of
 from amqptasks.runtime.clock import broker_time
 from amqptasks.serializers.json import encode
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amqptasks import rate
 from amqptasks.errors import ConfigurationError
+from amqptasks.options import rates as rate
 from amqptasks.options.keys import checked_key
-from amqptasks.rate import Rate
+from amqptasks.options.rates import Rate
 
 #: Seconds that a task may be put off by its limits before it is given up: a week. Long enough for a backlog over a
 #: holiday, and an end for one that its rate can never work off.
