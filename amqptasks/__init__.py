@@ -13,8 +13,8 @@ from amqptasks.errors import (
     Retry,
     Snooze,
 )
+from amqptasks.messages.request import Request
 from amqptasks.registry import shared_task
-from amqptasks.request import Request
 from amqptasks.resources import resource
 from amqptasks.signature import Signature
 from amqptasks.task import Task

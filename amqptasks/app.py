@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 from amqptasks import call, dial, registry, signals
 from amqptasks.calls import send
 from amqptasks.calls.deadline import Deadline
-from amqptasks.codec import Codec
-from amqptasks.compression import MIN_SIZE
 from amqptasks.connections import Connections
 from amqptasks.declaration import Declaration
+from amqptasks.messages.codec import Codec
+from amqptasks.messages.compression import MIN_SIZE
 from amqptasks.messages.reach import reach
+from amqptasks.messages.routing import Router
+from amqptasks.messages.signing import Keys, Signing
 from amqptasks.options import (
     TASK_DEFAULTS,
     WORKER,
@@ -31,11 +33,9 @@ from amqptasks.options import (
     checked_app,
     names_checked,
 )
-from amqptasks.routing import Router
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.forks.cached import cached
 from amqptasks.signature import Signature
-from amqptasks.signing import Keys, Signing
 from amqptasks.task import Task, current_task
 from amqptasks.transport.publisher import Publisher
 from amqptasks.untrusted.masks import Mask
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from amqptasks.control.client import Control
     from amqptasks.errors import PublishRejected, Unroutable
     from amqptasks.events.emitter import Emitter
-    from amqptasks.outgoing import Outgoing
+    from amqptasks.messages.outgoing import Outgoing
     from amqptasks.results.replies import Replies
     from amqptasks.results.result import AsyncResult
     from amqptasks.topology.declare import Change

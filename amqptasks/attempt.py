@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import errors, submission
+from amqptasks.messages.request import Request
 from amqptasks.options import arguments
-from amqptasks.request import Request
 
 if TYPE_CHECKING:
     from amqptasks.task import Task

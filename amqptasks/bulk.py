@@ -24,7 +24,7 @@ from amqptasks.transport.publisher import Failed, Progress, Publisher
 
 if TYPE_CHECKING:
     from amqptasks.app import App
-    from amqptasks.outgoing import Outgoing
+    from amqptasks.messages.outgoing import Outgoing
     from amqptasks.task import Task
 
 

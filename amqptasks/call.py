@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import message, signals
+from amqptasks import signals
 from amqptasks.errors import ConfigurationError
-from amqptasks.moments import aware
+from amqptasks.messages import protocol
+from amqptasks.messages.ids import task_id
+from amqptasks.messages.moments import aware
+from amqptasks.messages.outgoing import Outgoing, Template, Templated
+from amqptasks.messages.properties import REPLY_TO
+from amqptasks.messages.request import Request, current_request
+from amqptasks.messages.routing import Router
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.options.arguments import plain
 from amqptasks.options.signatures import embedded
 from amqptasks.options.unique import UNIQUE, Claim, claim_of
-from amqptasks.outgoing import Outgoing, Template, Templated
-from amqptasks.properties import REPLY_TO
-from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
-from amqptasks.routing import Router
 from amqptasks.runtime.clock import broker_time
-from amqptasks.uuid7 import task_id
 
 if TYPE_CHECKING:
     from amqptasks.app import App
@@ -168,7 +169,7 @@ class Alike:
         if _is_special():
             return _make(app, task, args, kwargs, self._options)
         task.check_arguments(args, kwargs)
-        body = message.encode_arguments(task.name, args, kwargs)
+        body = protocol.encode_arguments(task.name, args, kwargs)
         identity = task_id()
         result: AsyncResult[Any]
         result = app.replies.register(identity, task.name) if self._replies else _without_reply(identity, task.name)

@@ -24,8 +24,8 @@ from amqptasks.untrusted.masks import masked_address
 
 if TYPE_CHECKING:
     from amqptasks.claims import Claims
-    from amqptasks.codec import Codec
     from amqptasks.events.emitter import Emitter
+    from amqptasks.messages.codec import Codec
     from amqptasks.results.replies import Replies
 
 logger = get_logger(__name__)

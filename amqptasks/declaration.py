@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import BrokerError, BrokerUnreachable, ConfigurationError, PublishRejected, Unroutable
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.runtime.log_queue import get_logger

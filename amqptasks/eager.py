@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from amqptasks import hooks, signals
 from amqptasks.attempt import attempt, attempt_async
 from amqptasks.errors import Ignore, MaxRetriesExceeded, Reject, Replace, Snooze, TaskError, TaskRejected
-from amqptasks.exception_info import ExceptionInfo
+from amqptasks.messages.exception_info import ExceptionInfo
+from amqptasks.messages.ids import task_id
+from amqptasks.messages.request import Request, current_request
 from amqptasks.options import CALL, CallOptions, checked
 from amqptasks.options.retry import RetryAfter, decide
 from amqptasks.options.signatures import listed
-from amqptasks.request import Request, current_request
 from amqptasks.results.reply import Outcome
 from amqptasks.results.result import AsyncResult
-from amqptasks.uuid7 import task_id
 
 if TYPE_CHECKING:
     from amqptasks.task import Task

@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import errors, signals
-from amqptasks.exception_info import ExceptionInfo
+from amqptasks.messages.exception_info import ExceptionInfo
 from amqptasks.runtime.log_queue import get_logger
 
 if TYPE_CHECKING:
-    from amqptasks.request import Request
+    from amqptasks.messages.request import Request
     from amqptasks.task import Task
 
 logger = get_logger("amqptasks.task")

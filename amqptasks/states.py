@@ -7,9 +7,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
-from amqptasks.request import Request
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.request import Request
 from amqptasks.results.reply import FINAL_STATES
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.untrusted import bounds

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from amqptasks.call import Call
 from amqptasks.calls import send
 from amqptasks.errors import PublishRejected, PublishTimeout, Unroutable
+from amqptasks.messages.request import Request, current_request
 from amqptasks.options import CallOptions
-from amqptasks.request import Request, current_request
 from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Un
 from amqptasks import bulk, errors, hooks, states, submission
 from amqptasks.calls import send
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.request import Request, current_request
 from amqptasks.options import (
     RETRY,
     TASK,
@@ -26,14 +27,13 @@ from amqptasks.options import (
 )
 from amqptasks.options.limits import TaskLimits
 from amqptasks.options.retry import RETRY_OPTIONS, RetryPolicy
-from amqptasks.request import Request, current_request
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.signature import Signature
 
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.definition import Definition
-    from amqptasks.exception_info import ExceptionInfo
+    from amqptasks.messages.exception_info import ExceptionInfo
     from amqptasks.results.result import AsyncResult
     from amqptasks.transport.publisher import Progress
 

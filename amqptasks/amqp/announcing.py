@@ -13,7 +13,7 @@ from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import WireChannel
 from amqptasks.errors import BrokerError
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.outgoing import Outgoing
 
 #: Seconds between the message and the goodbye: the broker has read it by then.
 LINGER = 0.5

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from amqptasks.properties import Properties
+from amqptasks.messages.properties import Properties
 from amqptasks.untrusted.field_table import Timestamp
 
 #: Levels of tables and arrays that are decoded; what lies deeper stays bytes. Python's stack ends at some hundreds,

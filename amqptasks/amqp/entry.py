@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amqptasks.errors import BrokerError, Nacked, Unroutable
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Done
 

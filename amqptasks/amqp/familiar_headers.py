@@ -4,8 +4,8 @@ bytes takes a third of the time of decoding them."""
 from __future__ import annotations
 
 from amqptasks.amqp.content_header import decode_properties
-from amqptasks.incoming import Likeness
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Likeness
+from amqptasks.messages.properties import Properties
 
 #: Characters of a UUID in its usual form.
 IDENTITY = 36

@@ -16,7 +16,7 @@ from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import WireChannel
 from amqptasks.errors import BrokerError, BrokerUnreachable
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from amqptasks.transport import Got
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from amqptasks.amqp.stream import StreamSubscription
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.temporary import TemporarySubscription
 from amqptasks.errors import BrokerError, BrokerUnreachable, is_lasting
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger, never_wait

@@ -35,9 +35,9 @@ from amqptasks.errors import (
     PublishTimeout,
     is_lasting,
 )
-from amqptasks.incoming import SETTLED, Delivery
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import REPLY_TO, Properties
+from amqptasks.messages.delivery import SETTLED, Delivery
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import REPLY_TO, Properties
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Done
 

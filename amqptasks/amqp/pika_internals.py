@@ -55,9 +55,9 @@ from amqptasks.amqp.wire_frames import (
     Deliveries,
     Stamp,
 )
-from amqptasks.incoming import Likeness
-from amqptasks.outgoing import Outgoing, Template, Templated
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Likeness
+from amqptasks.messages.outgoing import Outgoing, Template, Templated
+from amqptasks.messages.properties import Properties
 from amqptasks.runtime.clock.timers import Timers
 
 #: Delivery tag, redelivered, exchange, routing key, properties, body.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pika import BasicProperties
 
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.properties import Properties
+from amqptasks.messages.properties import Properties
 
 
 class EncodedProperties(BasicProperties):

@@ -24,8 +24,8 @@ from amqptasks.errors import (
     PublishTimeout,
     Unroutable,
 )
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Exchange, Queue, QueueState

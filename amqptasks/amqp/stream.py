@@ -11,7 +11,7 @@ from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import WireChannel
 from amqptasks.amqp.subscription import Subscription
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from amqptasks.transport import STREAM_OFFSET, Listener, StreamOffset
 
 

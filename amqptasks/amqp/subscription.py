@@ -24,8 +24,8 @@ from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import WireChannel
 from amqptasks.errors import BrokerUnreachable
-from amqptasks.incoming import Alike, Delivery, Likeness
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Alike, Delivery, Likeness
+from amqptasks.messages.properties import Properties
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Listener
 

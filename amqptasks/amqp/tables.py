@@ -14,7 +14,7 @@ from enum import Enum
 from functools import lru_cache
 from math import isfinite
 
-from amqptasks.properties import Properties
+from amqptasks.messages.properties import Properties
 from amqptasks.untrusted.field_table import Timestamp
 
 _SHORT = struct.Struct(">H").pack

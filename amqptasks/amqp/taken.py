@@ -10,7 +10,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic
 
 from amqptasks.amqp.properties import ReceivedProperties
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 
 
 class Taken:

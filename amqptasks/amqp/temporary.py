@@ -10,7 +10,7 @@ from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.subscription import Subscription
-from amqptasks.incoming import SETTLED, Delivery
+from amqptasks.messages.delivery import SETTLED, Delivery
 from amqptasks.transport import Listener
 
 #: Messages that the broker keeps for a listener that does not read; the oldest go first. A listener that hangs must not

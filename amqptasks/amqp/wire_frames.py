@@ -10,7 +10,7 @@ import struct
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
 
 from amqptasks.amqp.tables import encode_properties, short_string
-from amqptasks.outgoing import Template
+from amqptasks.messages.outgoing import Template
 
 #: Type, channel and size in front of a frame's payload (4.2.3).
 FRAME_START = struct.Struct(">BHI")

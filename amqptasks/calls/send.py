@@ -14,11 +14,11 @@ from amqptasks import signals
 from amqptasks.call import MOMENTS, Call, make, published
 from amqptasks.calls.deadline import Deadline
 from amqptasks.errors import BrokerError, PublishRejected, Unroutable
+from amqptasks.messages.ids import task_id
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.options.unique import Claim
 from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import broker_time, monotonic
-from amqptasks.uuid7 import task_id
 
 if TYPE_CHECKING:
     from amqptasks.app import App

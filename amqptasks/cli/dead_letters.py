@@ -13,10 +13,10 @@ from amqptasks import dial
 from amqptasks.cli import parameters
 from amqptasks.cli.management import need
 from amqptasks.cli.target import Target
-from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.place import Place, place
 from amqptasks.dead.selection import Selection
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.topology.delays import LOST
 from amqptasks.topology.topology import DEAD
 

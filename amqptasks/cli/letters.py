@@ -15,8 +15,8 @@ import click
 from amqptasks.cli.support.tables import print_table
 from amqptasks.dead.letter import PUBLISHED, Letter
 from amqptasks.errors import BrokerError
-from amqptasks.message import Malformed
-from amqptasks.request import Request
+from amqptasks.messages.protocol import Malformed
+from amqptasks.messages.request import Request
 from amqptasks.untrusted.masks import PLAIN, Mask
 from amqptasks.untrusted.printable import printable, printable_lines
 

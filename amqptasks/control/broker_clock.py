@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from amqptasks.errors import BrokerError
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.runtime.clock.broker_time import TOLD_FROM, WRONG_FROM, Measured
 from amqptasks.runtime.log_queue import get_logger

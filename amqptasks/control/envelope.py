@@ -16,13 +16,13 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from amqptasks.control.places import EXCHANGE
-from amqptasks.headers import Wrong
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import REPLY_TO, Properties
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.headers import Wrong
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import REPLY_TO, Properties
+from amqptasks.messages.signing import Signing
 from amqptasks.runtime.clock import broker_time
 from amqptasks.serializers import Undecodable, json
-from amqptasks.signing import Signing
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from amqptasks.control.broker_clock import PREFIX, tell
 from amqptasks.events.places import EXCHANGE
 from amqptasks.events.reader import Verifier
-from amqptasks.incoming import Delivery, Lease
+from amqptasks.messages.delivery import Delivery, Lease
+from amqptasks.messages.signing import Signing
 from amqptasks.runtime.clock import broker_time
-from amqptasks.signing import Signing
 from amqptasks.transport import Link, Subscription
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds

@@ -16,12 +16,12 @@ from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
 from amqptasks.control.places import EXCHANGE, LOOK_BACK, NODES
 from amqptasks.control.roster import Announcement
 from amqptasks.errors import BrokerError, Nacked, PublishRejected, ReplyLost, Unroutable
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.ids import task_id
+from amqptasks.messages.signing import Signing
 from amqptasks.results.replies import Replies
 from amqptasks.runtime.clock import broker_time, monotonic
-from amqptasks.signing import Signing
 from amqptasks.transport import Link, Missing, Session
-from amqptasks.uuid7 import task_id
 
 #: Seconds that those who have not answered get before the broker is asked whether they are still there: it costs a
 #: connection, and most answer sooner.

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from amqptasks.control.places import REVOKED
 from amqptasks.errors import ConfigurationError
-from amqptasks.headers import Wrong
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.headers import Wrong
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.signing import Signing
 from amqptasks.runtime.clock import broker_time
 from amqptasks.serializers import Undecodable, json
-from amqptasks.signing import Signing
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.untrusted.printable import short

@@ -12,8 +12,8 @@ from typing import Literal
 
 from amqptasks.control.places import LISTENERS, NODES
 from amqptasks.errors import BrokerError
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.serializers import Undecodable, json
 from amqptasks.transport import Session
 from amqptasks.untrusted import bounds

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import LOST, TO
 from amqptasks.topology.topology import DEAD
 

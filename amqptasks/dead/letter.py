@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from amqptasks import message
-from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.home import is_lost, meant_for
-from amqptasks.incoming import Delivery
-from amqptasks.message import Malformed
-from amqptasks.request import Request
+from amqptasks.messages import protocol as message
+from amqptasks.messages.codec import PLAIN, Codec
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.protocol import Malformed
+from amqptasks.messages.request import Request
 from amqptasks.topology.delays import PREFIX as LADDER
 from amqptasks.topology.delays import clean
 

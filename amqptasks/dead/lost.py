@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from amqptasks.dead.home import Home, meant_for
 from amqptasks.errors import Nacked, PublishRejected, Unroutable
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import PERSISTENT
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import PERSISTENT
 from amqptasks.topology.delays import CLOCK, LOST, TO, clean
 from amqptasks.transport import Session
 

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.home import home, of_queue
 from amqptasks.dead.letter import Letter, read
 from amqptasks.dead.replay import AS_IT_WAS, Edit, to_replay
 from amqptasks.dead.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
-from amqptasks.incoming import Delivery
+from amqptasks.messages.codec import PLAIN, Codec
+from amqptasks.messages.delivery import Delivery
 from amqptasks.runtime.clock import monotonic
 from amqptasks.topology.delays import LOST
 from amqptasks.topology.topology import DEAD

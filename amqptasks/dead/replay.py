@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from amqptasks.codec import PLAIN, Codec
 from amqptasks.dead.home import Home, is_lost
 from amqptasks.dead.letter import PREFIX, Letter
 from amqptasks.errors import ConfigurationError
-from amqptasks.headers import SIGNATURE, Wrong
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import PERSISTENT, REPLY_TO, Headers, Properties
-from amqptasks.request import Request
+from amqptasks.messages.codec import PLAIN, Codec
+from amqptasks.messages.headers import SIGNATURE, Wrong
+from amqptasks.messages.ids import task_id
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import PERSISTENT, REPLY_TO, Headers, Properties
+from amqptasks.messages.request import Request
+from amqptasks.messages.signing import signed_bytes
 from amqptasks.runtime.clock import broker_time
-from amqptasks.signing import signed_bytes
 from amqptasks.topology.delays import clean
-from amqptasks.uuid7 import task_id
 
 #: Headers that spoke of the life that ended: how often it was retried, when it was due.
 _OF_THE_OLD_LIFE = frozenset({"retries", "eta"})

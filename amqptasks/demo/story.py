@@ -12,8 +12,8 @@ from typing import Any
 from amqptasks import dial
 from amqptasks.dead import queue as dead_letters
 from amqptasks.demo import shop
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Session

@@ -11,9 +11,9 @@ from typing import Any
 from amqptasks.errors import AccessRefused, BrokerError, ConfigurationError, PublishRejected
 from amqptasks.events import event
 from amqptasks.events.event import Event
+from amqptasks.messages.signing import Signing
 from amqptasks.runtime.clock import monotonic, pause
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.signing import Signing
 from amqptasks.transport import Done, Link
 
 logger = get_logger(__name__)

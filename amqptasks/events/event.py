@@ -13,12 +13,12 @@ from itertools import count
 from typing import Any
 
 from amqptasks.events.places import EXCHANGE
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.signing import Signing
 from amqptasks.runtime.clock import broker_time
 from amqptasks.serializers import Undecodable, json
-from amqptasks.signing import Signing
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
 

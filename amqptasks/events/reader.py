@@ -9,9 +9,9 @@ from queue import Empty, SimpleQueue
 from amqptasks.errors import BrokerError
 from amqptasks.events.event import Event, events_in
 from amqptasks.events.places import EXCHANGE, STREAM
-from amqptasks.headers import Wrong
-from amqptasks.incoming import Delivery, Lease
-from amqptasks.signing import Signing
+from amqptasks.messages.delivery import Delivery, Lease
+from amqptasks.messages.headers import Wrong
+from amqptasks.messages.signing import Signing
 from amqptasks.streams import Reader, close_all
 from amqptasks.streams.liveness import Comparing
 from amqptasks.transport import Link, Subscription

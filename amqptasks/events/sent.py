@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.ids import made_at
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.runtime.clock import broker_time
-from amqptasks.uuid7 import made_at
 
 if TYPE_CHECKING:
     from amqptasks.events.emitter import Emitter
-    from amqptasks.outgoing import Outgoing
+    from amqptasks.messages.outgoing import Outgoing
     from amqptasks.untrusted.masks import Mask
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from amqptasks.request import current_request
+from amqptasks.messages.request import current_request
 
 
 class TaskContext(logging.Filter):

@@ -13,8 +13,8 @@ from enum import Enum
 
 from amqptasks.errors import MessageTooLarge, PublishRejected
 from amqptasks.memory.messages import Message
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import REPLY_TO, Headers, Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import REPLY_TO, Headers, Properties
 from amqptasks.untrusted.field_table import Timestamp, field_size
 
 #: Bytes of AMQP's short string: a routing key, the name of a header, most properties.

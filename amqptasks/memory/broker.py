@@ -26,8 +26,8 @@ from amqptasks.memory.dead_letters import DeadLetter
 from amqptasks.memory.exchanges import MemoryExchange
 from amqptasks.memory.messages import Message
 from amqptasks.memory.queues import MemoryQueue
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import REPLY_TO, Headers
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import REPLY_TO, Headers
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Exchange, Queue
 

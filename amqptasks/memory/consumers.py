@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from amqptasks.incoming import Delivery
 from amqptasks.memory.messages import copied
-from amqptasks.properties import Headers
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.properties import Headers
 
 if TYPE_CHECKING:
     from amqptasks.memory.queues import MemoryQueue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from amqptasks.errors import BrokerError
-from amqptasks.properties import Headers
+from amqptasks.messages.properties import Headers
 from amqptasks.transport.entities import Arguments, Binding, Exchange
 
 #: Routes remembered for one exchange. Routing keys repeat; one that carries an id would fill memory for ever.

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from amqptasks.errors import BrokerError, BrokerUnreachable
-from amqptasks.incoming import SETTLED, Delivery
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.clock import Alarm, Alarms
 from amqptasks.memory.consumers import Consumer
@@ -17,8 +16,9 @@ from amqptasks.memory.listening import MemoryListening
 from amqptasks.memory.messages import Message, copied
 from amqptasks.memory.registry import broker_of
 from amqptasks.memory.subscription import MemorySubscription
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import REPLY_TO
+from amqptasks.messages.delivery import SETTLED, Delivery
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import REPLY_TO
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger, never_wait
 from amqptasks.transport import (

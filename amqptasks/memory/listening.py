@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from amqptasks.errors import BrokerError
-from amqptasks.incoming import SETTLED
 from amqptasks.memory.broker import Broker
 from amqptasks.memory.subscription import MemorySubscription
+from amqptasks.messages.delivery import SETTLED
 from amqptasks.transport import Listener
 from amqptasks.transport.entities import Binding, Queue
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from amqptasks.properties import Headers, Properties
+from amqptasks.messages.properties import Headers, Properties
 
 Reason = Literal["rejected", "expired", "maxlen", "delivery_limit"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from amqptasks.errors import BrokerError, BrokerUnreachable
-from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import CAPABILITIES
 from amqptasks.memory.consumers import Consumer
 from amqptasks.memory.registry import broker_of
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Exchange, Queue, QueueState
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import Broker
 from amqptasks.memory.consumers import Consumer
+from amqptasks.messages.delivery import Delivery
 from amqptasks.transport import Listener
 
 

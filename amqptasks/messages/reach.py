@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.properties import REPLY_TO
+from amqptasks.messages.properties import REPLY_TO
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.untrusted.printable import short

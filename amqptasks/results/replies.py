@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import KeyedRef
 
 from amqptasks.errors import ReplyLost
-from amqptasks.payload import JSON_ONLY, Reader
-from amqptasks.properties import LOST_REPLIES
+from amqptasks.messages.body import JSON_ONLY, Reader
+from amqptasks.messages.properties import LOST_REPLIES
+from amqptasks.messages.signing import Signing
 from amqptasks.results.reply import Outcome, parse
 from amqptasks.results.result import AsyncResult
-from amqptasks.signing import Signing
 
 if TYPE_CHECKING:
-    from amqptasks.incoming import Delivery
+    from amqptasks.messages.delivery import Delivery
 
 
 #: Replies to one task that wait for somebody who asks, before a thread reads them: a task that tells its progress a

@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from amqptasks import errors
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, RemoteError, ResultError, TaskRevoked
-from amqptasks.headers import Wrong
-from amqptasks.payload import JSON_ONLY, Reader
-from amqptasks.properties import Properties
+from amqptasks.messages.body import JSON_ONLY, Reader
+from amqptasks.messages.headers import Wrong
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.signing import Signing
 from amqptasks.serializers import Serializer, json
-from amqptasks.signing import Signing
 
 FailureStatus = Literal["FAILURE", "REVOKED", "RETRY"]
 

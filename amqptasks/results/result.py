@@ -11,7 +11,7 @@ from amqptasks.errors import ConfigurationError, ResultError, ResultTimeout
 from amqptasks.runtime.clock import monotonic
 
 if TYPE_CHECKING:
-    from amqptasks.incoming import Delivery
+    from amqptasks.messages.delivery import Delivery
     from amqptasks.results.replies import Replies
     from amqptasks.results.reply import Outcome
 

@@ -9,15 +9,16 @@ from functools import partial
 from typing import Any
 
 from amqptasks.errors import ConfigurationError, PublishError
-from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import CAPABILITIES, Broker, Transfer
 from amqptasks.memory.clock import VirtualClock
 from amqptasks.memory.consumers import Consumer
-from amqptasks.message import encode
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.ids import task_id
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.protocol import encode
+from amqptasks.messages.request import Request
+from amqptasks.messages.routing import Router
 from amqptasks.options import TaskOptions
-from amqptasks.outgoing import Outgoing
-from amqptasks.request import Request
-from amqptasks.routing import Router
 from amqptasks.runtime.clock import broker_time
 from amqptasks.simulation.hop import Hop, What
 from amqptasks.simulation.script import Script, ScriptedTask
@@ -28,7 +29,6 @@ from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.topology import QueueSettings, Topology
 from amqptasks.transport.entities import Queue
 from amqptasks.transport.exchange_types import STANDARD
-from amqptasks.uuid7 import task_id
 from amqptasks.worker.admission import refusal
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from amqptasks.errors import BrokerError
-from amqptasks.incoming import Delivery, Lease
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.delivery import Delivery, Lease
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.streams.position import Position, position_of

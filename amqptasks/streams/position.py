@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from amqptasks.transport import STREAM_OFFSET
 
 #: Characters of the digest that stands for a record without a message id.

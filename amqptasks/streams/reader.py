@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from amqptasks.errors import BrokerError
-from amqptasks.incoming import Delivery, Lease
+from amqptasks.messages.delivery import Delivery, Lease
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.streams.liveness import Liveness, Unwatched
 from amqptasks.streams.position import Position, position_of

@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from amqptasks.errors import AccessRefused, DeclarationConflict
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Binding, Exchange, Queue
 

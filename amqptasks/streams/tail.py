@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amqptasks.incoming import Delivery, Lease
+from amqptasks.messages.delivery import Delivery, Lease
 from amqptasks.streams.position import position_of
 
 

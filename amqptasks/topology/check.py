@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from amqptasks.errors import TopologyError
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import due
 from amqptasks.topology.document import Where
 from amqptasks.topology.reach import queues_reached

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from amqptasks.errors import NoRoute
-from amqptasks.outgoing import QUEUES_EXCHANGE
-from amqptasks.routing import Destination, Route, Router
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.routing import Destination, Route, Router
 from amqptasks.topology.expand import work_queue
 from amqptasks.topology.reach import Passage, passages, queues_reached
 from amqptasks.topology.topology import Topology

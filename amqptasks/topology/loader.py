@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from amqptasks.errors import TopologyError
-from amqptasks.outgoing import QUEUES_EXCHANGE
-from amqptasks.routing import Route
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.routing import Route
 from amqptasks.topology.check import Given, check
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.document import Document, Where, read

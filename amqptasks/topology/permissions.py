@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.topology import BUILT_IN, Role, Topology
 from amqptasks.transport.entities import Permission, TopicPermission, User
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from amqptasks.memory.exchanges import headers_match
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.topology import ExchangeType, Source, Topology
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.declare import Change
 from amqptasks.topology.delays import END, TO
 from amqptasks.topology.expand import Objects

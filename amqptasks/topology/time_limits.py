@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amqptasks.errors import NoRoute
-from amqptasks.routing import Router
+from amqptasks.messages.routing import Router
 from amqptasks.topology.reach import queues_reached
 from amqptasks.topology.topology import Topology
 

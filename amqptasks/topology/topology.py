@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from typing import Literal
 
 from amqptasks.errors import TopologyError
-from amqptasks.outgoing import QUEUES_EXCHANGE
-from amqptasks.routing import Route
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.routing import Route
 from amqptasks.runtime.forks.cached import cached
 from amqptasks.topology import durations
 from amqptasks.topology.delays import LONGEST, room

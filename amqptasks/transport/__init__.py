@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from amqptasks.errors import BrokerError
-    from amqptasks.incoming import Delivery, Lease
-    from amqptasks.outgoing import Outgoing
+    from amqptasks.messages.delivery import Delivery, Lease
+    from amqptasks.messages.outgoing import Outgoing
     from amqptasks.transport.capabilities import Capabilities
     from amqptasks.transport.entities import Binding, Exchange, Queue, QueueState
 

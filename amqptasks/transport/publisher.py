@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from amqptasks.errors import AccessRefused, BrokerError, BrokerUnreachable, ConnectionBlocked, PublishTimeout
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.transport import STOPPED, Done, Link
 
 #: Called with the number of messages that are confirmed so far.

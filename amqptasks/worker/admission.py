@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from amqptasks.runtime.clock import broker_time
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.untrusted import bounds

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.properties import Headers
+from amqptasks.messages.request import FIRST_TIME
 from amqptasks.options.unique import UNIQUE
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
-from amqptasks.properties import Headers
-from amqptasks.request import FIRST_TIME
 from amqptasks.runtime.clock import broker_time
 from amqptasks.topology.delays import clean
 from amqptasks.untrusted import bounds

@@ -15,13 +15,13 @@ from typing import Any
 
 from amqptasks import hooks, signals
 from amqptasks.attempt import attempt, attempt_async
-from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
-from amqptasks.exception_info import exception_text
-from amqptasks.message import Malformed
+from amqptasks.messages.codec import PLAIN, Codec
+from amqptasks.messages.exception_info import exception_text
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.protocol import Malformed
+from amqptasks.messages.request import Request, current_request
 from amqptasks.options.unique import UNIQUE
-from amqptasks.outgoing import Outgoing
-from amqptasks.request import Request, current_request
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger

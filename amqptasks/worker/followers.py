@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import call
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
-from amqptasks.exception_info import exception_text
+from amqptasks.messages.exception_info import exception_text
+from amqptasks.messages.ids import derived
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.request import Request
 from amqptasks.options import CallOptions
 from amqptasks.options.signatures import listed
-from amqptasks.outgoing import Outgoing
-from amqptasks.request import Request
 from amqptasks.results import reply
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.signature import Signature
 from amqptasks.untrusted.bounds import LARGEST_FOLLOWERS
 from amqptasks.untrusted.printable import short
-from amqptasks.uuid7 import derived
 
 if TYPE_CHECKING:
     from amqptasks.app import App
-    from amqptasks.exception_info import ExceptionInfo
+    from amqptasks.messages.exception_info import ExceptionInfo
 
 logger = get_logger(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import message
-from amqptasks.incoming import Delivery, Lease
+from amqptasks.messages import protocol
+from amqptasks.messages.delivery import Delivery, Lease
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.admission import failed_deliveries
@@ -111,7 +111,7 @@ class Intake:
                         continue
                     headers = delivery.shared_headers
                     if headers.get("task") != name:
-                        name = message.task_name(headers)
+                        name = protocol.task_name(headers)
                         way = self._way(queue, name)
                     if way.limited and way.task is not None and not self.throttle.admits(job, way.task):
                         continue

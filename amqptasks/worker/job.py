@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import message
-from amqptasks.exception_info import ExceptionInfo, let_go_of_frames
-from amqptasks.incoming import Alike, Delivery
+from amqptasks.messages import protocol
+from amqptasks.messages.delivery import Alike, Delivery
+from amqptasks.messages.exception_info import ExceptionInfo, let_go_of_frames
+from amqptasks.messages.request import Request
 from amqptasks.options.retry import RetryPolicy
-from amqptasks.request import Request
 from amqptasks.task import Task
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.outcomes import Outcome
@@ -93,7 +93,9 @@ class Job:
     @property
     def task_name(self) -> str:
         """As the message says; "?" where it does not."""
-        return self.request.task if self.request is not None else message.task_name(self.delivery.shared_headers) or "?"
+        return (
+            self.request.task if self.request is not None else protocol.task_name(self.delivery.shared_headers) or "?"
+        )
 
     @property
     def task_id(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amqptasks import errors, hooks, signals
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from amqptasks.task import Task
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import Job

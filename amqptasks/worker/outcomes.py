@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from amqptasks import errors
+from amqptasks.messages.request import Request
 from amqptasks.options import NO_OPTIONS, TaskOptions
 from amqptasks.options.retry import RetryAfter, RetryPolicy, decide, within
-from amqptasks.request import Request
 
 #: Why a message is in a dead-letter queue, in its header `x-amqptasks-reason`.
 DeadReason = Literal[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Subscription

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amqptasks.exception_info import exception_text
-from amqptasks.incoming import Alike
 from amqptasks.logs.plain_lines import cut
 from amqptasks.logs.success import SuccessLine
+from amqptasks.messages.delivery import Alike
+from amqptasks.messages.exception_info import exception_text
 from amqptasks.runtime import log_queue
 from amqptasks.untrusted.bounds import LONGEST_LINE
 from amqptasks.worker.job import Job

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
-from amqptasks.codec import PLAIN, Codec
 from amqptasks.errors import ConfigurationError, MessageTooLarge, TaskRejected, TaskRevoked
+from amqptasks.messages.codec import PLAIN, Codec
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.properties import PERSISTENT, Properties
+from amqptasks.messages.request import FIRST_TIME, Request
 from amqptasks.options.unique import UNIQUE
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
-from amqptasks.properties import PERSISTENT, Properties
-from amqptasks.request import FIRST_TIME, Request
 from amqptasks.results import reply
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.log_queue import get_logger

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import QUEUES_EXCHANGE
-from amqptasks.request import Request
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.request import Request
 from amqptasks.topology.delays import TO, UPPER_CLASS
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities

@@ -14,7 +14,7 @@ import pytest
 from amqptasks import App
 from amqptasks.amqp.session import Session
 from amqptasks.dead.queue import letters
-from amqptasks.message import Request
+from amqptasks.messages.protocol import Request
 from amqptasks.runtime.clock import monotonic
 from tests.harness.alarm import alarm
 from tests.harness.nodes import StartedBroker

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from amqptasks import App, dial
-from amqptasks.message import encode
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
-from amqptasks.request import Request
-from amqptasks.uuid7 import task_id
+from amqptasks.messages.ids import task_id
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.protocol import encode
+from amqptasks.messages.request import Request
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.topology.declare import declare
 from amqptasks.topology.delays import enter
 from amqptasks.topology.expand import expand

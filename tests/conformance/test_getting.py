@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue as queues
 
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from tests.conformance.transport import SOON, Transport, texts
 from tests.harness.wait import wait_for
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from amqptasks.errors import MessageTooLarge, Nacked, PublishError, PublishRejected, Unroutable
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from tests.conformance.transport import Transport, headers
 
 

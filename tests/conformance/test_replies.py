@@ -7,8 +7,8 @@ import queue as queues
 import pytest
 
 from amqptasks.errors import PublishRejected
-from amqptasks.incoming import Delivery
-from amqptasks.properties import REPLY_TO
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.properties import REPLY_TO
 from amqptasks.transport import Link
 from tests.conformance.transport import SOON, Transport
 

@@ -6,7 +6,7 @@ is a delivery. 3.x: the same, and a first delivery may show a zero.
 
 from __future__ import annotations
 
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from tests.conformance.transport import SOON, Transport, headers, texts
 from tests.harness.wait import wait_for
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from amqptasks.errors import BrokerUnreachable
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.transport.publisher import Publisher
 from tests.conformance.transport import SOON, Transport
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from amqptasks.incoming import Delivery, Lease
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Delivery, Lease
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.transport import Link, Session, Subscription
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Exchange, Queue

@@ -10,8 +10,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from amqptasks.incoming import SETTLED, Delivery, Lease
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import SETTLED, Delivery, Lease
+from amqptasks.messages.properties import Properties
 from tests.harness.foreign import LINE_ENDS, ODD_NAMES
 
 #: Values of a pool. They are made once and drawn from: building each anew costs ten times what checking it does.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from amqptasks import App
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.properties import Properties
 
 
 def publish_letters(app: App, count: int, body: bytes = b'[["x"], {}, null]', queue: str = "default.dead") -> list[str]:

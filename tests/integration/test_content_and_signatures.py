@@ -14,7 +14,7 @@ import pytest
 from amqptasks import App
 from amqptasks.dead import queue as dead_letters
 from amqptasks.errors import ResultError, TaskRejected
-from amqptasks.signing import Signing
+from amqptasks.messages.signing import Signing
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 

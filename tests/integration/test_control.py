@@ -17,8 +17,8 @@ from amqptasks.amqp.session import Session
 from amqptasks.control.envelope import CLOCKS_DIFFER
 from amqptasks.control.places import EXCHANGE
 from amqptasks.errors import ConfigurationError, Nacked
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.transport.entities import Binding, Queue
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Broker, Vhost, new_vhost

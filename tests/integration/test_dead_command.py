@@ -16,9 +16,9 @@ import pytest
 from amqptasks import App, dial
 from amqptasks.dead import queue as dead_letters
 from amqptasks.dead.selection import Selection
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.transport import Session
 from tests.harness.command import run_command
 from tests.harness.letters import publish_letters

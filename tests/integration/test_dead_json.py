@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from amqptasks import App
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.properties import Properties
 from tests.harness.command import run_command
 from tests.harness.letters import publish_letters
 from tests.harness.vhost import Vhost

@@ -13,9 +13,9 @@ import pytest
 
 from amqptasks import App
 from amqptasks.dead import queue as dead_letters
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.options.unique import UNIQUE
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
-from amqptasks.properties import Properties
 from amqptasks.topology.delays import LOST
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Binding, Queue

@@ -15,8 +15,8 @@ from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.cli import main
 from amqptasks.errors import BrokerError
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.topology.declare import declare_or_check
 from amqptasks.topology.delays import room
 from amqptasks.topology.expand import expand

@@ -11,8 +11,8 @@ import pytest
 from amqptasks import App
 from amqptasks.amqp.session import Session
 from amqptasks.dead import queue as dead
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 

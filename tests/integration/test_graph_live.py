@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from amqptasks import dial
 from amqptasks.cli import main
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.topology.declare import declare
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import load

@@ -14,8 +14,8 @@ from amqptasks.amqp.address import parameters
 from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.errors import Nacked
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.topology.declare import declare, declare_or_check
 from amqptasks.topology.delays import LOST, TO, arrived_by_ladder, clean, enter, room
 from amqptasks.topology.expand import expand

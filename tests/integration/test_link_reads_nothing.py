@@ -7,8 +7,8 @@ from typing import Any
 
 from amqptasks import App
 from amqptasks.control import places
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.worker.node import Node
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for

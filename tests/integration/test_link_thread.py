@@ -15,8 +15,8 @@ from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.outbox import Outbox
 from amqptasks.amqp.pika_internals import Wire
 from amqptasks.amqp.subscription import Subscription
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.worker.endings import Endings
 from amqptasks.worker.intake import Intake
 from amqptasks.worker.node.failing import STANDSTILL

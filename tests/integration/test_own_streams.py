@@ -16,8 +16,8 @@ from amqptasks.cli import main
 from amqptasks.control import places
 from amqptasks.errors import PublishError
 from amqptasks.events import places as events
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.topology import retired
 from amqptasks.transport.entities import Binding, Exchange
 from tests.harness.vhost import Vhost

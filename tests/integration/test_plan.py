@@ -337,7 +337,7 @@ def test_a_virtual_host_that_the_file_names_is_made(vhost: Vhost, tmp_path: Path
 
 
 def _to(exchange: str, routing_key: str) -> Any:
-    from amqptasks.outgoing import Outgoing
-    from amqptasks.properties import Properties
+    from amqptasks.messages.outgoing import Outgoing
+    from amqptasks.messages.properties import Properties
 
     return Outgoing(exchange, routing_key, b"x", Properties())

@@ -108,8 +108,8 @@ def consume(queue: str) -> Callable[[Session], object]:
 
 
 def publish(exchange: str, routing_key: str = "k") -> Callable[[Session], object]:
-    from amqptasks.outgoing import Outgoing
-    from amqptasks.properties import Properties
+    from amqptasks.messages.outgoing import Outgoing
+    from amqptasks.messages.properties import Properties
 
     return lambda session: session.publish(Outgoing(exchange, routing_key, b"{}", Properties()))
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from amqptasks import dial
 from amqptasks.errors import Unroutable
 from amqptasks.memory.registry import forget
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.topology.declare import declare
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping

@@ -17,8 +17,8 @@ from amqptasks.errors import (
     PublishTimeout,
     Unroutable,
 )
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.topology.declare import declare
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping

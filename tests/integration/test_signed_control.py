@@ -12,7 +12,7 @@ from typing import Any
 from amqptasks import App
 from amqptasks.control import envelope, places
 from amqptasks.control.envelope import Command
-from amqptasks.signing import Signing
+from amqptasks.messages.signing import Signing
 from amqptasks.untrusted.masks import HIDDEN
 from amqptasks.worker.node import Node
 from tests.harness.vhost import Vhost

@@ -12,8 +12,9 @@ from pathlib import Path
 import pika
 import pytest
 
-from amqptasks import App, signing
+from amqptasks import App
 from amqptasks.errors import ResultError
+from amqptasks.messages import signing
 from amqptasks.results import reply
 from tests.harness.command import run_command
 from tests.harness.vhost import Vhost

@@ -8,8 +8,8 @@ import pytest
 
 from amqptasks.amqp.link import Link
 from amqptasks.amqp.session import Session
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.transport import StreamOffset
 from amqptasks.transport.entities import Queue
 from tests.conformance.transport import SOON, Inbox, Transport, stopped, texts

@@ -10,8 +10,8 @@ import pytest
 from amqptasks import App
 from amqptasks.amqp.content_header import Timestamp
 from amqptasks.errors import ConfigurationError, MessageTooLarge
-from amqptasks.outgoing import QUEUES_EXCHANGE, Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.properties import Properties
 from tests.harness.apps import NewApp
 from tests.harness.wait import wait_for
 

@@ -121,7 +121,7 @@ def test_status_tells_what_the_worker_declared_again(shop: Shop, session: Sessio
 def test_a_delayed_task_of_an_older_client_that_came_early_goes_back_for_the_rest_of_its_time(
     shop: Shop, session: Session
 ):
-    from amqptasks.outgoing import Outgoing
+    from amqptasks.messages.outgoing import Outgoing
     from amqptasks.topology.delays import TO
     from tests.unit.worker.jobs import message
 

@@ -15,9 +15,9 @@ from amqptasks.control.broker_clock import tell
 from amqptasks.control.envelope import Command
 from amqptasks.control.revocation import Revocation
 from amqptasks.memory.registry import forget
+from amqptasks.messages.ids import made_at, task_id
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.clock.broker_time import Measured
-from amqptasks.uuid7 import made_at, task_id
 from amqptasks.worker.admission import refusal
 from amqptasks.worker.control.revocations import Revocations
 from amqptasks.worker.outcomes import Expired, Postpone

@@ -10,8 +10,8 @@ import pytest
 from amqptasks import App, call
 from amqptasks.errors import ConfigurationError
 from amqptasks.memory.registry import forget
+from amqptasks.messages.outgoing import Templated
 from amqptasks.options import CallOptions
-from amqptasks.outgoing import Templated
 from amqptasks.task import Task
 
 URL = "memory://calls"

@@ -13,11 +13,12 @@ import click
 import pytest
 
 import amqptasks
-from amqptasks import App, Request, Task, compression, errors, serializers, signals
+from amqptasks import App, Request, Task, errors, serializers, signals
 from amqptasks.cli import main
 from amqptasks.control.client import Control
 from amqptasks.errors import ConfigurationError
 from amqptasks.events.event import TYPES
+from amqptasks.messages import compression
 from amqptasks.options import ELSEWHERE, CallOptions, TaskOptions
 from amqptasks.options.limits import LIMIT_OPTIONS
 from tests.harness.worker_process import REPOSITORY

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kombu import compression as kombu_compression
 
-from amqptasks import compression
-from amqptasks.codec import Codec
-from amqptasks.compression import Unreadable
-from amqptasks.message import Malformed
-from amqptasks.properties import Properties
-from amqptasks.request import Request
+from amqptasks.messages import compression
+from amqptasks.messages.codec import Codec
+from amqptasks.messages.compression import Unreadable
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.protocol import Malformed
+from amqptasks.messages.request import Request
 
 NAMES = ("zlib", "zstd", "bzip2", "lzma")
 LONG = ("text " * 2000,)

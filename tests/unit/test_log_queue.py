@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from amqptasks import App, logs
-from amqptasks.incoming import Alike, Likeness
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Alike, Likeness
+from amqptasks.messages.properties import Properties
 from amqptasks.runtime import log_queue
 from amqptasks.worker import report
 from amqptasks.worker.job import Job
@@ -233,7 +233,7 @@ def test_a_log_text_is_cut(root: logging.Logger) -> None:
 
 def test_a_record_keeps_the_context_in_which_it_was_logged(root: logging.Logger) -> None:
     root.handlers = []  # pytest puts its own there before each test
-    from amqptasks.request import Request, current_request
+    from amqptasks.messages.request import Request, current_request
 
     out = io.StringIO()
     logs.configure("info", "plain", out)

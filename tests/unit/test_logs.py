@@ -13,7 +13,7 @@ import pytest
 from amqptasks import logs
 from amqptasks.logs.json_lines import JsonLines
 from amqptasks.logs.plain_lines import PlainLines
-from amqptasks.request import Request
+from amqptasks.messages.request import Request
 from amqptasks.task import current_request
 
 

@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from kombu.message import Message
 from kombu.utils import json as kombu_json
 
-from amqptasks import compression, serializers
+from amqptasks import serializers
 from amqptasks.errors import ConfigurationError
-from amqptasks.headers import RESERVED
-from amqptasks.message import Malformed, decode, encode, task_name
-from amqptasks.properties import Properties
-from amqptasks.request import Request
-from amqptasks.uuid7 import task_id
+from amqptasks.messages import compression
+from amqptasks.messages.headers import RESERVED
+from amqptasks.messages.ids import task_id
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.protocol import Malformed, decode, encode, task_name
+from amqptasks.messages.request import Request
 
 BODY = b'[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 

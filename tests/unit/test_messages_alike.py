@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks import message
-from amqptasks.codec import PLAIN
-from amqptasks.incoming import SETTLED, Alike, Delivery, Likeness
-from amqptasks.message import Malformed
-from amqptasks.properties import Properties
-from amqptasks.request import Request
+from amqptasks.messages import protocol
+from amqptasks.messages.codec import PLAIN
+from amqptasks.messages.delivery import SETTLED, Alike, Delivery, Likeness
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.protocol import Malformed
+from amqptasks.messages.request import Request
 
 ONE, TWO = "01a20539-3176-73c1-95de-8ad017765701", "01a20539-3176-73c1-95de-8ad017765702"
 
@@ -23,7 +23,7 @@ def both(body: bytes, properties: Properties) -> tuple[Request | Malformed, Requ
     return PLAIN.decode_delivery(alone), PLAIN.decode_delivery(alike)
 
 
-PLAIN_BODY = message.encode_arguments("t", (1, {"a": [None]}), {"k": "v"})
+PLAIN_BODY = protocol.encode_arguments("t", (1, {"a": [None]}), {"k": "v"})
 KNOWN = Properties("application/json", "utf-8", {"task": "t", "mine": "x"}, reply_to="me", priority=3)
 
 

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from amqptasks import App, Task
 from amqptasks.cli.worker import command as worker_command
 from amqptasks.errors import ConfigurationError, UnknownOption
+from amqptasks.messages.signing import Signing
 from amqptasks.options import CALL, ELSEWHERE, TASK, WORKER, CallOptions, TaskOptions, checked, publish_timeout
 from amqptasks.options.catalogue import APP
 from amqptasks.options.documentation import page
 from amqptasks.options.environment import ENVIRONMENT, variable
-from amqptasks.signing import Signing
 from amqptasks.topology.model.queue import QueuePart
 
 

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.serialization import dumps as kombu_dumps
 
-from amqptasks import errors, message
+from amqptasks import errors
 from amqptasks.control import envelope
 from amqptasks.control.envelope import Command
 from amqptasks.errors import (
@@ -34,16 +34,17 @@ from amqptasks.errors import (
     TaskRevoked,
 )
 from amqptasks.events import event
-from amqptasks.incoming import Delivery
+from amqptasks.messages import protocol
+from amqptasks.messages.body import Reader
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.request import Request
+from amqptasks.messages.signing import Signing
 from amqptasks.options.retry import RetryPolicy
-from amqptasks.payload import Reader
-from amqptasks.properties import Properties
-from amqptasks.request import Request
 from amqptasks.results.replies import MOST_UNREAD, Replies
 from amqptasks.results.reply import Outcome, failure, parse, success
 from amqptasks.results.result import MOST_IN_A_LOOP, AsyncResult
 from amqptasks.serializers import Serializer, json
-from amqptasks.signing import Signing
 from amqptasks.worker.outcomes import Failure, classify
 from tests.harness.wait import wait_for
 
@@ -353,7 +354,7 @@ def test_a_signed_reply_is_read_and_every_other_one_is_a_failure_that_says_so() 
 
 
 def test_a_signed_message_of_another_kind_is_no_reply() -> None:
-    task = message.encode(Request("shop.pay", "1", ({"status": "SUCCESS", "result": 5},)))
+    task = protocol.encode(Request("shop.pay", "1", ({"status": "SUCCESS", "result": 5},)))
     command = envelope.outgoing(Command("ping", {"status": "SUCCESS"}, id="1"), 1.0)
     told = event.outgoing([event.new("task-succeeded", "w", {"uuid": "1", "result": "SUCCESS"})])
     for body, properties in [task, (command.body, command.properties), (told.body, told.properties)]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from amqptasks.errors import ConfigurationError, NoRoute
-from amqptasks.outgoing import QUEUES_EXCHANGE
-from amqptasks.routing import Destination, Route, Router
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.routing import Destination, Route, Router
 
 ROUTES = [
     Route("shop.*", "glob", exchange="tasks", routing_key="shop.any", priority=2),

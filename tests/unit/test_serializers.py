@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from kombu import serialization
 
 from amqptasks import App, serializers
-from amqptasks.codec import Codec
 from amqptasks.errors import ConfigurationError, WorkerStopping
-from amqptasks.message import Malformed
-from amqptasks.properties import Properties
-from amqptasks.request import Request
+from amqptasks.messages.codec import Codec
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.protocol import Malformed
+from amqptasks.messages.request import Request
 from amqptasks.results import reply
 from amqptasks.serializers import Undecodable, json
 from amqptasks.serializers import yaml as yaml_kind

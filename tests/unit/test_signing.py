@@ -18,18 +18,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amqptasks import App, signing
-from amqptasks.codec import PLAIN, Codec
+from amqptasks import App
 from amqptasks.dead.home import of_queue
 from amqptasks.dead.letter import read
 from amqptasks.dead.replay import Edit, to_replay
 from amqptasks.errors import ConfigurationError
-from amqptasks.headers import SIGNATURE, Wrong
-from amqptasks.incoming import SETTLED, Delivery
-from amqptasks.message import Malformed
-from amqptasks.properties import Properties
-from amqptasks.request import Request
-from amqptasks.signing import Signing, signed_bytes
+from amqptasks.messages import signing
+from amqptasks.messages.codec import PLAIN, Codec
+from amqptasks.messages.delivery import SETTLED, Delivery
+from amqptasks.messages.headers import SIGNATURE, Wrong
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.protocol import Malformed
+from amqptasks.messages.request import Request
+from amqptasks.messages.signing import Signing, signed_bytes
 from amqptasks.topology import delays
 from amqptasks.transport.capabilities import Capabilities
 from tests.harness.worker_process import REPOSITORY

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from amqptasks import uuid7
-from amqptasks.uuid7 import made_at, task_id
+from amqptasks.messages import ids as uuid7
+from amqptasks.messages.ids import made_at, task_id
 
 
 def test_ids_of_one_process_are_strictly_increasing() -> None:
@@ -66,7 +66,7 @@ def test_ids_of_threads_never_meet() -> None:
 
 FORKS = """
 import os
-from amqptasks.uuid7 import task_id
+from amqptasks.messages.ids import task_id
 task_id()
 read, write = os.pipe()
 child = os.fork()

@@ -13,7 +13,7 @@ from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.topology.files import release_option, split, topology_of
 
 if TYPE_CHECKING:
-    from amqptasks.routing import Route
+    from amqptasks.messages.routing import Route
     from amqptasks.topology.explanation import Explanation
     from amqptasks.topology.places import Places
     from amqptasks.topology.reach import Hop, Passage
@@ -104,7 +104,7 @@ def _of_message(
     priority: int | None,
     capabilities: Capabilities,
 ) -> Explanation:
-    from amqptasks.routing import Destination
+    from amqptasks.messages.routing import Destination
     from amqptasks.topology.explanation import explain
 
     return explain(topology, Destination(exchange, routing_key, None, priority), capabilities, headers or {})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from amqptasks.doctor.commands import amqptasks, dead_list, set_policy
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.reach import topic_matches
 from amqptasks.topology.topology import DEAD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.advice.advice import Advice, Subject
 from amqptasks.topology.reach import queues_reached
 from amqptasks.topology.topology import DEAD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator
 
-from amqptasks.routing import Route
+from amqptasks.messages.routing import Route
 from amqptasks.topology.advice.advice import Advice, Subject
 from amqptasks.topology.document import Where
 from amqptasks.topology.graphs.build import written

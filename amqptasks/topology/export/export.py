@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from amqptasks.errors import ConfigurationError, TopologyError
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology import durations
 from amqptasks.topology.delays import RUNGS, TICK, rung, rungs_for
 from amqptasks.topology.document import path

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from amqptasks.errors import TopologyError
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology import durations
 from amqptasks.topology.differences import of_queue
 from amqptasks.topology.drift import OWN

@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 
-from amqptasks.outgoing import QUEUES_EXCHANGE
-from amqptasks.routing import Route
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.routing import Route
 from amqptasks.topology import durations
 from amqptasks.topology.delays import PREFIX
 from amqptasks.topology.expand import expand

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Headers, Properties
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Headers, Properties
 from amqptasks.topology.delays import TRACE_PREFIXES, clean
 
 #: Header of a message that waits in the shadow: its `expiration` (milliseconds) and since when, in seconds since 1970.

@@ -14,8 +14,8 @@ from amqptasks.errors import (
     Nacked,
     PublishTimeout,
 )
-from amqptasks.incoming import Delivery, Lease
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.delivery import Delivery, Lease
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.topology.migrate.message import Fit
 from amqptasks.transport import Subscription
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.model.part import Part, Wrong
 from amqptasks.topology.model.values import Arguments, Count, Text
 from amqptasks.topology.topology import ExchangeSettings, Source

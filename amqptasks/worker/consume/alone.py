@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqptasks.message import task_name
+from amqptasks.messages.protocol import task_name
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.admission import failed_deliveries
 from amqptasks.worker.job import DELIVERIES, Job
 
 if TYPE_CHECKING:
-    from amqptasks.incoming import Delivery
+    from amqptasks.messages.delivery import Delivery
     from amqptasks.topology.topology import QueueSettings
     from amqptasks.worker.node import Node
     from amqptasks.worker.queues import ConsumedQueue

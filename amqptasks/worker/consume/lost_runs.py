@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from amqptasks.incoming import Delivery
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.properties import Properties
 from amqptasks.transport import Link, Timer
 from amqptasks.worker.job import Job, task_id_of
 from amqptasks.worker.outcomes import HandBack, Lost

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import message
 from amqptasks.dial import is_memory
-from amqptasks.incoming import Delivery
+from amqptasks.messages import protocol
+from amqptasks.messages.delivery import Delivery
 from amqptasks.runtime import log_queue
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.untrusted import bounds
@@ -248,8 +248,8 @@ def _read(delivery: Delivery) -> dict[str, Any]:
     properties, body = delivery.properties, delivery.body
     if len(body) > LARGEST_READ or (properties.headers or {}).get("compression"):
         return {}
-    request = message.decode(properties, body)
-    if isinstance(request, message.Malformed):
+    request = protocol.decode(properties, body)
+    if isinstance(request, protocol.Malformed):
         return {}
     return {"args": request.args, "kwargs": request.kwargs}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from amqptasks.control import places, revocation
 from amqptasks.control.revocation import Revocation
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.streams import Reader

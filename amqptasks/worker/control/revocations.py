@@ -12,8 +12,8 @@ from itertools import islice
 from typing import Any
 
 from amqptasks.control.revocation import Revocation
+from amqptasks.messages.ids import made_at
 from amqptasks.runtime.clock import broker_time
-from amqptasks.uuid7 import made_at
 
 #: Ids kept: some 50 MB. Beyond it the oldest are forgotten.
 MOST_IDS = 500_000

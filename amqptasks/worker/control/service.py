@@ -22,8 +22,8 @@ from amqptasks.control import envelope, places, roster
 from amqptasks.control.envelope import Answer, Command, Unreadable
 from amqptasks.control.roster import Announcement
 from amqptasks.errors import AccessRefused, AmqptasksError, BrokerError
-from amqptasks.incoming import Delivery, Lease
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.delivery import Delivery, Lease
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.streams.refusals import NOT_THERE

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from amqptasks.options.limits import TaskLimits
 from amqptasks.options.rates import Rate
 from amqptasks.runtime.clock import broker_time

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from amqptasks.errors import SoftTimeLimitExceeded, TimeLimitExceeded
+from amqptasks.messages.properties import Headers
 from amqptasks.options import TaskOptions
-from amqptasks.properties import Headers
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Link, Timer
 from amqptasks.worker.job import Job

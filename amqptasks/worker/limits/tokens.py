@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from amqptasks import dial
 from amqptasks.errors import BrokerError
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.expand import unlimited_queue

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
-from amqptasks import message
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages import protocol
 from amqptasks.runtime.clock import monotonic
 from amqptasks.task import Task
 from amqptasks.worker.job import Job
@@ -75,7 +75,7 @@ class Pools:
 
     def of(self, job: Job) -> Pool:
         """The pool for this job; the same each time."""
-        return self.for_task(job.delivery.queue, message.task_name(job.delivery.shared_headers))
+        return self.for_task(job.delivery.queue, protocol.task_name(job.delivery.shared_headers))
 
     def for_task(self, queue: str, name: str | None) -> Pool:
         """The pool for jobs of this task that come from this queue; `name` None for messages that name no task."""

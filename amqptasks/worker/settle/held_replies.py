@@ -12,8 +12,8 @@ import math
 from collections.abc import Sequence
 
 from amqptasks.errors import BrokerUnreachable
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import LOST_REPLIES, REPLY_TO, Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import LOST_REPLIES, REPLY_TO, Properties
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Done, Link, Publishing

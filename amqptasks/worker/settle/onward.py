@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.transport import Publishing
 
 #: Seconds between two tries; doubled up to the second figure.

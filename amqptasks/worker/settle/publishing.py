@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from amqptasks import message
 from amqptasks.errors import BrokerUnreachable, Nacked
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages import protocol
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Done, Link
 from amqptasks.worker.dead_letters import bare
@@ -250,7 +250,7 @@ class SettlementPublishing:
 
     def _give_up_follower(self, onward: Onward, error: BaseException) -> None:
         """A call that should follow cannot be published. If this one succeeded, it is a dead letter that says so."""
-        name = message.task_name(onward.message.properties.headers)
+        name = protocol.task_name(onward.message.properties.headers)
         detail = f"{name}, which should follow on it, could not be published: {error}"
         logger.error("%s[%s] %s", self._job.task_name, self._job.task_id, detail, extra={"action": "follower_failed"})
         if (letter := self._letter(detail)) is not None:

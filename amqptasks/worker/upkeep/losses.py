@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amqptasks.control import places
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.delays import CLOCK, DEAD_END, END, LOST, PREFIX, ROOM, due
 from amqptasks.topology.topology import DEAD
 

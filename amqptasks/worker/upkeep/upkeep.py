@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqptasks.control import broker_clock
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.delays import TO, rung, skipped, waiting_time

@@ -14,8 +14,8 @@ from amqptasks.control import answers, envelope, places, revocation, roster
 from amqptasks.control.envelope import Unreadable
 from amqptasks.control.revocation import Revocation
 from amqptasks.errors import AmqptasksError
+from amqptasks.messages.signing import Signing
 from amqptasks.serializers import json
-from amqptasks.signing import Signing
 from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT

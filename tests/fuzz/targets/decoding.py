@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from amqptasks.amqp.content_header import decode_properties
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.codec import Codec
 from amqptasks.dead import letter
-from amqptasks.message import Malformed
-from amqptasks.properties import Properties
-from amqptasks.request import Request
+from amqptasks.messages.codec import Codec
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.protocol import Malformed
+from amqptasks.messages.request import Request
 from amqptasks.results import reply
 from tests.fuzz import values
 from tests.fuzz.target import Target

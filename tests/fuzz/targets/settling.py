@@ -19,8 +19,8 @@ from amqptasks.errors import (
     Snooze,
     Unroutable,
 )
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities, from_server_properties
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, size

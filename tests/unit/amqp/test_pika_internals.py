@@ -1,6 +1,6 @@
 """What we lean on in pika beyond its documented interface: fails when a release changes it, and says what to look at.
 
-Each name here is used in `pika_internals.py`, `bounded.py` or `properties.py`.
+Each name here is used in `pika_internals.py`, `bounded.py` or `messages/properties.py`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from amqptasks.amqp.bounded import BoundedConnection
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pika_internals import FrameTooLarge, TolerantConnection, Wire, WireChannel, watched_descriptors
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.outgoing import Outgoing, Template, Templated
-from amqptasks.properties import REPLY_TO, Properties
+from amqptasks.messages.outgoing import Outgoing, Template, Templated
+from amqptasks.messages.properties import REPLY_TO, Properties
 from amqptasks.runtime.clock.timers import Timers
 
 

@@ -17,7 +17,7 @@ from pika import BasicProperties
 from amqptasks.amqp.content_header import DEEPEST, decode_properties
 from amqptasks.amqp.properties import EncodedProperties
 from amqptasks.amqp.tables import encode_properties, table
-from amqptasks.properties import Properties
+from amqptasks.messages.properties import Properties
 
 SHORT = st.text(max_size=60)
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)).map(

@@ -9,10 +9,10 @@ import orjson
 import pytest
 
 from amqptasks.cli import letters
-from amqptasks.codec import Codec
 from amqptasks.dead import letter
-from amqptasks.incoming import Delivery
-from amqptasks.properties import Properties
+from amqptasks.messages.codec import Codec
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.properties import Properties
 from amqptasks.untrusted.masks import PLAIN, Mask
 
 TASK = {"task": "shop.pay", "id": "1", "argsrepr": "()", "kwargsrepr": "{'password': 'hunter2'}"}

@@ -12,8 +12,8 @@ from amqptasks.control import envelope, roster
 from amqptasks.control.answers import Answers, HeldTask, Pong, one, records
 from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
 from amqptasks.control.roster import Announcement
-from amqptasks.incoming import SETTLED, Delivery
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.delivery import SETTLED, Delivery
+from amqptasks.messages.outgoing import Outgoing
 
 
 def delivered(message: Outgoing) -> Delivery:

@@ -10,10 +10,10 @@ import pytest
 
 from amqptasks.control.places import REVOKED
 from amqptasks.control.revocation import IDS_A_RECORD, Revocation, in_record
-from amqptasks.incoming import SETTLED, Delivery
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import SETTLED, Delivery
+from amqptasks.messages.ids import task_id
+from amqptasks.messages.properties import Properties
 from amqptasks.untrusted.bounds import OutOfBounds
-from amqptasks.uuid7 import task_id
 from amqptasks.worker.control import revocations as module
 from amqptasks.worker.control.revocations import Revocations
 

@@ -8,7 +8,7 @@ import pytest
 
 from amqptasks.doctor.check import CHECKS, Check, chosen
 from amqptasks.doctor.seen import Seen
-from amqptasks.routing import Router
+from amqptasks.messages.routing import Router
 from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.observed import Observed, ObservedQueue
 from amqptasks.topology.time_limits import TimeLimit, time_limits

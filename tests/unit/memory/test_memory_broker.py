@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import pytest
 
 from amqptasks.errors import BrokerError, ConfigurationError
-from amqptasks.incoming import Delivery
 from amqptasks.memory.broker import Broker
 from amqptasks.memory.consumers import Consumer
 from amqptasks.memory.dead_letters import SLOTS
 from amqptasks.memory.registry import broker_of, forget
 from amqptasks.memory.session import MemorySession
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.wait import wait_for
 

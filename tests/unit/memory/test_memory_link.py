@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from amqptasks.incoming import Delivery, Lease
 from amqptasks.memory.link import MemoryLink
 from amqptasks.memory.registry import broker_of, forget
 from amqptasks.memory.session import MemorySession
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Delivery, Lease
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.transport.entities import Queue
 from tests.harness.wait import wait_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amqptasks.memory.messages import Message, Reason, copied
-from amqptasks.properties import Properties
+from amqptasks.messages.properties import Properties
 
 
 def died(*deaths: tuple[str, Reason]) -> Message:

@@ -12,7 +12,7 @@ import pytest
 
 from amqptasks.amqp.content_header import decode_properties
 from amqptasks.amqp.tables import encode_properties, table
-from amqptasks.properties import Properties
+from amqptasks.messages.properties import Properties
 from amqptasks.untrusted.field_table import Timestamp, field_size, size
 
 

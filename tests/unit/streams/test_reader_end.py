@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from amqptasks.incoming import SETTLED
+from amqptasks.messages.delivery import SETTLED
 from amqptasks.streams import Reader
 from amqptasks.transport import StreamOffset
 from tests.unit.streams.still_link import Consumer, StillLink

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from amqptasks.errors import Nacked
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.streams import liveness
 from amqptasks.streams.liveness import COMPARE_EVERY, GRACE, LOOK_WITHIN, Comparing, Probing, Ticking
 from amqptasks.streams.position import Position

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from amqptasks.streams.position import Position
 from amqptasks.streams.reader import REFUSED_PAUSE, Gap, Reader, Replaced
 from amqptasks.transport import StreamOffset

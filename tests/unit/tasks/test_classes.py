@@ -8,7 +8,7 @@ import pytest
 
 from amqptasks import App, Reject, Retry, Task
 from amqptasks.errors import ConfigurationError, UnknownOption
-from amqptasks.exception_info import ExceptionInfo
+from amqptasks.messages.exception_info import ExceptionInfo
 from tests.harness.wait import wait_for
 
 #: What happened, in order: the hook's name and what matters of its arguments.

@@ -9,9 +9,9 @@ import pytest
 
 from amqptasks import App, Request, Signature
 from amqptasks.errors import ConfigurationError, NoRoute, UnknownOption
+from amqptasks.messages.ids import derived, made_at, task_id
 from amqptasks.messages.reach import EVERYWHERE
-from amqptasks.routing import Router
-from amqptasks.uuid7 import derived, made_at, task_id
+from amqptasks.messages.routing import Router
 from tests.harness.wait import wait_for
 
 Ran = dict[str, tuple[Any, ...]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks.routing import Destination
+from amqptasks.messages.routing import Destination
 from amqptasks.topology.explanation import explain, explain_task
 from amqptasks.topology.loader import from_mapping, load
 from amqptasks.transport.capabilities import Capabilities

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from amqptasks.errors import TopologyError
-from amqptasks.routing import Route
+from amqptasks.messages.routing import Route
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.expand import expand
 from amqptasks.topology.loader import from_mapping, load

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks.incoming import SETTLED, Delivery
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import SETTLED, Delivery
+from amqptasks.messages.properties import Properties
 from amqptasks.topology.migrate import marks
 from amqptasks.topology.migrate.figures import MARGIN, Emptiness, Figures
 from amqptasks.topology.migrate.message import homeward, outward

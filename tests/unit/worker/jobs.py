@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from amqptasks import App, message
-from amqptasks.incoming import Delivery
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
-from amqptasks.request import Request
+from amqptasks import App
+from amqptasks.messages import protocol
+from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.request import Request
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
@@ -48,7 +49,7 @@ def delivery(
 ) -> Delivery:
     """A call of `task` as it came from queue `emails`, with further headers and properties."""
     request = Request(task, "id-1", args)
-    encoded, given = message.encode(request)
+    encoded, given = protocol.encode(request)
     assert given.headers is not None
     given.headers.update(headers or {})
     for name, value in properties.items():

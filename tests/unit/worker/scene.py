@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
-from amqptasks.outgoing import Outgoing
+from amqptasks.messages.outgoing import Outgoing
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import Job
 from amqptasks.worker.queues import ConsumedQueue

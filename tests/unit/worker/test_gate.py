@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from amqptasks.incoming import Delivery
+from amqptasks.messages.delivery import Delivery
 from amqptasks.worker.gate import Gate
 from tests.unit.worker.jobs import Lease, delivery
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from amqptasks import errors, message
+from amqptasks import errors
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages import protocol
+from amqptasks.messages.properties import PERSISTENT
+from amqptasks.messages.request import Request
 from amqptasks.options.retry import RetryPolicy
-from amqptasks.properties import PERSISTENT
-from amqptasks.request import Request
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.outcomes import (
     HAND_BACK,
@@ -219,12 +220,12 @@ def test_a_retry_with_other_arguments_has_another_body_and_the_rest_as_it_came()
     came = delivery("shop.work", 1, 2, headers={"tenant": "acme"})
     (sent,) = settlement(job(came), Retry(1.0, None, (9,), {"key": "x"}), WORKER).onward
     assert sent is not None
-    again = message.decode(sent.properties, sent.body)
+    again = protocol.decode(sent.properties, sent.body)
     assert isinstance(again, Request)
     assert (again.args, again.kwargs, again.id, again.headers["tenant"]) == ((9,), {"key": "x"}, "id-1", "acme")
     (kept,) = settlement(job(came), Retry(1.0, None, None, {"key": "x"}), WORKER).onward
     assert kept is not None
-    half = message.decode(kept.properties, kept.body)
+    half = protocol.decode(kept.properties, kept.body)
     assert isinstance(half, Request)
     assert (half.args, half.kwargs) == ((1, 2), {"key": "x"})
 

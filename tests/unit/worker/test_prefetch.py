@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from amqptasks import App
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.worker.consume.prefetch import CAUTIOUS_FOR, MOST, Prefetch
 from amqptasks.worker.job import Job
 from tests.harness.wait import wait_for

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from amqptasks.errors import ConfigurationError, MessageTooLarge, Nacked, PublishRejected, TaskRejected, Unroutable
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.results.reply import parse
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import DELIVERIES, Job

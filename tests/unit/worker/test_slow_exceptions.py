@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from amqptasks.exception_info import ExceptionInfo
+from amqptasks.messages.exception_info import ExceptionInfo
 
 
 class Slow(Exception):

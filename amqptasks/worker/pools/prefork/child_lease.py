@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amqptasks.incoming import Unwritten
+from amqptasks.messages.delivery import Unwritten
 from amqptasks.worker.pools.prefork.slots import Slots
 
 

@@ -12,9 +12,9 @@ import struct
 from operator import attrgetter
 from typing import Any
 
-from amqptasks.incoming import Delivery, Lease
-from amqptasks.outgoing import Outgoing
-from amqptasks.properties import Properties
+from amqptasks.messages.delivery import Delivery, Lease
+from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import Properties
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import TimeLimits
 from amqptasks.worker.outcomes import Outcome

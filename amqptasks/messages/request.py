@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from amqptasks.incoming import Lease
-from amqptasks.properties import Headers
+from amqptasks.messages.delivery import Lease
+from amqptasks.messages.ids import made_at
+from amqptasks.messages.properties import Headers
 from amqptasks.runtime.clock import monotonic
-from amqptasks.uuid7 import made_at
 
 #: Header of a message that comes again: when it first came to a worker, in seconds since 1970.
 FIRST_TIME = "x-amqptasks-first-time"

@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable, Mapping
 
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
-from amqptasks.headers import SIGNATURE, Wrong, short
+from amqptasks.messages.headers import SIGNATURE, Wrong, short
+from amqptasks.messages.properties import REPLY_TO, Properties
 from amqptasks.options import environment
-from amqptasks.properties import REPLY_TO, Properties
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amqptasks.properties import Properties
+from amqptasks.messages.properties import Properties
 
 #: A direct exchange to which every declared queue is bound under its own name; `queue=` goes through it. The default
 #: exchange would do the same, but rights on it are all or nothing.

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amqptasks import headers
 from amqptasks.errors import ConfigurationError
-from amqptasks.headers import Reason, Wrong
-from amqptasks.incoming import Alike, Likeness
-from amqptasks.payload import JSON_ONLY, Reader
-from amqptasks.properties import Headers, Properties
-from amqptasks.request import Request
+from amqptasks.messages import headers
+from amqptasks.messages.body import JSON_ONLY, Reader
+from amqptasks.messages.delivery import Alike, Likeness
+from amqptasks.messages.headers import Reason, Wrong
+from amqptasks.messages.properties import Headers, Properties
+from amqptasks.messages.request import Request
 from amqptasks.serializers import Serializer, Undecodable, json
 
 CONTENT_TYPE = json.SERIALIZER.content_type

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 from amqptasks.errors import ConfigurationError, NoRoute
-from amqptasks.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 
 #: Names whose destination is remembered. An app has far fewer; a caller that makes names up must not fill the memory.
 _REMEMBERED = 10_000

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from amqptasks.properties import Headers
+from amqptasks.messages.properties import Headers
 from amqptasks.untrusted import bounds
 
 #: The id becomes the correlation id of a reply, and AMQP limits that to 255 bytes (a short string).

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amqptasks import compression
-from amqptasks.headers import Reason, Wrong, short
-from amqptasks.properties import Properties
+from amqptasks.messages import compression
+from amqptasks.messages.headers import Reason, Wrong, short
+from amqptasks.messages.properties import Properties
 from amqptasks.serializers import ENCODINGS, Serializer, Undecodable, find, json
 
 #: Other names of JSON. A message without a content type was published by hand: JSON is what our documentation tells to

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from amqptasks.properties import Headers, Properties
+from amqptasks.messages.properties import Headers, Properties
 
 
 class Lease(Protocol):

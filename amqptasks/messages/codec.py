@@ -5,18 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from amqptasks import compression as compressions
-from amqptasks import message, serializers
+from amqptasks import serializers
 from amqptasks.errors import ConfigurationError
-from amqptasks.headers import SIGNATURE, Wrong
-from amqptasks.incoming import Alike, Delivery
-from amqptasks.message import Malformed
+from amqptasks.messages import compression as compressions
+from amqptasks.messages import protocol
+from amqptasks.messages.body import JSON_ONLY, Reader, reader
+from amqptasks.messages.delivery import Alike, Delivery
+from amqptasks.messages.headers import SIGNATURE, Wrong
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.reach import EVERYWHERE, Reach
-from amqptasks.payload import JSON_ONLY, Reader, reader
-from amqptasks.properties import Properties
-from amqptasks.request import Request
+from amqptasks.messages.request import Request
+from amqptasks.messages.signing import Keys, Signing
 from amqptasks.serializers import Serializer, json
-from amqptasks.signing import Keys, Signing
 from amqptasks.untrusted.masks import PLAIN as PLAIN_MASK
 from amqptasks.untrusted.masks import Mask
 from amqptasks.untrusted.printable import short
@@ -69,8 +70,8 @@ class Codec:
         """Body and properties to publish; `serializer` and `compression` instead of the app's, `sign` False for what
         nobody of this app asked for. Raises `ConfigurationError` naming what cannot be sent."""
         if self.is_plain and serializer is None and compression is None:
-            return message.encode(request)
-        properties = message.encode_properties(request)
+            return protocol.encode(request)
+        properties = protocol.encode_properties(request)
         body = self._write(
             request,
             properties,
@@ -84,7 +85,7 @@ class Codec:
     def decode(self, properties: Properties, body: bytes) -> Request | Malformed:
         """The request in a message, or why it must not run. Never raises, whatever was sent."""
         if self.signing is None:
-            return message.decode(properties, body, self.reader)
+            return protocol.decode(properties, body, self.reader)
         # First of all: what was not signed is neither unpacked nor read.
         try:
             verified = self.signing.verify(properties, body)
@@ -92,7 +93,7 @@ class Codec:
             return Malformed(wrong.reason, wrong.detail)
         if not verified and properties.content_type in _UNSAFE:
             return Malformed("unsigned", f"a body of {short(properties.content_type)} is only read with a signature")
-        found = message.decode(properties, body, self.reader)
+        found = protocol.decode(properties, body, self.reader)
         if isinstance(found, Request):
             found.verified = verified
             found.signature = (properties.headers or {}).get(SIGNATURE)
@@ -101,7 +102,7 @@ class Codec:
     def decode_delivery(self, delivery: Delivery) -> Request | Malformed:
         """As `decode`; quicker where many like it came before."""
         if type(delivery) is Alike and self.signing is None:
-            return message.decode_alike(delivery, self.reader)
+            return protocol.decode_alike(delivery, self.reader)
         return self.decode(delivery.properties, delivery.body)
 
     def decode_unverified(self, properties: Properties, body: bytes) -> Request | Malformed:
@@ -111,7 +112,7 @@ class Codec:
             verified = self.signing is not None and self.signing.verify(properties, body)
         except Wrong:
             verified = False
-        found = message.decode(properties, body, self.reader if verified else self._looking)
+        found = protocol.decode(properties, body, self.reader if verified else self._looking)
         if isinstance(found, Request):
             found.verified = verified
         return found
@@ -151,7 +152,7 @@ class Codec:
         serializer: Serializer,
         compression: compressions.Compression | None,
     ) -> bytes:
-        body = message.encode_body(request, serializer)
+        body = protocol.encode_body(request, serializer)
         properties.content_type = serializer.content_type
         properties.content_encoding = serializer.content_encoding
         if compression is not None and len(body) >= self._min_size:
