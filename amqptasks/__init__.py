@@ -1,6 +1,7 @@
 """Tasks on RabbitMQ: declared topology, confirmed publishing, workers that lose nothing."""
 
 from amqptasks.app import App
+from amqptasks.canvas.signature import Signature
 from amqptasks.errors import (
     AmqptasksError,
     BrokerError,
@@ -16,7 +17,6 @@ from amqptasks.errors import (
 from amqptasks.messages.request import Request
 from amqptasks.registry import shared_task
 from amqptasks.resources import resource
-from amqptasks.signature import Signature
 from amqptasks.task import Task
 
 __version__ = "0.1.0"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 from amqptasks import call, dial, registry, signals
 from amqptasks.calls import send
 from amqptasks.calls.deadline import Deadline
+from amqptasks.canvas.signature import Signature
 from amqptasks.connections import Connections
 from amqptasks.declaration import Declaration
 from amqptasks.messages.codec import Codec
@@ -35,7 +36,6 @@ from amqptasks.options import (
 )
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.forks.cached import cached
-from amqptasks.signature import Signature
 from amqptasks.task import Task, current_task
 from amqptasks.transport.publisher import Publisher
 from amqptasks.untrusted.masks import Mask

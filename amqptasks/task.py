@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Un
 
 from amqptasks import bulk, errors, hooks, states, submission
 from amqptasks.calls import send
+from amqptasks.canvas.signature import Signature
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.request import Request, current_request
 from amqptasks.options import (
@@ -28,7 +29,6 @@ from amqptasks.options import (
 from amqptasks.options.limits import TaskLimits
 from amqptasks.options.retry import RETRY_OPTIONS, RetryPolicy
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.signature import Signature
 
 if TYPE_CHECKING:
     from amqptasks.app import App

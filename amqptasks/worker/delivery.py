@@ -15,6 +15,7 @@ from typing import Any
 
 from amqptasks import hooks, signals
 from amqptasks.attempt import attempt, attempt_async
+from amqptasks.canvas.continuations import ERRBACK, Followers, errback_arguments
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.exception_info import exception_text
@@ -29,7 +30,6 @@ from amqptasks.task import Task
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.worker.admission import Admission, deliveries_before, refusal
 from amqptasks.worker.dead_letters import dead_letter
-from amqptasks.worker.followers import ERRBACK, Followers, errback_arguments
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.news import is_heard, news, refused

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from amqptasks import signals
+from amqptasks.canvas.continuations import Followers
 from amqptasks.runtime import log_queue
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
@@ -29,7 +30,6 @@ from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.departure import GOODBYE, START_GOODBYE, Departure
 from amqptasks.worker.endings import Endings
-from amqptasks.worker.followers import Followers
 from amqptasks.worker.intake import Intake
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import Limits, TimeLimits

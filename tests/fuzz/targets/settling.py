@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from amqptasks import App
 from amqptasks.amqp.tables import encode_properties
+from amqptasks.canvas.continuations import Followers
 from amqptasks.errors import (
     Ignore,
     MessageTooLarge,
@@ -25,7 +26,6 @@ from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities, from_server_properties
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
 from amqptasks.worker.delivery import Steps
-from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
 from amqptasks.worker.settlement import Settlement
 from tests.fuzz import values

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from amqptasks import logs
+from amqptasks.canvas.continuations import Followers
 from amqptasks.logs import Setup
 from amqptasks.runtime import log_queue
 from amqptasks.runtime.clock import broker_time, monotonic
@@ -24,7 +25,6 @@ from amqptasks.worker import delivery as delivery_steps
 from amqptasks.worker import process
 from amqptasks.worker.consume.lost_runs import NOTHING, was_told
 from amqptasks.worker.delivery import Steps
-from amqptasks.worker.followers import Followers
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
 from amqptasks.worker.news import telling

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import call
+from amqptasks.canvas.signature import Signature
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.messages.exception_info import exception_text
 from amqptasks.messages.ids import derived
@@ -20,7 +21,6 @@ from amqptasks.options import CallOptions
 from amqptasks.options.signatures import listed
 from amqptasks.results import reply
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.signature import Signature
 from amqptasks.untrusted.bounds import LARGEST_FOLLOWERS
 from amqptasks.untrusted.printable import short
 
