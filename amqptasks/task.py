@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import bulk, errors, hooks, states, submission
+from amqptasks import bulk, errors, hooks, submission
 from amqptasks.calls import send
 from amqptasks.canvas.signature import Signature
 from amqptasks.errors import ConfigurationError
@@ -28,6 +28,7 @@ from amqptasks.options import (
 )
 from amqptasks.options.limits import TaskLimits
 from amqptasks.options.retry import RETRY_OPTIONS, RetryPolicy
+from amqptasks.results import progress as states
 from amqptasks.runtime.log_queue import get_logger
 
 if TYPE_CHECKING:
