@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from amqptasks import call, dial, registry, signals
-from amqptasks.calls import send
+from amqptasks import dial, registry, signals
+from amqptasks.calls import call, send
 from amqptasks.calls.deadline import Deadline
 from amqptasks.canvas.signature import Signature
 from amqptasks.connections import Connections
@@ -41,7 +41,7 @@ from amqptasks.transport.publisher import Publisher
 from amqptasks.untrusted.masks import Mask
 
 if TYPE_CHECKING:
-    from amqptasks.claims import Claims
+    from amqptasks.calls.unique_claims import Claims
     from amqptasks.connections import Submitting
     from amqptasks.control.client import Control
     from amqptasks.errors import PublishRejected, Unroutable

@@ -11,7 +11,8 @@ import inspect
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import errors, submission
+from amqptasks import errors
+from amqptasks.calls import submit
 from amqptasks.messages.request import Request
 from amqptasks.options import arguments
 
@@ -27,10 +28,10 @@ def attempt(task: Task[..., Any], request: Request) -> Any:
         raise
     except Exception:
         if type(request.submitted) is set and request.submitted:  # whatever its task has put there
-            submission.join_failed(task.app, request)
+            submit.join_failed(task.app, request)
         raise
     if type(request.submitted) is set and request.submitted:  # whatever its task has put there
-        submission.join(task.app, request)
+        submit.join(task.app, request)
     return value
 
 
@@ -42,10 +43,10 @@ async def attempt_async(task: Task[..., Any], request: Request) -> Any:
         raise
     except Exception:
         if type(request.submitted) is set and request.submitted:  # whatever its task has put there
-            await submission.join_failed_async(task.app, request)
+            await submit.join_failed_async(task.app, request)
         raise
     if type(request.submitted) is set and request.submitted:  # whatever its task has put there
-        await submission.join_async(task.app, request)
+        await submit.join_async(task.app, request)
     return value
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from amqptasks import dial
+from amqptasks.calls.callback_thread import Ending
 from amqptasks.calls.deadline import Deadline
 from amqptasks.calls.opening import Opening
-from amqptasks.ending import Ending
 from amqptasks.errors import BrokerUnreachable
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
@@ -23,7 +23,7 @@ from amqptasks.transport.publisher import ENDING, Publisher
 from amqptasks.untrusted.masks import masked_address
 
 if TYPE_CHECKING:
-    from amqptasks.claims import Claims
+    from amqptasks.calls.unique_claims import Claims
     from amqptasks.events.emitter import Emitter
     from amqptasks.messages.codec import Codec
     from amqptasks.results.replies import Replies
@@ -32,7 +32,7 @@ logger = get_logger(__name__)
 
 #: Modules that a first publish would import otherwise in the middle of its work.
 LOADED = (
-    "amqptasks.claims",
+    "amqptasks.calls.unique_claims",
     "amqptasks.events.emitter",
     "amqptasks.events.sent",
     "amqptasks.results.replies",
@@ -134,7 +134,7 @@ class Connections:
         """Of calls that are to be the only ones of their kind."""
         with self._claims_lock:
             if self._claims is None:
-                from amqptasks.claims import Claims
+                from amqptasks.calls.unique_claims import Claims
 
                 self._claims = Claims(lambda timeout: dial.session(self._addresses(), self._tls, timeout, timeout))
             return self._claims

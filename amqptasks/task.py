@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import bulk, errors, hooks, submission
-from amqptasks.calls import send
+from amqptasks import errors, hooks
+from amqptasks.calls import bulk, send
+from amqptasks.calls import submit as submission
 from amqptasks.canvas.signature import Signature
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.request import Request, current_request

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import signals
-from amqptasks.call import MOMENTS, Call, make, published
+from amqptasks.calls.call import MOMENTS, Call, make, published
 from amqptasks.calls.deadline import Deadline
 from amqptasks.errors import BrokerError, PublishRejected, Unroutable
 from amqptasks.messages.ids import task_id

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from amqptasks import call
+from amqptasks.calls import call
 from amqptasks.canvas.signature import Signature
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.messages.exception_info import exception_text

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from amqptasks import Retry, call
+from amqptasks import Retry
+from amqptasks.calls import call
 from amqptasks.errors import AlreadyQueued, DeclarationConflict, PartlyPublished, Unroutable
 from amqptasks.options.unique import Claim
 from amqptasks.transport.entities import Queue

@@ -87,7 +87,7 @@ def test_expires_countdown_and_eta_are_written_in_the_brokers_time(ahead: float)
     work = app.task(name="shop.work")(lambda: None)
     broker_time.measure(ahead, ahead)
     try:
-        from amqptasks.call import make
+        from amqptasks.calls.call import make
 
         own = datetime.now(UTC)
         for options in ({"expires": 60}, {"expires": own + timedelta(seconds=60)}):

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from amqptasks import App, call
+from amqptasks import App
+from amqptasks.calls import call
 from amqptasks.errors import ConfigurationError
 from amqptasks.memory.registry import forget
 from amqptasks.messages.outgoing import Templated

@@ -14,7 +14,7 @@ import pytest
 
 from amqptasks import App, ConfigurationError
 from amqptasks.amqp.replies import NotFound, explained
-from amqptasks.claims import Claims
+from amqptasks.calls.unique_claims import Claims
 from amqptasks.errors import AlreadyQueued, ClaimUnavailable, DeclarationConflict, QueueDown, UnknownOption
 from amqptasks.options import arguments
 from amqptasks.options.unique import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of, read

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import signals
-from amqptasks.call import Alike, Call
+from amqptasks.calls.call import Alike, Call
 from amqptasks.calls.send import errors_of, is_delayed, named_time, tell_published
 from amqptasks.errors import (
     AlreadyQueued,

@@ -8,8 +8,8 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from amqptasks.call import Call
 from amqptasks.calls import send
+from amqptasks.calls.call import Call
 from amqptasks.errors import PublishRejected, PublishTimeout, Unroutable
 from amqptasks.messages.request import Request, current_request
 from amqptasks.options import CallOptions
