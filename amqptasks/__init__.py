@@ -16,8 +16,8 @@ from amqptasks.errors import (
 )
 from amqptasks.messages.request import Request
 from amqptasks.registry import shared_task
-from amqptasks.resources import resource
-from amqptasks.task import Task
+from amqptasks.tasks.resources import resource
+from amqptasks.tasks.task import Task
 
 __version__ = "0.1.0"
 

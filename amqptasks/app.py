@@ -36,7 +36,7 @@ from amqptasks.options import (
 )
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.forks.cached import cached
-from amqptasks.task import Task, current_task
+from amqptasks.tasks.task import Task, current_task
 from amqptasks.transport.publisher import Publisher
 from amqptasks.untrusted.masks import Mask
 

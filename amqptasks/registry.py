@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from amqptasks.definition import definition, function_name
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import NO_OPTIONS, TASK, TaskOptions, UnboundTaskOptions, checked
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.task import Task
+from amqptasks.tasks.definition import definition, function_name
+from amqptasks.tasks.task import Task
 
 if TYPE_CHECKING:
     from amqptasks.app import App

@@ -25,7 +25,7 @@ from amqptasks.transport.publisher import Failed, Progress, Publisher
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.messages.outgoing import Outgoing
-    from amqptasks.task import Task
+    from amqptasks.tasks.task import Task
 
 
 def send_many(

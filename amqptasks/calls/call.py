@@ -24,7 +24,7 @@ from amqptasks.runtime.clock import broker_time
 
 if TYPE_CHECKING:
     from amqptasks.app import App
-    from amqptasks.task import Task
+    from amqptasks.tasks.task import Task
 
 
 #: Options with which a call carries a moment, which is written by the broker's clock.

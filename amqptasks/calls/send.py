@@ -23,7 +23,7 @@ from amqptasks.runtime.clock import broker_time, monotonic
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.events.emitter import Emitter
-    from amqptasks.task import Task
+    from amqptasks.tasks.task import Task
 
 #: Options of a call by which its caller names how long it may take.
 _NAMES_TIME = frozenset({"timeout", "retry", "retry_policy"})

@@ -20,7 +20,7 @@ from amqptasks.runtime.log_queue import get_logger
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.connections import Submitting
-    from amqptasks.task import Task
+    from amqptasks.tasks.task import Task
 
 logger = get_logger("amqptasks.task")
 

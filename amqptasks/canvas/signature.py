@@ -17,7 +17,7 @@ from amqptasks.options.signatures import listed
 if TYPE_CHECKING:
     from amqptasks.app import App
     from amqptasks.results.result import AsyncResult
-    from amqptasks.task import Task
+    from amqptasks.tasks.task import Task
 
 R = TypeVar("R")
 

@@ -22,7 +22,8 @@ from amqptasks.options import TaskOptions
 from amqptasks.runtime.clock import broker_time
 from amqptasks.simulation.hop import Hop, What
 from amqptasks.simulation.script import Script, ScriptedTask
-from amqptasks.task import Task
+from amqptasks.tasks.outcomes import Retry
+from amqptasks.tasks.task import Task
 from amqptasks.topology import delays, durations
 from amqptasks.topology.expand import Objects, expand
 from amqptasks.topology.ladder import ladder_objects
@@ -32,7 +33,6 @@ from amqptasks.transport.exchange_types import STANDARD
 from amqptasks.worker.admission import refusal
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Retry
 from amqptasks.worker.policies import policy_of
 
 #: Hops after which it is told that this goes on, rather than how: a task that retries for ever has no last one.

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from amqptasks.messages.delivery import Delivery
 from amqptasks.runtime.clock import broker_time
+from amqptasks.tasks.outcomes import Expired, Outcome, Postpone, Recount, Reject
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.untrusted import bounds
 from amqptasks.worker.job import DELIVERIES, Job
-from amqptasks.worker.outcomes import Expired, Outcome, Postpone, Recount, Reject
 
 Admission = Callable[[Job], Outcome | None]
 

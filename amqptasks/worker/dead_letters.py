@@ -21,12 +21,12 @@ from amqptasks.messages.properties import Headers
 from amqptasks.messages.request import FIRST_TIME
 from amqptasks.options.unique import UNIQUE
 from amqptasks.runtime.clock import broker_time
+from amqptasks.tasks.outcomes import Expired, Failure, Reject, Revoked
 from amqptasks.topology.delays import clean
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, field_size
 from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
-from amqptasks.worker.outcomes import Expired, Failure, Reject, Revoked
 
 #: Bytes. A header frame over the negotiated 128 KiB closes the connection (501), and a reason is for reading: 16 KiB
 #: in all leave room for the message's own headers.

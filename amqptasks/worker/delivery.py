@@ -13,8 +13,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from amqptasks import hooks, signals
-from amqptasks.attempt import attempt, attempt_async
+from amqptasks import signals
 from amqptasks.canvas.continuations import ERRBACK, Followers, errback_arguments
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
 from amqptasks.messages.codec import PLAIN, Codec
@@ -26,14 +25,9 @@ from amqptasks.options.unique import UNIQUE
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.task import Task
-from amqptasks.transport.capabilities import Capabilities
-from amqptasks.worker.admission import Admission, deliveries_before, refusal
-from amqptasks.worker.dead_letters import dead_letter
-from amqptasks.worker.job import Job
-from amqptasks.worker.limits.waiting_calls import WaitingCalls
-from amqptasks.worker.news import is_heard, news, refused
-from amqptasks.worker.outcomes import (
+from amqptasks.tasks import hooks
+from amqptasks.tasks.execution import attempt, attempt_async
+from amqptasks.tasks.outcomes import (
     LOST,
     Failure,
     Lost,
@@ -45,6 +39,13 @@ from amqptasks.worker.outcomes import (
     Throttled,
     classify,
 )
+from amqptasks.tasks.task import Task
+from amqptasks.transport.capabilities import Capabilities
+from amqptasks.worker.admission import Admission, deliveries_before, refusal
+from amqptasks.worker.dead_letters import dead_letter
+from amqptasks.worker.job import Job
+from amqptasks.worker.limits.waiting_calls import WaitingCalls
+from amqptasks.worker.news import is_heard, news, refused
 from amqptasks.worker.policies import RetryPolicies
 from amqptasks.worker.rescue import rescue
 from amqptasks.worker.settlement import QUIET, Settlement, buried, is_quiet, settlement

@@ -13,6 +13,7 @@ from amqptasks.messages import protocol
 from amqptasks.messages.delivery import Delivery, Lease
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.tasks.outcomes import LOST, Outcome
 from amqptasks.worker.admission import failed_deliveries
 from amqptasks.worker.consume.alone import Alone
 from amqptasks.worker.consume.long_runs import lease_expired, log_long_runs
@@ -20,11 +21,10 @@ from amqptasks.worker.gate import Gate
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.throttle import Throttle
 from amqptasks.worker.limits.tokens import Tokens
-from amqptasks.worker.outcomes import LOST, Outcome
 from amqptasks.worker.pools import Pool
 
 if TYPE_CHECKING:
-    from amqptasks.task import Task
+    from amqptasks.tasks.task import Task
     from amqptasks.worker.consume.prefetch import Prefetch
     from amqptasks.worker.node import Node
     from amqptasks.worker.queues import ConsumedQueue

@@ -9,9 +9,9 @@ from amqptasks.messages.delivery import Alike, Delivery
 from amqptasks.messages.exception_info import ExceptionInfo, let_go_of_frames
 from amqptasks.messages.request import Request
 from amqptasks.options.retry import RetryPolicy
-from amqptasks.task import Task
+from amqptasks.tasks.outcomes import Outcome
+from amqptasks.tasks.task import Task
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.outcomes import Outcome
 
 if TYPE_CHECKING:
     from amqptasks.worker.limits.time_limits import TimeLimits

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amqptasks import errors, hooks, signals
+from amqptasks import errors, signals
 from amqptasks.messages.delivery import Delivery
-from amqptasks.task import Task
+from amqptasks.tasks import hooks
+from amqptasks.tasks.outcomes import Expired, Failure, Ignore, Outcome, Reject, Retry, Revoked, Success
+from amqptasks.tasks.task import Task
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Expired, Failure, Ignore, Outcome, Reject, Retry, Revoked, Success
 from amqptasks.worker.settlement import Settlement
 
 #: States of outcomes that have no value and no exception: they are ours, as Celery has no word for them.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from amqptasks.options.retry import RetryPolicy
-from amqptasks.task import Task
+from amqptasks.tasks.task import Task
 from amqptasks.topology.topology import QueueSettings
 
 #: Seconds before the first retry of a queue whose `retry:` has a back-off and no `first`.

@@ -16,9 +16,7 @@ from amqptasks.logs.success import SuccessLine
 from amqptasks.messages.delivery import Alike
 from amqptasks.messages.exception_info import exception_text
 from amqptasks.runtime import log_queue
-from amqptasks.untrusted.bounds import LONGEST_LINE
-from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import (
+from amqptasks.tasks.outcomes import (
     Crashed,
     Expired,
     Failure,
@@ -37,6 +35,8 @@ from amqptasks.worker.outcomes import (
     Success,
     Throttled,
 )
+from amqptasks.untrusted.bounds import LONGEST_LINE
+from amqptasks.worker.job import Job
 
 logger = log_queue.get_logger("amqptasks.task")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from amqptasks.errors import INTERRUPTIONS
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.tasks.outcomes import interrupted
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import interrupted
 
 if TYPE_CHECKING:
     from amqptasks.worker.delivery import Steps

@@ -16,13 +16,7 @@ from amqptasks.results import reply
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.serializers import Serializer, json
-from amqptasks.topology.delays import clean
-from amqptasks.untrusted.bounds import MOST_RETRIES
-from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
-from amqptasks.worker.admission import failed_deliveries
-from amqptasks.worker.dead_letters import bare, dead_letter, first_time
-from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
-from amqptasks.worker.outcomes import (
+from amqptasks.tasks.outcomes import (
     SNOOZES,
     Crashed,
     Expired,
@@ -42,6 +36,12 @@ from amqptasks.worker.outcomes import (
     Success,
     Throttled,
 )
+from amqptasks.topology.delays import clean
+from amqptasks.untrusted.bounds import MOST_RETRIES
+from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
+from amqptasks.worker.admission import failed_deliveries
+from amqptasks.worker.dead_letters import bare, dead_letter, first_time
+from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
 from amqptasks.worker.report import Report, describe, discarded, handed_back
 
 logger = get_logger(__name__)

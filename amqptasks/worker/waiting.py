@@ -7,12 +7,12 @@ from dataclasses import replace
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.messages.request import Request
+from amqptasks.tasks.outcomes import Retry
 from amqptasks.topology.delays import TO, UPPER_CLASS
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.untrusted.bounds import MOST_RETRIES
 from amqptasks.worker.job import DELIVERIES, Job
-from amqptasks.worker.outcomes import Retry
 from amqptasks.worker.settlement import Settlement
 
 

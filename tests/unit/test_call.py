@@ -13,7 +13,7 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.memory.registry import forget
 from amqptasks.messages.outgoing import Templated
 from amqptasks.options import CallOptions
-from amqptasks.task import Task
+from amqptasks.tasks.task import Task
 
 URL = "memory://calls"
 

@@ -14,7 +14,7 @@ from amqptasks import logs
 from amqptasks.logs.json_lines import JsonLines
 from amqptasks.logs.plain_lines import PlainLines
 from amqptasks.messages.request import Request
-from amqptasks.task import current_request
+from amqptasks.tasks.task import current_request
 
 
 class Terminal(io.StringIO):

@@ -45,7 +45,7 @@ from amqptasks.results.replies import MOST_UNREAD, Replies
 from amqptasks.results.reply import Outcome, failure, parse, success
 from amqptasks.results.result import MOST_IN_A_LOOP, AsyncResult
 from amqptasks.serializers import Serializer, json
-from amqptasks.worker.outcomes import Failure, classify
+from amqptasks.tasks.outcomes import Failure, classify
 from tests.harness.wait import wait_for
 
 RETURNED = [None, 5, "text", [1, {"a": 2}], datetime(2030, 1, 1, tzinfo=UTC), UUID(int=3), b"\xff", 2**70]

@@ -18,12 +18,12 @@ from amqptasks.calls.unique_claims import Claims
 from amqptasks.errors import AlreadyQueued, ClaimUnavailable, DeclarationConflict, QueueDown, UnknownOption
 from amqptasks.options import arguments
 from amqptasks.options.unique import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of, read
+from amqptasks.tasks.outcomes import Success
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.entities import Queue
 from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.waiting_calls import WaitingCalls
-from amqptasks.worker.outcomes import Success
 from amqptasks.worker.settlement import Settlement
 from tests.unit.worker.jobs import delivery, undelayed
 

@@ -20,9 +20,9 @@ from dataclasses import replace
 
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.properties import Properties
+from amqptasks.tasks.outcomes import HandBack, Lost
 from amqptasks.transport import Link, Timer
 from amqptasks.worker.job import Job, task_id_of
-from amqptasks.worker.outcomes import HandBack, Lost
 from amqptasks.worker.settlement import Settlement
 
 #: Seconds that the outcome of a run is kept after its end. A broker that restarts is back within that time, and gives

@@ -16,12 +16,12 @@ from amqptasks.runtime.log_queue import get_logger
 from amqptasks.streams import Reader
 from amqptasks.streams.liveness import Comparing
 from amqptasks.streams.refusals import NOT_THERE
+from amqptasks.tasks.outcomes import Outcome, Revoked
 from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.record_thread import RecordThread
 from amqptasks.worker.control.revocations import Revocations
 from amqptasks.worker.control.sweep import Sweep
-from amqptasks.worker.outcomes import Outcome, Revoked
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node

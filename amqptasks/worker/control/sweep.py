@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from amqptasks.control.revocation import Revocation
 from amqptasks.errors import Terminated
+from amqptasks.tasks.outcomes import Revoked
 from amqptasks.worker.control.revocations import Revocations
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Revoked
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node

@@ -21,7 +21,8 @@ from amqptasks.messages.delivery import Delivery
 from amqptasks.options.limits import TaskLimits
 from amqptasks.options.rates import Rate
 from amqptasks.runtime.clock import broker_time
-from amqptasks.task import Task
+from amqptasks.tasks.outcomes import Outcome, Reject, Throttled
+from amqptasks.tasks.task import Task
 from amqptasks.transport import Link
 from amqptasks.untrusted import bounds
 from amqptasks.worker.admission import EARLY, refusal
@@ -30,7 +31,6 @@ from amqptasks.worker.delivery import Steps
 from amqptasks.worker.job import THROTTLED, Job
 from amqptasks.worker.limits.bucket import AHEAD, Bucket
 from amqptasks.worker.limits.tokens import Tokens, named
-from amqptasks.worker.outcomes import Outcome, Reject, Throttled
 
 #: Seconds that a task may wait for its token in the worker: one tick of the delay ladder, which cannot wait shorter.
 #: A longer wait here would keep others of its queue waiting, too.

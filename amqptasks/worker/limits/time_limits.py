@@ -14,9 +14,9 @@ from amqptasks.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from amqptasks.messages.properties import Headers
 from amqptasks.options import TaskOptions
 from amqptasks.runtime.clock import monotonic
+from amqptasks.tasks.outcomes import Failure, Outcome
 from amqptasks.transport import Link, Timer
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Failure, Outcome
 from amqptasks.worker.pools.choice import Pools
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages import protocol
 from amqptasks.runtime.clock import monotonic
-from amqptasks.task import Task
+from amqptasks.tasks.task import Task
 from amqptasks.worker.job import Job
 from amqptasks.worker.pools import Pool
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from amqptasks import resources, signals
+from amqptasks import signals
+from amqptasks.tasks import resources
 
 if TYPE_CHECKING:
     from amqptasks.app import App

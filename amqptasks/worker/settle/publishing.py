@@ -9,10 +9,10 @@ from amqptasks.errors import BrokerUnreachable, Nacked
 from amqptasks.messages import protocol
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.tasks.outcomes import Postpone, Retry, Snooze, Throttled
 from amqptasks.transport import Done, Link
 from amqptasks.worker.dead_letters import bare
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Postpone, Retry, Snooze, Throttled
 from amqptasks.worker.report import log, vanished
 from amqptasks.worker.settle.onward import LONGEST_PAUSE, Onward
 from amqptasks.worker.settle.refusals import is_about_the_bytes, is_absence, is_lasting, is_the_body

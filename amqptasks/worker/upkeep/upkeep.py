@@ -14,12 +14,12 @@ from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.tasks.outcomes import Outcome, Postpone
 from amqptasks.topology.delays import TO, rung, skipped, waiting_time
 from amqptasks.topology.ladder import ladder_names
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Missing
 from amqptasks.worker.admission import EARLY
-from amqptasks.worker.outcomes import Outcome, Postpone
 from amqptasks.worker.upkeep.mending import Mending
 
 if TYPE_CHECKING:

@@ -196,7 +196,7 @@ def test_a_simulation_leaves_shared_tasks_where_they_are(double: Any, app: App) 
 
 
 def test_the_running_task_is_known(app: App) -> None:
-    from amqptasks.task import current_task
+    from amqptasks.tasks.task import current_task
 
     @app.task(name="shop.who")
     def who() -> Any:

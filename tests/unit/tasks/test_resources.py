@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from amqptasks import App, Task, resource
-from amqptasks.resources import close_all
+from amqptasks.tasks.resources import close_all
 
 
 class Connection:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from amqptasks.amqp.tables import encode_properties, table
+from amqptasks.tasks.outcomes import Expired, Failure, Reject
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.untrusted.field_table import LARGEST_HEADERS
 from amqptasks.worker.dead_letters import bare, dead_letter, reason_headers
-from amqptasks.worker.outcomes import Expired, Failure, Reject
 from tests.unit.worker.jobs import WORKER, delivery, job
 
 #: Bytes that the reason may take in all.

@@ -14,8 +14,7 @@ from amqptasks.messages import protocol
 from amqptasks.messages.properties import PERSISTENT
 from amqptasks.messages.request import Request
 from amqptasks.options.retry import RetryPolicy
-from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.outcomes import (
+from amqptasks.tasks.outcomes import (
     HAND_BACK,
     IGNORE,
     LOST,
@@ -31,6 +30,7 @@ from amqptasks.worker.outcomes import (
     Throttled,
     classify,
 )
+from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.settlement import settlement
 from tests.unit.worker.jobs import WORKER, delivery, job
 

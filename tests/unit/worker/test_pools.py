@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from amqptasks.errors import ConfigurationError
+from amqptasks.tasks.outcomes import HAND_BACK, Failure, Success
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import HAND_BACK, Failure, Success
 from amqptasks.worker.pools.asynchronous import AsyncPool
 from amqptasks.worker.pools.choice import kind_named
 from amqptasks.worker.pools.solo import SoloPool

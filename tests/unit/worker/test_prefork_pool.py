@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from amqptasks.amqp.link import Link
+from amqptasks.tasks.outcomes import Crashed, Outcome
 from amqptasks.worker.job import Job
-from amqptasks.worker.outcomes import Crashed, Outcome
 from amqptasks.worker.pools.prefork.child import Upbringing
 from amqptasks.worker.pools.prefork.losses import LONGEST_PAUSE, pause_after
 from amqptasks.worker.pools.prefork.pool import PreforkPool

@@ -10,9 +10,9 @@ from amqptasks.errors import ConfigurationError, MessageTooLarge, Nacked, Publis
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.results.reply import parse
+from amqptasks.tasks.outcomes import HAND_BACK, Crashed, Failure, Postpone, Recount, Retry, Snooze, Success
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job import DELIVERIES, Job
-from amqptasks.worker.outcomes import HAND_BACK, Crashed, Failure, Postpone, Recount, Retry, Snooze, Success
 from amqptasks.worker.queues import ConsumedQueue
 from amqptasks.worker.settle.publishing import MOST_TRIES
 from amqptasks.worker.settlement import Settlement, settlement

@@ -12,9 +12,9 @@ import pytest
 from amqptasks import App, Task
 from amqptasks.errors import Retry as RetryRequest
 from amqptasks.options.retry import RetryPolicy
+from amqptasks.tasks.outcomes import LOST, Expired, Failure, Outcome, Postpone, Recount, Reject, Retry, Success
 from amqptasks.topology.topology import QueueRetry, QueueSettings
 from amqptasks.worker.admission import deliveries_before, failed_deliveries, refusal
-from amqptasks.worker.outcomes import LOST, Expired, Failure, Outcome, Postpone, Recount, Reject, Retry, Success
 from amqptasks.worker.policies import FIRST_DELAY, policy_of
 from tests.unit.worker.jobs import delivery, job, steps
 

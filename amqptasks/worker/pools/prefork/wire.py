@@ -15,9 +15,9 @@ from typing import Any
 from amqptasks.messages.delivery import Delivery, Lease
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
+from amqptasks.tasks.outcomes import Outcome
 from amqptasks.worker.job import Job
 from amqptasks.worker.limits.time_limits import TimeLimits
-from amqptasks.worker.outcomes import Outcome
 from amqptasks.worker.report import Report
 from amqptasks.worker.settlement import Settlement
 

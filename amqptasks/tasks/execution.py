@@ -17,7 +17,7 @@ from amqptasks.messages.request import Request
 from amqptasks.options import arguments
 
 if TYPE_CHECKING:
-    from amqptasks.task import Task
+    from amqptasks.tasks.task import Task
 
 
 def attempt(task: Task[..., Any], request: Request) -> Any:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from amqptasks import hooks, signals
-from amqptasks.attempt import attempt, attempt_async
+from amqptasks import signals
 from amqptasks.errors import Ignore, MaxRetriesExceeded, Reject, Replace, Snooze, TaskError, TaskRejected
 from amqptasks.messages.exception_info import ExceptionInfo
 from amqptasks.messages.ids import task_id
@@ -18,9 +17,11 @@ from amqptasks.options.retry import RetryAfter, decide
 from amqptasks.options.signatures import listed
 from amqptasks.results.reply import Outcome
 from amqptasks.results.result import AsyncResult
+from amqptasks.tasks import hooks
+from amqptasks.tasks.execution import attempt, attempt_async
 
 if TYPE_CHECKING:
-    from amqptasks.task import Task
+    from amqptasks.tasks.task import Task
 
 #: How often a task may snooze here, where no time passes between: more is a task that waits for something else.
 MOST_SNOOZES = 100

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
-from amqptasks import errors, hooks
+from amqptasks import errors
 from amqptasks.calls import bulk, send
 from amqptasks.calls import submit as submission
 from amqptasks.canvas.signature import Signature
@@ -31,12 +31,13 @@ from amqptasks.options.limits import TaskLimits
 from amqptasks.options.retry import RETRY_OPTIONS, RetryPolicy
 from amqptasks.results import progress as states
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.tasks import hooks
 
 if TYPE_CHECKING:
     from amqptasks.app import App
-    from amqptasks.definition import Definition
     from amqptasks.messages.exception_info import ExceptionInfo
     from amqptasks.results.result import AsyncResult
+    from amqptasks.tasks.definition import Definition
     from amqptasks.transport.publisher import Progress
 
 P = ParamSpec("P")
@@ -247,7 +248,7 @@ class Task(Generic[P, R]):
     ) -> AsyncResult[R]:
         """Run it here and now, as a worker would but for the broker: with its hooks and signals, its retries (at
         once), its links. The result is ready; `throw` raises what the task raised instead."""
-        from amqptasks import eager
+        from amqptasks.tasks import eager
 
         return eager.apply(self, tuple(args or ()), dict(kwargs or {}), options, throw=throw)
 
