@@ -1,6 +1,7 @@
 """Tasks on RabbitMQ: declared topology, confirmed publishing, workers that lose nothing."""
 
-from amqptasks.app import App
+from amqptasks.app.app import App
+from amqptasks.app.registry import shared_task
 from amqptasks.canvas.signature import Signature
 from amqptasks.errors import (
     AmqptasksError,
@@ -15,7 +16,6 @@ from amqptasks.errors import (
     Snooze,
 )
 from amqptasks.messages.request import Request
-from amqptasks.registry import shared_task
 from amqptasks.tasks.resources import resource
 from amqptasks.tasks.task import Task
 

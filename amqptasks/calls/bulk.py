@@ -23,7 +23,7 @@ from amqptasks.runtime.clock import monotonic
 from amqptasks.transport.publisher import Failed, Progress, Publisher
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.messages.outgoing import Outgoing
     from amqptasks.tasks.task import Task
 

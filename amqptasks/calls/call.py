@@ -23,7 +23,7 @@ from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import broker_time
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.tasks.task import Task
 
 

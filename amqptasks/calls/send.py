@@ -21,7 +21,7 @@ from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import broker_time, monotonic
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.events.emitter import Emitter
     from amqptasks.tasks.task import Task
 

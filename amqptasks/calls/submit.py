@@ -18,8 +18,8 @@ from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
-    from amqptasks.connections import Submitting
+    from amqptasks.app.app import App
+    from amqptasks.app.connections import Submitting
     from amqptasks.tasks.task import Task
 
 logger = get_logger("amqptasks.task")

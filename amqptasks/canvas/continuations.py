@@ -25,7 +25,7 @@ from amqptasks.untrusted.bounds import LARGEST_FOLLOWERS
 from amqptasks.untrusted.printable import short
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.messages.exception_info import ExceptionInfo
 
 logger = get_logger(__name__)

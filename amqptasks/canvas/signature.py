@@ -15,7 +15,7 @@ from amqptasks.options import CALL, CallOptions, checked
 from amqptasks.options.signatures import listed
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.results.result import AsyncResult
     from amqptasks.tasks.task import Task
 

@@ -16,7 +16,7 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.cli.target import Target
     from amqptasks.control.answers import Answers
     from amqptasks.control.client import Control
@@ -86,7 +86,7 @@ def control_of(target: Target) -> Iterator[Control]:
 
 def app_of(target: Target) -> App:
     """The app of `-A`, else one that has only the broker's address."""
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
     app = target.load_app() if target.app else App("amqptasks", target.broker_urls())
     if dial.is_memory(app.broker):

@@ -18,7 +18,7 @@ from amqptasks.options import CallOptions
 from amqptasks.runtime.clock import monotonic
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.results.result import AsyncResult
 
 HELP = """\b

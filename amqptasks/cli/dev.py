@@ -16,7 +16,7 @@ from amqptasks.cli.target import Target, pass_target
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 EXAMPLES = """\b
 Examples:

@@ -17,7 +17,7 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.untrusted.printable import printable_lines
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.doctor.examination import Examination
     from amqptasks.topology.time_limits import TimeLimit
 

@@ -20,7 +20,7 @@ from amqptasks.errors import ConfigurationError
 if TYPE_CHECKING:
     import ssl
 
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -59,7 +59,7 @@ def load_app(spec: str | None) -> App:
     Raises `ConfigurationError` where the module or the attribute is missing, with what there is, and where the module
     cannot be imported, with the place of its mistake.
     """
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
     if not spec:
         raise ConfigurationError("which app? Name its module: amqptasks -A MODULE[:ATTRIBUTE] COMMAND")

@@ -17,7 +17,7 @@ from amqptasks.control.waiting import Waiting, waiting
 from amqptasks.errors import AccessRefused, ConfigurationError
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 #: Seconds to wait for answers. A worker answers in some milliseconds, and once all have, nobody waits; this is for one
 #: that is busy or gone.

@@ -16,7 +16,7 @@ from amqptasks.errors import AmqptasksError
 from amqptasks.runtime.clock import monotonic
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 #: Seconds for a worker to consume: an interpreter, its imports and a few round trips, on a busy machine.
 READY_WITHIN = 40.0

@@ -34,7 +34,7 @@ from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks import hooks
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.messages.exception_info import ExceptionInfo
     from amqptasks.results.result import AsyncResult
     from amqptasks.tasks.definition import Definition

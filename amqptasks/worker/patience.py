@@ -10,7 +10,7 @@ from amqptasks.topology.time_limits import TimeLimit, time_limits
 from amqptasks.transport.capabilities import CONSUMER_TIMEOUT
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.worker.queues import ConsumedQueue
 
 

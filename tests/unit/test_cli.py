@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import amqptasks.cli
 from amqptasks import errors
-from amqptasks.app import App
+from amqptasks.app.app import App
 from amqptasks.cli import COMMANDS, main
 from amqptasks.cli.target import Target, broker_urls, load_app, pass_target
 
@@ -108,7 +108,7 @@ def test_our_errors_are_one_line_and_a_status_not_a_traceback(
 
 
 def test_an_app_is_found_in_the_current_folder(here: Path) -> None:
-    (here / "found_here.py").write_text("from amqptasks.app import App\napp = App('a')\nother = App('b')\n")
+    (here / "found_here.py").write_text("from amqptasks.app.app import App\napp = App('a')\nother = App('b')\n")
     assert isinstance(load_app("found_here"), App)
     assert load_app("found_here:other").name == "b"
 
@@ -120,7 +120,7 @@ def test_a_missing_module_lists_what_is_there(here: Path) -> None:
 
 
 def test_a_missing_attribute_lists_the_apps_of_the_module(here: Path) -> None:
-    (here / "two_apps.py").write_text("from amqptasks.app import App\nshop = App('a')\nmail = App('b')\napp = 3\n")
+    (here / "two_apps.py").write_text("from amqptasks.app.app import App\nshop = App('a')\nmail = App('b')\napp = 3\n")
     with pytest.raises(errors.ConfigurationError, match=r"'app' is no App.*-A two_apps:shop, -A two_apps:mail"):
         load_app("two_apps")
     with pytest.raises(errors.ConfigurationError, match="'sohp' is not there"):
@@ -159,7 +159,7 @@ def test_a_command_that_was_used_wrongly_leaves_no_broker_in_the_environment() -
 
 
 def test_an_app_loaded_by_a_command_takes_the_broker_of_the_command_line(here: Path, monkeypatch) -> None:
-    (here / "aimed_app.py").write_text("from amqptasks.app import App\napp = App('a', broker='amqp://app/')\n")
+    (here / "aimed_app.py").write_text("from amqptasks.app.app import App\napp = App('a', broker='amqp://app/')\n")
     seen = []
 
     @click.command()

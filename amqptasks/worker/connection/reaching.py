@@ -12,7 +12,7 @@ from amqptasks.worker.awaiting import ONE_WAIT
 from amqptasks.worker.connection.trouble_log import TroubleLog
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.transport import Link
 
 Result = TypeVar("Result")

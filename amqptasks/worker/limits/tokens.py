@@ -30,7 +30,7 @@ from amqptasks.transport.entities import Binding, Exchange, Queue
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 logger = get_logger(__name__)
 

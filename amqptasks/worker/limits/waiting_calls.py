@@ -13,7 +13,7 @@ from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.job import Job
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 logger = get_logger(__name__)
 

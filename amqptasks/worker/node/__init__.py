@@ -46,7 +46,7 @@ from amqptasks.worker.stopping import StopPlan
 from amqptasks.worker.upkeep.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
     from amqptasks.worker.events import WorkerEvents
     from amqptasks.worker.pools.prefork.pool import PreforkPool
     from amqptasks.worker.pools.solo import SoloPool

@@ -9,7 +9,7 @@ from amqptasks import signals
 from amqptasks.tasks import resources
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 
 def begin(app: App) -> None:

@@ -14,7 +14,7 @@ from amqptasks.transport import Missing
 from amqptasks.worker.upkeep.losses import loss_of_exchange, loss_of_queue
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 logger = get_logger(__name__)
 

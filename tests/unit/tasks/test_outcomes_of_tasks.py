@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from amqptasks import App, Ignore, Reject, ResultTimeout, Retry, Snooze, registry, shared_task
+from amqptasks import App, Ignore, Reject, ResultTimeout, Retry, Snooze, shared_task
+from amqptasks.app import registry
 from amqptasks.errors import ConfigurationError, MaxRetriesExceeded, TaskRejected
 from amqptasks.simulation.simulation import simulate
 from tests.harness.wait import wait_for

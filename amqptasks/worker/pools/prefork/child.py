@@ -33,7 +33,7 @@ from amqptasks.worker.pools.prefork.child_lease import ChildLease
 from amqptasks.worker.pools.prefork.slots import Slots
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 logger = get_logger(__name__)
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from amqptasks import connections
+from amqptasks.app import connections
 from amqptasks.errors import ConfigurationError
 from amqptasks.worker import garbage
 from amqptasks.worker.pools.prefork.child import (
@@ -37,7 +37,7 @@ from amqptasks.worker.pools.prefork.child import (
 from amqptasks.worker.pools.prefork.slots import Slots
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 #: Bytes of an order or a notice; they are a few numbers, an upbringing is some hundred bytes.
 LONGEST = 65536

@@ -21,7 +21,7 @@ from amqptasks.worker.pools.prefork.settings import StartMethod
 from amqptasks.worker.pools.prefork.slots import Slots
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 #: Seconds for a forker to end that was told to.
 END_WITHIN = 2.0

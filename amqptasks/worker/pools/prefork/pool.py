@@ -24,7 +24,7 @@ from amqptasks.worker.pools.prefork.settings import PreforkSettings
 from amqptasks.worker.pools.prefork.slots import Slots
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 logger = get_logger(__name__)
 

@@ -18,7 +18,7 @@ from amqptasks.tasks.definition import definition, function_name
 from amqptasks.tasks.task import Task
 
 if TYPE_CHECKING:
-    from amqptasks.app import App
+    from amqptasks.app.app import App
 
 logger = get_logger(__name__)
 

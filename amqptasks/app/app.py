@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from amqptasks import dial, registry, signals
+from amqptasks import dial, signals
+from amqptasks.app import registry
+from amqptasks.app.connections import Connections
+from amqptasks.app.declaration import Declaration
 from amqptasks.calls import call, send
 from amqptasks.calls.deadline import Deadline
 from amqptasks.canvas.signature import Signature
-from amqptasks.connections import Connections
-from amqptasks.declaration import Declaration
 from amqptasks.messages.codec import Codec
 from amqptasks.messages.compression import MIN_SIZE
 from amqptasks.messages.reach import reach
@@ -41,8 +42,8 @@ from amqptasks.transport.publisher import Publisher
 from amqptasks.untrusted.masks import Mask
 
 if TYPE_CHECKING:
+    from amqptasks.app.connections import Submitting
     from amqptasks.calls.unique_claims import Claims
-    from amqptasks.connections import Submitting
     from amqptasks.control.client import Control
     from amqptasks.errors import PublishRejected, Unroutable
     from amqptasks.events.emitter import Emitter
