@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from socket import create_connection
 
 from amqptasks.amqp.address import parameters
-from amqptasks.amqp.management import Management, Unanswered
+from amqptasks.management.client import Management, Unanswered
 from amqptasks.transport.capabilities import from_server_properties
 
 #: A server on the same machine answers within milliseconds, a busy one still within this many seconds.

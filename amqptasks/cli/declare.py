@@ -19,8 +19,8 @@ from amqptasks.cli.wanted import CommandLine, Planned, objects_of, planned, topo
 from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from amqptasks.amqp.management import Management
     from amqptasks.amqp.session import Session as AmqpSession
+    from amqptasks.management.client import Management
     from amqptasks.topology.declare import Change
     from amqptasks.topology.topology import Topology
     from amqptasks.transport import Session
@@ -142,7 +142,7 @@ def _planned(
     topology: Topology, api: Management, keep: Sequence[str], delays: bool, around: CommandLine, needed: bool
 ) -> Planned | None:
     """None where the API does not let this user look, and AMQP will do."""
-    from amqptasks.amqp.management import Unanswered
+    from amqptasks.management.client import Unanswered
 
     try:
         return planned(topology, api, keep, delays, around)

@@ -13,7 +13,7 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.options import environment
 
 if TYPE_CHECKING:
-    from amqptasks.amqp.management import Management
+    from amqptasks.management.client import Management
 
 #: The environment's word for it.
 ENVIRONMENT = environment.MANAGEMENT_URL
@@ -61,8 +61,8 @@ def find(target: Target, named: str | None, vhost: str | None = None) -> Managem
     `vhost` is the virtual host that a topology names, if it names one. What the app trusts (`App(tls=)`) is trusted,
     else what the broker's address says. Raises `ConfigurationError` where one is no address.
     """
-    from amqptasks.amqp.management import Management
     from amqptasks.brokers import probe, search
+    from amqptasks.management.client import Management
 
     urls = dial.within(target.broker_urls(), vhost)
     if dial.is_memory(urls):

@@ -16,7 +16,7 @@ from amqptasks.cli.target import Target
 from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from amqptasks.amqp.management import Management
+    from amqptasks.management.client import Management
     from amqptasks.topology.decisions import Decision
     from amqptasks.topology.expand import Objects
     from amqptasks.topology.observed import Observed

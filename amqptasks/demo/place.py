@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from amqptasks import dial
-from amqptasks.amqp.management import Management, Unanswered
+from amqptasks.management.client import Management, Unanswered
 from amqptasks.topology.topology import Topology
 
 #: What the names of the demo's virtual hosts and queues begin with.

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from amqptasks.amqp.management import Management, Unanswered
 from amqptasks.doctor.abilities import abilities
 from amqptasks.doctor.check import CHECKS, Check
 from amqptasks.doctor.checks.dead_letters import waiting
@@ -17,6 +16,7 @@ from amqptasks.doctor.reading import management as reading
 from amqptasks.doctor.reading.objects import present
 from amqptasks.doctor.seen import Seen
 from amqptasks.doctor.values import Section, Unread
+from amqptasks.management.client import Management, Unanswered
 from amqptasks.topology.expand import expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.time_limits import TimeLimit

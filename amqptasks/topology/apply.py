@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.errors import ConfigurationError, DeclarationConflict
+from amqptasks.management.client import Management
 from amqptasks.topology.declare import Change, Progress
 from amqptasks.topology.observed import Observed
 from amqptasks.topology.plan import OLDER

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from amqptasks.amqp.management import Management, Unanswered
+from amqptasks.management.client import Management, Unanswered
 from amqptasks.topology.identity import BindingKey, binding_key
 from amqptasks.transport.capabilities import Capabilities, from_server_properties
 from amqptasks.transport.entities import (

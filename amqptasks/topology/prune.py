@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from amqptasks.amqp.management import Management, Unanswered
 from amqptasks.amqp.session import Session
+from amqptasks.management.client import Management, Unanswered
 from amqptasks.topology.apply import put_topic_permission
 from amqptasks.topology.declare import Change, Progress
 from amqptasks.topology.observed import Observed, ObservedQueue

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from amqptasks.amqp.management import Management
 from amqptasks.errors import BrokerError
+from amqptasks.management.client import Management
 from amqptasks.topology.identity import binding_key, binding_name
 from amqptasks.topology.observed import binding_of
 from amqptasks.transport import Session

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from amqptasks.amqp.management import Management
+from amqptasks.management.client import Management
 from amqptasks.topology.loader import load
 from amqptasks.topology.migrate.migration import Event
 from amqptasks.topology.migrate.opening import opened

@@ -14,7 +14,7 @@ from typing import Any
 import pika
 
 from amqptasks import App
-from amqptasks.amqp.management import Management
+from amqptasks.management.client import Management
 from amqptasks.topology.loader import load
 from amqptasks.topology.migrate.migration import Counts, Event, Migration
 from amqptasks.topology.migrate.opening import opened

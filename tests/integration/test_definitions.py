@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 
-from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.brokers.installation import inside
 from amqptasks.brokers.private_node import PrivateNode
 from amqptasks.cli import main
+from amqptasks.management.client import Management
 from amqptasks.topology.definitions import definitions, hashed
 from amqptasks.topology.expand import expand
 from amqptasks.topology.ladder import ladder_objects

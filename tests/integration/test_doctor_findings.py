@@ -11,12 +11,12 @@ from pathlib import Path
 import pika
 import pytest
 
-from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.brokers.private_node import PrivateNode
 from amqptasks.doctor.check import chosen
 from amqptasks.doctor.examination import Examination, Patient, examine
 from amqptasks.doctor.finding import Finding
+from amqptasks.management.client import Management
 from tests.conftest import start_node
 from tests.harness.command import run_command
 from tests.harness.nodes import StartedBroker

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from amqptasks import App
-from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.cli import main
 from amqptasks.errors import BrokerError
+from amqptasks.management.client import Management
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.topology.declare import declare_or_check

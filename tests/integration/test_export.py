@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, given, settings
 
-from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.cli import main
+from amqptasks.management.client import Management
 from amqptasks.topology.apply import apply
 from amqptasks.topology.expand import Objects, expand
 from amqptasks.topology.export.export import Exported, export

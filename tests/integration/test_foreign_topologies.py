@@ -12,9 +12,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.cli import main
+from amqptasks.management.client import Management
 from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for

@@ -11,9 +11,9 @@ import pika
 import pytest
 
 from amqptasks.amqp.address import parameters
-from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.errors import Nacked
+from amqptasks.management.client import Management
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.topology.declare import declare, declare_or_check

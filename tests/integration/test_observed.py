@@ -5,8 +5,8 @@ from __future__ import annotations
 import pika
 import pytest
 
-from amqptasks.amqp.management import Management, Unanswered
 from amqptasks.amqp.session import Session
+from amqptasks.management.client import Management, Unanswered
 from amqptasks.topology.identity import binding_key
 from amqptasks.topology.observed import Observed, observe
 from amqptasks.transport.entities import Binding, Exchange, Limit, Permission, Policy, Queue, TopicPermission, User

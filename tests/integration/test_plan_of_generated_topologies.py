@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
+from amqptasks.management.client import Management
 from amqptasks.topology.apply import apply
 from amqptasks.topology.expand import expand
 from amqptasks.topology.ladder import ladder_objects

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from pika import exceptions
 
 from amqptasks import App
-from amqptasks.amqp.management import Management
 from amqptasks.amqp.session import Session
 from amqptasks.cli import main
 from amqptasks.errors import AccessRefused, PublishRejected
 from amqptasks.events import places
+from amqptasks.management.client import Management
 from amqptasks.topology.loader import load
 from amqptasks.topology.observed import observe
 from amqptasks.transport.entities import Binding, Exchange, Queue

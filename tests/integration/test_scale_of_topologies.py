@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pika
 import pytest
 
-from amqptasks.amqp.management import Management
+from amqptasks.management.client import Management
 from tests.conftest import start_node
 from tests.harness.nodes import StartedBroker
 from tests.harness.vhost import Vhost, new_vhost

@@ -14,7 +14,7 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
-    from amqptasks.amqp.management import Management
+    from amqptasks.management.client import Management
     from amqptasks.topology.observed import Observed
 
 HELP = """\b
@@ -72,7 +72,7 @@ def command(target: Target, vhost: str | None, output: Path | None, force: bool,
 
 def _observed(management: Management) -> Observed:
     """Everything; for who is no administrator without users, permissions and limits."""
-    from amqptasks.amqp.management import Unanswered
+    from amqptasks.management.client import Unanswered
     from amqptasks.topology.observed import Section, observe
 
     policies: frozenset[Section] = frozenset({"policies"})

@@ -122,8 +122,8 @@ def _written(graph: Graph, form: str, title: str) -> str:
 def _live(target: Target, topology: Topology, named: str | None) -> tuple[Capabilities, dict[str, Figures]]:
     """The broker's release, and what its queues hold."""
     from amqptasks import dial
-    from amqptasks.amqp.management import Unanswered
     from amqptasks.cli.management import Nowhere, find
+    from amqptasks.management.client import Unanswered
     from amqptasks.topology.graphs.live import figures
     from amqptasks.topology.observed import capabilities_of
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from amqptasks.amqp.management import Management
 from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, Section
+from amqptasks.management.client import Management
 from amqptasks.topology.observed import Observed, observe
 
 #: Seconds over which growth is looked at, and between its samples: the finest that the API keeps so long by default

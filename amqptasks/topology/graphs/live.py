@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from amqptasks.topology.graphs.graph import Figures
 
 if TYPE_CHECKING:
-    from amqptasks.amqp.management import Management
+    from amqptasks.management.client import Management
 
 
 def figures(management: Management) -> dict[str, Figures]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from amqptasks.amqp.management import Management
+from amqptasks.management.client import Management
 
 #: Seconds between two figures of a quorum queue: RabbitMQ's `quorum_tick_interval` where nobody changed it.
 EVERY = 5.0

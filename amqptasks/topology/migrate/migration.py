@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from amqptasks.amqp.link import Link
-from amqptasks.amqp.management import Management
+from amqptasks.management.client import Management
 from amqptasks.runtime.clock import monotonic
 from amqptasks.topology.delays import due
 from amqptasks.topology.expand import Objects

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from amqptasks import dial
 from amqptasks.amqp.link import Link
-from amqptasks.amqp.management import Management
 from amqptasks.errors import ConfigurationError
+from amqptasks.management.client import Management
 from amqptasks.topology.expand import expand
 from amqptasks.topology.ladder import ladder_objects
 from amqptasks.topology.migrate import figures

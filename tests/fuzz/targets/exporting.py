@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from hypothesis import strategies as st
 
-from amqptasks.amqp.management import Management
 from amqptasks.errors import ConfigurationError
+from amqptasks.management.client import Management
 from amqptasks.topology.expand import expand
 from amqptasks.topology.export.export import export
 from amqptasks.topology.ladder import ladder_objects

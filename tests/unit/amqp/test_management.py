@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from amqptasks.amqp import management
-from amqptasks.amqp.management import Management, Unanswered
+from amqptasks.management import client
+from amqptasks.management.client import Management, Unanswered
 from tests.harness.impostor import impostor
 
 URL = "amqp://shop:hush@127.0.0.1/"
@@ -138,7 +138,7 @@ OK, CHUNKED = b"HTTP/1.1 200 OK\r\n", b"Transfer-Encoding: chunked\r\n\r\n"
 def test_an_answer_without_end_is_an_error_once_it_is_too_large(
     pieces: Callable[[], Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(management, "LARGEST_ANSWER", 1_000_000)
+    monkeypatch.setattr(client, "LARGEST_ANSWER", 1_000_000)
     with server(pieces) as base, pytest.raises(Unanswered, match="more than 1000000 bytes"):
         Management(base, URL, timeout=30).version()
 

@@ -20,8 +20,8 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from amqptasks.amqp.address import parameters
-from amqptasks.amqp.opener import opener
 from amqptasks.errors import BrokerError
+from amqptasks.management.credentials import opener
 from amqptasks.runtime.clock import monotonic
 from amqptasks.untrusted.bounds import ANSWER_WITHIN, LARGEST_ANSWER
 
