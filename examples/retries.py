@@ -8,7 +8,7 @@ python retries.py
 import time
 
 from amqptasks import App
-from amqptasks.dead import queue as dead_letters
+from amqptasks.dead_letters import queue as dead_letters
 
 app = App("retries")
 

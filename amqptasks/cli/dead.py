@@ -14,16 +14,16 @@ from amqptasks.cli.dead_letters import all_queues, chosen, filters, opened, unma
 from amqptasks.cli.failures import FAILED
 from amqptasks.cli.management import management_option
 from amqptasks.cli.target import Target, pass_target
-from amqptasks.dead import queue as dead_letters
-from amqptasks.dead.home import home
-from amqptasks.dead.queue import NOWHERE
-from amqptasks.dead.replay import Edit
-from amqptasks.dead.selection import Selection
+from amqptasks.dead_letters import queue as dead_letters
+from amqptasks.dead_letters.home import home
+from amqptasks.dead_letters.queue import NOWHERE
+from amqptasks.dead_letters.replay import Edit
+from amqptasks.dead_letters.selection import Selection
 from amqptasks.errors import ConfigurationError
 from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
-    from amqptasks.dead.place import Place
+    from amqptasks.dead_letters.place import Place
     from amqptasks.transport import Session
 
 HELP = """\b

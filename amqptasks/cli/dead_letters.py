@@ -13,8 +13,8 @@ from amqptasks import dial
 from amqptasks.cli import parameters
 from amqptasks.cli.management import need
 from amqptasks.cli.target import Target
-from amqptasks.dead.place import Place, place
-from amqptasks.dead.selection import Selection
+from amqptasks.dead_letters.place import Place, place
+from amqptasks.dead_letters.selection import Selection
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.topology.delays import LOST

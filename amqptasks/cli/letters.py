@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from amqptasks.cli.support.tables import print_table
-from amqptasks.dead.letter import PUBLISHED, Letter
+from amqptasks.dead_letters.letter import PUBLISHED, Letter
 from amqptasks.errors import BrokerError
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request

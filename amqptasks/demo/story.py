@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amqptasks import dial
-from amqptasks.dead import queue as dead_letters
+from amqptasks.dead_letters import queue as dead_letters
 from amqptasks.demo import shop
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.messages.properties import Properties

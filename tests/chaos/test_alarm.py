@@ -13,7 +13,7 @@ import pytest
 
 from amqptasks import App
 from amqptasks.amqp.session import Session
-from amqptasks.dead.queue import letters
+from amqptasks.dead_letters.queue import letters
 from amqptasks.messages.protocol import Request
 from amqptasks.runtime.clock import monotonic
 from tests.harness.alarm import alarm

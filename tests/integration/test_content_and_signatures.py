@@ -12,7 +12,7 @@ import pika
 import pytest
 
 from amqptasks import App
-from amqptasks.dead import queue as dead_letters
+from amqptasks.dead_letters import queue as dead_letters
 from amqptasks.errors import ResultError, TaskRejected
 from amqptasks.messages.signing import Signing
 from tests.harness.vhost import Vhost

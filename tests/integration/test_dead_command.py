@@ -14,8 +14,8 @@ import pika
 import pytest
 
 from amqptasks import App, dial
-from amqptasks.dead import queue as dead_letters
-from amqptasks.dead.selection import Selection
+from amqptasks.dead_letters import queue as dead_letters
+from amqptasks.dead_letters.selection import Selection
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.messages.properties import Properties

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from amqptasks import App
-from amqptasks.dead import queue as dead_letters
+from amqptasks.dead_letters import queue as dead_letters
 from amqptasks.transport import Session
 from tests.harness.letters import publish_letters
 from tests.harness.vhost import Vhost

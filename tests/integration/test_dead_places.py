@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from amqptasks import App
-from amqptasks.dead import queue as dead_letters
+from amqptasks.dead_letters import queue as dead_letters
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.options.unique import UNIQUE

@@ -10,7 +10,7 @@ import pytest
 
 from amqptasks import App
 from amqptasks.amqp.session import Session
-from amqptasks.dead import queue as dead
+from amqptasks.dead_letters import queue as dead
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from tests.harness.vhost import Vhost

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amqptasks import App
-from amqptasks.dead.home import of_queue
-from amqptasks.dead.letter import read
-from amqptasks.dead.replay import Edit, to_replay
+from amqptasks.dead_letters.home import of_queue
+from amqptasks.dead_letters.letter import read
+from amqptasks.dead_letters.replay import Edit, to_replay
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages import signing
 from amqptasks.messages.codec import PLAIN, Codec

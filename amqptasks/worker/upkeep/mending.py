@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from amqptasks.dead.lost import send_on
+from amqptasks.dead_letters.lost import send_on
 from amqptasks.errors import AmqptasksError
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.log_queue import get_logger

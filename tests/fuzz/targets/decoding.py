@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from amqptasks.amqp.content_header import decode_properties
 from amqptasks.amqp.tables import encode_properties
-from amqptasks.dead import letter
+from amqptasks.dead_letters import letter
 from amqptasks.messages.codec import Codec
 from amqptasks.messages.properties import Properties
 from amqptasks.messages.protocol import Malformed

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from amqptasks.cli import letters
-from amqptasks.dead import letter
+from amqptasks.dead_letters import letter
 from amqptasks.messages.codec import Codec
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.properties import Properties

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from amqptasks.dead.home import is_lost, meant_for
+from amqptasks.dead_letters.home import is_lost, meant_for
 from amqptasks.messages import protocol as message
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.delivery import Delivery

@@ -1,4 +1,4 @@
-"""Dead letters for programs: `letters`, `count`, `replay` and `purge` in `queue.py`, over a `Session`.
+"""Dead letters for programs: `letters`, `count`, `replay` and `purge` in `dead_letters/queue.py`, over a `Session`.
 
 with app.session() as session:
     for letter in queue.letters(session, "emails.dead"):

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from amqptasks.dead.home import home, of_queue
-from amqptasks.dead.letter import Letter, read
-from amqptasks.dead.replay import AS_IT_WAS, Edit, to_replay
-from amqptasks.dead.selection import EVERY, Selection
+from amqptasks.dead_letters.home import home, of_queue
+from amqptasks.dead_letters.letter import Letter, read
+from amqptasks.dead_letters.replay import AS_IT_WAS, Edit, to_replay
+from amqptasks.dead_letters.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.delivery import Delivery

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from amqptasks.dead.letter import PUBLISHED, Letter
+from amqptasks.dead_letters.letter import PUBLISHED, Letter
 
 
 @dataclass(frozen=True, slots=True)

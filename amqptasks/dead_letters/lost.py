@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from amqptasks.dead.home import Home, meant_for
+from amqptasks.dead_letters.home import Home, meant_for
 from amqptasks.errors import Nacked, PublishRejected, Unroutable
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import Outgoing

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from amqptasks.dead.home import Home, is_lost
-from amqptasks.dead.letter import PREFIX, Letter
+from amqptasks.dead_letters.home import Home, is_lost
+from amqptasks.dead_letters.letter import PREFIX, Letter
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.headers import SIGNATURE, Wrong
