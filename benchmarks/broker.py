@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from amqptasks.brokers import probe
-from amqptasks.brokers.private_node import PrivateNode
+from amqptasks.dev.brokers import probe
+from amqptasks.dev.brokers.private_node import PrivateNode
 from amqptasks.errors import ConfigurationError
 from tests.harness.nodes import GivenBroker, StartedBroker, new_node
 from tests.harness.vhost import new_vhost

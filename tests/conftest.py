@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from amqptasks.brokers import probe
+from amqptasks.dev.brokers import probe
 from tests.harness import link_turns, wait
 from tests.harness.management import Management
 from tests.harness.nodes import FREQUENT_SAMPLES, GivenBroker, NoBroker, StartedBroker, new_node

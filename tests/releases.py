@@ -20,8 +20,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from amqptasks.brokers import apt, docker
-from amqptasks.brokers.installation import find_installation
+from amqptasks.dev.brokers import apt, docker
+from amqptasks.dev.brokers.installation import find_installation
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from amqptasks.cli.target import Target, pass_target
 from amqptasks.dial import ENVIRONMENT
 
 if TYPE_CHECKING:
-    from amqptasks.brokers.running import Running
+    from amqptasks.dev.brokers.running import Running
 
 START_HELP = """\b
 Tried in this order:
@@ -83,8 +83,8 @@ def command() -> None:
 @pass_target
 def start(target: Target, install: bool, folder: Path | None, as_json: bool) -> None:
     """Find a broker, or start one, and say which."""
-    from amqptasks.brokers import search, state
-    from amqptasks.brokers.running import Running, Wish
+    from amqptasks.dev.brokers import search, state
+    from amqptasks.dev.brokers.running import Running, Wish
 
     wish = Wish(folder or state.folder() / "node", _named(target), install)
     found = search.find(wish)
@@ -100,8 +100,8 @@ def start(target: Target, install: bool, folder: Path | None, as_json: bool) -> 
 @command.command(epilog=STOP_HELP)
 def stop() -> None:
     """Stop what `start` started; its data stays (a container is removed with its data)."""
-    from amqptasks.brokers import search
-    from amqptasks.brokers.running import shown
+    from amqptasks.dev.brokers import search
+    from amqptasks.dev.brokers.running import shown
 
     stopped = search.stop()
     if stopped is None:
@@ -116,8 +116,8 @@ def stop() -> None:
 @pass_target
 def status(target: Target, as_json: bool) -> None:
     """Say which broker there is, without starting one."""
-    from amqptasks.brokers import given, localhost, search, state
-    from amqptasks.brokers.running import Running, Wish, shown
+    from amqptasks.dev.brokers import given, localhost, search, state
+    from amqptasks.dev.brokers.running import Running, Wish, shown
 
     url = _named(target)
     wish = Wish(state.folder() / "node", url)
@@ -140,8 +140,8 @@ def _named(target: Target) -> str | None:
 
 def _json(running: Running) -> str:
     """Of a URL that was named nothing is told: masked, a script would take its `***` for the password."""
-    from amqptasks.brokers import given
-    from amqptasks.brokers.running import shown
+    from amqptasks.dev.brokers import given
+    from amqptasks.dev.brokers.running import shown
 
     named = running.kind == given.KIND
     return json.dumps(
@@ -158,7 +158,7 @@ def _json(running: Running) -> str:
 
 
 def _words(running: Running) -> str:
-    from amqptasks.brokers.running import shown
+    from amqptasks.dev.brokers.running import shown
 
     url = shown(running.url)
     lines = [

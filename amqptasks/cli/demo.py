@@ -19,9 +19,9 @@ from amqptasks.cli.management import management_option
 from amqptasks.cli.target import Target, pass_target
 
 if TYPE_CHECKING:
-    from amqptasks.brokers.running import Absent, Running
-    from amqptasks.demo.place import Place
-    from amqptasks.demo.story import Figures
+    from amqptasks.dev.brokers.running import Absent, Running
+    from amqptasks.dev.demo.place import Place
+    from amqptasks.dev.demo.story import Figures
 
 HELP = """\b
 It uses the broker that `amqptasks broker start` would (see there), in a virtual host of its own where it may create
@@ -68,8 +68,8 @@ def _interrupt(_signum: int, _frame: object) -> None:
 @contextmanager
 def _broker(named: str | None, install: bool) -> Iterator[Running | None]:
     """A broker, stopped in the end where it was started for this; None where none can be had."""
-    from amqptasks.brokers import search, state
-    from amqptasks.brokers.running import Running, Wish, shown
+    from amqptasks.dev.brokers import search, state
+    from amqptasks.dev.brokers.running import Running, Wish, shown
 
     earlier = None if named else search.current()
     found = search.find(Wish(state.folder() / "node", named, install))
@@ -90,12 +90,12 @@ def _broker(named: str | None, install: bool) -> Iterator[Running | None]:
 
 
 def _on(found: Running, management_url: str | None) -> Figures:
-    from amqptasks.demo import place
+    from amqptasks.dev.demo import place
 
     where = place.make(found.url, management_url)
     click.echo(f"The demo is {where.words}; two worker processes, five threads.")
     with _surroundings(where):
-        from amqptasks.demo import shop, story, workers
+        from amqptasks.dev.demo import shop, story, workers
 
         try:
             with tempfile.TemporaryDirectory(prefix="amqptasks-demo-") as folder:
@@ -109,11 +109,11 @@ def _on(found: Running, management_url: str | None) -> Figures:
 
 
 def _in_memory() -> Figures:
-    from amqptasks.demo.place import Place
+    from amqptasks.dev.demo.place import Place
 
     where = Place("memory://amqptasks-demo", "demo", "in this process")
     with _surroundings(where):
-        from amqptasks.demo import shop, story, workers
+        from amqptasks.dev.demo import shop, story, workers
 
         # What fails is in the table; a worker process would write it to its own log.
         logging.getLogger("amqptasks").addHandler(logging.NullHandler())
@@ -135,7 +135,7 @@ def _surroundings(where: Place) -> Iterator[None]:
 
 
 def _show(figures: Figures) -> None:
-    from amqptasks.demo import shop, story
+    from amqptasks.dev.demo import shop, story
 
     dead = ", ".join(f"{count} {reason}" for reason, count in figures.dead.most_common())
     rows = {

@@ -42,7 +42,7 @@ COLOURS = {"amqptasks": "magenta", "worker": "cyan", "beat": "yellow"}
 def command(target: Target, install: bool, worker_options: tuple[str, ...]) -> None:
     """A broker if there is none, and a worker that starts again when a file changes."""
     from amqptasks.cli import COMMANDS
-    from amqptasks.worker.together import Together
+    from amqptasks.dev.together import Together
 
     _require_watchfiles()
     app = target.load_app()
@@ -62,8 +62,8 @@ def command(target: Target, install: bool, worker_options: tuple[str, ...]) -> N
 @contextmanager
 def _broker(target: Target, app: App, install: bool) -> Iterator[str]:
     """The address of the broker that the app has, or of one that is started for the while."""
-    from amqptasks.brokers import probe, search, state
-    from amqptasks.brokers.running import Running, Wish, shown
+    from amqptasks.dev.brokers import probe, search, state
+    from amqptasks.dev.brokers.running import Running, Wish, shown
 
     urls = target.broker_urls()
     if dial.is_memory(urls):

@@ -93,7 +93,7 @@ def command(
 ) -> None:
     """Say what the broker can do, what is wrong, and how to mend it."""
     from amqptasks.amqp.address import parameters
-    from amqptasks.brokers.running import shown
+    from amqptasks.dev.brokers.running import shown
     from amqptasks.doctor.check import chosen
     from amqptasks.doctor.examination import Patient, examine
 

@@ -61,7 +61,7 @@ def find(target: Target, named: str | None, vhost: str | None = None) -> Managem
     `vhost` is the virtual host that a topology names, if it names one. What the app trusts (`App(tls=)`) is trusted,
     else what the broker's address says. Raises `ConfigurationError` where one is no address.
     """
-    from amqptasks.brokers import probe, search
+    from amqptasks.dev.brokers import probe, search
     from amqptasks.management.client import Management
 
     urls = dial.within(target.broker_urls(), vhost)

@@ -80,8 +80,8 @@ def command(
     Without FILE, the topology of the app (-A). It is read through RabbitMQ's management API.
     """
     from amqptasks import dial
-    from amqptasks.brokers.running import shown
     from amqptasks.cli import plans
+    from amqptasks.dev.brokers.running import shown
 
     topology = topology_of(target, files)
     if dial.is_memory(target.broker_urls()):

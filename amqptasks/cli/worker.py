@@ -235,7 +235,7 @@ def _prefetches(text: str) -> Mapping[str, int | None]:
 
 def _watch() -> int:
     """The same command line without `--watch`, again and again."""
-    from amqptasks.worker.watch import Watcher
+    from amqptasks.dev.watch import Watcher
 
     arguments = [argument for argument in sys.argv[1:] if argument != "--watch"]
     return Watcher([sys.executable, "-m", "amqptasks", *arguments], [Path.cwd()]).run()

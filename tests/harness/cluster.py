@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from amqptasks.brokers.private_node import PrivateNode
+from amqptasks.dev.brokers.private_node import PrivateNode
 from tests.harness.management import Management
 from tests.harness.nodes import NoBroker, StartedBroker, new_node
 from tests.harness.vhost import Vhost, new_vhost

@@ -11,10 +11,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from amqptasks.brokers import docker
-from amqptasks.brokers.docker import DockerNode
-from amqptasks.brokers.installation import find_installation
-from amqptasks.brokers.private_node import PrivateNode
+from amqptasks.dev.brokers import docker
+from amqptasks.dev.brokers.docker import DockerNode
+from amqptasks.dev.brokers.installation import find_installation
+from amqptasks.dev.brokers.private_node import PrivateNode
 from tests import releases
 
 Node = PrivateNode | DockerNode

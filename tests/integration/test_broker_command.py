@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import pika
 import pytest
 
-from amqptasks.brokers import localhost
-from amqptasks.brokers.installation import find_installation
-from amqptasks.brokers.private_node import PrivateNode
-from amqptasks.brokers.running import Absent, Running, Wish
+from amqptasks.dev.brokers import localhost
+from amqptasks.dev.brokers.installation import find_installation
+from amqptasks.dev.brokers.private_node import PrivateNode
+from amqptasks.dev.brokers.running import Absent, Running, Wish
 from tests.harness.management import Management
 from tests.harness.vhost import Vhost
 from tests.harness.worker_process import REPOSITORY

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 
 from amqptasks.amqp.session import Session
-from amqptasks.brokers.installation import inside
-from amqptasks.brokers.private_node import PrivateNode
 from amqptasks.cli import main
+from amqptasks.dev.brokers.installation import inside
+from amqptasks.dev.brokers.private_node import PrivateNode
 from amqptasks.management.client import Management
 from amqptasks.topology.definitions import definitions, hashed
 from amqptasks.topology.expand import expand

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from amqptasks.demo.story import EXPECTED_DEAD, Figures
+from amqptasks.dev.demo.story import EXPECTED_DEAD, Figures
 from tests.harness.command import run_command
 from tests.harness.nodes import GivenBroker, StartedBroker
 from tests.harness.vhost import Vhost

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner, Result
 
-from amqptasks.brokers import probe
 from amqptasks.cli import main
+from amqptasks.dev.brokers import probe
 from tests.harness.impostor import impostor
 from tests.harness.vhost import Broker, Vhost
 

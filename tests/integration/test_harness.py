@@ -9,7 +9,7 @@ import pika
 import pytest
 from pika import exceptions
 
-from amqptasks.brokers.private_node import PrivateNode
+from amqptasks.dev.brokers.private_node import PrivateNode
 from tests.conftest import StartedBroker
 from tests.harness.management import Management
 from tests.harness.nodes import new_node

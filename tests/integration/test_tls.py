@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from amqptasks import App
-from amqptasks.brokers import probe
-from amqptasks.brokers.installation import inside
-from amqptasks.brokers.private_node import PrivateNode
 from amqptasks.cli import main
+from amqptasks.dev.brokers import probe
+from amqptasks.dev.brokers.installation import inside
+from amqptasks.dev.brokers.private_node import PrivateNode
 from amqptasks.errors import BrokerUnreachable
 from tests.harness.command import run_command
 from tests.harness.impostor import impostor
@@ -142,7 +142,7 @@ def shop(tls_broker: TlsBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A folder with an app that trusts the broker's certificate, which its address does not name."""
     monkeypatch.delenv("AMQPTASKS_MANAGEMENT_URL", raising=False)
     (tmp_path / "topology.yaml").write_text("version: 1\nqueues: {default: {}}\ndefault_queue: default\n")
-    (tmp_path / "shop.py").write_text(APP.format(certificate=str(tls_broker.certificate), url=tls_broker.url))
+    (tmp_path / "dev/demo/shop.py").write_text(APP.format(certificate=str(tls_broker.certificate), url=tls_broker.url))
     return tmp_path
 
 

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from amqptasks.brokers import apt, docker, ports, probe, search, state, surroundings
-from amqptasks.brokers.installation import Installation, find_installation
-from amqptasks.brokers.private_node import PrivateNode, refuse_folder_of_others
-from amqptasks.brokers.running import Absent, Running, Wish, shown
+from amqptasks.dev.brokers import apt, docker, ports, probe, search, state, surroundings
+from amqptasks.dev.brokers.installation import Installation, find_installation
+from amqptasks.dev.brokers.private_node import PrivateNode, refuse_folder_of_others
+from amqptasks.dev.brokers.running import Absent, Running, Wish, shown
 from amqptasks.errors import ConfigurationError
 from tests.harness.impostor import Impostor, impostor
 

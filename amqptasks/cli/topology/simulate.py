@@ -12,8 +12,8 @@ from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.topology.files import split, topology_of
 
 if TYPE_CHECKING:
+    from amqptasks.dev.simulation.hop import Hop
     from amqptasks.options import TaskOptions
-    from amqptasks.simulation.hop import Hop
 
 HELP = """\b
 FILEs are the words that end with .yaml or .yml; without one, the app's topology (-A) is meant. ARGS are JSON where they
@@ -55,8 +55,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Tell what becomes of a task, hop by hop, with retries and dead letters: in no time, without a broker."""
-    from amqptasks.simulation.script import Script
-    from amqptasks.simulation.simulation import simulate
+    from amqptasks.dev.simulation.script import Script
+    from amqptasks.dev.simulation.simulation import simulate
 
     files, rest = split(words)
     if not rest:

@@ -11,8 +11,8 @@ import pytest
 
 from amqptasks import App, Ignore, Reject, ResultTimeout, Retry, Snooze, shared_task
 from amqptasks.app import registry
+from amqptasks.dev.simulation.simulation import simulate
 from amqptasks.errors import ConfigurationError, MaxRetriesExceeded, TaskRejected
-from amqptasks.simulation.simulation import simulate
 from tests.harness.wait import wait_for
 from tests.unit.tasks.test_followers import letters
 

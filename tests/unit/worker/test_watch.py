@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from amqptasks.worker.child import Child
-from amqptasks.worker.watch import Watcher
+from amqptasks.dev.child import Child
+from amqptasks.dev.watch import Watcher
 from tests.harness.wait import wait_for
 
 #: A worker: notes each signal, and leaves when it is told so by a file after its first TERM, or at QUIT.

@@ -10,8 +10,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from amqptasks.brokers.installation import inside
-from amqptasks.brokers.ports import Ports
+from amqptasks.dev.brokers.installation import inside
+from amqptasks.dev.brokers.ports import Ports
 
 #: Erlang's distribution listens on all addresses otherwise, and whoever has the cookie can do everything.
 LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"

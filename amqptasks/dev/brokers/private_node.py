@@ -18,10 +18,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from amqptasks.brokers import probe, surroundings, vm
-from amqptasks.brokers.installation import find_installation
-from amqptasks.brokers.ports import Ports, load_or_choose
-from amqptasks.brokers.running import GUEST
+from amqptasks.dev.brokers import probe, surroundings, vm
+from amqptasks.dev.brokers.installation import find_installation
+from amqptasks.dev.brokers.ports import Ports, load_or_choose
+from amqptasks.dev.brokers.running import GUEST
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
 from amqptasks.runtime.clock import monotonic
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from amqptasks.brokers.running import Running
+from amqptasks.dev.brokers.running import Running
 from amqptasks.errors import ConfigurationError
 
 

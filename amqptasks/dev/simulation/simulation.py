@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from amqptasks.dev.simulation.hop import Hop, What
+from amqptasks.dev.simulation.script import Script, ScriptedTask
 from amqptasks.errors import ConfigurationError, PublishError
 from amqptasks.memory.broker import CAPABILITIES, Broker, Transfer
 from amqptasks.memory.clock import VirtualClock
@@ -20,8 +22,6 @@ from amqptasks.messages.request import Request
 from amqptasks.messages.routing import Router
 from amqptasks.options import TaskOptions
 from amqptasks.runtime.clock import broker_time
-from amqptasks.simulation.hop import Hop, What
-from amqptasks.simulation.script import Script, ScriptedTask
 from amqptasks.tasks.outcomes import Retry
 from amqptasks.tasks.task import Task
 from amqptasks.topology import delays, durations

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from amqptasks.brokers.installation import find_installation
-from amqptasks.brokers.private_node import PrivateNode
-from amqptasks.brokers.running import Absent, Running, Wish
+from amqptasks.dev.brokers.installation import find_installation
+from amqptasks.dev.brokers.private_node import PrivateNode
+from amqptasks.dev.brokers.running import Absent, Running, Wish
 from amqptasks.errors import BrokerError
 
 KIND = "private node"

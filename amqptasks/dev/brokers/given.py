@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amqptasks.brokers import probe
-from amqptasks.brokers.running import Absent, Running, Wish, shown
+from amqptasks.dev.brokers import probe
+from amqptasks.dev.brokers.running import Absent, Running, Wish, shown
 
 KIND = "given"
 

@@ -10,9 +10,9 @@ import tarfile
 import time
 from collections.abc import Mapping
 
-from amqptasks.brokers import probe
-from amqptasks.brokers.ports import choose
-from amqptasks.brokers.running import GUEST, Absent, Running, Wish
+from amqptasks.dev.brokers import probe
+from amqptasks.dev.brokers.ports import choose
+from amqptasks.dev.brokers.running import GUEST, Absent, Running, Wish
 from amqptasks.errors import BrokerUnreachable
 from amqptasks.runtime.clock import monotonic
 

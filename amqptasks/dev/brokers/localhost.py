@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amqptasks.brokers import probe
-from amqptasks.brokers.running import GUEST, Absent, Running, Wish
+from amqptasks.dev.brokers import probe
+from amqptasks.dev.brokers.running import GUEST, Absent, Running, Wish
 
 KIND = "localhost"
 

@@ -60,7 +60,7 @@ def processes(queues: Mapping[str, int], environment: Mapping[str, str], folder:
 
 
 def _start(queue: str, concurrency: int, environment: Mapping[str, str], folder: Path, started: list[Started]) -> None:
-    arguments = ["-A", "amqptasks.demo.shop", "worker", "-Q", queue, "-c", str(concurrency), "-P", "threads"]
+    arguments = ["-A", "amqptasks.dev.demo.shop", "worker", "-Q", queue, "-c", str(concurrency), "-P", "threads"]
     log = folder / f"{queue}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

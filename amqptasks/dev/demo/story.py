@@ -11,7 +11,7 @@ from typing import Any
 
 from amqptasks import dial
 from amqptasks.dead_letters import queue as dead_letters
-from amqptasks.demo import shop
+from amqptasks.dev.demo import shop
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.results.result import AsyncResult

@@ -1,4 +1,4 @@
-"""The demo's app and its tasks; the worker process imports this file as `-A amqptasks.demo.shop`."""
+"""The demo's app and its tasks; the worker process imports this file as `-A amqptasks.dev.demo.shop`."""
 
 from __future__ import annotations
 

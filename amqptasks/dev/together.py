@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from amqptasks.dev.child import Child
+from amqptasks.dev.watch import STOP_PATIENCE
 from amqptasks.runtime.clock import monotonic
-from amqptasks.worker.child import Child
-from amqptasks.worker.watch import STOP_PATIENCE
 
 Say = Callable[[str, str], None]
 

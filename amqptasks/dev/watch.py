@@ -7,9 +7,9 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from amqptasks.dev.child import Child
 from amqptasks.errors import ConfigurationError
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.worker.child import Child
 
 logger = get_logger(__name__)
 

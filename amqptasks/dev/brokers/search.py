@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from amqptasks.brokers import apt, docker, given, localhost, private, probe, state
-from amqptasks.brokers.running import Absent, Running, Wish
+from amqptasks.dev.brokers import apt, docker, given, localhost, private, probe, state
+from amqptasks.dev.brokers.running import Absent, Running, Wish
 
 #: The ways, from what costs nothing to what installs packages.
 ORDER: tuple[ModuleType, ...] = (localhost, private, docker, apt)

@@ -10,8 +10,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from amqptasks.brokers import private
-from amqptasks.brokers.running import Absent, Running, Wish
+from amqptasks.dev.brokers import private
+from amqptasks.dev.brokers.running import Absent, Running, Wish
 
 KIND = "apt"
 
