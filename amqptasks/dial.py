@@ -89,7 +89,11 @@ def load(urls: Sequence[str]) -> None:
     if is_memory(urls):
         modules = ["amqptasks.memory.link", "amqptasks.memory.session"]
     else:
-        modules = ["amqptasks.amqp.link", "amqptasks.amqp.session", "encodings.idna"]  # the last for names of hosts
+        modules = [
+            "amqptasks.amqp.link",
+            "amqptasks.amqp.blocking.session",
+            "encodings.idna",
+        ]  # the last for names of hosts
     for module in modules:
         forks.load(module)
 
@@ -122,6 +126,6 @@ def session(
         from amqptasks.memory.session import MemorySession
 
         return MemorySession(urls[0])
-    from amqptasks.amqp.session import Session as AmqpSession
+    from amqptasks.amqp.blocking.session import Session as AmqpSession
 
     return AmqpSession(urls, timeout=timeout, ssl=tls, connect_timeout=connect_timeout)

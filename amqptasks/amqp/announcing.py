@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.pika_internals import WireChannel
+from amqptasks.amqp.wire.pika_internals import WireChannel
 from amqptasks.errors import BrokerError
 from amqptasks.messages.outgoing import Outgoing
 

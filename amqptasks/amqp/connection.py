@@ -11,11 +11,11 @@ from pika.channel import Channel
 from tenacity import RetryCallState, Retrying, wait_exponential, wait_random
 
 from amqptasks.amqp.address import parameters
-from amqptasks.amqp.failures import explain, is_cut_before_amqp
+from amqptasks.amqp.failures.failures import explain, is_cut_before_amqp
+from amqptasks.amqp.failures.tls_failures import certificate_wanted
+from amqptasks.amqp.failures.tls_internals import CertificateRequest
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.pika_internals import Wire, WireChannel
-from amqptasks.amqp.tls_failures import certificate_wanted
-from amqptasks.amqp.tls_internals import CertificateRequest
+from amqptasks.amqp.wire.pika_internals import Wire, WireChannel
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport.capabilities import Capabilities, from_server_properties

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from amqptasks.amqp.acks import Acks
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.pika_internals import WireChannel
+from amqptasks.amqp.wire.pika_internals import WireChannel
 from amqptasks.runtime.clock import monotonic
 
 #: Seconds that acks are gathered for while most of the prefetch is still to be worked on. One for 120 tasks instead of

@@ -14,14 +14,14 @@ import threading
 from collections.abc import Callable, Sequence
 
 from amqptasks.amqp.announcing import Announcing
+from amqptasks.amqp.blocking.first import FirstSubscription
+from amqptasks.amqp.blocking.getting import Getting
+from amqptasks.amqp.blocking.looking import Looking
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.entry import Entry
-from amqptasks.amqp.first import FirstSubscription
-from amqptasks.amqp.getting import Getting
-from amqptasks.amqp.looking import Looking
+from amqptasks.amqp.failures.quiet import quietly
 from amqptasks.amqp.loop import Loop, Timer
 from amqptasks.amqp.outbox import Outbox
-from amqptasks.amqp.quiet import quietly
 from amqptasks.amqp.stream import StreamSubscription
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.temporary import TemporarySubscription

@@ -24,8 +24,8 @@ from pika.channel import Channel
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.entry import Entry
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.pika_internals import FrameTooLarge, WireChannel
-from amqptasks.amqp.properties import ReceivedProperties
+from amqptasks.amqp.wire.pika_internals import FrameTooLarge, WireChannel
+from amqptasks.amqp.wire.properties import ReceivedProperties
 from amqptasks.errors import (
     BrokerError,
     BrokerUnreachable,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.pika_internals import WireChannel
 from amqptasks.amqp.subscription import Subscription
+from amqptasks.amqp.wire.pika_internals import WireChannel
 from amqptasks.messages.delivery import Delivery
 from amqptasks.transport import STREAM_OFFSET, Listener, StreamOffset
 

@@ -22,7 +22,7 @@ from pika.channel import Channel
 from amqptasks.amqp.connection import Connection, pause_before
 from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.pika_internals import WireChannel
+from amqptasks.amqp.wire.pika_internals import WireChannel
 from amqptasks.errors import BrokerUnreachable
 from amqptasks.messages.delivery import Alike, Delivery, Likeness
 from amqptasks.messages.properties import Properties

@@ -19,7 +19,7 @@ from amqptasks.cli.wanted import CommandLine, Planned, objects_of, planned, topo
 from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from amqptasks.amqp.session import Session as AmqpSession
+    from amqptasks.amqp.blocking.session import Session as AmqpSession
     from amqptasks.management.client import Management
     from amqptasks.topology.declare import Change
     from amqptasks.topology.topology import Topology
@@ -236,7 +236,7 @@ def _prune(found: Planned, session: AmqpSession, api: Management, force: Sequenc
 @contextmanager
 def _amqp(urls: Sequence[str], tls: object) -> Iterator[AmqpSession]:
     """Not connected yet: its virtual host may have to be made first."""
-    from amqptasks.amqp.session import Session as AmqpSession
+    from amqptasks.amqp.blocking.session import Session as AmqpSession
 
     with AmqpSession(urls, ssl=tls) as session:  # type: ignore[arg-type]
         yield session

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.errors import ConfigurationError, DeclarationConflict
 from amqptasks.management.client import Management
 from amqptasks.topology.declare import Change, Progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.management.client import Management, Unanswered
 from amqptasks.topology.apply import put_topic_permission
 from amqptasks.topology.declare import Change, Progress

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from amqptasks import App
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.dead_letters.queue import letters
 from amqptasks.messages.protocol import Request
 from amqptasks.runtime.clock import monotonic

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from amqptasks import App
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.control.revocation import Revocation
 from amqptasks.errors import ClaimUnavailable
 from amqptasks.runtime.clock import monotonic

@@ -42,8 +42,8 @@ def _memory() -> Iterator[Transport]:
 
 
 def _rabbitmq(vhost: Vhost, proxy: Proxy) -> Iterator[Transport]:
+    from amqptasks.amqp.blocking.session import Session as AmqpSession
     from amqptasks.amqp.link import Link as AmqpLink
-    from amqptasks.amqp.session import Session as AmqpSession
 
     links: list[Link] = []
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from amqptasks import App
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from tests.harness.apps import NewApp, apps_on
 from tests.harness.vhost import Vhost
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from amqptasks import App, streams
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.control.envelope import CLOCKS_DIFFER
 from amqptasks.control.places import EXCHANGE
 from amqptasks.errors import ConfigurationError, Nacked

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from amqptasks.amqp import subscription, temporary
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.control.places import EXCHANGE, NODES, REVOKED
 from amqptasks.streams import liveness, reader
 from amqptasks.streams.liveness import Comparing

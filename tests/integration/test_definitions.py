@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.cli import main
 from amqptasks.dev.brokers.installation import inside
 from amqptasks.dev.brokers.private_node import PrivateNode

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from amqptasks import App
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.errors import BrokerError
 from amqptasks.worker.upkeep import upkeep
 from tests.harness.vhost import Vhost

@@ -11,7 +11,7 @@ from pathlib import Path
 import pika
 import pytest
 
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.dev.brokers.private_node import PrivateNode
 from amqptasks.doctor.check import chosen
 from amqptasks.doctor.examination import Examination, Patient, examine

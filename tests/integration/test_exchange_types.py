@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from amqptasks import App
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.cli import main
 from amqptasks.errors import BrokerError
 from amqptasks.management.client import Management

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, given, settings
 
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.cli import main
 from amqptasks.management.client import Management
 from amqptasks.topology.apply import apply

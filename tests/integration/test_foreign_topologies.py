@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.cli import main
 from amqptasks.management.client import Management
 from amqptasks.transport.entities import Binding, Exchange, Queue

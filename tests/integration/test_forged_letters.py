@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from amqptasks import App
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.dead_letters import queue as dead
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties

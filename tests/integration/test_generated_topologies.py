@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.errors import TopologyError
 from amqptasks.topology.decisions import decisions
 from amqptasks.topology.declare import declare

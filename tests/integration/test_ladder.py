@@ -11,7 +11,7 @@ import pika
 import pytest
 
 from amqptasks.amqp.address import parameters
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.errors import Nacked
 from amqptasks.management.client import Management
 from amqptasks.messages.outgoing import Outgoing

@@ -13,8 +13,8 @@ from amqptasks import App, serializers
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.outbox import Outbox
-from amqptasks.amqp.pika_internals import Wire
 from amqptasks.amqp.subscription import Subscription
+from amqptasks.amqp.wire.pika_internals import Wire
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.worker.endings import Endings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pika
 import pytest
 
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.management.client import Management, Unanswered
 from amqptasks.topology.identity import binding_key
 from amqptasks.topology.observed import Observed, observe

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.cli import main
 from amqptasks.control import places
 from amqptasks.errors import PublishError

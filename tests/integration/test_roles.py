@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from pika import exceptions
 
 from amqptasks import App
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.cli import main
 from amqptasks.errors import AccessRefused, PublishRejected
 from amqptasks.events import places

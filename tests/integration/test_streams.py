@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.amqp.link import Link
-from amqptasks.amqp.session import Session
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.transport import StreamOffset

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from amqptasks import App
-from amqptasks.amqp.content_header import Timestamp
+from amqptasks.amqp.wire.content_header import Timestamp
 from amqptasks.errors import ConfigurationError, MessageTooLarge
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.messages.properties import Properties

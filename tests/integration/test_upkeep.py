@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from amqptasks import App
-from amqptasks.amqp.session import Session
+from amqptasks.amqp.blocking.session import Session
 from amqptasks.topology.delays import LOST, bit, room
 from amqptasks.worker.upkeep import upkeep
 from tests.harness.vhost import Vhost

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from amqptasks import App, ConfigurationError
-from amqptasks.amqp.replies import NotFound, explained
+from amqptasks.amqp.failures.replies import NotFound, explained
 from amqptasks.calls.unique_claims import Claims
 from amqptasks.errors import AlreadyQueued, ClaimUnavailable, DeclarationConflict, QueueDown, UnknownOption
 from amqptasks.options import arguments

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from amqptasks.amqp.content_header import decode_properties
-from amqptasks.amqp.tables import encode_properties
+from amqptasks.amqp.wire.content_header import decode_properties
+from amqptasks.amqp.wire.tables import encode_properties
 from amqptasks.dead_letters import letter
 from amqptasks.messages.codec import Codec
 from amqptasks.messages.properties import Properties

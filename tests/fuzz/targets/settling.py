@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from amqptasks import App
-from amqptasks.amqp.tables import encode_properties
+from amqptasks.amqp.wire.tables import encode_properties
 from amqptasks.canvas.continuations import Followers
 from amqptasks.errors import (
     Ignore,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pika import exceptions
 
-from amqptasks.amqp.failures import explain
+from amqptasks.amqp.failures.failures import explain
 from amqptasks.errors import AccessRefused, BrokerUnreachable
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amqptasks.amqp.content_header import decode_properties
-from amqptasks.amqp.familiar_headers import KEPT, FamiliarHeaders
-from amqptasks.amqp.tables import encode_properties
+from amqptasks.amqp.wire.content_header import decode_properties
+from amqptasks.amqp.wire.familiar_headers import KEPT, FamiliarHeaders
+from amqptasks.amqp.wire.tables import encode_properties
 from amqptasks.messages.properties import Properties
 
 ONE, TWO, THREE = (f"01a20539-3176-73c1-95de-8ad01776570{number}" for number in range(3))

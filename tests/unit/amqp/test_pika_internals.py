@@ -1,6 +1,6 @@
 """What we lean on in pika beyond its documented interface: fails when a release changes it, and says what to look at.
 
-Each name here is used in `pika_internals.py`, `bounded.py` or `messages/properties.py`.
+Each name here is used in `amqp/wire/pika_internals.py`, `amqp/blocking/bounded.py` or `messages/properties.py`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,17 @@ from pika.connection import Connection
 from pika.frame import Body, Header, Method, decode_frame
 
 import amqptasks
-from amqptasks.amqp import wire_frames
-from amqptasks.amqp.bounded import BoundedConnection
+from amqptasks.amqp.blocking.bounded import BoundedConnection
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.pika_internals import FrameTooLarge, TolerantConnection, Wire, WireChannel, watched_descriptors
-from amqptasks.amqp.tables import encode_properties
+from amqptasks.amqp.wire import wire_frames
+from amqptasks.amqp.wire.pika_internals import (
+    FrameTooLarge,
+    TolerantConnection,
+    Wire,
+    WireChannel,
+    watched_descriptors,
+)
+from amqptasks.amqp.wire.tables import encode_properties
 from amqptasks.messages.outgoing import Outgoing, Template, Templated
 from amqptasks.messages.properties import REPLY_TO, Properties
 from amqptasks.runtime.clock.timers import Timers
@@ -89,7 +95,7 @@ def test_what_is_below_pikas_blocking_side_is_where_we_look() -> None:
 def test_nothing_else_looks_below_pikas_blocking_side() -> None:
     package = Path(amqptasks.__file__).parent
     users = {path.name for path in package.rglob("*.py") if "._impl" in path.read_text()}
-    assert users == {"bounded.py"}
+    assert users == {"amqp/blocking/bounded.py"}
 
 
 def test_pikas_loop_asks_the_timers_that_a_blocking_connection_puts_in_place_of_its_own() -> None:

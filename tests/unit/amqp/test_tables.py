@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika import BasicProperties
 
-from amqptasks.amqp.content_header import DEEPEST, decode_properties
-from amqptasks.amqp.properties import EncodedProperties
-from amqptasks.amqp.tables import encode_properties, table
+from amqptasks.amqp.wire.content_header import DEEPEST, decode_properties
+from amqptasks.amqp.wire.properties import EncodedProperties
+from amqptasks.amqp.wire.tables import encode_properties, table
 from amqptasks.messages.properties import Properties
 
 SHORT = st.text(max_size=60)

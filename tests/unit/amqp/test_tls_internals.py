@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl
 from types import SimpleNamespace
 
-from amqptasks.amqp.tls_failures import tls_failure
-from amqptasks.amqp.tls_internals import CertificateRequest
+from amqptasks.amqp.failures.tls_failures import tls_failure
+from amqptasks.amqp.failures.tls_internals import CertificateRequest
 
 
 def test_a_context_takes_a_callback_for_its_messages() -> None:

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from amqptasks.amqp.content_header import decode_properties
-from amqptasks.amqp.tables import encode_properties, table
+from amqptasks.amqp.wire.content_header import decode_properties
+from amqptasks.amqp.wire.tables import encode_properties, table
 from amqptasks.messages.properties import Properties
 from amqptasks.untrusted.field_table import Timestamp, field_size, size
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from amqptasks.amqp.tables import encode_properties, table
+from amqptasks.amqp.wire.tables import encode_properties, table
 from amqptasks.tasks.outcomes import Expired, Failure, Reject
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.untrusted.field_table import LARGEST_HEADERS

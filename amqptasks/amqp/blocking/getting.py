@@ -14,13 +14,13 @@ from pika.channel import Channel
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.pika_internals import WireChannel
+from amqptasks.amqp.wire.pika_internals import WireChannel
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.messages.delivery import Delivery
 from amqptasks.transport import Got
 
 if TYPE_CHECKING:
-    from amqptasks.amqp.properties import ReceivedProperties
+    from amqptasks.amqp.wire.properties import ReceivedProperties
 
 
 class Getting:

@@ -9,12 +9,12 @@ from contextlib import suppress
 
 from pika import exceptions
 
-from amqptasks.amqp.conversation import Conversation, Unanswered
-from amqptasks.amqp.pipeline import Declared, declare_all, declare_in_order
-from amqptasks.amqp.properties import EncodedProperties
-from amqptasks.amqp.replies import InternalFault, NotFound, Refused
-from amqptasks.amqp.taken import Taken, collector
-from amqptasks.amqp.wire_frames import publish_method
+from amqptasks.amqp.blocking.conversation import Conversation, Unanswered
+from amqptasks.amqp.blocking.pipeline import Declared, declare_all, declare_in_order
+from amqptasks.amqp.blocking.taken import Taken, collector
+from amqptasks.amqp.failures.replies import InternalFault, NotFound, Refused
+from amqptasks.amqp.wire.properties import EncodedProperties
+from amqptasks.amqp.wire.wire_frames import publish_method
 from amqptasks.errors import (
     BrokerError,
     BrokerUnreachable,

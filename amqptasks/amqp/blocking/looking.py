@@ -14,7 +14,7 @@ from pika import exceptions
 from pika.channel import Channel
 
 from amqptasks.amqp.connection import Connection
-from amqptasks.amqp.pika_internals import WireChannel
+from amqptasks.amqp.wire.pika_internals import WireChannel
 from amqptasks.errors import BrokerError, BrokerUnreachable
 from amqptasks.transport import Looked, Missing
 

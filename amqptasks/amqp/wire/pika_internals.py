@@ -37,14 +37,14 @@ from pika.connection import Parameters
 from pika.frame import Frame, Header, ProtocolHeader, decode_frame
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
 
-from amqptasks.amqp import wire_frames
-from amqptasks.amqp.arguments import with_arguments
-from amqptasks.amqp.content_header import decode_properties
-from amqptasks.amqp.familiar_headers import FamiliarHeaders
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.properties import ReceivedProperties
-from amqptasks.amqp.tables import encode_properties
-from amqptasks.amqp.wire_frames import (
+from amqptasks.amqp.wire import wire_frames
+from amqptasks.amqp.wire.arguments import with_arguments
+from amqptasks.amqp.wire.content_header import decode_properties
+from amqptasks.amqp.wire.familiar_headers import FamiliarHeaders
+from amqptasks.amqp.wire.properties import ReceivedProperties
+from amqptasks.amqp.wire.tables import encode_properties
+from amqptasks.amqp.wire.wire_frames import (
     ACK,
     BODY_AHEAD,
     DELIVER,

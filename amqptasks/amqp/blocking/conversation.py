@@ -14,12 +14,12 @@ from pika.adapters.blocking_connection import BlockingChannel
 from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
 from amqptasks.amqp.address import parameters
-from amqptasks.amqp.bounded import BoundedConnection, TimedOut, server_properties
-from amqptasks.amqp.failures import CONNECTING_FAILED, explain, is_cut_before_amqp
-from amqptasks.amqp.quiet import quietly
-from amqptasks.amqp.replies import explained
-from amqptasks.amqp.tls_failures import certificate_wanted
-from amqptasks.amqp.tls_internals import CertificateRequest
+from amqptasks.amqp.blocking.bounded import BoundedConnection, TimedOut, server_properties
+from amqptasks.amqp.failures.failures import CONNECTING_FAILED, explain, is_cut_before_amqp
+from amqptasks.amqp.failures.quiet import quietly
+from amqptasks.amqp.failures.replies import explained
+from amqptasks.amqp.failures.tls_failures import certificate_wanted
+from amqptasks.amqp.failures.tls_internals import CertificateRequest
 from amqptasks.errors import HINT, BrokerError, BrokerUnreachable, ConfigurationError, is_lasting
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport.capabilities import Capabilities, from_server_properties

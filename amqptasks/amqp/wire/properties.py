@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pika import BasicProperties
 
-from amqptasks.amqp.tables import encode_properties
+from amqptasks.amqp.wire.tables import encode_properties
 from amqptasks.messages.properties import Properties
 
 

@@ -1,5 +1,5 @@
 """A blocking connection that waits only so long, and what else leans on private parts of pika's blocking side; those of
-its other side are in `pika_internals.py`. `tests/unit/amqp/test_pika_internals.py` fails when pika changes one."""
+its other side are in `amqp/wire/pika_internals.py`. `tests/unit/amqp/test_pika_internals.py` fails when pika changes one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.amqp_object import Method
 from pika.channel import Channel
 
-from amqptasks.amqp.pika_internals import TolerantConnection, watched_descriptors
+from amqptasks.amqp.wire.pika_internals import TolerantConnection, watched_descriptors
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pika.amqp_object import Method
 
-from amqptasks.amqp.tables import table
+from amqptasks.amqp.wire.tables import table
 
 #: The field table of no fields: how a method without arguments ends.
 NO_ARGUMENTS = b"\x00\x00\x00\x00"

@@ -9,7 +9,7 @@ from typing import Any
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic
 
-from amqptasks.amqp.properties import ReceivedProperties
+from amqptasks.amqp.wire.properties import ReceivedProperties
 from amqptasks.messages.delivery import Delivery
 
 

@@ -9,7 +9,7 @@ import struct
 
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
 
-from amqptasks.amqp.tables import encode_properties, short_string
+from amqptasks.amqp.wire.tables import encode_properties, short_string
 from amqptasks.messages.outgoing import Template
 
 #: Type, channel and size in front of a frame's payload (4.2.3).

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pika import exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
-from amqptasks.amqp.tls_failures import tls_failure
+from amqptasks.amqp.failures.tls_failures import tls_failure
 from amqptasks.errors import AccessRefused, BrokerError, BrokerUnreachable
 
 #: What pika raises where it cannot connect. The workflow's errors are no `AMQPError`: a broker that accepts the TCP

@@ -3,7 +3,7 @@ bytes takes a third of the time of decoding them."""
 
 from __future__ import annotations
 
-from amqptasks.amqp.content_header import decode_properties
+from amqptasks.amqp.wire.content_header import decode_properties
 from amqptasks.messages.delivery import Likeness
 from amqptasks.messages.properties import Properties
 
