@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from amqptasks.messages.outgoing import Outgoing
     from amqptasks.results.replies import Replies
     from amqptasks.results.result import AsyncResult
-    from amqptasks.topology.declare import Change
+    from amqptasks.topology.broker.declare import Change
     from amqptasks.topology.topology import Topology
     from amqptasks.transport import Link, Session
     from amqptasks.transport.capabilities import Capabilities
@@ -252,7 +252,7 @@ class App:
     def topology(self) -> Topology:
         """What the topology files say. Raises `TopologyError`."""
         if self._files:
-            from amqptasks.topology.loader import load
+            from amqptasks.topology.read.loader import load
 
             return load(*self._files)
         from amqptasks.topology.topology import default

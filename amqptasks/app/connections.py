@@ -36,7 +36,7 @@ LOADED = (
     "amqptasks.events.emitter",
     "amqptasks.events.sent",
     "amqptasks.results.replies",
-    "amqptasks.topology.declare",
+    "amqptasks.topology.broker.declare",
     "amqptasks.topology.migrate.marks",
 )
 

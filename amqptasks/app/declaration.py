@@ -18,7 +18,7 @@ from amqptasks.transport import Session
 
 if TYPE_CHECKING:
     from amqptasks.control.broker_clock import Asked
-    from amqptasks.topology.declare import Change
+    from amqptasks.topology.broker.declare import Change
     from amqptasks.topology.topology import Topology
     from amqptasks.transport.capabilities import Capabilities
 
@@ -79,9 +79,9 @@ class Declaration:
         """See `App.declare`."""
         with forks.loading:
             from amqptasks.control import broker_clock as _loaded  # noqa: F401 - asked for the time later on
-            from amqptasks.topology.declare import declare_or_check
-            from amqptasks.topology.expand import expand
-            from amqptasks.topology.ladder import ladder_objects
+            from amqptasks.topology.broker.declare import declare_or_check
+            from amqptasks.topology.expand.expand import expand
+            from amqptasks.topology.expand.ladder import ladder_objects
             from amqptasks.topology.migrate.marks import settled
 
         topology = self._topology()

@@ -12,7 +12,7 @@ from amqptasks.untrusted.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from amqptasks.topology.decisions import Decision
+    from amqptasks.topology.expand.decisions import Decision
 
 #: As many names of queues that have a decision in common are written out.
 NAMED = 6

@@ -21,7 +21,7 @@ from amqptasks.errors import ConfigurationError
 if TYPE_CHECKING:
     from amqptasks.amqp.blocking.session import Session as AmqpSession
     from amqptasks.management.client import Management
-    from amqptasks.topology.declare import Change
+    from amqptasks.topology.broker.declare import Change
     from amqptasks.topology.topology import Topology
     from amqptasks.transport import Session
 
@@ -157,9 +157,9 @@ def _over_amqp(
     topology: Topology, session: Session, no_delays: bool, prune: bool, quiet: bool, lacking: str
 ) -> list[Change]:
     """`lacking` says why the management API is not used, where something needs it."""
-    from amqptasks.topology import retired
-    from amqptasks.topology.declare import Change, declare
+    from amqptasks.topology.broker.declare import Change, declare
     from amqptasks.topology.migrate import marks
+    from amqptasks.topology.plan import retired
 
     try:
         objects = objects_of(topology, session.capabilities, not no_delays)
@@ -181,7 +181,7 @@ def _stop_at_conflicts(found: Planned, as_json: bool) -> None:
     from rich.console import Console
 
     from amqptasks.cli import plans
-    from amqptasks.topology.steps import Plan
+    from amqptasks.topology.broker.steps import Plan
 
     conflicts = found.plan.conflicts
     if not conflicts:
@@ -204,7 +204,7 @@ def _apply(found: Planned, session: AmqpSession, api: Management, quiet: bool) -
     from rich.console import Console
 
     from amqptasks.cli import plans
-    from amqptasks.topology.apply import apply
+    from amqptasks.topology.plan.apply import apply
 
     total = len(found.plan.changes) + len(found.plan.left)
     with _progress("declaring", total, quiet) as advance:
@@ -218,7 +218,7 @@ def _confirmed(found: Planned) -> bool:
     from rich.console import Console
 
     from amqptasks.cli import plans
-    from amqptasks.topology.steps import Plan
+    from amqptasks.topology.broker.steps import Plan
 
     steps = found.plan.prunable
     console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -227,7 +227,7 @@ def _confirmed(found: Planned) -> bool:
 
 
 def _prune(found: Planned, session: AmqpSession, api: Management, force: Sequence[str], quiet: bool) -> list[Change]:
-    from amqptasks.topology.prune import prune
+    from amqptasks.topology.plan.prune import prune
 
     with _progress("pruning", len(found.plan.prunable), quiet) as advance:
         return prune(found.plan, found.observed, session, api, force, lambda _: advance())
@@ -288,7 +288,7 @@ def _print_table(changes: Sequence[Change]) -> None:
 
 
 def _of_ladder(change: Change) -> bool:
-    from amqptasks.topology.drift import DELAYS
+    from amqptasks.topology.plan.drift import DELAYS
 
     return change.name.startswith(DELAYS)
 

@@ -19,7 +19,7 @@ from amqptasks.untrusted.printable import printable_lines
 if TYPE_CHECKING:
     from amqptasks.app.app import App
     from amqptasks.doctor.examination import Examination
-    from amqptasks.topology.time_limits import TimeLimit
+    from amqptasks.topology.ask.time_limits import TimeLimit
 
 HELP = """\b
 With -A it also looks at what the app's topology wants: what is missing or different, and whether its tasks may run
@@ -126,7 +126,7 @@ def command(
 
 
 def _time_limits(app: App) -> dict[str, TimeLimit]:
-    from amqptasks.topology.time_limits import time_limits
+    from amqptasks.topology.ask.time_limits import time_limits
 
     app.import_tasks()
     return time_limits(((name, task.options) for name, task in app.tasks.items()), app.router, app.topology)

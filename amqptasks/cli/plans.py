@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from amqptasks.cli import decisions
-from amqptasks.topology.drift import DELAYS
+from amqptasks.topology.plan.drift import DELAYS
 from amqptasks.transport.entities import Exchange, Queue
 from amqptasks.untrusted.printable import printable
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from amqptasks.cli.wanted import Planned
-    from amqptasks.topology.steps import Action, Difference, Plan, Step
+    from amqptasks.topology.broker.steps import Action, Difference, Plan, Step
 
 #: The sign and colour of each action; colours are lost where the output is no terminal, the signs are not.
 SIGNS: dict[Action, tuple[str, str]] = {
@@ -162,7 +162,7 @@ def _told(difference: Difference) -> str:
 
 
 def _value(value: object) -> str:
-    from amqptasks.topology.identity import spelled
+    from amqptasks.topology.broker.identity import spelled
 
     return "nothing" if value is None else value if isinstance(value, str) and value else spelled(value) or "{}"
 

@@ -17,10 +17,10 @@ from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from amqptasks.management.client import Management
-    from amqptasks.topology.decisions import Decision
-    from amqptasks.topology.expand import Objects
-    from amqptasks.topology.observed import Observed
-    from amqptasks.topology.steps import Plan
+    from amqptasks.topology.broker.observed import Observed
+    from amqptasks.topology.broker.steps import Plan
+    from amqptasks.topology.expand.decisions import Decision
+    from amqptasks.topology.expand.expand import Objects
     from amqptasks.topology.topology import Topology
     from amqptasks.transport.capabilities import Capabilities
 
@@ -46,7 +46,7 @@ def topology_of(target: Target, files: Sequence[str]) -> Topology:
         if target.app is None:
             raise click.UsageError("Name one or more topology FILEs, or an app with -A.")
         return target.load_app().topology
-    from amqptasks.topology.loader import load
+    from amqptasks.topology.read.loader import load
 
     topology = load(*files)
     _warn_of_old_words(topology)
@@ -58,7 +58,7 @@ def _warn_of_old_words(topology: Topology) -> None:
     if not topology.old_words:
         return
     from amqptasks.topology.advice.values import fix_of, problem_of
-    from amqptasks.topology.document import path
+    from amqptasks.topology.read.document import path
 
     for where, word in topology.old_words.items():
         place = f"{word.file}:{word.line}: " if word.file is not None else ""
@@ -67,8 +67,8 @@ def _warn_of_old_words(topology: Topology) -> None:
 
 def objects_of(topology: Topology, capabilities: Capabilities, delays: bool = True) -> Objects:
     """What the topology comes down to on a broker with these capabilities; with the ladder of delays, or without."""
-    from amqptasks.topology.expand import expand
-    from amqptasks.topology.ladder import ladder_objects
+    from amqptasks.topology.expand.expand import expand
+    from amqptasks.topology.expand.ladder import ladder_objects
 
     objects = expand(topology, capabilities)
     return objects + ladder_objects(topology, capabilities) if delays else objects
@@ -123,10 +123,10 @@ def planned(
     """The plan for the broker of `management`; passwords of users come from the environment, names that fit a glob of
     `keep` belong to others. `around` is what commands that the plan names need besides. Raises `Unanswered` where the
     API refuses, `ConfigurationError` for a virtual host that is not there, and for an empty password."""
-    from amqptasks.topology.decisions import decisions
-    from amqptasks.topology.drift import keeping
-    from amqptasks.topology.observed import capabilities_of, observe
-    from amqptasks.topology.plan import plan, sections_for
+    from amqptasks.topology.broker.observed import capabilities_of, observe
+    from amqptasks.topology.expand.decisions import decisions
+    from amqptasks.topology.plan.drift import keeping
+    from amqptasks.topology.plan.plan import plan, sections_for
 
     capabilities = capabilities_of(management)
     wanted = objects_of(topology, capabilities, delays)

@@ -17,9 +17,9 @@ from amqptasks.doctor.reading.objects import present
 from amqptasks.doctor.seen import Seen
 from amqptasks.doctor.values import Section, Unread
 from amqptasks.management.client import Management, Unanswered
-from amqptasks.topology.expand import expand
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.time_limits import TimeLimit
+from amqptasks.topology.ask.time_limits import TimeLimit
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.expand.ladder import ladder_objects
 from amqptasks.topology.topology import Topology
 from amqptasks.transport import Session
 from amqptasks.transport.capabilities import Capabilities

@@ -21,12 +21,12 @@ from amqptasks.doctor.values import (
 )
 from amqptasks.errors import DeclarationConflict
 from amqptasks.options.unique import PREFIX as CLAIMS
+from amqptasks.topology.ask.time_limits import TimeLimit
+from amqptasks.topology.broker.observed import Observed, ObservedQueue
 from amqptasks.topology.delays import PREFIX
-from amqptasks.topology.drift import OWN, RESERVED
-from amqptasks.topology.expand import Objects
-from amqptasks.topology.observed import Observed, ObservedQueue
-from amqptasks.topology.policies import applied
-from amqptasks.topology.time_limits import TimeLimit
+from amqptasks.topology.expand.expand import Objects
+from amqptasks.topology.plan.drift import OWN, RESERVED
+from amqptasks.topology.plan.policies import applied
 from amqptasks.topology.topology import DEAD, Topology
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Policy, Queue, QueueState

@@ -2,7 +2,7 @@
 
 A delay is a number of ticks, written in binary. Rung n of the ladder holds a message for 2^n ticks and passes it to
 rung n-1; a message waits on the rungs whose bit is set in its delay, and the others only pass it on. It enters at its
-highest bit. `ladder.py` builds the rungs, `docs/topology.md` draws them.
+highest bit. `topology/expand/ladder.py` builds the rungs, `docs/topology.md` draws them.
 """
 
 from __future__ import annotations

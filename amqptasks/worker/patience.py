@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from amqptasks.topology.time_limits import TimeLimit, time_limits
+from amqptasks.topology.ask.time_limits import TimeLimit, time_limits
 from amqptasks.transport.capabilities import CONSUMER_TIMEOUT
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pytest
 
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.topology.declare import declare
+from amqptasks.topology.broker.declare import declare
 from amqptasks.topology.delays import enter
-from amqptasks.topology.expand import expand
-from amqptasks.topology.ladder import ladder_objects
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.expand.ladder import ladder_objects
 from amqptasks.topology.topology import ExchangeSettings, QueueSettings, Source, Topology
 from tests.conformance.transport import Transport, texts
 from tests.harness.wait import wait_for

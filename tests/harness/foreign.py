@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from amqptasks.amqp.blocking.session import Session
-from amqptasks.topology.identity import UNDEFINED
+from amqptasks.topology.broker.identity import UNDEFINED
 from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.vhost import Vhost
 

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 from amqptasks.management.client import Management
-from amqptasks.topology.loader import load
 from amqptasks.topology.migrate.migration import Event
 from amqptasks.topology.migrate.opening import opened
 from amqptasks.topology.migrate.run import migrate
+from amqptasks.topology.read.loader import load
 from tests.harness.worker_process import REPOSITORY
 
 #: Seconds between two figures of a quorum queue on the nodes that our tests start.

@@ -15,10 +15,10 @@ import pika
 
 from amqptasks import App
 from amqptasks.management.client import Management
-from amqptasks.topology.loader import load
 from amqptasks.topology.migrate.migration import Counts, Event, Migration
 from amqptasks.topology.migrate.opening import opened
 from amqptasks.topology.migrate.run import migrate
+from amqptasks.topology.read.loader import load
 from tests.harness.migrating import EVERY
 from tests.harness.vhost import Broker, Vhost
 from tests.harness.wait import wait_for

@@ -125,7 +125,7 @@ def test_many_make_the_same_tokens_at_once_and_there_are_as_many_as_there_shall_
 
 
 def test_tokens_half_made_are_made_anew(vhost: Vhost) -> None:
-    from amqptasks.topology.expand import unlimited_queue
+    from amqptasks.topology.expand.expand import unlimited_queue
 
     app = App("shop", vhost.url)
     name = tokens.named("work", 3)

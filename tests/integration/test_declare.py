@@ -15,10 +15,10 @@ from amqptasks.errors import (
     AccessRefused,
     DeclarationConflict,
 )
-from amqptasks.topology.declare import declare, declare_or_check
-from amqptasks.topology.expand import Objects, expand
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.loader import from_mapping, load
+from amqptasks.topology.broker.declare import declare, declare_or_check
+from amqptasks.topology.expand.expand import Objects, expand
+from amqptasks.topology.expand.ladder import ladder_objects
+from amqptasks.topology.read.loader import from_mapping, load
 from amqptasks.topology.topology import Topology, default
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Exchange

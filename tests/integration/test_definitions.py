@@ -16,12 +16,12 @@ from amqptasks.cli import main
 from amqptasks.dev.brokers.installation import inside
 from amqptasks.dev.brokers.private_node import PrivateNode
 from amqptasks.management.client import Management
-from amqptasks.topology.definitions import definitions, hashed
-from amqptasks.topology.expand import expand
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.observed import observe
-from amqptasks.topology.plan import plan
+from amqptasks.topology.broker.observed import observe
+from amqptasks.topology.expand.definitions import definitions, hashed
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.expand.ladder import ladder_objects
+from amqptasks.topology.plan.plan import plan
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.transport.capabilities import Capabilities
 from tests.harness.nodes import GivenBroker, StartedBroker
 from tests.harness.topologies import topologies

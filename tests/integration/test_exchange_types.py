@@ -17,10 +17,10 @@ from amqptasks.errors import BrokerError
 from amqptasks.management.client import Management
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.topology.declare import declare_or_check
+from amqptasks.topology.broker.declare import declare_or_check
 from amqptasks.topology.delays import room
-from amqptasks.topology.expand import expand
-from amqptasks.topology.loader import from_mapping
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.transport.capabilities import from_server_properties
 from amqptasks.transport.exchange_types import EXTENSIONS
 from tests.harness.nodes import GivenBroker, StartedBroker

@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from amqptasks.amqp.blocking.session import Session
 from amqptasks.cli import main
 from amqptasks.management.client import Management
-from amqptasks.topology.apply import apply
-from amqptasks.topology.expand import Objects, expand
+from amqptasks.topology.broker.observed import observe
+from amqptasks.topology.broker.steps import Plan
+from amqptasks.topology.expand.expand import Objects, expand
+from amqptasks.topology.expand.ladder import ladder_objects
 from amqptasks.topology.export.export import Exported, export
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.loader import from_mapping, load
-from amqptasks.topology.observed import observe
-from amqptasks.topology.plan import plan
-from amqptasks.topology.steps import Plan
+from amqptasks.topology.plan.apply import apply
+from amqptasks.topology.plan.plan import plan
+from amqptasks.topology.read.loader import from_mapping, load
 from amqptasks.topology.topology import Topology
 from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.nodes import GivenBroker, StartedBroker

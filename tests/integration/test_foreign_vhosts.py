@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, given, settings
 
 from amqptasks.cli import main
-from amqptasks.topology.identity import binding_name, spelled, without_undefined
-from amqptasks.topology.observed import binding_of
+from amqptasks.topology.broker.identity import binding_name, spelled, without_undefined
+from amqptasks.topology.broker.observed import binding_of
 from amqptasks.untrusted.printable import printable
 from tests.harness.foreign import counts, foreign_vhosts, make
 from tests.harness.nodes import GivenBroker, StartedBroker

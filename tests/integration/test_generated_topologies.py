@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 
 from amqptasks.amqp.blocking.session import Session
 from amqptasks.errors import TopologyError
-from amqptasks.topology.decisions import decisions
-from amqptasks.topology.declare import declare
-from amqptasks.topology.expand import expand
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.loader import from_mapping
+from amqptasks.topology.broker.declare import declare
+from amqptasks.topology.expand.decisions import decisions
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.expand.ladder import ladder_objects
+from amqptasks.topology.read.loader import from_mapping
 from tests.harness.files import FILES
 from tests.harness.vhost import Vhost
 

@@ -11,9 +11,9 @@ from amqptasks import dial
 from amqptasks.cli import main
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.topology.declare import declare
-from amqptasks.topology.expand import expand
-from amqptasks.topology.loader import load
+from amqptasks.topology.broker.declare import declare
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.read.loader import load
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 

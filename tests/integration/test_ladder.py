@@ -16,14 +16,14 @@ from amqptasks.errors import Nacked
 from amqptasks.management.client import Management
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.topology.declare import declare, declare_or_check
+from amqptasks.topology.broker.declare import declare, declare_or_check
+from amqptasks.topology.broker.identity import binding_name
+from amqptasks.topology.broker.observed import observe
 from amqptasks.topology.delays import LOST, TO, arrived_by_ladder, clean, enter, room
-from amqptasks.topology.expand import expand
-from amqptasks.topology.identity import binding_name
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.observed import observe
-from amqptasks.topology.plan import plan
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.expand.ladder import ladder_objects
+from amqptasks.topology.plan.plan import plan
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.topology.topology import Topology
 from amqptasks.transport.entities import Binding, Queue
 from tests.harness.vhost import Broker, Vhost

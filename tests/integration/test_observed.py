@@ -7,8 +7,8 @@ import pytest
 
 from amqptasks.amqp.blocking.session import Session
 from amqptasks.management.client import Management, Unanswered
-from amqptasks.topology.identity import binding_key
-from amqptasks.topology.observed import Observed, observe
+from amqptasks.topology.broker.identity import binding_key
+from amqptasks.topology.broker.observed import Observed, observe
 from amqptasks.transport.entities import Binding, Exchange, Limit, Permission, Policy, Queue, TopicPermission, User
 from tests.harness.vhost import Vhost
 

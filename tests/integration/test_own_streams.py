@@ -18,7 +18,7 @@ from amqptasks.errors import PublishError
 from amqptasks.events import places as events
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.topology import retired
+from amqptasks.topology.plan import retired
 from amqptasks.transport.entities import Binding, Exchange
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for

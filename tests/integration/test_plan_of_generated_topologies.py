@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from amqptasks.amqp.blocking.session import Session
 from amqptasks.management.client import Management
-from amqptasks.topology.apply import apply
-from amqptasks.topology.expand import expand
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.observed import observe
-from amqptasks.topology.plan import plan
+from amqptasks.topology.broker.observed import observe
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.expand.ladder import ladder_objects
+from amqptasks.topology.plan.apply import apply
+from amqptasks.topology.plan.plan import plan
+from amqptasks.topology.read.loader import from_mapping
 from tests.harness.nodes import GivenBroker, StartedBroker
 from tests.harness.topologies import topologies
 from tests.harness.vhost import new_vhost

@@ -18,8 +18,8 @@ from amqptasks.cli import main
 from amqptasks.errors import AccessRefused, PublishRejected
 from amqptasks.events import places
 from amqptasks.management.client import Management
-from amqptasks.topology.loader import load
-from amqptasks.topology.observed import observe
+from amqptasks.topology.broker.observed import observe
+from amqptasks.topology.read.loader import load
 from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for

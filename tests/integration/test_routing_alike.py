@@ -17,10 +17,10 @@ from amqptasks.errors import Unroutable
 from amqptasks.memory.registry import forget
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.topology.declare import declare
-from amqptasks.topology.expand import expand
-from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.reach import queues_reached
+from amqptasks.topology.ask.reach import queues_reached
+from amqptasks.topology.broker.declare import declare
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.topology.topology import Topology
 from amqptasks.transport import Session
 from tests.harness.vhost import Vhost

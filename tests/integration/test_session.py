@@ -19,9 +19,9 @@ from amqptasks.errors import (
 )
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.topology.declare import declare
-from amqptasks.topology.expand import expand
-from amqptasks.topology.loader import from_mapping
+from amqptasks.topology.broker.declare import declare
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.topology.topology import Topology, default
 from amqptasks.transport.entities import Binding, Exchange, Queue
 from tests.harness.nodes import StartedBroker

@@ -23,7 +23,7 @@ from amqptasks.cli import failures
 from amqptasks.cli.plan import CHANGES
 from amqptasks.cli.topology.validate import FINDINGS
 from amqptasks.tasks.outcomes import DeadReason
-from amqptasks.topology.loader import load
+from amqptasks.topology.read.loader import load
 from tests.harness.command import refuse_what_does_not_exist
 from tests.harness.vhost import Vhost
 from tests.harness.worker_process import REPOSITORY

@@ -10,7 +10,7 @@ from amqptasks.dev.simulation.hop import Hop
 from amqptasks.dev.simulation.script import Script
 from amqptasks.dev.simulation.simulation import simulate
 from amqptasks.errors import NoRoute
-from amqptasks.topology.loader import from_mapping, load
+from amqptasks.topology.read.loader import from_mapping, load
 from amqptasks.topology.topology import Topology
 from tests.harness.worker_process import REPOSITORY
 

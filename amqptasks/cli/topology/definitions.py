@@ -53,7 +53,7 @@ def command(
     Without FILE, the topology of the app (-A).
     """
     from amqptasks.cli.wanted import objects_of
-    from amqptasks.topology.definitions import definitions
+    from amqptasks.topology.expand.definitions import definitions
 
     topology = topology_of(target, files)
     objects = objects_of(topology, capabilities, not no_delays)

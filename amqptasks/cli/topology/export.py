@@ -15,7 +15,7 @@ from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.management.client import Management
-    from amqptasks.topology.observed import Observed
+    from amqptasks.topology.broker.observed import Observed
 
 HELP = """\b
 `amqptasks plan` with the file finds nothing to do. What amqptasks generates (dead-letter queues, the ladder of delays,
@@ -73,7 +73,7 @@ def command(target: Target, vhost: str | None, output: Path | None, force: bool,
 def _observed(management: Management) -> Observed:
     """Everything; for who is no administrator without users, permissions and limits."""
     from amqptasks.management.client import Unanswered
-    from amqptasks.topology.observed import Section, observe
+    from amqptasks.topology.broker.observed import Section, observe
 
     policies: frozenset[Section] = frozenset({"policies"})
 

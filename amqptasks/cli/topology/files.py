@@ -23,7 +23,7 @@ def topology_of(target: Target, files: Sequence[str]) -> Topology:
         if target.app is None:
             raise click.UsageError("Name one or more topology FILEs, or an app with -A.")
         return target.load_app().topology
-    from amqptasks.topology.loader import load
+    from amqptasks.topology.read.loader import load
 
     return load(*files)
 

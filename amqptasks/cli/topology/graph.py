@@ -124,8 +124,8 @@ def _live(target: Target, topology: Topology, named: str | None) -> tuple[Capabi
     from amqptasks import dial
     from amqptasks.cli.management import Nowhere, find
     from amqptasks.management.client import Unanswered
+    from amqptasks.topology.broker.observed import capabilities_of
     from amqptasks.topology.graphs.live import figures
-    from amqptasks.topology.observed import capabilities_of
 
     if dial.is_memory(target.broker_urls()):
         raise ConfigurationError("memory:// lives within one process, and this is another: there is nothing to look at")

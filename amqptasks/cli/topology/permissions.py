@@ -12,7 +12,7 @@ from amqptasks.cli.target import Target, pass_target
 from amqptasks.cli.topology.files import topology_of
 
 if TYPE_CHECKING:
-    from amqptasks.topology.permissions import Rights
+    from amqptasks.topology.expand.permissions import Rights
 
 #: `topology.Role`, spelled out: importing it would make `--help` slow. A test compares them.
 ROLES = ("publisher", "worker", "beat", "viewer", "operator", "declarer")
@@ -49,7 +49,7 @@ def command(target: Target, files: tuple[str, ...], roles: tuple[Any, ...], user
 
     Without FILE, the topology of the app (-A).
     """
-    from amqptasks.topology.permissions import permissions_for
+    from amqptasks.topology.expand.permissions import permissions_for
     from amqptasks.topology.topology import Role
 
     assert get_args(Role) == ROLES

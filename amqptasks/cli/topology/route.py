@@ -14,9 +14,9 @@ from amqptasks.cli.topology.files import release_option, split, topology_of
 
 if TYPE_CHECKING:
     from amqptasks.messages.routing import Route
-    from amqptasks.topology.explanation import Explanation
-    from amqptasks.topology.places import Places
-    from amqptasks.topology.reach import Hop, Passage
+    from amqptasks.topology.ask.explanation import Explanation
+    from amqptasks.topology.ask.reach import Hop, Passage
+    from amqptasks.topology.read.source_map import Places
     from amqptasks.topology.topology import Topology
     from amqptasks.transport.capabilities import Capabilities
 
@@ -60,7 +60,7 @@ def command(
     capabilities: Capabilities,
 ) -> None:
     """Say which queues a task goes to, by which rule, at what priority, and why not elsewhere."""
-    from amqptasks.topology.places import Places, places
+    from amqptasks.topology.read.source_map import Places, places
 
     files, rest = split(words)
     if len(rest) != (1 if exchange is None and routing_key is None else 0):
@@ -105,7 +105,7 @@ def _of_message(
     capabilities: Capabilities,
 ) -> Explanation:
     from amqptasks.messages.routing import Destination
-    from amqptasks.topology.explanation import explain
+    from amqptasks.topology.ask.explanation import explain
 
     return explain(topology, Destination(exchange, routing_key, None, priority), capabilities, headers or {})
 
@@ -119,7 +119,7 @@ def _of_task(
 ) -> Explanation:
     from dataclasses import replace
 
-    from amqptasks.topology.explanation import explain, explain_task
+    from amqptasks.topology.ask.explanation import explain, explain_task
 
     found = explain_task(topology, task, capabilities, headers)
     if priority is None or found.destination is None:

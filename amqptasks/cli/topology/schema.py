@@ -20,6 +20,6 @@ Exit status: 0 printed; 2 wrong use.
 @click.command("schema", epilog=HELP)
 def command() -> None:
     """Print the JSON Schema of topology files (draft 2020-12)."""
-    from amqptasks.topology.schema import text
+    from amqptasks.topology.read.schema import text
 
     click.echo(text(), nl=False)

@@ -12,7 +12,7 @@ from amqptasks.cli.topology.files import release_option, topology_of
 if TYPE_CHECKING:
     from amqptasks.errors import TopologyError
     from amqptasks.topology.advice.advice import Advice
-    from amqptasks.topology.places import Places
+    from amqptasks.topology.read.source_map import Places
     from amqptasks.transport.capabilities import Capabilities
 
 #: The exit status of a topology that can be, and has something that is probably not meant.
@@ -45,7 +45,7 @@ def command(target: Target, files: tuple[str, ...], strict: bool, as_json: bool,
     """
     from amqptasks.errors import TopologyError
     from amqptasks.topology.advice.lints import advise
-    from amqptasks.topology.places import Places, places
+    from amqptasks.topology.read.source_map import Places, places
 
     try:
         topology = topology_of(target, files)
@@ -65,7 +65,7 @@ def command(target: Target, files: tuple[str, ...], strict: bool, as_json: bool,
 
 
 def _print(found: list[Advice], places: Places, looked_at: str) -> None:
-    from amqptasks.topology.document import path
+    from amqptasks.topology.read.document import path
 
     for advice in found:
         place = places.of(advice.where)
@@ -78,7 +78,7 @@ def _print(found: list[Advice], places: Places, looked_at: str) -> None:
 
 
 def _record(advice: Advice, places: Places) -> dict[str, str | None]:
-    from amqptasks.topology.document import path
+    from amqptasks.topology.read.document import path
 
     return {
         "severity": advice.severity,

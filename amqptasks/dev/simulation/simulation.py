@@ -25,8 +25,8 @@ from amqptasks.runtime.clock import broker_time
 from amqptasks.tasks.outcomes import Retry
 from amqptasks.tasks.task import Task
 from amqptasks.topology import delays, durations
-from amqptasks.topology.expand import Objects, expand
-from amqptasks.topology.ladder import ladder_objects
+from amqptasks.topology.expand.expand import Objects, expand
+from amqptasks.topology.expand.ladder import ladder_objects
 from amqptasks.topology.topology import QueueSettings, Topology
 from amqptasks.transport.entities import Queue
 from amqptasks.transport.exchange_types import STANDARD

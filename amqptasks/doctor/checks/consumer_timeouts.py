@@ -12,7 +12,7 @@ from amqptasks.doctor.commands import amqptasks, set_policy
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
 from amqptasks.topology import durations
-from amqptasks.topology.time_limits import TimeLimit
+from amqptasks.topology.ask.time_limits import TimeLimit
 from amqptasks.transport.capabilities import CONSUMER_TIMEOUT
 
 #: How much longer than a task the broker is to wait: time for what is prefetched before it, and for its outcome.

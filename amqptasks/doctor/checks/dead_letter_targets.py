@@ -8,8 +8,8 @@ from amqptasks.doctor.commands import amqptasks, dead_list, set_policy
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
-from amqptasks.topology.observed import Observed, ObservedQueue
-from amqptasks.topology.reach import topic_matches
+from amqptasks.topology.ask.reach import topic_matches
+from amqptasks.topology.broker.observed import Observed, ObservedQueue
 from amqptasks.topology.topology import DEAD
 
 

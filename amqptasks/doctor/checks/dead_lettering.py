@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from amqptasks.doctor.commands import set_policy
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
-from amqptasks.topology.expand import SAFE
-from amqptasks.topology.observed import ObservedQueue
+from amqptasks.topology.broker.observed import ObservedQueue
+from amqptasks.topology.expand.expand import SAFE
 
 
 def dead_lettering(seen: Seen) -> Iterator[Finding]:

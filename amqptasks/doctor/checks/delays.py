@@ -8,7 +8,7 @@ from amqptasks.doctor.commands import amqptasks
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
 from amqptasks.topology.delays import LOST, PREFIX, ROOM, ROOM_OF
-from amqptasks.topology.drift import OWN
+from amqptasks.topology.plan.drift import OWN
 
 #: The slots of a rung for messages on their way to the next place (`dead_letter_worker_consumer_prefetch`). Fewer are
 #: under way in any ladder that is used; all of them taken means that the next place does not take them.

@@ -8,8 +8,8 @@ from amqptasks.doctor.commands import amqptasks
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
 from amqptasks.errors import DeclarationConflict
-from amqptasks.topology.drift import DELAYS
-from amqptasks.topology.identity import binding_key
+from amqptasks.topology.broker.identity import binding_key
+from amqptasks.topology.plan.drift import DELAYS
 
 
 def objects(seen: Seen) -> Iterator[Finding]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.seen import Seen
-from amqptasks.topology.policies import shadowed
-from amqptasks.topology.steps import Warning
+from amqptasks.topology.broker.steps import Warning
+from amqptasks.topology.plan.policies import shadowed
 
 
 def policies(seen: Seen) -> Iterator[Finding]:

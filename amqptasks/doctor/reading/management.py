@@ -11,7 +11,7 @@ from typing import Any
 
 from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, Section
 from amqptasks.management.client import Management
-from amqptasks.topology.observed import Observed, observe
+from amqptasks.topology.broker.observed import Observed, observe
 
 #: Seconds over which growth is looked at, and between its samples: the finest that the API keeps so long by default
 #: (`management.sample_retention_policies.basic`).

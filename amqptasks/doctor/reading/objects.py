@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from amqptasks.errors import AccessRefused, DeclarationConflict
 from amqptasks.topology.delays import LOST
-from amqptasks.topology.expand import Objects
+from amqptasks.topology.expand.expand import Objects
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Queue, QueueState
 

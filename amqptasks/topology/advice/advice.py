@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Literal
 
 from amqptasks.topology.advice.effective import effective
-from amqptasks.topology.document import Where
-from amqptasks.topology.expand import Objects, expand
+from amqptasks.topology.expand.expand import Objects, expand
+from amqptasks.topology.read.document import Where
 from amqptasks.topology.topology import QueueSettings, Topology
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Queue

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amqptasks.topology.advice.advice import Advice, Subject
-from amqptasks.topology.document import Where
-from amqptasks.topology.reach import topic_matches
+from amqptasks.topology.ask.reach import topic_matches
+from amqptasks.topology.read.document import Where
 from amqptasks.topology.topology import Source
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from amqptasks.topology import durations
-from amqptasks.topology.policies import applied
+from amqptasks.topology.plan.policies import applied
 from amqptasks.topology.topology import QueueSettings, Topology
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.advice.advice import Advice, Subject
-from amqptasks.topology.reach import queues_reached
+from amqptasks.topology.ask.reach import queues_reached
 from amqptasks.topology.topology import DEAD
 from amqptasks.transport.entities import Queue
 

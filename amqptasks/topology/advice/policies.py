@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from amqptasks.topology.advice.advice import Advice, Subject
-from amqptasks.topology.document import Where
+from amqptasks.topology.read.document import Where
 from amqptasks.transport.entities import Policy, Queue
 
 #: Keys of policies of which the lower value counts, with the argument that says the same.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from amqptasks.topology import durations
 from amqptasks.topology.advice.advice import Advice, Subject
-from amqptasks.topology.reach import queues_reached
+from amqptasks.topology.ask.reach import queues_reached
 from amqptasks.topology.topology import QueueSettings
 
 

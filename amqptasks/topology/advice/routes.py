@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from amqptasks.messages.routing import Route
 from amqptasks.topology.advice.advice import Advice, Subject
-from amqptasks.topology.document import Where
+from amqptasks.topology.ask.reach import queues_reached
 from amqptasks.topology.graphs.build import written
-from amqptasks.topology.reach import queues_reached
+from amqptasks.topology.read.document import Where
 
 
 def routes_never_used(subject: Subject) -> Iterator[Advice]:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from amqptasks.topology import durations
+from amqptasks.topology.broker.identity import without_undefined
+from amqptasks.topology.broker.observed import Observed, ObservedUser
 from amqptasks.topology.export.queue import bindings_of
-from amqptasks.topology.identity import without_undefined
 from amqptasks.topology.model.exchange import ARGUMENTS
 from amqptasks.topology.model.policy import TIMES, DefinitionPart, rabbitmq_name
-from amqptasks.topology.observed import Observed, ObservedUser
 from amqptasks.topology.topology import Role
 from amqptasks.transport.entities import Binding, Exchange, Limit, Permission, Policy, TopicPermission
 

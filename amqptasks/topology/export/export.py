@@ -14,17 +14,17 @@ from typing import Any, get_args
 from amqptasks.errors import ConfigurationError, TopologyError
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology import durations
+from amqptasks.topology.broker.identity import binding_name, spelled, without_undefined
+from amqptasks.topology.broker.observed import Observed, ObservedQueue
 from amqptasks.topology.delays import RUNGS, TICK, rung, rungs_for
-from amqptasks.topology.document import path
-from amqptasks.topology.drift import OWN, RESERVED
+from amqptasks.topology.expand.ladder import RETIRED, ladder_objects
+from amqptasks.topology.expand.permissions import permissions_for
 from amqptasks.topology.export import around, queue, writing
-from amqptasks.topology.identity import binding_name, spelled, without_undefined
-from amqptasks.topology.ladder import RETIRED, ladder_objects
-from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.migrate.marks import MIGRATIONS
-from amqptasks.topology.observed import Observed, ObservedQueue
-from amqptasks.topology.permissions import permissions_for
-from amqptasks.topology.plan import plan
+from amqptasks.topology.plan.drift import OWN, RESERVED
+from amqptasks.topology.plan.plan import plan
+from amqptasks.topology.read.document import path
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.topology.topology import BUILT_IN, Role, Topology
 from amqptasks.transport.entities import Binding, Destination, Exchange
 from amqptasks.untrusted.printable import printable

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from amqptasks.errors import TopologyError
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology import durations
-from amqptasks.topology.differences import of_queue
-from amqptasks.topology.drift import OWN
-from amqptasks.topology.expand import NET, UNREACHED, expand
-from amqptasks.topology.identity import binding_key, without_undefined
+from amqptasks.topology.broker.identity import binding_key, without_undefined
+from amqptasks.topology.broker.observed import ObservedQueue
+from amqptasks.topology.expand.expand import NET, UNREACHED, expand
 from amqptasks.topology.model.queue import QueuePart
 from amqptasks.topology.model.retry import NATIVE_RETRIES
-from amqptasks.topology.observed import ObservedQueue
+from amqptasks.topology.plan.differences import of_queue
+from amqptasks.topology.plan.drift import OWN
 from amqptasks.topology.topology import DEAD, DELIVERY_LIMIT, QueueSettings, Topology
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Queue

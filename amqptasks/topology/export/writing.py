@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from amqptasks.topology.merging import SECTIONS
+from amqptasks.topology.read.merging import SECTIONS
 from amqptasks.untrusted.printable import printable
 
 #: Columns of a line; what is longer is written below its key.

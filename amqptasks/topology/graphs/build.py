@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.messages.routing import Route
 from amqptasks.topology import durations
+from amqptasks.topology.ask.reach import matches
 from amqptasks.topology.delays import PREFIX
-from amqptasks.topology.expand import expand
+from amqptasks.topology.expand.expand import expand
 from amqptasks.topology.graphs.graph import Edge, Figures, Graph, Kind, Node, Way
-from amqptasks.topology.reach import matches
 from amqptasks.topology.topology import BUILT_IN, QueueRetry, Source, Topology
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Arguments, Exchange, Queue

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from amqptasks.errors import AccessRefused
-from amqptasks.topology.expand import Objects, unlimited_queue
-from amqptasks.topology.observed import Observed
+from amqptasks.topology.broker.observed import Observed
+from amqptasks.topology.expand.expand import Objects, unlimited_queue
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Binding, Exchange, Queue
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from amqptasks.amqp.link import Link
 from amqptasks.management.client import Management
 from amqptasks.runtime.clock import monotonic
+from amqptasks.topology.broker.identity import spelled
+from amqptasks.topology.broker.observed import Observed, ObservedQueue, observe_bindings, observe_queue
 from amqptasks.topology.delays import due
-from amqptasks.topology.expand import Objects
-from amqptasks.topology.identity import spelled
+from amqptasks.topology.expand.expand import Objects
 from amqptasks.topology.migrate import figures, marks
 from amqptasks.topology.migrate.mover import Mover
-from amqptasks.topology.observed import Observed, ObservedQueue, observe_bindings, observe_queue
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Binding, Queue
 

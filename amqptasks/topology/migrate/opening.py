@@ -10,8 +10,8 @@ from amqptasks import dial
 from amqptasks.amqp.link import Link
 from amqptasks.errors import ConfigurationError
 from amqptasks.management.client import Management
-from amqptasks.topology.expand import expand
-from amqptasks.topology.ladder import ladder_objects
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.expand.ladder import ladder_objects
 from amqptasks.topology.migrate import figures
 from amqptasks.topology.migrate.migration import PATIENCE, Event, Migration
 from amqptasks.topology.topology import Topology

@@ -7,9 +7,9 @@ import time
 
 from amqptasks.errors import BrokerError, ConfigurationError, ConnectionBlocked
 from amqptasks.runtime.clock import monotonic
+from amqptasks.topology.broker.observed import ObservedQueue, Section, observe
 from amqptasks.topology.migrate import marks
 from amqptasks.topology.migrate.migration import Migration
-from amqptasks.topology.observed import ObservedQueue, Section, observe
 from amqptasks.transport.entities import Policy, Queue
 
 #: Seconds for the broker to notice that an interrupted migration is gone, and to free its lock.

@@ -15,14 +15,14 @@ import time
 
 from amqptasks.errors import BrokerError
 from amqptasks.runtime.clock import monotonic
-from amqptasks.topology.declare import declare
+from amqptasks.topology.broker.declare import declare
+from amqptasks.topology.broker.observed import observe
+from amqptasks.topology.broker.unbinding import unbind
 from amqptasks.topology.migrate import marks
 from amqptasks.topology.migrate.figures import Emptiness, figures
 from amqptasks.topology.migrate.message import Fit, homeward, outward
 from amqptasks.topology.migrate.migration import Event, Migration, groundwork
 from amqptasks.topology.migrate.mover import BYTES_UNDER_WAY, PREFETCH, Mover
-from amqptasks.topology.observed import observe
-from amqptasks.topology.unbinding import unbind
 from amqptasks.transport.entities import Binding, Exchange
 
 #: Messages left over when the gate turns. They are overtaken by new ones, for the moment that moving them takes.

@@ -23,7 +23,7 @@ from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.topology.expand import unlimited_queue
+from amqptasks.topology.expand.expand import unlimited_queue
 from amqptasks.transport import Link, Session
 from amqptasks.transport.entities import Binding, Exchange, Queue
 

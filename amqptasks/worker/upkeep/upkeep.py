@@ -16,7 +16,7 @@ from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks.outcomes import Outcome, Postpone
 from amqptasks.topology.delays import TO, rung, skipped, waiting_time
-from amqptasks.topology.ladder import ladder_names
+from amqptasks.topology.expand.ladder import ladder_names
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Missing
 from amqptasks.worker.admission import EARLY

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.management.client import Management
-from amqptasks.topology.expand import expand
+from amqptasks.topology.broker.observed import observe
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.expand.ladder import ladder_objects
 from amqptasks.topology.export.export import export
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.loader import load
-from amqptasks.topology.observed import observe
-from amqptasks.topology.plan import plan
+from amqptasks.topology.plan.plan import plan
+from amqptasks.topology.read.loader import load
 from tests.fuzz import values
 from tests.fuzz.target import Target
 from tests.harness.foreign import ODD_NAMES, foreign_vhosts

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from amqptasks.errors import ConfigurationError, TopologyError
 from amqptasks.topology.advice.lints import advise
-from amqptasks.topology.expand import expand
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.loader import load
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.expand.ladder import ladder_objects
+from amqptasks.topology.read.loader import load
 from amqptasks.transport.capabilities import from_server_properties
 from tests.fuzz import values
 from tests.fuzz.target import CORPUS, Target

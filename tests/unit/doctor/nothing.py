@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from amqptasks.doctor.seen import Seen
 from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, Unread
-from amqptasks.topology.observed import Observed
-from amqptasks.topology.time_limits import TimeLimit
+from amqptasks.topology.ask.time_limits import TimeLimit
+from amqptasks.topology.broker.observed import Observed
 from amqptasks.transport.entities import Exchange, Policy
 from tests.unit.doctor.read import (
     GOOD,

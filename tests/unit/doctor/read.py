@@ -7,10 +7,10 @@ from typing import Any
 
 from amqptasks.doctor.check import CHECKS
 from amqptasks.doctor.seen import Seen
-from amqptasks.topology.expand import SAFE, expand
-from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.observed import Observed, ObservedQueue
-from amqptasks.topology.time_limits import TimeLimit
+from amqptasks.topology.ask.time_limits import TimeLimit
+from amqptasks.topology.broker.observed import Observed, ObservedQueue
+from amqptasks.topology.expand.expand import SAFE, expand
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Exchange, Policy, Queue
 

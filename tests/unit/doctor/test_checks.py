@@ -9,9 +9,9 @@ import pytest
 from amqptasks.doctor.check import CHECKS, Check, chosen
 from amqptasks.doctor.seen import Seen
 from amqptasks.messages.routing import Router
-from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.observed import Observed, ObservedQueue
-from amqptasks.topology.time_limits import TimeLimit, time_limits
+from amqptasks.topology.ask.time_limits import TimeLimit, time_limits
+from amqptasks.topology.broker.observed import Observed, ObservedQueue
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Exchange, Policy
 from tests.unit.doctor.findings import FINDINGS

@@ -8,9 +8,9 @@ import pytest
 
 from amqptasks.topology.advice.advice import Advice
 from amqptasks.topology.advice.lints import LINTS, advise
-from amqptasks.topology.document import path
-from amqptasks.topology.loader import from_mapping, load
-from amqptasks.topology.places import places
+from amqptasks.topology.read.document import path
+from amqptasks.topology.read.loader import from_mapping, load
+from amqptasks.topology.read.source_map import places
 from amqptasks.transport.capabilities import Capabilities
 from tests.harness.worker_process import REPOSITORY
 

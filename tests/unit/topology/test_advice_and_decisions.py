@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 
 from amqptasks.errors import TopologyError
 from amqptasks.topology.advice.lints import advise
-from amqptasks.topology.decisions import decisions
-from amqptasks.topology.loader import from_mapping
+from amqptasks.topology.expand.decisions import decisions
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.transport.capabilities import Capabilities
 from tests.harness.files import FILES
 

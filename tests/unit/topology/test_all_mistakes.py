@@ -9,7 +9,7 @@ import pytest
 
 from amqptasks.errors import TopologyError
 from amqptasks.topology.advice.lints import advise
-from amqptasks.topology.loader import from_mapping, load
+from amqptasks.topology.read.loader import from_mapping, load
 from amqptasks.topology.topology import Topology
 from amqptasks.transport.capabilities import from_server_properties
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks.topology.decisions import Decision, decisions
-from amqptasks.topology.loader import from_mapping
+from amqptasks.topology.expand.decisions import Decision, decisions
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.transport.capabilities import Capabilities
 
 OLD, NEW = Capabilities(version=(3, 10, 8)), Capabilities(version=(4, 3, 6))

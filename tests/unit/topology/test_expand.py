@@ -9,9 +9,9 @@ import pytest
 
 from amqptasks.errors import TopologyError
 from amqptasks.topology.delays import room
-from amqptasks.topology.expand import Objects, expand
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.loader import from_mapping
+from amqptasks.topology.expand.expand import Objects, expand
+from amqptasks.topology.expand.ladder import ladder_objects
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.topology.topology import QueueRetry, Topology, default
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Exchange, Queue
@@ -335,7 +335,7 @@ def test_expanding_the_default_topology_loads_neither_pydantic_nor_yaml():
     code = (
         "import sys\n"
         "from amqptasks.transport.capabilities import Capabilities\n"
-        "from amqptasks.topology import declare, delays, expand, ladder, topology\n"
+        "from amqptasks.topology.broker import declare; from amqptasks.topology import delays, topology; from amqptasks.topology.expand import expand, ladder\n"
         "expand.expand(topology.default(), Capabilities())\n"
         "print([name for name in ('pydantic', 'yaml', 'pika') if name in sys.modules])"
     )

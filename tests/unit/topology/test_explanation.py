@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from amqptasks.messages.routing import Destination
-from amqptasks.topology.explanation import explain, explain_task
-from amqptasks.topology.loader import from_mapping, load
+from amqptasks.topology.ask.explanation import explain, explain_task
+from amqptasks.topology.read.loader import from_mapping, load
 from amqptasks.transport.capabilities import Capabilities
 from tests.harness.worker_process import REPOSITORY
 

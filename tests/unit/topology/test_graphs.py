@@ -17,7 +17,7 @@ from amqptasks.topology.graphs.layout import layout
 from amqptasks.topology.graphs.mermaid import mermaid
 from amqptasks.topology.graphs.page import page
 from amqptasks.topology.graphs.svg import svg
-from amqptasks.topology.loader import from_mapping, load
+from amqptasks.topology.read.loader import from_mapping, load
 from amqptasks.transport.capabilities import Capabilities
 from tests.harness.worker_process import REPOSITORY
 

@@ -10,8 +10,8 @@ import pytest
 from amqptasks.errors import TopologyError
 from amqptasks.messages.routing import Route
 from amqptasks.topology.delays import LONGEST
-from amqptasks.topology.expand import expand
-from amqptasks.topology.loader import from_mapping, load
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.read.loader import from_mapping, load
 from amqptasks.topology.topology import DeadLetter, QueueRetry, Source, default
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Limit, Permission, Policy, TopicPermission, User, VirtualHost

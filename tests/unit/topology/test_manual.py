@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from amqptasks.topology.loader import load
 from amqptasks.topology.model.exchange import BindingPart, ExchangePart
 from amqptasks.topology.model.file import FilePart
 from amqptasks.topology.model.policy import DefinitionPart, PolicyPart
@@ -16,6 +15,7 @@ from amqptasks.topology.model.retry import RetryPart
 from amqptasks.topology.model.route import RoutePart
 from amqptasks.topology.model.user import PermissionsPart, TopicPermissionPart, UserLimitsPart, UserPart
 from amqptasks.topology.model.vhost import VhostLimitsPart, VhostPart
+from amqptasks.topology.read.loader import load
 
 READY = Path(__file__).parents[3] / "topology"
 MANUAL = (Path(__file__).parents[3] / "docs" / "topology.md").read_text(encoding="utf-8")

@@ -6,11 +6,11 @@ import pytest
 
 from amqptasks.messages.delivery import SETTLED, Delivery
 from amqptasks.messages.properties import Properties
+from amqptasks.topology.broker.observed import ObservedQueue
 from amqptasks.topology.migrate import marks
 from amqptasks.topology.migrate.figures import MARGIN, Emptiness, Figures
 from amqptasks.topology.migrate.message import homeward, outward
 from amqptasks.topology.migrate.migration import differences
-from amqptasks.topology.observed import ObservedQueue
 from amqptasks.transport.entities import Queue
 
 

@@ -9,12 +9,12 @@ import pytest
 from amqptasks.control import places as control
 from amqptasks.errors import ConfigurationError
 from amqptasks.events import places as events
+from amqptasks.topology.ask.reach import topic_matches
 from amqptasks.topology.delays import RUNGS, enter, rung
-from amqptasks.topology.expand import expand
-from amqptasks.topology.ladder import ladder_objects
-from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.permissions import permissions_for
-from amqptasks.topology.reach import topic_matches
+from amqptasks.topology.expand.expand import expand
+from amqptasks.topology.expand.ladder import ladder_objects
+from amqptasks.topology.expand.permissions import permissions_for
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.transport.capabilities import Capabilities
 
 SHOP = {

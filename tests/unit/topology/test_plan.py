@@ -8,13 +8,13 @@ from hashlib import sha256
 
 import pytest
 
-from amqptasks.topology.differences import same_password
-from amqptasks.topology.drift import keeping
-from amqptasks.topology.expand import Objects
-from amqptasks.topology.observed import Observed, ObservedQueue, ObservedUser
-from amqptasks.topology.plan import OLDER, plan, sections_for
-from amqptasks.topology.policies import applied
-from amqptasks.topology.steps import Difference
+from amqptasks.topology.broker.observed import Observed, ObservedQueue, ObservedUser
+from amqptasks.topology.broker.steps import Difference
+from amqptasks.topology.expand.expand import Objects
+from amqptasks.topology.plan.differences import same_password
+from amqptasks.topology.plan.drift import keeping
+from amqptasks.topology.plan.plan import OLDER, plan, sections_for
+from amqptasks.topology.plan.policies import applied
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Exchange, Limit, Permission, Policy, Queue, User, VirtualHost
 

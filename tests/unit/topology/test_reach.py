@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.reach import passages, queues_reached, topic_matches
+from amqptasks.topology.ask.reach import passages, queues_reached, topic_matches
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.topology.topology import ExchangeSettings, QueueSettings, Source, Topology
 
 

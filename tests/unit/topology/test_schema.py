@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from amqptasks.cli.topology.schema import command
-from amqptasks.topology.schema import schema, text
+from amqptasks.topology.read.schema import schema, text
 
 ROOT = Path(__file__).parents[3]
 READY = sorted((ROOT / "topology").glob("*.yaml"))

@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 
 from amqptasks.errors import TopologyError
-from amqptasks.topology.loader import from_mapping
 from amqptasks.topology.model.file import FilePart
 from amqptasks.topology.model.part import Part
-from amqptasks.topology.schema import schema
+from amqptasks.topology.read.loader import from_mapping
+from amqptasks.topology.read.schema import schema
 from tests.harness.files import FILES
 
 SCHEMA = schema()

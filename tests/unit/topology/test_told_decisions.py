@@ -7,7 +7,7 @@ from io import StringIO
 from rich.console import Console
 
 from amqptasks.cli.decisions import show
-from amqptasks.topology.decisions import Decision
+from amqptasks.topology.expand.decisions import Decision
 
 
 def _shown(*decisions: Decision) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from amqptasks.errors import TopologyError
-from amqptasks.topology.loader import from_mapping
-from amqptasks.topology.permissions import permissions_for
+from amqptasks.topology.expand.permissions import permissions_for
+from amqptasks.topology.read.loader import from_mapping
 from amqptasks.topology.topology import Topology
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from amqptasks.errors import TopologyError
-from amqptasks.topology.loader import from_mapping, load
+from amqptasks.topology.read.loader import from_mapping, load
 
 BASE = "version: 1\nexchanges:\n  tasks: {type: topic}\nqueues:\n  emails:\n"
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import yaml
 
 from amqptasks.errors import TopologyError
-from amqptasks.topology.nodes import nodes
 from amqptasks.topology.old_words import OldWord, old_word
-from amqptasks.topology.variables import HALF, HALF_HINT, TAG, filled, is_text, plain_value, substitute
+from amqptasks.topology.read.nodes import nodes
+from amqptasks.topology.read.variables import HALF, HALF_HINT, TAG, filled, is_text, plain_value, substitute
 from amqptasks.untrusted.bounds import MOST_TOPOLOGY_VALUES
 
 #: Where a value stands: keys and list indices from the top.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from amqptasks.errors import TopologyError
-from amqptasks.topology.document import Broken, Document, Where
 from amqptasks.topology.model.file import FilePart
 from amqptasks.topology.model.part import Wrong
-from amqptasks.topology.variables import Filled
+from amqptasks.topology.read.document import Broken, Document, Where
+from amqptasks.topology.read.variables import Filled
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

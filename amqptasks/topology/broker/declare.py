@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from amqptasks.errors import AccessRefused, DeclarationConflict
-from amqptasks.topology.expand import Objects
-from amqptasks.topology.identity import binding_name
-from amqptasks.topology.steps import Kind
+from amqptasks.topology.broker.identity import binding_name
+from amqptasks.topology.broker.steps import Kind
+from amqptasks.topology.expand.expand import Objects
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Binding, Exchange, Queue
 

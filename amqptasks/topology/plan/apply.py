@@ -8,10 +8,10 @@ from dataclasses import replace
 from amqptasks.amqp.blocking.session import Session
 from amqptasks.errors import ConfigurationError, DeclarationConflict
 from amqptasks.management.client import Management
-from amqptasks.topology.declare import Change, Progress
-from amqptasks.topology.observed import Observed
-from amqptasks.topology.plan import OLDER
-from amqptasks.topology.steps import Kind, Plan, Step
+from amqptasks.topology.broker.declare import Change, Progress
+from amqptasks.topology.broker.observed import Observed
+from amqptasks.topology.broker.steps import Kind, Plan, Step
+from amqptasks.topology.plan.plan import OLDER
 from amqptasks.transport.entities import (
     Binding,
     Exchange,

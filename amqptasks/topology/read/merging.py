@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from amqptasks.errors import TopologyError
-from amqptasks.topology.document import Document, Place, Where, copied, overlaid
+from amqptasks.topology.read.document import Document, Place, Where, copied, overlaid
 from amqptasks.topology.topology import did_you_mean
 
 #: What has names, with the word for one of it.

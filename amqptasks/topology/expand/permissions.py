@@ -60,7 +60,7 @@ _LOST = r"amqptasks\.delay\.lost"
 #: Where an operator writes revocations.
 _REVOCATIONS = r"amqptasks\.revoked\.revocation"
 
-#: What `declare` moves, where an earlier release made it: see `retired.py`.
+#: What `declare` moves, where an earlier release made it: see `topology/plan/retired.py`.
 _SOURCES = r"amqptasks\.(events|nodes\.announcement|revoked\.revocation)"
 _MOVED = r"amqptasks\.(events|nodes|revoked)"
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import md5, sha256, sha512
 
 from amqptasks.topology import durations
-from amqptasks.topology.identity import spelled, without_undefined
-from amqptasks.topology.observed import ObservedQueue, ObservedUser
-from amqptasks.topology.steps import Difference
+from amqptasks.topology.broker.identity import spelled, without_undefined
+from amqptasks.topology.broker.observed import ObservedQueue, ObservedUser
+from amqptasks.topology.broker.steps import Difference
 from amqptasks.transport.entities import (
     Exchange,
     Limit,

@@ -15,16 +15,16 @@ from pathlib import Path
 from amqptasks.errors import TopologyError
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.messages.routing import Route
-from amqptasks.topology.check import Given, check
 from amqptasks.topology.delays import LONGEST
-from amqptasks.topology.document import Document, Where, read
-from amqptasks.topology.merging import merged
 from amqptasks.topology.model.file import VERSION, FilePart
 from amqptasks.topology.model.queue import QueuePart
-from amqptasks.topology.templates import resolved
+from amqptasks.topology.read.check import Given, check
+from amqptasks.topology.read.document import Document, Where, read
+from amqptasks.topology.read.merging import merged
+from amqptasks.topology.read.templates import resolved
+from amqptasks.topology.read.validation import in_order, kind_of, together, validated
+from amqptasks.topology.read.variables import HALF, HALF_HINT, filled, is_text
 from amqptasks.topology.topology import DEFAULT_QUEUE, QueueSettings, Topology, default
-from amqptasks.topology.validation import in_order, kind_of, together, validated
-from amqptasks.topology.variables import HALF, HALF_HINT, filled, is_text
 
 __all__ = ["default", "from_mapping", "load"]
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TypeVar
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.topology import differences, retired
-from amqptasks.topology.drift import ALL_IS_OURS, DELAYS, Kept, clients_own, drift
-from amqptasks.topology.expand import Objects
-from amqptasks.topology.identity import binding_key, binding_name, limit_name, topic_permission_name
+from amqptasks.topology.broker.identity import binding_key, binding_name, limit_name, topic_permission_name
+from amqptasks.topology.broker.observed import Observed, Section
+from amqptasks.topology.broker.steps import Difference, Kind, Plan, Step, Warning
+from amqptasks.topology.expand.expand import Objects
 from amqptasks.topology.migrate import marks
-from amqptasks.topology.observed import Observed, Section
-from amqptasks.topology.policies import shadowed
-from amqptasks.topology.steps import Difference, Kind, Plan, Step, Warning
+from amqptasks.topology.plan import differences, retired
+from amqptasks.topology.plan.drift import ALL_IS_OURS, DELAYS, Kept, clients_own, drift
+from amqptasks.topology.plan.policies import shadowed
 from amqptasks.transport.entities import Binding, Exchange, Queue, User, VirtualHost
 from amqptasks.transport.exchange_types import remedy
 

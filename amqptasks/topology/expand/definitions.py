@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from amqptasks.topology.expand import Objects
+from amqptasks.topology.expand.expand import Objects
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Policy, User, VirtualHost
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from amqptasks.errors import NoRoute
 from amqptasks.messages.routing import Router
-from amqptasks.topology.reach import queues_reached
+from amqptasks.topology.ask.reach import queues_reached
 from amqptasks.topology.topology import Topology
 
 #: What of a task's options says where it goes.

@@ -9,8 +9,8 @@ from difflib import SequenceMatcher
 from amqptasks.errors import NoRoute
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.messages.routing import Destination, Route, Router
-from amqptasks.topology.expand import work_queue
-from amqptasks.topology.reach import Passage, passages, queues_reached
+from amqptasks.topology.ask.reach import Passage, passages, queues_reached
+from amqptasks.topology.expand.expand import work_queue
 from amqptasks.topology.topology import Topology
 from amqptasks.transport.capabilities import Capabilities
 

@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from amqptasks.topology.differences import OF_STREAMS, SMALLER_COUNTS, same_setting
-from amqptasks.topology.steps import Warning
+from amqptasks.topology.broker.steps import Warning
+from amqptasks.topology.plan.differences import OF_STREAMS, SMALLER_COUNTS, same_setting
 from amqptasks.transport.entities import AppliesTo, Policy, Queue
 
 #: Which queue types a policy's `apply-to` means.

@@ -1,4 +1,4 @@
-"""A plan: what would have to happen for the broker to be as the topology says. `plan.py` makes it."""
+"""A plan: what would have to happen for the broker to be as the topology says. `topology/plan/plan.py` makes it."""
 
 from __future__ import annotations
 

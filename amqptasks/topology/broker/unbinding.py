@@ -13,8 +13,8 @@ from typing import Any
 
 from amqptasks.errors import BrokerError
 from amqptasks.management.client import Management
-from amqptasks.topology.identity import binding_key, binding_name
-from amqptasks.topology.observed import binding_of
+from amqptasks.topology.broker.identity import binding_key, binding_name
+from amqptasks.topology.broker.observed import binding_of
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Binding
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
-from amqptasks.topology.permissions import of_roles, users
-from amqptasks.topology.releases import refuse
+from amqptasks.topology.expand.permissions import of_roles, users
+from amqptasks.topology.expand.releases import refuse
 from amqptasks.topology.topology import (
     DeadLetter,
     LeaderLocator,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amqptasks.topology import durations
-from amqptasks.topology.expand import effective_type
+from amqptasks.topology.expand.expand import effective_type
 from amqptasks.topology.topology import QueueRetry, QueueSettings, Topology
 from amqptasks.transport.capabilities import Capabilities
 

@@ -36,7 +36,7 @@ from amqptasks.topology.delays import (
     rung,
     rungs_for,
 )
-from amqptasks.topology.expand import SAFE, Objects, unlimited_queue
+from amqptasks.topology.expand.expand import SAFE, Objects, unlimited_queue
 from amqptasks.topology.topology import Topology
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Binding, Exchange

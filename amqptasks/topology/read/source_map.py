@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from amqptasks.topology.document import Document, Where, read
+from amqptasks.topology.read.document import Document, Where, read
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator
 
 from amqptasks.amqp.blocking.session import Session
 from amqptasks.management.client import Management, Unanswered
-from amqptasks.topology.apply import put_topic_permission
-from amqptasks.topology.declare import Change, Progress
-from amqptasks.topology.observed import Observed, ObservedQueue
-from amqptasks.topology.steps import Plan, Step
-from amqptasks.topology.unbinding import unbind
+from amqptasks.topology.broker.declare import Change, Progress
+from amqptasks.topology.broker.observed import Observed, ObservedQueue
+from amqptasks.topology.broker.steps import Plan, Step
+from amqptasks.topology.broker.unbinding import unbind
+from amqptasks.topology.plan.apply import put_topic_permission
 from amqptasks.transport.entities import Binding, Exchange, Limit, Permission, Policy, TopicPermission
 
 #: Ready and unacked messages as they are now, not as of the last statistics.

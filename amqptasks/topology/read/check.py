@@ -8,9 +8,9 @@ from typing import Literal
 
 from amqptasks.errors import TopologyError
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
+from amqptasks.topology.ask.reach import queues_reached
 from amqptasks.topology.delays import due
-from amqptasks.topology.document import Where
-from amqptasks.topology.reach import queues_reached
+from amqptasks.topology.read.document import Where
 from amqptasks.topology.topology import BUILT_IN, DEAD, ExchangeType, QueueSettings, Source, Topology, did_you_mean
 from amqptasks.transport.exchange_types import LOCAL_RANDOM
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 
+from amqptasks.topology.broker.identity import binding_key, binding_name, limit_name, topic_permission_name
+from amqptasks.topology.broker.observed import Observed, ObservedQueue
+from amqptasks.topology.broker.steps import Step
 from amqptasks.topology.delays import PREFIX, due, room
-from amqptasks.topology.expand import Objects
-from amqptasks.topology.identity import binding_key, binding_name, limit_name, topic_permission_name
-from amqptasks.topology.observed import Observed, ObservedQueue
-from amqptasks.topology.steps import Step
+from amqptasks.topology.expand.expand import Objects
 from amqptasks.transport.entities import Binding, Exchange
 
 #: What all names begin with that amqptasks makes by itself: delays, events, control. Other topologies in the same

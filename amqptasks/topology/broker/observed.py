@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from amqptasks.management.client import Management, Unanswered
-from amqptasks.topology.identity import BindingKey, binding_key
+from amqptasks.topology.broker.identity import BindingKey, binding_key
 from amqptasks.transport.capabilities import Capabilities, from_server_properties
 from amqptasks.transport.entities import (
     Binding,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amqptasks.topology.arguments import KEYS
-from amqptasks.topology.document import LARGEST, Broken, Document, Where, copied, overlaid
-from amqptasks.topology.merging import SECTIONS
+from amqptasks.topology.read.document import LARGEST, Broken, Document, Where, copied, overlaid
+from amqptasks.topology.read.merging import SECTIONS
 from amqptasks.topology.topology import did_you_mean
 
 #: What stands for one of `for_each`.
