@@ -18,8 +18,8 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.options.kinds import Unfit
 from amqptasks.options.workers import PREFETCH
 from amqptasks.runtime import log_queue
-from amqptasks.worker.name import expanded
-from amqptasks.worker.stopping import FINISH_WITHIN, TIDY_WITHIN, Beginning, StopPlan
+from amqptasks.worker.node.name import expanded
+from amqptasks.worker.node.shutdown_stages import FINISH_WITHIN, TIDY_WITHIN, Beginning, StopPlan
 
 if TYPE_CHECKING:
     from amqptasks.worker.pools.prefork.settings import StartMethod
@@ -145,12 +145,12 @@ def command(
             "memory:// lives within one process, and this would be another:"
             " use `with app.worker(): ...` in the program that publishes"
         )
-    from amqptasks.worker import garbage
-    from amqptasks.worker.limits.time_limits import TimeLimits
     from amqptasks.worker.node import Node
-    from amqptasks.worker.node.failing import end_process
     from amqptasks.worker.pools.prefork.settings import PreforkSettings
-    from amqptasks.worker.processors import available
+    from amqptasks.worker.pools.time_limits import TimeLimits
+    from amqptasks.worker.process import garbage
+    from amqptasks.worker.process.failing import end_process
+    from amqptasks.worker.process.processors import available
 
     bounds = _bounds(autoscale) if autoscale is not None else None
     least = 4 if pool == "threads" else 1
@@ -183,13 +183,13 @@ def command(
         os._exit(0)  # whatever threads the app has begun
     leaving.of(node)
     if supervisor is not None:
-        from amqptasks.worker.supervisor import stop_with
+        from amqptasks.worker.process.supervisor import stop_with
 
         stop_with(supervisor)
     node.prepare()  # before any thread: processes are forked from here
     leaving.begin()
     if health_port is not None:
-        from amqptasks.worker.health import HealthServer
+        from amqptasks.worker.probes.health import HealthServer
 
         HealthServer(node, health_port, health_host).start()
     garbage.leave_alone()
@@ -243,7 +243,7 @@ def _watch() -> int:
 
 def _supervise(processes: int) -> int:
     """The same command line once for each process, without `--processes`."""
-    from amqptasks.worker.supervisor import Supervisor
+    from amqptasks.worker.process.supervisor import Supervisor
 
     arguments: list[str] = []
     skip = False

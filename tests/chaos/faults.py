@@ -33,8 +33,8 @@ _nodes: list[Any] = []
 
 def install() -> None:
     """Wrap the steps; once, in the app's module."""
-    from amqptasks.worker.delivery import Steps
-    from amqptasks.worker.intake import Intake
+    from amqptasks.worker.consume.dispatcher import Intake
+    from amqptasks.worker.execute.executor import Steps
     from amqptasks.worker.node import Node
     from amqptasks.worker.pools.prefork import wire
     from amqptasks.worker.pools.prefork.child import Child

@@ -9,8 +9,8 @@ import pytest
 
 from amqptasks import App
 from amqptasks.errors import ReplyLost
-from amqptasks.worker.health import HealthServer
 from amqptasks.worker.node import Node
+from amqptasks.worker.probes.health import HealthServer
 from tests.harness.alarm import alarm
 from tests.harness.nodes import StartedBroker
 from tests.harness.wait import wait_for

@@ -14,8 +14,8 @@ import pytest
 
 from amqptasks import App
 from amqptasks.errors import ConfigurationError
-from amqptasks.worker.health import HealthServer
 from amqptasks.worker.node import Node
+from amqptasks.worker.probes.health import HealthServer
 from tests.harness.command import run_command
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost

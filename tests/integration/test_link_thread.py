@@ -17,10 +17,10 @@ from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.wire.pika_internals import Wire
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.worker.endings import Endings
-from amqptasks.worker.intake import Intake
-from amqptasks.worker.node.failing import STANDSTILL
+from amqptasks.worker.consume.dispatcher import Intake
+from amqptasks.worker.process.failing import STANDSTILL
 from amqptasks.worker.settle import Settler
+from amqptasks.worker.settle.completions import Endings
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amqptasks import App
-from amqptasks.worker.node.failing import STANDSTILL
+from amqptasks.worker.process.failing import STANDSTILL
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import WorkerFactory

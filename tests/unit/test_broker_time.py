@@ -19,8 +19,8 @@ from amqptasks.messages.ids import made_at, task_id
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.clock.broker_time import Measured
 from amqptasks.tasks.outcomes import Expired, Postpone
-from amqptasks.worker.admission import refusal
 from amqptasks.worker.control.revocations import Revocations
+from amqptasks.worker.job.admission import refusal
 from tests.unit.worker.jobs import delivery, job
 
 TWO_HOURS = 7200.0

@@ -20,8 +20,8 @@ from amqptasks import App, logs
 from amqptasks.messages.delivery import Alike, Likeness
 from amqptasks.messages.properties import Properties
 from amqptasks.runtime import log_queue
-from amqptasks.worker import report
-from amqptasks.worker.job import Job
+from amqptasks.worker.job import report
+from amqptasks.worker.job.job import Job
 from tests.harness.wait import wait_for
 
 PACKAGE = Path(log_queue.__file__).parents[1]

@@ -21,10 +21,10 @@ from amqptasks.options.unique import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of
 from amqptasks.tasks.outcomes import Success
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.entities import Queue
-from amqptasks.worker.delivery import Steps
-from amqptasks.worker.job import Job
-from amqptasks.worker.limits.waiting_calls import WaitingCalls
-from amqptasks.worker.settlement import Settlement
+from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.waiting_calls import WaitingCalls
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.settlement import Settlement
 from tests.unit.worker.jobs import delivery, undelayed
 
 if TYPE_CHECKING:

@@ -30,10 +30,10 @@ from amqptasks.topology.expand.ladder import ladder_objects
 from amqptasks.topology.topology import QueueSettings, Topology
 from amqptasks.transport.entities import Queue
 from amqptasks.transport.exchange_types import STANDARD
-from amqptasks.worker.admission import refusal
-from amqptasks.worker.delivery import Steps
-from amqptasks.worker.job import Job
-from amqptasks.worker.policies import policy_of
+from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.retry_policy import policy_of
+from amqptasks.worker.job.admission import refusal
+from amqptasks.worker.job.job import Job
 
 #: Hops after which it is told that this goes on, rather than how: a task that retries for ever has no last one.
 MOST_HOPS = 500

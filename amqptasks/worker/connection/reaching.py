@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from amqptasks.errors import HINT, BrokerError, BrokerUnreachable, is_lasting
 from amqptasks.runtime.clock import monotonic
-from amqptasks.worker.awaiting import ONE_WAIT
 from amqptasks.worker.connection.trouble_log import TroubleLog
+from amqptasks.worker.process.awaiting import ONE_WAIT
 
 if TYPE_CHECKING:
     from amqptasks.app.app import App

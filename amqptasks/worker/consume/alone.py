@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from amqptasks.messages.protocol import task_name
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.worker.admission import failed_deliveries
-from amqptasks.worker.job import DELIVERIES, Job
+from amqptasks.worker.job.admission import failed_deliveries
+from amqptasks.worker.job.job import DELIVERIES, Job
 
 if TYPE_CHECKING:
     from amqptasks.messages.delivery import Delivery
     from amqptasks.topology.topology import QueueSettings
+    from amqptasks.worker.consume.consumer import ConsumedQueue
     from amqptasks.worker.node import Node
-    from amqptasks.worker.queues import ConsumedQueue
 
 logger = get_logger(__name__)
 

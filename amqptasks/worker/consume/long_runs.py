@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools.choice import Pools
 
 logger = get_logger(__name__)

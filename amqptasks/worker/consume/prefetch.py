@@ -8,7 +8,7 @@ its process dies. Pure: nothing here knows a clock or a broker.
 
 from __future__ import annotations
 
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 #: Seconds of work that are held. An answer of the broker takes a few milliseconds, some hundred on a bad network.
 HOLD = 0.1

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.consume.prefetch import HOLD, LEAST, TOO_MUCH, Prefetch
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 if TYPE_CHECKING:
+    from amqptasks.worker.consume.consumer import ConsumedQueue
     from amqptasks.worker.node import Node
-    from amqptasks.worker.queues import ConsumedQueue
 
 logger = get_logger(__name__)
 

@@ -17,7 +17,7 @@ from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.untrusted.printable import short
 from amqptasks.worker.control.inspecting import Arguments, CarryOut
-from amqptasks.worker.limits.time_limits import TimeLimits
+from amqptasks.worker.pools.time_limits import TimeLimits
 
 if TYPE_CHECKING:
     from amqptasks.worker.control.service import ControlService

@@ -17,7 +17,7 @@ from amqptasks.runtime import log_queue
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.masks import HIDDEN, masked_address
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 if TYPE_CHECKING:
     from amqptasks.worker.control.service import ControlService

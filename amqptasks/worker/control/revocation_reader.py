@@ -1,5 +1,5 @@
 """Keeps a worker up with the revocations: it reads their stream before the first task, again after a break, and follows
-it in between. What does not fit in with them is dropped (`sweep.py`), or waits meanwhile (`worker/gate.py`).
+it in between. What does not fit in with them is dropped (`sweep.py`), or waits meanwhile (`worker/consume/revocation_barrier.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from amqptasks.streams.liveness import Comparing
 from amqptasks.streams.refusals import NOT_THERE
 from amqptasks.tasks.outcomes import Outcome, Revoked
 from amqptasks.untrusted.bounds import OutOfBounds
-from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.record_thread import RecordThread
 from amqptasks.worker.control.revocations import Revocations
 from amqptasks.worker.control.sweep import Sweep
+from amqptasks.worker.process.awaiting import awaited
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node

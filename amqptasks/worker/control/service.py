@@ -31,10 +31,10 @@ from amqptasks.transport import Missing, Subscription
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import LONGEST_LINE, OutOfBounds
 from amqptasks.untrusted.printable import printable
-from amqptasks.worker.awaiting import awaited
 from amqptasks.worker.control.commanding import CONTROL
 from amqptasks.worker.control.inspecting import INSPECT
 from amqptasks.worker.control.revocation_reader import RevocationReader
+from amqptasks.worker.process.awaiting import awaited
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node

@@ -14,7 +14,7 @@ from amqptasks.control.revocation import Revocation
 from amqptasks.errors import Terminated
 from amqptasks.tasks.outcomes import Revoked
 from amqptasks.worker.control.revocations import Revocations
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node

@@ -25,10 +25,10 @@ from amqptasks.tasks.outcomes import Outcome, Reject, Throttled
 from amqptasks.tasks.task import Task
 from amqptasks.transport import Link
 from amqptasks.untrusted import bounds
-from amqptasks.worker.admission import EARLY, refusal
-from amqptasks.worker.consume.decisions import Decisions
-from amqptasks.worker.delivery import Steps
-from amqptasks.worker.job import THROTTLED, Job
+from amqptasks.worker.execute.decisions import Decisions
+from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.job.admission import EARLY, refusal
+from amqptasks.worker.job.job import THROTTLED, Job
 from amqptasks.worker.limits.bucket import AHEAD, Bucket
 from amqptasks.worker.limits.tokens import Tokens, named
 

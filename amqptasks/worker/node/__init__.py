@@ -20,34 +20,34 @@ from amqptasks.runtime import log_queue
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker import process
-from amqptasks.worker.awaiting import ONE_WAIT, awaited
 from amqptasks.worker.connection.reaching import Reaching
 from amqptasks.worker.connection.trouble_log import TroubleLog
-from amqptasks.worker.consume.decisions import Decisions
-from amqptasks.worker.consume.lost_runs import LostRuns
-from amqptasks.worker.consumption import Consumption
+from amqptasks.worker.consume.consumer_timeout import Patience
+from amqptasks.worker.consume.consumers import Consumption
+from amqptasks.worker.consume.dispatcher import Intake
+from amqptasks.worker.consume.waits import ALARM, Waits, of_parts
 from amqptasks.worker.control.service import ControlService
-from amqptasks.worker.delivery import Steps
-from amqptasks.worker.departure import GOODBYE, START_GOODBYE, Departure
-from amqptasks.worker.endings import Endings
-from amqptasks.worker.intake import Intake
-from amqptasks.worker.job import Job
-from amqptasks.worker.limits.time_limits import Limits, TimeLimits
-from amqptasks.worker.limits.waiting_calls import WaitingCalls
+from amqptasks.worker.execute.decisions import Decisions
+from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.lost_runs import LostRuns
+from amqptasks.worker.execute.waiting_calls import WaitingCalls
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.node import banner
+from amqptasks.worker.node.shutdown import GOODBYE, START_GOODBYE, Departure
+from amqptasks.worker.node.shutdown_stages import StopPlan
 from amqptasks.worker.node.standstill import Standstill
-from amqptasks.worker.node.waits import ALARM, Waits, of_parts
-from amqptasks.worker.patience import Patience
 from amqptasks.worker.pools.choice import Pools, kind_named
 from amqptasks.worker.pools.making import Making
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
+from amqptasks.worker.pools.time_limits import Limits, TimeLimits
+from amqptasks.worker.process.awaiting import ONE_WAIT, awaited
 from amqptasks.worker.settle import Settler
-from amqptasks.worker.stopping import StopPlan
+from amqptasks.worker.settle.completions import Endings
 from amqptasks.worker.upkeep.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from amqptasks.app.app import App
-    from amqptasks.worker.events import WorkerEvents
+    from amqptasks.worker.node.events import WorkerEvents
     from amqptasks.worker.pools.prefork.pool import PreforkPool
     from amqptasks.worker.pools.solo import SoloPool
 
@@ -147,7 +147,7 @@ class Node:
 
     def send_events(self) -> None:
         """Send events from now on. Link thread only, once that runs."""
-        from amqptasks.worker.events import WorkerEvents
+        from amqptasks.worker.node.events import WorkerEvents
 
         if self.events is None:
             self.events = WorkerEvents(self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 Finished = Callable[[Job], None]
 AllFinished = Callable[[Sequence[Job]], None]

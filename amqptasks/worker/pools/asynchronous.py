@@ -18,11 +18,11 @@ from amqptasks.errors import WorkerStopping
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.worker.delivery import Steps
-from amqptasks.worker.job import Job
+from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.rescue import rescue
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import AllFinished
 from amqptasks.worker.pools.blocking import Watch
-from amqptasks.worker.rescue import rescue
 
 logger = get_logger(__name__)
 

@@ -9,7 +9,7 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.messages import protocol
 from amqptasks.runtime.clock import monotonic
 from amqptasks.tasks.task import Task
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Pool
 
 Kind = Literal["prefork", "threads", "solo"]

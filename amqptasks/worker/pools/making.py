@@ -14,7 +14,7 @@ from amqptasks.worker.pools.choice import ASYNC
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
 
 if TYPE_CHECKING:
-    from amqptasks.worker.job import Job
+    from amqptasks.worker.job.job import Job
     from amqptasks.worker.node import Node
     from amqptasks.worker.pools.prefork.child import Upbringing
 

@@ -9,12 +9,12 @@ from queue import Empty
 
 from amqptasks.errors import INTERRUPTIONS
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.worker.delivery import Steps
-from amqptasks.worker.job import Job
+from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.rescue import rescue
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Finished
 from amqptasks.worker.pools.interruption import clear, raise_in_thread
 from amqptasks.worker.pools.waiting import Waiting
-from amqptasks.worker.rescue import rescue
 
 logger = get_logger(__name__)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 
 class Waiting:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from amqptasks.runtime import log_queue
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.worker.node.failing import end_process
 from amqptasks.worker.process import leftovers, restart
+from amqptasks.worker.process.failing import end_process
 from amqptasks.worker.process.inbox import SignalInbox
 from amqptasks.worker.process.stacks import log_stacks, text
 

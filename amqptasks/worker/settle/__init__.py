@@ -20,15 +20,15 @@ from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link
-from amqptasks.worker.job import Job
-from amqptasks.worker.report import log, lost, succeeded
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.report import log, lost, succeeded
+from amqptasks.worker.job.settlement import Settlement, handing_back, without_delivery
 from amqptasks.worker.settle.held_replies import HeldReplies
 from amqptasks.worker.settle.publishing import SettlementPublishing
 from amqptasks.worker.settle.refusals import is_absence
-from amqptasks.worker.settlement import Settlement, handing_back, without_delivery
 
 if TYPE_CHECKING:
-    from amqptasks.worker.queues import ConsumedQueue
+    from amqptasks.worker.consume.consumer import ConsumedQueue
 
 logger = get_logger(__name__)
 

@@ -11,12 +11,10 @@ from amqptasks.messages.outgoing import Outgoing
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks.outcomes import Postpone, Retry, Snooze, Throttled
 from amqptasks.transport import Done, Link
-from amqptasks.worker.dead_letters import bare
-from amqptasks.worker.job import Job
-from amqptasks.worker.report import log, vanished
-from amqptasks.worker.settle.onward import LONGEST_PAUSE, Onward
-from amqptasks.worker.settle.refusals import is_about_the_bytes, is_absence, is_lasting, is_the_body
-from amqptasks.worker.settlement import (
+from amqptasks.worker.job.dead_letters import bare
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.report import log, vanished
+from amqptasks.worker.job.settlement import (
     BEGIN_AGAIN,
     Settlement,
     given_up,
@@ -25,9 +23,11 @@ from amqptasks.worker.settlement import (
     unpublishable,
     without_delivery,
 )
+from amqptasks.worker.settle.onward import LONGEST_PAUSE, Onward
+from amqptasks.worker.settle.refusals import is_about_the_bytes, is_absence, is_lasting, is_the_body
 
 if TYPE_CHECKING:
-    from amqptasks.worker.queues import ConsumedQueue
+    from amqptasks.worker.consume.consumer import ConsumedQueue
     from amqptasks.worker.settle import Settler
 
 logger = get_logger(__name__)

@@ -19,7 +19,7 @@ from amqptasks.topology.delays import TO, rung, skipped, waiting_time
 from amqptasks.topology.expand.ladder import ladder_names
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Missing
-from amqptasks.worker.admission import EARLY
+from amqptasks.worker.job.admission import EARLY
 from amqptasks.worker.upkeep.mending import Mending
 
 if TYPE_CHECKING:

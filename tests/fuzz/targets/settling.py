@@ -25,9 +25,9 @@ from amqptasks.messages.properties import Properties
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities, from_server_properties
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
-from amqptasks.worker.delivery import Steps
-from amqptasks.worker.job import Job
-from amqptasks.worker.settlement import Settlement
+from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.settlement import Settlement
 from tests.fuzz import values
 from tests.fuzz.target import Target
 from tests.fuzz.targets.decoding import BODY, EMBED, HEADERS, IDS, PROPERTIES

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from amqptasks.options import TaskOptions
-from amqptasks.worker.limits.time_limits import Limits, TimeLimits
+from amqptasks.worker.pools.time_limits import Limits, TimeLimits
 from tests.unit.worker.jobs import delivery, job
 
 TASK: TaskOptions = {"time_limit": 30, "soft_time_limit": 25}

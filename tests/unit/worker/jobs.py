@@ -12,8 +12,8 @@ from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.messages.request import Request
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.delivery import Steps
-from amqptasks.worker.job import Job
+from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.job.job import Job
 
 WORKER = "worker-1"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.job import Job
-from amqptasks.worker.queues import ConsumedQueue
+from amqptasks.worker.consume.consumer import ConsumedQueue
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.settlement import settlement
 from amqptasks.worker.settle import Settler
-from amqptasks.worker.settlement import settlement
 from tests.unit.worker.jobs import WORKER, Lease, delivery, job
 
 

@@ -12,7 +12,7 @@ from amqptasks.amqp.wire.tables import encode_properties, table
 from amqptasks.tasks.outcomes import Expired, Failure, Reject
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.untrusted.field_table import LARGEST_HEADERS
-from amqptasks.worker.dead_letters import bare, dead_letter, reason_headers
+from amqptasks.worker.job.dead_letters import bare, dead_letter, reason_headers
 from tests.unit.worker.jobs import WORKER, delivery, job
 
 #: Bytes that the reason may take in all.

@@ -12,7 +12,7 @@ import pytest
 from amqptasks import Task
 from amqptasks.errors import Reject
 from amqptasks.messages.exception_info import let_go_of_frames
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 from tests.unit.worker.jobs import delivery, job, steps
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from amqptasks.worker.garbage import YOUNGEST, leave_alone
+from amqptasks.worker.process.garbage import YOUNGEST, leave_alone
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from amqptasks.messages.delivery import Delivery
-from amqptasks.worker.gate import Gate
+from amqptasks.worker.consume.revocation_barrier import Gate
 from tests.unit.worker.jobs import Lease, delivery
 
 

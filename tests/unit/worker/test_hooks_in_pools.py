@@ -13,8 +13,8 @@ import pytest
 
 from amqptasks import Task, signals
 from amqptasks.tasks.outcomes import Failure, Success
-from amqptasks.worker.delivery import Steps
-from amqptasks.worker.job import Job
+from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Pool
 from amqptasks.worker.pools.asynchronous import AsyncPool
 from amqptasks.worker.pools.solo import SoloPool

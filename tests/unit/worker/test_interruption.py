@@ -16,9 +16,9 @@ from amqptasks.errors import BrokerError, SoftTimeLimitExceeded, Terminated, Tim
 from amqptasks.options.unique import PREFIX, UNIQUE, Claim
 from amqptasks.serializers import Serializer
 from amqptasks.tasks.outcomes import Failure, HandBack, Revoked, Success
-from amqptasks.worker import delivery as delivery_steps
-from amqptasks.worker.job import Job
-from amqptasks.worker.limits.waiting_calls import WaitingCalls, claim_held_by
+from amqptasks.worker.execute import executor as delivery_steps
+from amqptasks.worker.execute.waiting_calls import WaitingCalls, claim_held_by
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Pool
 from amqptasks.worker.pools.asynchronous import AsyncPool
 from amqptasks.worker.pools.threads import ThreadPool

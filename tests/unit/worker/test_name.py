@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.worker.name import expanded
+from amqptasks.worker.node.name import expanded
 
 HOST = "web1.shop.example"
 

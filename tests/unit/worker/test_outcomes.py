@@ -31,7 +31,7 @@ from amqptasks.tasks.outcomes import (
     classify,
 )
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.settlement import settlement
+from amqptasks.worker.job.settlement import settlement
 from tests.unit.worker.jobs import WORKER, delivery, job
 
 BOOM = ValueError("boom")

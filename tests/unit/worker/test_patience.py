@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from amqptasks import App
-from amqptasks.worker.patience import Patience
-from amqptasks.worker.queues import ConsumedQueue
+from amqptasks.worker.consume.consumer import ConsumedQueue
+from amqptasks.worker.consume.consumer_timeout import Patience
 
 HOUR = 3600.0
 

@@ -12,7 +12,7 @@ import pytest
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.tasks.outcomes import HAND_BACK, Failure, Success
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools.asynchronous import AsyncPool
 from amqptasks.worker.pools.choice import kind_named
 from amqptasks.worker.pools.solo import SoloPool

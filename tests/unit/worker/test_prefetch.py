@@ -11,7 +11,7 @@ from amqptasks import App
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.worker.consume.prefetch import CAUTIOUS_FOR, MOST, Prefetch
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 from tests.harness.wait import wait_for
 from tests.unit.worker.jobs import delivery, job
 

@@ -17,7 +17,7 @@ import pytest
 
 from amqptasks.amqp.link import Link
 from amqptasks.tasks.outcomes import Crashed, Outcome
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools.prefork.child import Upbringing
 from amqptasks.worker.pools.prefork.losses import LONGEST_PAUSE, pause_after
 from amqptasks.worker.pools.prefork.pool import PreforkPool

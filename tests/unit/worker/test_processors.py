@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amqptasks.worker import processors
+from amqptasks.worker.process import processors
 
 MACHINE = 16
 

@@ -12,10 +12,10 @@ from amqptasks.messages.properties import Properties
 from amqptasks.results.reply import parse
 from amqptasks.tasks.outcomes import HAND_BACK, Crashed, Failure, Postpone, Recount, Retry, Snooze, Success
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.job import DELIVERIES, Job
-from amqptasks.worker.queues import ConsumedQueue
+from amqptasks.worker.consume.consumer import ConsumedQueue
+from amqptasks.worker.job.job import DELIVERIES, Job
+from amqptasks.worker.job.settlement import Settlement, settlement
 from amqptasks.worker.settle.publishing import MOST_TRIES
-from amqptasks.worker.settlement import Settlement, settlement
 from tests.unit.worker.jobs import WORKER, Lease, delivery, job
 from tests.unit.worker.scene import Scene
 
@@ -417,7 +417,7 @@ def test_a_retry_that_waits_for_room_is_tried_at_least_every_5_seconds(scene: Sc
 
 
 def test_too_many_retries_that_wait_for_room_pause_the_queue(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("amqptasks.worker.queues.MOST_WAITING", 2)
+    monkeypatch.setattr("amqptasks.worker.consume.consumer.MOST_WAITING", 2)
     for _ in range(3):
         scene.settle(Retry(1.0, ValueError("boom")))
         scene.link.answer(FULL)

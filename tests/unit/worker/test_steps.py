@@ -14,8 +14,8 @@ from amqptasks.errors import Retry as RetryRequest
 from amqptasks.options.retry import RetryPolicy
 from amqptasks.tasks.outcomes import LOST, Expired, Failure, Outcome, Postpone, Recount, Reject, Retry, Success
 from amqptasks.topology.topology import QueueRetry, QueueSettings
-from amqptasks.worker.admission import deliveries_before, failed_deliveries, refusal
-from amqptasks.worker.policies import FIRST_DELAY, policy_of
+from amqptasks.worker.execute.retry_policy import FIRST_DELAY, policy_of
+from amqptasks.worker.job.admission import deliveries_before, failed_deliveries, refusal
 from tests.unit.worker.jobs import delivery, job, steps
 
 #: What the counters of each kind of queue say of a message that was delivered twice before, once failed and once
@@ -304,7 +304,7 @@ def test_a_task_knows_how_it_came() -> None:
     def look(self: Task[..., Any]) -> None:
         seen.append(self.request)
 
-    from amqptasks.worker.delivery import Steps
+    from amqptasks.worker.execute.executor import Steps
     from tests.unit.worker.jobs import WORKER, undelayed
 
     made = job(delivery("shop.look", headers={"x-delivery-count": 2}, redelivered=True), decoded=False)

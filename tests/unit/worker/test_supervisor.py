@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 #: seconds it takes a failure for lasting.
 RUN = """
 import sys
-from amqptasks.worker import supervisor
+from amqptasks.worker.process import supervisor
 supervisor.BEGINNING = {beginning}
 sys.exit(supervisor.Supervisor([[sys.executable, "-c", code] for code in sys.argv[1:]]).run())
 """

@@ -10,7 +10,7 @@ from amqptasks.control.revocation import Revocation
 from amqptasks.tasks.outcomes import Outcome
 from amqptasks.worker.control.revocations import Revocations
 from amqptasks.worker.control.sweep import Sweep
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 from tests.unit.worker.jobs import job
 
 

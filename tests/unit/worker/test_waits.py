@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amqptasks.worker.node.waits import ALARM, FULL_QUEUE, Wait, Waits
+from amqptasks.worker.consume.waits import ALARM, FULL_QUEUE, Wait, Waits
 
 
 def test_waits_are_told_until_they_end() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from amqptasks.runtime.clock import monotonic
 from amqptasks.tasks.outcomes import LOST, Outcome
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.child_process import ChildProcess
 

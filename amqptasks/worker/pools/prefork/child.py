@@ -21,13 +21,13 @@ from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities
-from amqptasks.worker import delivery as delivery_steps
 from amqptasks.worker import process
-from amqptasks.worker.consume.lost_runs import NOTHING, was_told
-from amqptasks.worker.delivery import Steps
-from amqptasks.worker.job import Job
-from amqptasks.worker.limits.waiting_calls import WaitingCalls
-from amqptasks.worker.news import telling
+from amqptasks.worker.execute import executor as delivery_steps
+from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.lost_runs import NOTHING, was_told
+from amqptasks.worker.execute.waiting_calls import WaitingCalls
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.notifications import telling
 from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.child_lease import ChildLease
 from amqptasks.worker.pools.prefork.slots import Slots

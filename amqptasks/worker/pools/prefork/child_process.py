@@ -7,10 +7,10 @@ import os
 import socket
 from collections.abc import Iterator
 
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.settlement import Settlement
 from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.child import DATAGRAM
-from amqptasks.worker.settlement import Settlement
 
 #: Bytes that are read from a child at once.
 READ = 262144

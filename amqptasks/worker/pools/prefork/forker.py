@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from amqptasks.app import connections
 from amqptasks.errors import ConfigurationError
-from amqptasks.worker import garbage
 from amqptasks.worker.pools.prefork.child import (
     NO_MEMORY,
     Child,
@@ -35,6 +34,7 @@ from amqptasks.worker.pools.prefork.child import (
     prepare_process,
 )
 from amqptasks.worker.pools.prefork.slots import Slots
+from amqptasks.worker.process import garbage
 
 if TYPE_CHECKING:
     from amqptasks.app.app import App

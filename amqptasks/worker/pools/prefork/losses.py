@@ -7,8 +7,8 @@ from typing import Any
 from amqptasks.errors import WorkerLostError
 from amqptasks.tasks.outcomes import Crashed, Failure, Outcome
 from amqptasks.tasks.task import Task
-from amqptasks.worker.admission import failed_deliveries
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.admission import failed_deliveries
+from amqptasks.worker.job.job import Job
 
 #: Seconds before a child is started in place of one that died before it did anything, doubled up to the second figure;
 #: the same before a forker is started where the last could not be, or bore no child that did anything. Whoever gives

@@ -10,7 +10,7 @@ from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks.outcomes import Outcome
 from amqptasks.transport import Watching
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Finished
 from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.backlog import Backlog

@@ -7,10 +7,10 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from amqptasks.worker import garbage
 from amqptasks.worker.pools.prefork.child import INTERRUPT, NODE_SIGNALS, Child, blocking_socket, disregard, live
 from amqptasks.worker.pools.prefork.forker import import_app, preload
 from amqptasks.worker.pools.prefork.slots import Slots
+from amqptasks.worker.process import garbage
 
 
 def main(arguments: Sequence[str]) -> None:

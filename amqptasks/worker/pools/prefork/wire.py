@@ -16,10 +16,10 @@ from amqptasks.messages.delivery import Delivery, Lease
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.tasks.outcomes import Outcome
-from amqptasks.worker.job import Job
-from amqptasks.worker.limits.time_limits import TimeLimits
-from amqptasks.worker.report import Report
-from amqptasks.worker.settlement import Settlement
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.report import Report
+from amqptasks.worker.job.settlement import Settlement
+from amqptasks.worker.pools.time_limits import TimeLimits
 
 #: The number of a job before its datagram, the length of a result before it.
 NUMBER = struct.Struct("<Q")

@@ -13,7 +13,7 @@ from amqptasks.runtime.clock import broker_time
 from amqptasks.tasks.outcomes import Expired, Outcome, Postpone, Recount, Reject
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.untrusted import bounds
-from amqptasks.worker.job import DELIVERIES, Job
+from amqptasks.worker.job.job import DELIVERIES, Job
 
 Admission = Callable[[Job], Outcome | None]
 

@@ -12,8 +12,8 @@ from amqptasks.topology.delays import TO, UPPER_CLASS
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.untrusted.bounds import MOST_RETRIES
-from amqptasks.worker.job import DELIVERIES, Job
-from amqptasks.worker.settlement import Settlement
+from amqptasks.worker.job.job import DELIVERIES, Job
+from amqptasks.worker.job.settlement import Settlement
 
 
 def waiting(job: Job, outcome: Retry, planned: Settlement, capabilities: Capabilities | None) -> Settlement:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from amqptasks.errors import INTERRUPTIONS, BrokerError
 from amqptasks.options.unique import UNIQUE, Claim, read
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 if TYPE_CHECKING:
     from amqptasks.app.app import App

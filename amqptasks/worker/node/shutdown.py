@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.worker.node.shutdown_stages import Stages, StopPlan
 from amqptasks.worker.settle import Settler
-from amqptasks.worker.stopping import Stages, StopPlan
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node

@@ -14,20 +14,20 @@ from amqptasks.messages.delivery import Delivery, Lease
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks.outcomes import LOST, Outcome
-from amqptasks.worker.admission import failed_deliveries
 from amqptasks.worker.consume.alone import Alone
 from amqptasks.worker.consume.long_runs import lease_expired, log_long_runs
-from amqptasks.worker.gate import Gate
-from amqptasks.worker.job import Job
+from amqptasks.worker.consume.revocation_barrier import Gate
+from amqptasks.worker.job.admission import failed_deliveries
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.limits.throttle import Throttle
 from amqptasks.worker.limits.tokens import Tokens
 from amqptasks.worker.pools import Pool
 
 if TYPE_CHECKING:
     from amqptasks.tasks.task import Task
+    from amqptasks.worker.consume.consumer import ConsumedQueue
     from amqptasks.worker.consume.prefetch import Prefetch
     from amqptasks.worker.node import Node
-    from amqptasks.worker.queues import ConsumedQueue
 
 logger = get_logger(__name__)
 
@@ -139,7 +139,7 @@ class Intake:
         try:
             pool.submit(jobs)
         except Exception as error:
-            from amqptasks.worker.node.waits import POOL_STARTS
+            from amqptasks.worker.consume.waits import POOL_STARTS
 
             self._unsubmitted[pool] = list(jobs)
             why = f"a pool can take no tasks now: {error}"
@@ -148,7 +148,7 @@ class Intake:
             self._node.link.call_later(SUBMIT_AGAIN, lambda: self._submit_again(pool))
 
     def _submit_again(self, pool: Pool) -> None:
-        from amqptasks.worker.node.waits import POOL_STARTS
+        from amqptasks.worker.consume.waits import POOL_STARTS
 
         jobs = [job for job in self._unsubmitted.pop(pool, ()) if job in self._node.queues[job.delivery.queue].held]
         self._node.waits.end(POOL_STARTS, key=id(pool))

@@ -10,8 +10,8 @@ from amqptasks.tasks import hooks
 from amqptasks.tasks.outcomes import Expired, Failure, Ignore, Outcome, Reject, Retry, Revoked, Success
 from amqptasks.tasks.task import Task
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.job import Job
-from amqptasks.worker.settlement import Settlement
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.settlement import Settlement
 
 #: States of outcomes that have no value and no exception: they are ours, as Celery has no word for them.
 _STATES = {

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from amqptasks.errors import INTERRUPTIONS
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks.outcomes import interrupted
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 if TYPE_CHECKING:
-    from amqptasks.worker.delivery import Steps
+    from amqptasks.worker.execute.executor import Steps
 
 logger = get_logger(__name__)
 

@@ -15,11 +15,11 @@ from amqptasks.events.emitter import GATHER
 from amqptasks.events.event import TRACEBACK_SIZE, cut
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.serializers import Undecodable, json
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 if TYPE_CHECKING:
+    from amqptasks.worker.job.settlement import Settlement
     from amqptasks.worker.node import Node
-    from amqptasks.worker.settlement import Settlement
 
 #: Seconds between two heartbeats; each says so itself, and who listens takes a worker for gone after some of them.
 HEARTBEAT = 5.0

@@ -39,10 +39,10 @@ from amqptasks.tasks.outcomes import (
 from amqptasks.topology.delays import clean
 from amqptasks.untrusted.bounds import MOST_RETRIES
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
-from amqptasks.worker.admission import failed_deliveries
-from amqptasks.worker.dead_letters import bare, dead_letter, first_time
-from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
-from amqptasks.worker.report import Report, describe, discarded, handed_back
+from amqptasks.worker.job.admission import failed_deliveries
+from amqptasks.worker.job.dead_letters import bare, dead_letter, first_time
+from amqptasks.worker.job.job import DELIVERIES, THROTTLED, Job
+from amqptasks.worker.job.report import Report, describe, discarded, handed_back
 
 logger = get_logger(__name__)
 

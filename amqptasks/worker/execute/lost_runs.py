@@ -22,8 +22,8 @@ from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.properties import Properties
 from amqptasks.tasks.outcomes import HandBack, Lost
 from amqptasks.transport import Link, Timer
-from amqptasks.worker.job import Job, task_id_of
-from amqptasks.worker.settlement import Settlement
+from amqptasks.worker.job.job import Job, task_id_of
+from amqptasks.worker.job.settlement import Settlement
 
 #: Seconds that the outcome of a run is kept after its end. A broker that restarts is back within that time, and gives
 #: the messages that it took back to the first consumer.

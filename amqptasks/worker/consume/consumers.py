@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from amqptasks.worker.consume.consumer import ConsumedQueue
+from amqptasks.worker.consume.consumer_timeout import Patience
 from amqptasks.worker.consume.prefetch import LEAST, Prefetch
 from amqptasks.worker.consume.prefetching import Prefetching
-from amqptasks.worker.patience import Patience
-from amqptasks.worker.queues import ConsumedQueue
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node

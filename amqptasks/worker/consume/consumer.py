@@ -7,7 +7,7 @@ from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Subscription
 from amqptasks.worker.consume.prefetch import Prefetch
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 logger = get_logger(__name__)
 

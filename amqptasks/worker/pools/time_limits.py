@@ -16,7 +16,7 @@ from amqptasks.options import TaskOptions
 from amqptasks.runtime.clock import monotonic
 from amqptasks.tasks.outcomes import Failure, Outcome
 from amqptasks.transport import Link, Timer
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools.choice import Pools
 
 

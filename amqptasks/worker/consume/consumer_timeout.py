@@ -11,7 +11,7 @@ from amqptasks.transport.capabilities import CONSUMER_TIMEOUT
 
 if TYPE_CHECKING:
     from amqptasks.app.app import App
-    from amqptasks.worker.queues import ConsumedQueue
+    from amqptasks.worker.consume.consumer import ConsumedQueue
 
 
 class Patience:

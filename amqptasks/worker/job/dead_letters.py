@@ -26,7 +26,7 @@ from amqptasks.topology.delays import clean
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, field_size
-from amqptasks.worker.job import DELIVERIES, THROTTLED, Job
+from amqptasks.worker.job.job import DELIVERIES, THROTTLED, Job
 
 #: Bytes. A header frame over the negotiated 128 KiB closes the connection (501), and a reason is for reading: 16 KiB
 #: in all leave room for the message's own headers.

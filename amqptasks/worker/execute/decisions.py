@@ -16,7 +16,7 @@ from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link
 from amqptasks.transport.guard import described
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 logger = get_logger(__name__)
 

@@ -36,7 +36,7 @@ from amqptasks.tasks.outcomes import (
     Throttled,
 )
 from amqptasks.untrusted.bounds import LONGEST_LINE
-from amqptasks.worker.job import Job
+from amqptasks.worker.job.job import Job
 
 logger = log_queue.get_logger("amqptasks.task")
 

@@ -41,15 +41,15 @@ from amqptasks.tasks.outcomes import (
 )
 from amqptasks.tasks.task import Task
 from amqptasks.transport.capabilities import Capabilities
-from amqptasks.worker.admission import Admission, deliveries_before, refusal
-from amqptasks.worker.dead_letters import dead_letter
-from amqptasks.worker.job import Job
-from amqptasks.worker.limits.waiting_calls import WaitingCalls
-from amqptasks.worker.news import is_heard, news, refused
-from amqptasks.worker.policies import RetryPolicies
-from amqptasks.worker.rescue import rescue
-from amqptasks.worker.settlement import QUIET, Settlement, buried, is_quiet, settlement
-from amqptasks.worker.waiting import count_native_retries, waiting
+from amqptasks.worker.execute.rescue import rescue
+from amqptasks.worker.execute.retry_policy import RetryPolicies
+from amqptasks.worker.execute.waiting_calls import WaitingCalls
+from amqptasks.worker.job.admission import Admission, deliveries_before, refusal
+from amqptasks.worker.job.dead_letters import dead_letter
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.notifications import is_heard, news, refused
+from amqptasks.worker.job.settlement import QUIET, Settlement, buried, is_quiet, settlement
+from amqptasks.worker.job.waiting import count_native_retries, waiting
 
 logger = get_logger(__name__)
 

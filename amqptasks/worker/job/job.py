@@ -14,8 +14,8 @@ from amqptasks.tasks.task import Task
 from amqptasks.topology.topology import QueueSettings
 
 if TYPE_CHECKING:
-    from amqptasks.worker.limits.time_limits import TimeLimits
-    from amqptasks.worker.settlement import Settlement
+    from amqptasks.worker.job.settlement import Settlement
+    from amqptasks.worker.pools.time_limits import TimeLimits
 
 #: Header with our own count of earlier deliveries, for queues that count none.
 DELIVERIES = "x-amqptasks-deliveries"

@@ -14,13 +14,13 @@ from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks.outcomes import LOST, Crashed, Failure, Lost, Outcome, Reject, Throttled
 from amqptasks.transport.guard import described
-from amqptasks.worker.admission import deliveries_before, failed_deliveries
-from amqptasks.worker.consume.lost_runs import has_outcome
-from amqptasks.worker.job import Job
-from amqptasks.worker.limits.time_limits import TimeLimits
-from amqptasks.worker.news import is_wanted, telling
+from amqptasks.worker.execute.lost_runs import has_outcome
+from amqptasks.worker.job.admission import deliveries_before, failed_deliveries
+from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.notifications import is_wanted, telling
+from amqptasks.worker.job.settlement import giving_back, handing_back
+from amqptasks.worker.pools.time_limits import TimeLimits
 from amqptasks.worker.settle import Settler
-from amqptasks.worker.settlement import giving_back, handing_back
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
