@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from amqptasks.cli.failures import exit_code
-from amqptasks.cli.lazy import LazyGroup
-from amqptasks.cli.target import Target, target_options
+from amqptasks.cli.support.failures import exit_code
+from amqptasks.cli.support.lazy import LazyGroup
+from amqptasks.cli.support.target import Target, target_options
 
 #: Name and one line for each command. `amqptasks.cli.NAME` exports it as `command`.
 COMMANDS = {

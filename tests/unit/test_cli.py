@@ -15,7 +15,7 @@ import amqptasks.cli
 from amqptasks import errors
 from amqptasks.app.app import App
 from amqptasks.cli import COMMANDS, main
-from amqptasks.cli.target import Target, broker_urls, load_app, pass_target
+from amqptasks.cli.support.target import Target, broker_urls, load_app, pass_target
 
 URL = "amqp://shop:hush@h/"
 
@@ -46,9 +46,9 @@ def aim(monkeypatch: pytest.MonkeyPatch) -> list[Target]:
     def deep(target: Target) -> None:
         seen.append(target)
 
-    module = type(sys)("amqptasks.cli.doctor")
+    module = type(sys)("amqptasks.cli.commands.doctor")
     module.command = command
-    monkeypatch.setitem(sys.modules, "amqptasks.cli.doctor", module)
+    monkeypatch.setitem(sys.modules, "amqptasks.cli.commands.doctor", module)
     return seen
 
 
@@ -100,9 +100,9 @@ def test_our_errors_are_one_line_and_a_status_not_a_traceback(
     def command() -> None:
         raise error
 
-    module = type(sys)("amqptasks.cli.doctor")
+    module = type(sys)("amqptasks.cli.commands.doctor")
     module.command = command
-    monkeypatch.setitem(sys.modules, "amqptasks.cli.doctor", module)
+    monkeypatch.setitem(sys.modules, "amqptasks.cli.commands.doctor", module)
     done = CliRunner().invoke(amqptasks.cli.main, ["doctor"])
     assert (done.exit_code, done.stderr) == (status, f"amqptasks: {error}\n")
 
@@ -167,9 +167,9 @@ def test_an_app_loaded_by_a_command_takes_the_broker_of_the_command_line(here: P
     def command(target: Target) -> None:
         seen.append(target.load_app().broker)
 
-    module = type(sys)("amqptasks.cli.doctor")
+    module = type(sys)("amqptasks.cli.commands.doctor")
     module.command = command
-    monkeypatch.setitem(sys.modules, "amqptasks.cli.doctor", module)
+    monkeypatch.setitem(sys.modules, "amqptasks.cli.commands.doctor", module)
     done = CliRunner().invoke(main, ["doctor", "-A", "aimed_app", "--broker", URL], catch_exceptions=False)
     assert done.exit_code == 0
     assert seen == [[URL]]

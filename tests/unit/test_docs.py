@@ -19,9 +19,9 @@ import pytest
 
 from amqptasks import App, errors
 from amqptasks.amqp.address import CONNECT_TIMEOUT, HEARTBEAT, OPTIONS, parameters
-from amqptasks.cli import failures
-from amqptasks.cli.plan import CHANGES
-from amqptasks.cli.topology.validate import FINDINGS
+from amqptasks.cli.commands.plan import CHANGES
+from amqptasks.cli.commands.topology.validate import FINDINGS
+from amqptasks.cli.support import failures
 from amqptasks.tasks.outcomes import DeadReason
 from amqptasks.topology.read.loader import load
 from tests.harness.command import refuse_what_does_not_exist

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from pydantic import ValidationError
 
 from amqptasks import App, Task
-from amqptasks.cli.worker import command as worker_command
+from amqptasks.cli.commands.worker import command as worker_command
 from amqptasks.errors import ConfigurationError, UnknownOption
 from amqptasks.messages.signing import Signing
 from amqptasks.options import CALL, ELSEWHERE, TASK, WORKER, CallOptions, TaskOptions, checked, publish_timeout

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from amqptasks.cli import events as command
+from amqptasks.cli.commands import events as command
 from amqptasks.events import event
 from amqptasks.events.places import EXCHANGE
 from amqptasks.untrusted.printable import printable

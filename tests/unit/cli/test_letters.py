@@ -8,7 +8,7 @@ from unittest import mock
 import orjson
 import pytest
 
-from amqptasks.cli import letters
+from amqptasks.cli.support import letters
 from amqptasks.dead_letters import letter
 from amqptasks.messages.codec import Codec
 from amqptasks.messages.delivery import Delivery

@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from amqptasks.cli.topology.schema import command
+from amqptasks.cli.commands.topology.schema import command
 from amqptasks.topology.read.schema import schema, text
 
 ROOT = Path(__file__).parents[3]

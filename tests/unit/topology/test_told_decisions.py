@@ -6,7 +6,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from amqptasks.cli.decisions import show
+from amqptasks.cli.support.decisions import show
 from amqptasks.topology.expand.decisions import Decision
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqptasks.cli.management import management_option, need
-from amqptasks.cli.output import write, write_new
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support.management import management_option, need
+from amqptasks.cli.support.output import write, write_new
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
 from amqptasks.untrusted.printable import printable
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqptasks.cli.output import write_private
-from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.topology.files import release_option, topology_of
+from amqptasks.cli.commands.topology.files import release_option, topology_of
+from amqptasks.cli.support.output import write_private
+from amqptasks.cli.support.target import Target, pass_target
 
 if TYPE_CHECKING:
     from amqptasks.transport.capabilities import Capabilities
@@ -52,7 +52,7 @@ def command(
 
     Without FILE, the topology of the app (-A).
     """
-    from amqptasks.cli.wanted import objects_of
+    from amqptasks.cli.support.wanted import objects_of
     from amqptasks.topology.expand.definitions import definitions
 
     topology = topology_of(target, files)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqptasks.cli import parameters
-from amqptasks.cli.management import management_option, need
+from amqptasks.cli.support import parameters
+from amqptasks.cli.support.management import management_option, need
 from amqptasks.cli.support.tables import print_table
-from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.wanted import topology_of
+from amqptasks.cli.support.target import Target, pass_target
+from amqptasks.cli.support.wanted import topology_of
 from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from amqptasks import dial
-from amqptasks.cli.failures import CONFLICT, FAILED
-from amqptasks.cli.management import Nowhere, find, management_option
+from amqptasks.cli.support.failures import CONFLICT, FAILED
+from amqptasks.cli.support.management import Nowhere, find, management_option
 from amqptasks.cli.support.numbers import counted
 from amqptasks.cli.support.tables import print_table
-from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.wanted import CommandLine, Planned, objects_of, planned, topology_of
+from amqptasks.cli.support.target import Target, pass_target
+from amqptasks.cli.support.wanted import CommandLine, Planned, objects_of, planned, topology_of
 from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _stop_at_conflicts(found: Planned, as_json: bool) -> None:
     """Nothing has been touched yet."""
     from rich.console import Console
 
-    from amqptasks.cli import plans
+    from amqptasks.cli.support import plans
     from amqptasks.topology.broker.steps import Plan
 
     conflicts = found.plan.conflicts
@@ -203,7 +203,7 @@ def _stop_at_conflicts(found: Planned, as_json: bool) -> None:
 def _apply(found: Planned, session: AmqpSession, api: Management, quiet: bool) -> list[Change]:
     from rich.console import Console
 
-    from amqptasks.cli import plans
+    from amqptasks.cli.support import plans
     from amqptasks.topology.plan.apply import apply
 
     total = len(found.plan.changes) + len(found.plan.left)
@@ -217,7 +217,7 @@ def _confirmed(found: Planned) -> bool:
     """Whether what is to be deleted may go. No answer at all (Ctrl-C, the end of the input) is click's to abort."""
     from rich.console import Console
 
-    from amqptasks.cli import plans
+    from amqptasks.cli.support import plans
     from amqptasks.topology.broker.steps import Plan
 
     steps = found.plan.prunable

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amqptasks.cli import letters as shown
-from amqptasks.cli import parameters
-from amqptasks.cli.dead_letters import all_queues, chosen, filters, opened, unmasked_option, within
-from amqptasks.cli.failures import FAILED
-from amqptasks.cli.management import management_option
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support import letters as shown
+from amqptasks.cli.support import parameters
+from amqptasks.cli.support.dead_letters import all_queues, chosen, filters, opened, unmasked_option, within
+from amqptasks.cli.support.failures import FAILED
+from amqptasks.cli.support.management import management_option
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.dead_letters import queue as dead_letters
 from amqptasks.dead_letters.home import home
 from amqptasks.dead_letters.queue import NOWHERE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from amqptasks.cli.target import Target
+from amqptasks.cli.support.target import Target
 
 if TYPE_CHECKING:
     from amqptasks.topology.topology import Topology

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.topology.files import topology_of
+from amqptasks.cli.commands.topology.files import topology_of
+from amqptasks.cli.support.target import Target, pass_target
 
 if TYPE_CHECKING:
     from amqptasks.topology.expand.permissions import Rights

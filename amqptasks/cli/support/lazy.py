@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import click
 
-from amqptasks.cli.target import accept_target_options
+from amqptasks.cli.support.target import accept_target_options
 
 
 class LazyGroup(click.Group):

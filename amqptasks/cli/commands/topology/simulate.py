@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amqptasks.cli import parameters
-from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.topology.files import split, topology_of
+from amqptasks.cli.commands.topology.files import split, topology_of
+from amqptasks.cli.support import parameters
+from amqptasks.cli.support.target import Target, pass_target
 
 if TYPE_CHECKING:
     from amqptasks.dev.simulation.hop import Hop

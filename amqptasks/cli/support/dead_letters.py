@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from amqptasks import dial
-from amqptasks.cli import parameters
-from amqptasks.cli.management import need
-from amqptasks.cli.target import Target
+from amqptasks.cli.support import parameters
+from amqptasks.cli.support.management import need
+from amqptasks.cli.support.target import Target
 from amqptasks.dead_letters.place import Place, place
 from amqptasks.dead_letters.selection import Selection
 from amqptasks.errors import ConfigurationError

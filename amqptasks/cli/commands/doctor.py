@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from amqptasks import dial
-from amqptasks.cli.failures import FAILED
-from amqptasks.cli.management import Nowhere, find, management_option
-from amqptasks.cli.parameters import duration
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support.failures import FAILED
+from amqptasks.cli.support.management import Nowhere, find, management_option
+from amqptasks.cli.support.parameters import duration
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
 from amqptasks.untrusted.printable import printable_lines
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqptasks.cli.failures import NO_BROKER
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support.failures import NO_BROKER
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.dial import ENVIRONMENT
 
 if TYPE_CHECKING:

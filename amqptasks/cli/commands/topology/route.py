@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amqptasks.cli import parameters
-from amqptasks.cli.failures import FAILED
-from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.topology.files import release_option, split, topology_of
+from amqptasks.cli.commands.topology.files import release_option, split, topology_of
+from amqptasks.cli.support import parameters
+from amqptasks.cli.support.failures import FAILED
+from amqptasks.cli.support.target import Target, pass_target
 
 if TYPE_CHECKING:
     from amqptasks.messages.routing import Route

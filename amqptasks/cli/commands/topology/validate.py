@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.topology.files import release_option, topology_of
+from amqptasks.cli.commands.topology.files import release_option, topology_of
+from amqptasks.cli.support.target import Target, pass_target
 
 if TYPE_CHECKING:
     from amqptasks.errors import TopologyError

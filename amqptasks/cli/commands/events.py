@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqptasks.cli import asking, parameters
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support import asking, parameters
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from amqptasks.cli import decisions
+from amqptasks.cli.support import decisions
 from amqptasks.topology.plan.drift import DELAYS
 from amqptasks.transport.entities import Exchange, Queue
 from amqptasks.untrusted.printable import printable
@@ -14,7 +14,7 @@ from amqptasks.untrusted.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from amqptasks.cli.wanted import Planned
+    from amqptasks.cli.support.wanted import Planned
     from amqptasks.topology.broker.steps import Action, Difference, Plan, Step
 
 #: The sign and colour of each action; colours are lost where the output is no terminal, the signs are not.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from amqptasks.cli.lazy import LazyGroup
+from amqptasks.cli.support.lazy import LazyGroup
 
-#: Name and one line for each command. `amqptasks.cli.topology.NAME` exports it as `command`.
+#: Name and one line for each command. `amqptasks.cli.commands.topology.NAME` exports it as `command`.
 COMMANDS: dict[str, str] = {
     "graph": "Draw a topology: where tasks go, how they wait, and where they end.",
     "route": "Say which queues a task goes to, by which rule, and why not elsewhere.",
@@ -20,7 +20,7 @@ COMMANDS: dict[str, str] = {
 
 
 class TopologyCommands(LazyGroup):
-    package = "amqptasks.cli.topology"
+    package = "amqptasks.cli.commands.topology"
     summaries = COMMANDS
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amqptasks import dial
-from amqptasks.cli import parameters
-from amqptasks.cli.failures import FAILED
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support import parameters
+from amqptasks.cli.support.failures import FAILED
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import ConfigurationError, UnknownTask
 from amqptasks.options import CallOptions
 from amqptasks.runtime.clock import monotonic

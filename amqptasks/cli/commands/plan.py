@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from amqptasks.cli.failures import FAILED
-from amqptasks.cli.management import management_option, need
-from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.wanted import CommandLine, planned, topology_of
+from amqptasks.cli.support.failures import FAILED
+from amqptasks.cli.support.management import management_option, need
+from amqptasks.cli.support.target import Target, pass_target
+from amqptasks.cli.support.wanted import CommandLine, planned, topology_of
 from amqptasks.errors import AmqptasksError, ConfigurationError
 
 #: Exit status where there is something to do; `terraform plan -detailed-exitcode` has made this a custom.
@@ -80,7 +80,7 @@ def command(
     Without FILE, the topology of the app (-A). It is read through RabbitMQ's management API.
     """
     from amqptasks import dial
-    from amqptasks.cli import plans
+    from amqptasks.cli.support import plans
     from amqptasks.dev.brokers.running import shown
 
     topology = topology_of(target, files)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqptasks.cli.management import management_option
-from amqptasks.cli.output import write
+from amqptasks.cli.commands.topology.files import release_option, title_of, topology_of
+from amqptasks.cli.support.management import management_option
 from amqptasks.cli.support.numbers import counted
-from amqptasks.cli.target import Target, pass_target
-from amqptasks.cli.topology.files import release_option, title_of, topology_of
+from amqptasks.cli.support.output import write
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
 from amqptasks.untrusted.printable import printable
 
@@ -122,7 +122,7 @@ def _written(graph: Graph, form: str, title: str) -> str:
 def _live(target: Target, topology: Topology, named: str | None) -> tuple[Capabilities, dict[str, Figures]]:
     """The broker's release, and what its queues hold."""
     from amqptasks import dial
-    from amqptasks.cli.management import Nowhere, find
+    from amqptasks.cli.support.management import Nowhere, find
     from amqptasks.management.client import Unanswered
     from amqptasks.topology.broker.observed import capabilities_of
     from amqptasks.topology.graphs.live import figures

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from amqptasks import dial, logs
-from amqptasks.cli import parameters
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support import parameters
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
 from amqptasks.options.kinds import Unfit
 from amqptasks.options.workers import PREFETCH

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from amqptasks import dial
-from amqptasks.cli.failures import FAILED, NO_BROKER
-from amqptasks.cli.management import management_option
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support.failures import FAILED, NO_BROKER
+from amqptasks.cli.support.management import management_option
+from amqptasks.cli.support.target import Target, pass_target
 
 if TYPE_CHECKING:
     from amqptasks.dev.brokers.running import Absent, Running

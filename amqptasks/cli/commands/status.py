@@ -6,10 +6,10 @@ import json
 
 import click
 
-from amqptasks.cli import asking
-from amqptasks.cli.failures import NO_ANSWER
+from amqptasks.cli.support import asking
+from amqptasks.cli.support.failures import NO_ANSWER
 from amqptasks.cli.support.tables import print_table
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.untrusted.printable import printable
 
 HELP = """\b

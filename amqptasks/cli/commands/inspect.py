@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amqptasks.cli import asking
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support import asking
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.control.client import SELF
 from amqptasks.errors import ConnectionBlocked
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amqptasks import dial
-from amqptasks.cli.target import Target, pass_target
+from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from amqptasks import dial
-from amqptasks.cli.failures import FAILED, NO_ANSWER
+from amqptasks.cli.support.failures import FAILED, NO_ANSWER
 from amqptasks.errors import ConfigurationError
 from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from amqptasks.app.app import App
-    from amqptasks.cli.target import Target
+    from amqptasks.cli.support.target import Target
     from amqptasks.control.answers import Answers
     from amqptasks.control.client import Control
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqptasks.cli.target import Target
+from amqptasks.cli.support.target import Target
 from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amqptasks import dial
-from amqptasks.cli.target import Target
+from amqptasks.cli.support.target import Target
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import environment
 
