@@ -48,7 +48,7 @@ Exit status:
 class Commands(LazyGroup):
     """Turns our errors into a line and an exit status."""
 
-    package = "amqptasks.cli"
+    package = "amqptasks.cli.commands"
     summaries = COMMANDS
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:

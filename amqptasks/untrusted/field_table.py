@@ -1,7 +1,7 @@
 """Which values a header can hold, and how many bytes they take in AMQP's field table (0-9-1, 4.2.5.5).
 
-A transport writes the bytes (`amqp/wire/tables.py`). This module answers before that whether it can, so that a message is
-made of headers which can be written. A test holds both to the same answers.
+A transport writes the bytes (`amqp/wire/tables.py`). This module answers before that whether it can, so that a message
+is made of headers which can be written. A test holds both to the same answers.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """A blocking connection that waits only so long, and what else leans on private parts of pika's blocking side; those of
-its other side are in `amqp/wire/pika_internals.py`. `tests/unit/amqp/test_pika_internals.py` fails when pika changes one."""
+its other side are in `amqp/wire/pika_internals.py`. `tests/unit/amqp/test_pika_internals.py` fails when pika changes
+one."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ class Timer:
 
 
 class Timers:
-    """The methods have the names that pika's loop calls; see `amqp/wire/pika_internals.py`. Timers that are due at the same
-    time are called in the order in which they were set."""
+    """The methods have the names that pika's loop calls; see `amqp/wire/pika_internals.py`. Timers that are due at the
+    same time are called in the order in which they were set."""
 
     def __init__(self) -> None:
         self._heap: list[Timer] = []

@@ -1,5 +1,6 @@
 """Keeps a worker up with the revocations: it reads their stream before the first task, again after a break, and follows
-it in between. What does not fit in with them is dropped (`sweep.py`), or waits meanwhile (`worker/consume/revocation_barrier.py`).
+it in between. What does not fit in with them is dropped (`sweep.py`), or waits meanwhile
+(`worker/consume/revocation_barrier.py`).
 """
 
 from __future__ import annotations

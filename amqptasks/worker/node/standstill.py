@@ -1,7 +1,8 @@
 """The watchdog of a worker: it holds messages, nothing runs, nothing is settled, and nothing says why.
 
 No fault that is known does that. This is for the unknown ones: a worker that holds its prefetch and does nothing keeps
-these messages from all others. A wait that has a name (`worker/consume/waits.py`) is no standstill, however long it lasts.
+these messages from all others. A wait that has a name (`worker/consume/waits.py`) is no standstill, however long it
+lasts.
 """
 
 from __future__ import annotations

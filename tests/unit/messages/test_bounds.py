@@ -103,5 +103,5 @@ def test_the_page_of_bounds_has_every_bound_of_the_module_with_its_value() -> No
 
 
 def test_every_bound_has_its_reason_above_it() -> None:
-    source = (REPOSITORY / "amqptasks" / "messages" / "untrusted/bounds.py").read_text()
+    source = (REPOSITORY / "amqptasks" / "untrusted" / "bounds.py").read_text()
     assert re.findall(r"^(?!#).*\n([A-Z][A-Z_]+) = ", source, re.MULTILINE) == []

@@ -335,7 +335,9 @@ def test_expanding_the_default_topology_loads_neither_pydantic_nor_yaml():
     code = (
         "import sys\n"
         "from amqptasks.transport.capabilities import Capabilities\n"
-        "from amqptasks.topology.broker import declare; from amqptasks.topology import delays, topology; from amqptasks.topology.expand import expand, ladder\n"
+        "from amqptasks.topology.broker import declare\n"
+        "from amqptasks.topology import delays, topology\n"
+        "from amqptasks.topology.expand import expand, ladder\n"
         "expand.expand(topology.default(), Capabilities())\n"
         "print([name for name in ('pydantic', 'yaml', 'pika') if name in sys.modules])"
     )
