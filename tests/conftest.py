@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from amqptasks.app import registry
 from amqptasks.dev.brokers import probe
 from tests.harness import link_turns, wait
 from tests.harness.management import Management
@@ -64,6 +65,15 @@ def _no_callback_of_a_link_takes_long() -> Iterator[None]:
     told = link_turns.told_since(LINK_TURNS, before)
     if told:
         pytest.fail(told, pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _shared_tasks_go_with_their_test() -> Iterator[None]:
+    """The processes of a later test's pool would look for them in vain."""
+    before = dict(registry._shared)
+    yield
+    registry._shared.clear()
+    registry._shared.update(before)
 
 
 @pytest.fixture(autouse=True)

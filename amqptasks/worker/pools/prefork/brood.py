@@ -23,6 +23,9 @@ logger = get_logger(__name__)
 #: Seconds before a child is started that the forker had no room to be told of: it is busy forking others.
 ROOM_WITHIN = 0.2
 
+#: The longest pause, in seconds, before another try where there was no descriptor: tasks wait for it once there are some.
+DESCRIPTORS_WITHIN = 5.0
+
 
 class Brood:
     """Keeps `size` children alive until `stop`. `children` are those that have not ended, by number; those that leave
@@ -102,7 +105,7 @@ class Brood:
 
     def _wait_for_room(self, error: OSError) -> None:
         """Another try in a while: what is to run waits meanwhile, or goes back, as where no child lives."""
-        pause = pause_after(self._stillborn)
+        pause = min(pause_after(self._stillborn), DESCRIPTORS_WITHIN)
         self._stillborn += 1
         self._why = f"its processes cannot be started: {error}"
         logger.error(
