@@ -23,7 +23,8 @@ logger = get_logger(__name__)
 #: Seconds before a child is started that the forker had no room to be told of: it is busy forking others.
 ROOM_WITHIN = 0.2
 
-#: The longest pause, in seconds, before another try where there was no descriptor: tasks wait for it once there are some.
+#: The longest pause, in seconds, before another try where there was no descriptor: once there are some, tasks wait
+#: for its end.
 DESCRIPTORS_WITHIN = 5.0
 
 
