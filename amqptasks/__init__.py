@@ -16,6 +16,7 @@ from amqptasks.errors import (
     Snooze,
 )
 from amqptasks.messages.request import Request
+from amqptasks.messages.signing import Signing
 from amqptasks.tasks.resources import resource
 from amqptasks.tasks.task import Task
 
@@ -34,6 +35,7 @@ __all__ = [
     "ResultTimeout",
     "Retry",
     "Signature",
+    "Signing",
     "Snooze",
     "Task",
     "resource",
