@@ -45,7 +45,7 @@ def connections(vhost: Vhost) -> set[str]:
 def test_a_worker_whose_stderr_blocks_for_40_seconds_consumes_keeps_its_connections_and_ends(
     pool: str, vhost: Vhost, tmp_path: Path
 ) -> None:
-    (tmp_path / "dev/demo/shop.py").write_text(SHOP)
+    (tmp_path / "shop.py").write_text(SHOP)
     worker = subprocess.Popen(
         [sys.executable, "-m", "amqptasks", "-A", "shop", "worker", "-P", pool, "-c", "2"],
         cwd=tmp_path,

@@ -43,7 +43,7 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def call(tmp_path: Path, vhost: Vhost) -> Call:
-    (tmp_path / "dev/demo/shop.py").write_text(SHOP)
+    (tmp_path / "shop.py").write_text(SHOP)
     return lambda *arguments: run_command("-A", "shop", "call", *arguments, url=vhost.url, folder=tmp_path)
 
 
@@ -148,7 +148,7 @@ def test_a_task_of_another_program_goes_to_a_queue_by_name(call: Call, vhost: Vh
 
 
 def test_a_broker_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
-    (tmp_path / "dev/demo/shop.py").write_text(SHOP.replace('"shop")', '"shop", publish_timeout=0.5)'))
+    (tmp_path / "shop.py").write_text(SHOP.replace('"shop")', '"shop", publish_timeout=0.5)'))
     ended = run_command(
         "-A", "shop", "call", "shop.add", "1", "2", url="amqp://ada:secret@127.0.0.1:1/", folder=tmp_path
     )
@@ -158,7 +158,7 @@ def test_a_broker_that_is_not_there_is_named_without_its_password(tmp_path: Path
 
 
 def test_memory_is_refused_because_nobody_else_could_run_the_task(tmp_path: Path) -> None:
-    (tmp_path / "dev/demo/shop.py").write_text(SHOP)
+    (tmp_path / "shop.py").write_text(SHOP)
     ended = run_command("-A", "shop", "call", "shop.add", "1", "2", url="memory://", folder=tmp_path)
     assert ended.returncode == 1
     assert "memory://" in ended.stderr

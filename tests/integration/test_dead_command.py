@@ -331,7 +331,7 @@ REFUSED = [
 
 @pytest.mark.usefixtures("app")
 def test_wrong_use_is_refused_with_the_mend(dead: Dead, tmp_path: Path) -> None:
-    (tmp_path / "dev/demo/shop.py").write_text(SHOP)
+    (tmp_path / "shop.py").write_text(SHOP)
     for arguments, status, words in REFUSED:
         ended = dead(*arguments)
         assert ended.returncode == status, (arguments, ended.stderr)

@@ -59,7 +59,7 @@ Dead = Callable[..., subprocess.CompletedProcess[str]]
 def shop(tmp_path: Path, vhost: Vhost) -> Iterator[App]:
     """The app of `-A shop`, declared."""
     (tmp_path / "shop.yaml").write_text(TOPOLOGY)
-    (tmp_path / "dev/demo/shop.py").write_text(SHOP)
+    (tmp_path / "shop.py").write_text(SHOP)
     created = App("shop", vhost.url, topology=tmp_path / "shop.yaml")
     created.declare()
     yield created

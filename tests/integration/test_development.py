@@ -71,13 +71,13 @@ def test_a_changed_file_is_run_and_a_broken_one_waited_out(
     worker = worker_process(shop("1"), "--watch", "-c", "1")
     assert ask(vhost) == 1
     first = family(worker)[1:]
-    (tmp_path / "dev/demo/shop.py").write_text(shop("2"))
+    (tmp_path / "shop.py").write_text(shop("2"))
     worker.wait_for_line("is ready", AGAIN, count=2)
     assert ask(vhost) == 2
     assert none_is_left(first)()
-    (tmp_path / "dev/demo/shop.py").write_text("def broken(:\n")
+    (tmp_path / "shop.py").write_text("def broken(:\n")
     worker.wait_for_line("starts again when a file changes", AGAIN)
-    (tmp_path / "dev/demo/shop.py").write_text(shop("3"))
+    (tmp_path / "shop.py").write_text(shop("3"))
     worker.wait_for_line("is ready", AGAIN, count=3)
     assert ask(vhost) == 3
     processes = family(worker)
@@ -110,7 +110,7 @@ def test_a_task_that_runs_does_not_hold_up_a_restart(
         worker.wait_for_line("asleep")
     finally:
         app.close()
-    (tmp_path / "dev/demo/shop.py").write_text(shop("2"))
+    (tmp_path / "shop.py").write_text(shop("2"))
     worker.wait_for_line("is ready", AGAIN, count=2)
     assert ask(vhost) == 2
     processes = family(worker)
@@ -128,7 +128,7 @@ def test_the_first_ctrl_c_lets_what_runs_end_and_the_second_does_not(
     app = App("asker", vhost.url, ignore_result=True)
 
     def nodding_off(seconds: float) -> WorkerProcess:
-        (worker_process.folder / "dev/demo/shop.py").write_text(shop("1"))
+        (worker_process.folder / "shop.py").write_text(shop("1"))
         options = ["worker", "--watch"] if way == "watch" else ["dev"]
         started = worker_process.command("-A", "shop", *options, "-c", "1", ready=True)
         app.send_task("shop.nap", [seconds], queue="default")
@@ -169,11 +169,11 @@ def test_without_the_extra_it_says_what_to_install(vhost: Vhost, worker_process:
 def test_dev_runs_a_worker_that_follows_changes_and_ctrl_c_ends_all(
     vhost: Vhost, worker_process: WorkerFactory, tmp_path: Path
 ) -> None:
-    (tmp_path / "dev/demo/shop.py").write_text(shop("1"))
+    (tmp_path / "shop.py").write_text(shop("1"))
     dev = worker_process.command("-A", "shop", "dev", "-c", "1", ready=True)
     assert "amqptasks | RabbitMQ" in dev.output
     assert ask(vhost) == 1
-    (tmp_path / "dev/demo/shop.py").write_text(shop("2"))
+    (tmp_path / "shop.py").write_text(shop("2"))
     dev.wait_for_line(r"worker    \| .*is ready", AGAIN, count=2)
     assert ask(vhost) == 2
     processes = family(dev)
@@ -186,7 +186,7 @@ def test_dev_runs_a_worker_that_follows_changes_and_ctrl_c_ends_all(
 
 
 def test_dev_starts_no_broker_in_place_of_one_that_was_named(worker_process: WorkerFactory, tmp_path: Path) -> None:
-    (tmp_path / "dev/demo/shop.py").write_text(shop("1"))
+    (tmp_path / "shop.py").write_text(shop("1"))
     dev = worker_process.command("-A", "shop", "dev", broker_url="amqp://guest:secret@127.0.0.1:1/")
     assert dev.wait(60) == 3
     assert "does not answer" in dev.output
@@ -198,7 +198,7 @@ def test_dev_starts_no_broker_in_place_of_one_that_was_named(worker_process: Wor
 @pytest.mark.skipif(find_installation() is None, reason="no rabbitmq-server on this machine")
 def test_dev_starts_a_broker_where_there_is_none_and_stops_it(tmp_path: Path) -> None:
     """As on a machine without a server: what others have on localhost is out of sight."""
-    (tmp_path / "dev/demo/shop.py").write_text(shop("1"))
+    (tmp_path / "shop.py").write_text(shop("1"))
     (tmp_path / "alone.py").write_text(
         "import sys\nfrom amqptasks import dial\nfrom amqptasks.dev.brokers import localhost\n"
         "from amqptasks.dev.brokers.running import Absent\n"

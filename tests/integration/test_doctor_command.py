@@ -44,7 +44,7 @@ Doctor = Callable[..., subprocess.CompletedProcess]
 def run(
     tmp_path: Path, vhost: Vhost, broker: GivenBroker | StartedBroker
 ) -> Callable[..., subprocess.CompletedProcess]:
-    (tmp_path / "dev/demo/shop.py").write_text(SHOP)
+    (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "shop.yaml").write_text(TOPOLOGY)
     return lambda *arguments: run_command(
         "doctor", *arguments, "--management", broker.management_url, url=vhost.url, folder=tmp_path

@@ -303,7 +303,7 @@ def render(order): ...
 @pytest.fixture
 def shop(tmp_path: Path, own_broker: StartedBroker, vhost: Vhost) -> Callable[..., list[dict]]:
     """What the command finds for an app that is declared; `--only` and other options."""
-    (tmp_path / "dev/demo/shop.py").write_text(SHOP)
+    (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "shop.yaml").write_text("version: 1\ndelays: false\nqueues: {default: }\n")
     assert run_command("-A", "shop", "declare", url=vhost.url, folder=tmp_path).returncode == 0
 

@@ -63,7 +63,7 @@ def command(folder: Path, *arguments: str, shell: str | None = None) -> subproce
 @pytest.mark.parametrize("how", ["exit()", "import sys; sys.exit(0)"])
 @pytest.mark.parametrize("where", ["app", "imported by it", "included"])
 def test_an_app_that_exits_while_it_is_imported_is_told_with_status_1(how: str, where: str, tmp_path: Path) -> None:
-    (tmp_path / "dev/demo/shop.py").write_text(
+    (tmp_path / "shop.py").write_text(
         {
             "app": how,
             "imported by it": "import parts\nfrom amqptasks import App\napp = App()",
@@ -90,7 +90,7 @@ class Launched:
     """A worker that a launcher begins, which has prepared its process."""
 
     def __init__(self, factory: WorkerFactory, prepare: str, *arguments: str, source: str = SHOP) -> None:
-        (factory.folder / "dev/demo/shop.py").write_text(source)
+        (factory.folder / "shop.py").write_text(source)
         (factory.folder / "launcher.py").write_text(LAUNCHER.replace("PREPARE", prepare))
         self.worker = factory.command("-A", "shop", "worker", *arguments, program="launcher", ready=True)
 

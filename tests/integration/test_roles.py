@@ -70,7 +70,7 @@ def file(vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.chdir(tmp_path)
     written = tmp_path / "shop.yaml"
     written.write_text(TOPOLOGY.format(vhost=vhost.name))
-    (tmp_path / "dev/demo/shop.py").write_text(SHOP)
+    (tmp_path / "shop.py").write_text(SHOP)
     done = CliRunner().invoke(main, ["declare", str(written), "--broker", vhost.url, "--management", api(vhost)])
     assert done.exit_code == 0, done.output
     with Session([vhost.url]) as session:

@@ -109,7 +109,7 @@ def test_a_reply_has_the_key_of_its_call_while_keys_are_rotated(vhost: Vhost) ->
 
 
 def test_events_of_a_signing_app_are_signed_and_forged_ones_are_left_out(vhost: Vhost, tmp_path: Path) -> None:
-    (tmp_path / "dev/demo/shop.py").write_text(f"from amqptasks import App\napp = App('shop', signing={KEYS!r})\n")
+    (tmp_path / "shop.py").write_text(f"from amqptasks import App\napp = App('shop', signing={KEYS!r})\n")
     with closing(App("shop", vhost.url, signing=KEYS, events=True)) as app:
         app.declare()
         identity = app.send_task("shop.pay", (5,)).id

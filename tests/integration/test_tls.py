@@ -142,7 +142,7 @@ def shop(tls_broker: TlsBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A folder with an app that trusts the broker's certificate, which its address does not name."""
     monkeypatch.delenv("AMQPTASKS_MANAGEMENT_URL", raising=False)
     (tmp_path / "topology.yaml").write_text("version: 1\nqueues: {default: {}}\ndefault_queue: default\n")
-    (tmp_path / "dev/demo/shop.py").write_text(APP.format(certificate=str(tls_broker.certificate), url=tls_broker.url))
+    (tmp_path / "shop.py").write_text(APP.format(certificate=str(tls_broker.certificate), url=tls_broker.url))
     return tmp_path
 
 
