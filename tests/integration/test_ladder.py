@@ -207,7 +207,7 @@ def test_a_queue_that_a_policy_makes_full_delays_nobody_else_and_gets_what_waite
     _declare(topology, session)
     body = {"pattern": pattern, "definition": definition, "apply-to": "queues"}
     vhost.management.request("PUT", kind, vhost.name, "bound", body=body)
-    for _ in range(40):  # a rung has 32 slots
+    for _ in range(100):  # a rung has 32 slots, and 32 on their way pass a queue that becomes full by them
         _send(session, 0.3, "amqptasks.queues", "slow", "a task")
     dues = {str(n): _send(session, 0.2 + n * 0.02, "topics", "free.x", str(n)) for n in range(40)}
     late = [at - dues[body] for body, _, at, _ in receiver.wait(40, timeout=30)]
@@ -216,7 +216,7 @@ def test_a_queue_that_a_policy_makes_full_delays_nobody_else_and_gets_what_waite
 
     def kept() -> bool:
         held, waiting = (vhost.management.depth(name) for name in ("slow", room("slow")))
-        return held is not None and waiting is not None and held.total + waiting.total == 40 and waiting.total > 32
+        return held is not None and waiting is not None and held.total + waiting.total == 100 and waiting.total > 32
 
     wait_for(kept, 60)  # the management API counts every few seconds, and a busy broker late
 

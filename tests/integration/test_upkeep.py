@@ -121,12 +121,13 @@ def test_status_tells_what_the_worker_declared_again(shop: Shop, session: Sessio
 def test_a_delayed_task_of_an_older_client_that_came_early_goes_back_for_the_rest_of_its_time(
     shop: Shop, session: Session
 ):
+    from amqptasks.messages import protocol
     from amqptasks.messages.outgoing import Outgoing
+    from amqptasks.messages.request import Request
     from amqptasks.topology.delays import TO
-    from tests.unit.worker.jobs import message
 
     session.delete_queue("amqptasks.delay.05")
-    body, properties = message.encode(message.Request("shop.note", "id-1", ["old"]))
+    body, properties = protocol.encode(Request("shop.note", "id-1", ["old"]))
     properties.headers = {**(properties.headers or {}), bit(5): True, TO: "amqptasks.queues"}
     shop.called["old"] = time.monotonic() + 1.024
     session.publish(Outgoing("amqptasks.delay.05", "default", body, properties))
