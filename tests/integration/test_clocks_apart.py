@@ -25,8 +25,8 @@ COMBINATIONS = [
     *((2, -2, 0), (2, 0, -2), (2, 2, 2)),
 ]
 
-#: The normal suite has two in which all three differ.
-SOME = [(2, -2, 0), (-2, 0, 2)]
+#: In the normal suite. With clocks apart a revocation by name is not yet as with equal clocks: all of these are long.
+SOME: list[tuple[int, int, int]] = []
 
 #: Seconds from the start of an interpreter to its first call, on a busy machine.
 STARTS_WITHIN = 60.0
