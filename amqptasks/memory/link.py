@@ -226,7 +226,7 @@ class MemoryLink:
 
     def _turn(self) -> None:
         call = self._guard.call
-        while self._calls or not self._stopped:
+        while not self._stopped:  # what was handed over until then is left to `_run`, however fast more comes
             due = self._alarms.next_due
             self._wake.wait(None if due is None else max(0.0, due - monotonic()))
             self._wake.clear()
