@@ -103,7 +103,7 @@ def test_a_child_that_a_task_forked_keeps_no_connection_and_no_port_of_a_killed_
         worker.wait_for_line("asleep")
         worker.kill()
         os.kill(child, 0)
-        wait_for(lambda: vhost.management.queue("default")["consumers"] == 0, 10.0, "the broker has not noticed")
+        wait_for(lambda: vhost.management.consumer_count("default") == 0, 10.0, "the broker has not noticed")
         with app.session() as session:
             wait_for(lambda: (state := session.queue_state("default")) and state.messages == 1, 5.0)
         kept = psutil.Process(child).net_connections(kind="inet")
