@@ -20,8 +20,8 @@ ENOUGH = 1 / 4
 
 
 class ChannelLease:
-    """See `incoming.Lease`. Acks are gathered, and written once a turn of the loop or, while they are few, a moment
-    later."""
+    """See `messages.delivery.Lease`. Acks are gathered, and written once a turn of the loop or, while they are few, a
+    moment later."""
 
     def __init__(self, channel: WireChannel, loop: Loop, prefetch: int, on_empty: Callable[[], None]) -> None:
         self._channel = channel

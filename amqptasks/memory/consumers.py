@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Consumer:
-    """A consumer on a channel of its own, and the lease (`incoming.Lease`) of what it was given. Any thread.
+    """A consumer on a channel of its own, and the lease (`messages.delivery.Lease`) of what it was given. Any thread.
 
     `receive(delivery)` and `cancelled(reason)` are called with the broker's lock held: they only pass the word on.
     """

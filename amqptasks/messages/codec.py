@@ -1,4 +1,4 @@
-"""How an app writes its messages, and which it reads: serializer, compression and signature, over `message`."""
+"""How an app writes its messages, and which it reads: serializer, compression and signature, over `protocol`."""
 
 from __future__ import annotations
 

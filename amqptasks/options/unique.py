@@ -34,7 +34,7 @@ WAITS_FOR = 3600.0
 LONGEST = 4_294_967_295
 
 #: Bytes of the digest that is a claim's name: two different keys never come to the same one, and what the broker says
-#: of the claim has room for the id of who has it (see `claims.NOBODY`).
+#: of the claim has room for the id of who has it (see `unique_claims.NOBODY`).
 DIGEST = 16
 
 #: A claim's header, exactly: what others may write into it must neither fail to be read nor name any other queue.

@@ -14,7 +14,7 @@ from amqptasks.messages.delivery import Delivery
 
 
 class Taken:
-    """What one `take` holds: a channel with one consumer. An `incoming.Lease`."""
+    """What one `take` holds: a channel with one consumer. An `messages.delivery.Lease`."""
 
     def __init__(self, channel: BlockingChannel) -> None:
         self.channel = channel

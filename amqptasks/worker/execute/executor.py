@@ -93,7 +93,7 @@ class Steps:
         """All steps of a plain function's job, or for one that was ended from outside, the telling. Raises nothing but
         what interrupts the task from outside: see `rescue`."""
         depth = forks.here.depth
-        if job.settled:  # there is nothing to do but to tell, if that: see `news.telling`
+        if job.settled:  # there is nothing to do but to tell, if that: see `notifications.telling`
             if self._know_again(job):
                 self.tell(job)
             return
@@ -112,7 +112,7 @@ class Steps:
 
     async def execute_async(self, job: Job) -> None:
         """As `execute`, of an `async def` task's job."""
-        if job.settled:  # there is nothing to do but to tell, if that: see `news.telling`
+        if job.settled:  # there is nothing to do but to tell, if that: see `notifications.telling`
             if self._know_again(job):
                 await self.tell_async(job)
             return
@@ -129,8 +129,8 @@ class Steps:
 
     def conclude(self, job: Job, outcome: Outcome) -> None:
         """Plan what was decided elsewhere than in the task: it was revoked, or ended by force. Runs no hooks: it may be
-        called where they must not run; see `news.telling`. Reads the message, but for a job that is lost or throttled:
-        not for the link's thread then."""
+        called where they must not run; see `notifications.telling`. Reads the message, but for a job that is lost or
+        throttled: not for the link's thread then."""
         readable = job.request is not None or isinstance(outcome, Lost | Throttled) or self.decode(job)
         if not readable and job.outcome is not LOST:
             self.plan(job)

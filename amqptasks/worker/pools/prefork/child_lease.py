@@ -7,7 +7,7 @@ from amqptasks.worker.pools.prefork.slots import Slots
 
 
 class ChildLease(Unwritten):
-    """See `incoming.Lease`. Alive, as far as the child is concerned: what the node cannot settle, it drops."""
+    """See `messages.delivery.Lease`. Alive, as far as the child is concerned: what the node cannot settle, it drops."""
 
     alive = True
 
