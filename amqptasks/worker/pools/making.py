@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from amqptasks import dial
 from amqptasks.errors import ConfigurationError
+from amqptasks.options.workers import MOST_PREFETCH
 from amqptasks.runtime.clock import broker_time
 from amqptasks.transport import Watching
 from amqptasks.worker.pools import Pool
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from amqptasks.worker.pools.prefork.child import Upbringing
 
 #: Async tasks that run at once unless a number is asked for: what the prefetch lets the worker hold.
-UNLIMITED = 65535
+UNLIMITED = MOST_PREFETCH
 
 
 class Making:

@@ -14,9 +14,10 @@ import os
 import struct
 
 from amqptasks.errors import INTERRUPTIONS
+from amqptasks.options.workers import MOST_PROCESSES
 
 #: Children of one pool at the same time, those that are leaving included. A slot costs nothing before it is used.
-COUNT = 1024
+COUNT = MOST_PROCESSES
 
 #: Bytes of a slot: a cache line, so that two children never write to the same one.
 SIZE = 64
