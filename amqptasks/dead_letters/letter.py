@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from amqptasks.dead_letters.home import is_lost, meant_for
-from amqptasks.messages import protocol as message
+from amqptasks.messages import protocol
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.protocol import Malformed
@@ -72,7 +72,7 @@ def read(delivery: Delivery, codec: Codec = PLAIN) -> Letter:
         death = {}
     return Letter(
         id=_identity(delivery, headers),
-        task=message.task_name(properties.headers),
+        task=protocol.task_name(properties.headers),
         reason=_text(said, "x-amqptasks-reason") or _text(death, "reason") or PUBLISHED,
         detail=_text(said, "x-amqptasks-detail"),
         exception=_text(said, "x-amqptasks-exception"),
@@ -93,7 +93,7 @@ def _lost(delivery: Delivery, headers: Mapping[str, object], codec: Codec) -> Le
     meant = meant_for(delivery)
     return Letter(
         id=_identity(delivery, headers),
-        task=message.task_name(delivery.properties.headers),
+        task=protocol.task_name(delivery.properties.headers),
         reason=GONE,
         detail=None if meant is None else f"when it was due, this was gone: {meant}",
         exception=None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.options import rates as rate
+from amqptasks.options import rates
 from amqptasks.options.keys import checked_key
 from amqptasks.options.rates import Rate
 
@@ -53,8 +53,8 @@ class TaskLimits:
         if key is not None and at_once is None:
             raise ConfigurationError("concurrency_key= says of what, and max_concurrency= how many: give both")
         limits = cls(
-            rate.parse(options.get("rate_limit")),
-            _of_all(rate.parse(options.get("cluster_rate_limit"), "cluster_rate_limit")),
+            rates.parse(options.get("rate_limit")),
+            _of_all(rates.parse(options.get("cluster_rate_limit"), "cluster_rate_limit")),
             at_once,
             None if key is None else checked_key(key),
             _seconds(options.get("throttle_for", THROTTLE_FOR)),

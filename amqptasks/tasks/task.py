@@ -9,8 +9,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
 from amqptasks import errors
-from amqptasks.calls import bulk, send
-from amqptasks.calls import submit as submission
+from amqptasks.calls import bulk, send, submit
 from amqptasks.canvas.signature import Signature
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.request import Request, current_request
@@ -29,7 +28,7 @@ from amqptasks.options import (
 )
 from amqptasks.options.limits import TaskLimits
 from amqptasks.options.retry import RETRY_OPTIONS, RetryPolicy
-from amqptasks.results import progress as states
+from amqptasks.results.progress import checked_state, tell_state
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks import hooks
 
@@ -226,7 +225,7 @@ class Task(Generic[P, R]):
         asked the future for is raised by the task. A program that ends waits for its calls, too. In a forked process
         the futures of its parent never end.
         """
-        return submission.submit(self.app, self, args, kwargs, CallOptions())
+        return submit.submit(self.app, self, args, kwargs, CallOptions())
 
     def publish_many(
         self, calls: Iterable[Iterable[Any]], *, progress: Progress | None = None, **options: Unpack[CallOptions]
@@ -322,11 +321,11 @@ class Task(Generic[P, R]):
         `task_id` is Celery's, and can only be the running one's.
         """
         request = request or self.request
-        state = states.checked_state(state)
+        state = checked_state(state)
         if task_id is not None and task_id != request.id:
             raise ConfigurationError(f"update_state tells of the running task, {request.id}, not of {task_id}")
         if request.reply_to is not None and not request.is_eager:
-            states.tell_state(self.app, request, state, meta)
+            tell_state(self.app, request, state, meta)
 
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise `TypeError`, as a call would, when the arguments do not fit the function."""

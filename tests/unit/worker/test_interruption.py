@@ -16,7 +16,7 @@ from amqptasks.errors import BrokerError, SoftTimeLimitExceeded, Terminated, Tim
 from amqptasks.options.unique import PREFIX, UNIQUE, Claim
 from amqptasks.serializers import Serializer
 from amqptasks.tasks.outcomes import Failure, HandBack, Revoked, Success
-from amqptasks.worker.execute import executor as delivery_steps
+from amqptasks.worker.execute import executor
 from amqptasks.worker.execute.waiting_calls import WaitingCalls, claim_held_by
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Pool
@@ -222,8 +222,8 @@ def test_an_interruption_before_the_tasks_first_line_means_what_it_means_in_it(
 @pytest.mark.parametrize(
     ("place", "name", "after"),
     [
-        (delivery_steps, "Success", False),
-        (delivery_steps, "is_quiet", False),
+        (executor, "Success", False),
+        (executor, "is_quiet", False),
         (None, "_planned", False),
         (None, "run", True),
     ],

@@ -22,7 +22,7 @@ from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.worker import process
-from amqptasks.worker.execute import executor as delivery_steps
+from amqptasks.worker.execute import executor
 from amqptasks.worker.execute.executor import Steps
 from amqptasks.worker.execute.lost_runs import NOTHING, was_told
 from amqptasks.worker.execute.waiting_calls import WaitingCalls
@@ -166,7 +166,7 @@ class Child:
         """Raise what the node asked for, where the task's own code runs and nowhere else."""
         kind = self._slots.interruption(self._slot)
         while kind is not None and frame is not None:
-            if frame.f_code is delivery_steps.call.__code__:
+            if frame.f_code is executor.call.__code__:
                 raise kind
             frame = frame.f_back
 
