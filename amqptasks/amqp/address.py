@@ -94,6 +94,11 @@ def parameters(url: str, ssl: tls.SSLContext | None = None) -> pika.ConnectionPa
     return found
 
 
+def reads_files(url: str) -> bool:
+    """True when `parameters(url)` reads certificates from the disk, which takes its time."""
+    return url.lower().startswith("amqps:")
+
+
 def with_vhost(url: str, vhost: str | None) -> str:
     """The address with the virtual host that a topology file names, if it names one.
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import pika
 from pika import exceptions
 from pika.channel import Channel
 from tenacity import RetryCallState, Retrying, wait_exponential, wait_random
 
-from amqptasks.amqp.address import parameters
+from amqptasks.amqp.address import parameters, reads_files
 from amqptasks.amqp.failures.failures import explain, is_cut_before_amqp
 from amqptasks.amqp.failures.tls_failures import certificate_wanted
 from amqptasks.amqp.failures.tls_internals import CertificateRequest
@@ -90,6 +92,7 @@ class Connection:
         self._wanted = False
         self._given_up = False
         self._timer: Any = None
+        self._reads: object | None = None  # the try whose TLS files are being read
         self.trouble: BrokerError | None = None
         self.capabilities: Capabilities | None = None
 
@@ -174,6 +177,7 @@ class Connection:
         self._wire.add_on_connection_unblocked_callback(wrapped(lambda _wire, _frame: unblocked()))
 
     def _cancel_timer(self) -> None:
+        self._reads = None
         if self._timer is not None:
             self._loop.remove_timeout(self._timer)
             self._timer = None
@@ -186,8 +190,32 @@ class Connection:
         self._url = self._next_url
         url = self._urls[self._url]
         self._next_url = (self._url + 1) % len(self._urls)
+        if self._tls is None and reads_files(url):
+            # The system's authorities are some hundred certificates, and a file may lie on a disk that does not answer.
+            # Both are read anew for each try, because certificates are replaced while a worker runs.
+            self._reads = try_ = object()
+            threading.Thread(target=self._read, args=(try_, url), name="amqptasks-tls", daemon=True).start()
+        else:
+            self._dial(url, parameters(url, self._tls))
+
+    def _read(self, try_: object, url: str) -> None:
+        """On a thread of its own."""
+        try:
+            wanted = parameters(url)
+        except Exception as error:
+            why = BrokerUnreachable(str(error))
+            self._loop.call_soon(lambda: self._has_read(try_, lambda: self._on_closed(why)))
+        else:
+            self._loop.call_soon(lambda: self._has_read(try_, lambda: self._dial(url, wanted)))
+
+    def _has_read(self, try_: object, go_on: Callable[[], None]) -> None:
+        if self._reads is try_:
+            self._reads = None
+            if self._wanted:
+                go_on()
+
+    def _dial(self, url: str, wanted: pika.ConnectionParameters) -> None:
         where = masked_address(url)
-        wanted = parameters(url, self._tls)
         if self.capabilities is None and self._connect_timeout is not None:
             share = max(SHORTEST_TRY, self._connect_timeout / len(self._urls))
             wanted.socket_timeout = min(wanted.socket_timeout or share, share)
@@ -236,7 +264,7 @@ class Connection:
         self._loop.call_later(LOOK_EVERY, self._look)
         if self._wire is not None and self._wire.is_closed:
             self._on_closed(BrokerUnreachable("the connection has ended"))
-        elif self._wire is None and self._timer is None:
+        elif self._wire is None and self._timer is None and self._reads is None:
             self._connect()
 
     def _on_closed(self, error: BrokerError) -> None:

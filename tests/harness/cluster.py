@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from amqptasks.dev.brokers.private_node import PrivateNode
+from tests.harness.erlang import evaluate
 from tests.harness.management import Management
 from tests.harness.nodes import NoBroker, StartedBroker, new_node
 from tests.harness.vhost import Vhost, new_vhost
@@ -45,6 +46,7 @@ class Cluster:
 
     def __init__(self, nodes: list[PrivateNode]) -> None:
         self.nodes = [StartedBroker(node) for node in nodes]
+        self._private = nodes
         self._cut: set[str] = set()
         self._frozen: set[str] = set()
 
@@ -70,12 +72,12 @@ class Cluster:
 
     def cut(self, number: int) -> None:
         """Cut a node off from the others; its clients stay connected."""
-        self.nodes[number].node.rabbitmqctl("eval", CUT)
+        evaluate(self._private[number], CUT)
         self._cut.add(self.nodes[number].node.name)
 
     def heal(self, number: int) -> None:
         """Undo `cut`: it joins the others again, and waits until they know."""
-        self.nodes[number].node.rabbitmqctl("eval", HEAL)
+        evaluate(self._private[number], HEAL)
         self._cut.discard(self.nodes[number].node.name)
 
     def running(self, seen_from: int = 0) -> int:

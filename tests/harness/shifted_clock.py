@@ -72,7 +72,7 @@ def _publish(app: Any, tasks: Any) -> None:
     work.apply_async(["countdown 2"], countdown=2)
     work.apply_async(["eta 2"], eta=_now() + timedelta(seconds=2))
     work.apply_async(["until 60"], expires=_now() + timedelta(seconds=60))
-    called_back.apply_async(["before the revocation"], countdown=4)
+    called_back.apply_async(["before the revocation"], countdown=6)
     for number in range(2):
         alone.delay(f"alone {number}")
         slowly.delay(f"slowly {number}")

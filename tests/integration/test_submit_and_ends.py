@@ -144,14 +144,16 @@ def test_what_callbacks_publish_while_it_closes_is_published(new_app: NewApp) ->
 def test_a_callback_may_close_the_app(new_app: NewApp) -> None:
     app = new_app()
     note = app.task(name="note")(lambda number: None)
-    closed = threading.Event()
+    submitted, closed = threading.Event(), threading.Event()
 
     def close(_: Future[Any]) -> None:
+        assert submitted.wait(20)  # a call that begins while the app closes may be refused
         app.close(20)
         closed.set()
 
     note.submit(0).add_done_callback(close)
     later = [note.submit(number) for number in range(100)]
+    submitted.set()
     assert closed.wait(20)
     for future in later:
         assert future.exception(20) is None
