@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from amqptasks.options.catalogue import APP, CALL, RETRY, TASK, Option
+from amqptasks.options.command_line import COMMAND_LINE
 from amqptasks.options.environment import ENVIRONMENT
 from amqptasks.options.workers import WORKER
 
@@ -31,6 +32,7 @@ _PARTS: tuple[tuple[str, str, Mapping[str, Option]], ...] = (
         " `prefetch`.",
         WORKER,
     ),
+    ("Workers, on the command line alone", "Of `amqptasks worker`, with dashes: `--pool-for`.", COMMAND_LINE),
     ("Environment", "Variables of the environment.", ENVIRONMENT),
 )
 

@@ -17,14 +17,16 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 #: A prefetch, wherever one is given.
 PREFETCH = Whole(MOST_PREFETCH, 1)
 
+#: Tasks that run at once.
+AT_ONCE = Whole(bounds.LARGEST_POOL, 1)
+
 _FLAG, _SECONDS = Flag(), Seconds()
-_AT_ONCE = Whole(bounds.LARGEST_POOL, 1)
 _MANY = Whole(bounds.LARGEST_NUMBER, 1)
 
 WORKER: dict[str, Option] = {
-    "concurrency": Option(_AT_ONCE, "processors allowed; at least 4 threads", "plain functions that run at once"),
+    "concurrency": Option(AT_ONCE, "processors allowed; at least 4 threads", "plain functions that run at once"),
     "pool": Option(OneOf(POOLS), "prefork", "where they run: processes, threads, or the main thread"),
-    "async_concurrency": Option(Optional(_AT_ONCE), "what the prefetch allows", "`async def` tasks that run at once"),
+    "async_concurrency": Option(Optional(AT_ONCE), "what the prefetch allows", "`async def` tasks that run at once"),
     "max_tasks_per_child": Option(Optional(_MANY), "never", "renews a process after so many tasks"),
     "max_memory_per_child": Option(Optional(_MANY), "never", "renews a process that is larger than so many KiB"),
     "start_method": Option(

@@ -18,6 +18,7 @@ from amqptasks.errors import ConfigurationError, UnknownOption
 from amqptasks.messages.signing import Signing
 from amqptasks.options import CALL, ELSEWHERE, TASK, WORKER, CallOptions, TaskOptions, checked, publish_timeout
 from amqptasks.options.catalogue import APP
+from amqptasks.options.command_line import COMMAND_LINE
 from amqptasks.options.documentation import page
 from amqptasks.options.environment import ENVIRONMENT, variable
 from amqptasks.topology.model.queue import QueuePart
@@ -270,7 +271,7 @@ def test_the_command_of_a_worker_refuses_what_the_description_of_its_option_does
 
 def test_each_option_of_a_worker_that_is_described_is_one_of_the_command_with_that_help_and_default() -> None:
     options = {parameter.name: parameter for parameter in worker_command.params}
-    for name, option in WORKER.items():
+    for name, option in (WORKER | COMMAND_LINE).items():
         parameter = options[name]
         assert isinstance(parameter, click.Option)
         assert parameter.help is not None
@@ -278,6 +279,40 @@ def test_each_option_of_a_worker_that_is_described_is_one_of_the_command_with_th
         default = parameter.get_default(click.Context(worker_command))
         if isinstance(default, str | int | float) and not parameter.is_flag:
             assert option.default in {str(default), f"{default:g}" if not isinstance(default, str) else ""}, name
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("-Q", ",", "names no queue"),
+        ("-Q", "emails:0", "has 'emails:0' in it: give a whole number from 1 up to 65,535"),
+        ("-Q", "emails:99999999", "has 'emails:99999999' in it"),
+        ("-Q", "x" * 256, "give a text of 1 to 255 bytes"),
+        ("--pool-for", "emails=thread", "with the pool prefork, threads or solo"),
+        ("--pool-for", "=threads", "is not of the form QUEUE=POOL"),
+        ("--autoscale", "8", "is not of the form MAX,MIN"),
+        ("--autoscale", "99999999999,1", "has '99999999999' in it: give a whole number from 1 up to 10,000"),
+        ("--autoscale", "4,0", "has '0' in it"),
+    ],
+)
+def test_the_command_of_a_worker_says_what_is_wrong_with_a_text_of_several_values(
+    flag: str, value: str, said: str
+) -> None:
+    result = CliRunner().invoke(worker_command, [flag, value])
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("queues", " emails:100, reports,a:b ", {"emails": 100, "reports": None, "a:b": None}),
+        ("pool_for", "a=b=threads", ("a=b", "threads")),
+        ("autoscale", "2, 8", (8, 2)),
+    ],
+)
+def test_a_text_of_several_values_is_read_as_its_description_says(name: str, text: str, value: object) -> None:
+    assert COMMAND_LINE[name].kind.read(text) == value
 
 
 @pytest.mark.parametrize("prefetch", [0, 65536])

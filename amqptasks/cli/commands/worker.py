@@ -15,8 +15,6 @@ from amqptasks import dial, logs
 from amqptasks.cli.support import parameters
 from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
-from amqptasks.options.kinds import Unfit
-from amqptasks.options.workers import PREFETCH
 from amqptasks.runtime import log_queue
 from amqptasks.worker.node.name import expanded
 from amqptasks.worker.node.shutdown_stages import FINISH_WITHIN, TIDY_WITHIN, Beginning, StopPlan
@@ -51,19 +49,12 @@ Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work;
 
 
 @click.command(epilog=EXAMPLES)
-@click.option(
-    "-Q",
-    "--queues",
-    metavar="NAME[:PREFETCH],...",
-    help="Queues to consume.  [default: all of the topology but streams and those of dead letters]",
-)
+@parameters.worker_option("-Q", "--queues", metavar="NAME[:PREFETCH],...")
 @parameters.worker_option("-c", "--concurrency")
 @parameters.worker_option("-P", "--pool", default="prefork")
-@click.option(
-    "--pool-for", multiple=True, metavar="QUEUE=POOL", help="Another pool for the tasks of a queue; may be repeated."
-)
+@parameters.worker_option("--pool-for", multiple=True, metavar="QUEUE=POOL")
 @parameters.worker_option("--async-concurrency")
-@click.option("--autoscale", metavar="MAX,MIN", help="Let the number of processes follow the demand.")
+@parameters.worker_option("--autoscale", metavar="MAX,MIN")
 @parameters.worker_option("--max-tasks-per-child")
 @parameters.worker_option("--max-memory-per-child", metavar="KIB")
 @parameters.worker_option("--start-method", default="fork")
@@ -77,27 +68,23 @@ Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work;
 @parameters.worker_option("--connect-for")
 @parameters.worker_option("--processes", default=1)
 @parameters.worker_option("-E", "--events")
-@click.option("--no-control", is_flag=True, help="Obey no commands (`amqptasks control`) and answer none.")
+@parameters.worker_option("--no-control")
 @parameters.worker_option("--health-port", metavar="PORT")
 @parameters.worker_option("--health-host", metavar="ADDRESS", default="127.0.0.1")
 @parameters.worker_option("-l", "--log-level", "--loglevel", default="info")
 @parameters.worker_option("--log-format", default="plain")
-@click.option(
-    "--watch",
-    is_flag=True,
-    help="For development: start again when a file below the current folder changes (*.py, *.yaml).",
-)
+@parameters.worker_option("--watch")
 @click.option("--supervisor", type=int, hidden=True)  # what `--processes` adds: the process that answers for this one,
 @click.option("--number", type=int, hidden=True)  # and which of them it is
 @pass_target
 def command(
     target: Target,
-    queues: str | None,
+    queues: Mapping[str, int | None] | None,
     concurrency: int | None,
     pool: str,
-    pool_for: tuple[str, ...],
+    pool_for: tuple[tuple[str, str], ...],
     async_concurrency: int | None,
-    autoscale: str | None,
+    autoscale: tuple[int, int] | None,
     max_tasks_per_child: int | None,
     max_memory_per_child: int | None,
     start_method: StartMethod,
@@ -152,23 +139,22 @@ def command(
     from amqptasks.worker.process.failing import end_process
     from amqptasks.worker.process.processors import available
 
-    bounds = _bounds(autoscale) if autoscale is not None else None
     least = 4 if pool == "threads" else 1
     node = Node(
         app,
-        _prefetches(queues) if queues is not None else None,
-        concurrency=bounds[1] if bounds else concurrency or max(least, available()),
+        queues,
+        concurrency=autoscale[1] if autoscale else concurrency or max(least, available()),
         async_concurrency=async_concurrency,
         pool=pool,
-        pools=_pools(pool_for),
+        pools=dict(pool_for),
         prefetch=prefetch,
         limits=TimeLimits(time_limit, soft_time_limit),
         prefork=PreforkSettings(
             max_tasks_per_child,
             max_memory_per_child,
             start_method,
-            most=bounds[0] if bounds else None,
-            least=bounds[1] if bounds else concurrency or 1,
+            most=autoscale[0] if autoscale else None,
+            least=autoscale[1] if autoscale else concurrency or 1,
             logs=logs.Setup(log_level, log_format),
         ),
         stopping=StopPlan(on_shutdown, stop_timeout, tidy_timeout),
@@ -195,42 +181,6 @@ def command(
     garbage.leave_alone()
     node.start()
     leaving.run()
-
-
-def _pools(given: tuple[str, ...]) -> Mapping[str, str]:
-    """`emails=threads` as {"emails": "threads"}."""
-    found: dict[str, str] = {}
-    for text in given:
-        queue, equals, kind = text.rpartition("=")
-        if not (equals and queue and kind):
-            raise click.BadParameter(f"{text!r} is not of the form QUEUE=POOL", param_hint="--pool-for")
-        found[queue] = kind
-    return found
-
-
-def _bounds(text: str) -> tuple[int, int]:
-    """`8,2`, in either order, as (8, 2)."""
-    numbers = [part.strip() for part in text.split(",")]
-    if len(numbers) != 2 or not all(part.isdecimal() and int(part) for part in numbers):
-        raise click.BadParameter(f"{text!r} is not of the form MAX,MIN", param_hint="--autoscale")
-    return max(map(int, numbers)), min(map(int, numbers))
-
-
-def _prefetches(text: str) -> Mapping[str, int | None]:
-    """`emails:100,reports` as {"emails": 100, "reports": None}."""
-    found: dict[str, int | None] = {}
-    for part in text.split(","):
-        name, colon, number = part.strip().rpartition(":")
-        if colon and number.isdecimal():
-            try:
-                found[name] = PREFETCH.read(int(number))
-            except Unfit:
-                raise click.BadParameter(f"{part.strip()!r}: give {PREFETCH.wanted}", param_hint="-Q") from None
-        elif part.strip():
-            found[part.strip()] = None
-    if not found:
-        raise click.BadParameter("name at least one queue", param_hint="-Q")
-    return found
 
 
 def _watch() -> int:

@@ -14,6 +14,7 @@ import click
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import CALL
 from amqptasks.options.catalogue import Option
+from amqptasks.options.command_line import COMMAND_LINE
 from amqptasks.options.kinds import Flag, OneOf, Optional, Seconds, Unfit, Whole
 from amqptasks.options.workers import WORKER
 from amqptasks.topology import durations
@@ -70,7 +71,7 @@ class OptionOfCall(OptionValue):
 def worker_option(*flags: str, **more: Any) -> Callable[[Function], Function]:
     """`click.option` with the type and the help of the option of a worker that the first long flag names."""
     name = next(flag for flag in flags if flag.startswith("--"))[2:].replace("-", "_")
-    option = WORKER[name]
+    option = (WORKER | COMMAND_LINE)[name]
     kind = option.kind.kind if isinstance(option.kind, Optional) else option.kind
     text = f"{option.line[0].upper()}{option.line[1:]}."
     if isinstance(kind, Flag):
