@@ -36,11 +36,11 @@ PARTS = {
     "run, with the task": ("Steps.run",),
     "classify, plan, tell": ("Steps.plan", "Steps.tell"),
     "from thread to thread": ("ThreadPool._run", "Waiting.submit"),
-    "settle, report": ("Endings._settle_finished", "Node._settle_finished"),
+    "settle, report": ("Completions._settle_finished", "Node._settle_finished"),
     "acks and frames written": ("ChannelLease._flush", "Wire._uncork"),
     "calls made": ("send_many",),
-    "calls written": ("Outbox.publish",),
-    "confirms": ("Outbox._on_confirm",),
+    "calls written": ("ConfirmedPublisher.publish",),
+    "confirms": ("ConfirmedPublisher._on_confirm",),
     "loops and sockets": ("IOLoop.start",),
 }
 

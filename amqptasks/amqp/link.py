@@ -14,17 +14,17 @@ import threading
 from collections.abc import Callable, Sequence
 
 from amqptasks.amqp.announcing import Announcing
-from amqptasks.amqp.blocking.first import FirstSubscription
-from amqptasks.amqp.blocking.getting import Getting
+from amqptasks.amqp.blocking.basic_get import BasicGet
+from amqptasks.amqp.blocking.consumer_priority import PrioritySubscription
 from amqptasks.amqp.blocking.looking import Looking
+from amqptasks.amqp.confirmed_publisher import ConfirmedPublisher
 from amqptasks.amqp.connection import Connection
-from amqptasks.amqp.entry import Entry
-from amqptasks.amqp.failures.quiet import quietly
+from amqptasks.amqp.exclusive_queue import ExclusiveSubscription
+from amqptasks.amqp.failures.pika_logs import quietly
 from amqptasks.amqp.loop import Loop, Timer
-from amqptasks.amqp.outbox import Outbox
+from amqptasks.amqp.pending_publish import PendingPublish
 from amqptasks.amqp.stream import StreamSubscription
 from amqptasks.amqp.subscription import Subscription
-from amqptasks.amqp.temporary import TemporarySubscription
 from amqptasks.errors import BrokerError, BrokerUnreachable, is_lasting
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import Outgoing
@@ -88,8 +88,8 @@ class Link:
             connect_timeout=connect_timeout,
         )
         self._listeners: list[Subscription] = []
-        self._outbox = Outbox(self._loop, self._publishing)
-        self._getting: dict[str, Getting] = {}
+        self._publisher = ConfirmedPublisher(self._loop, self._publishing)
+        self._getting: dict[str, BasicGet] = {}
         self._looking: list[Looking] = []
         forks.in_child(self._let_go)
 
@@ -122,7 +122,7 @@ class Link:
             self._publishing.open()
 
     def watch_alarms(self, told: Callable[[str | None], None]) -> None:
-        self._outbox.told_blocked = self._loop.guard.wrapped(told)
+        self._publisher.told_blocked = self._loop.guard.wrapped(told)
 
     def announce(self, messages: Sequence[Outgoing]) -> None:
         for message in messages:
@@ -133,8 +133,8 @@ class Link:
 
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> Publishing:
         if not self._closing:
-            return self._outbox.publish(outgoing, done, timeout)
-        entry = Entry(outgoing, done, 0.0)
+            return self._publisher.publish(outgoing, done, timeout)
+        entry = PendingPublish(outgoing, done, 0.0)
         entry.finish(BrokerUnreachable(self._broken or STOPPED))
         return entry
 
@@ -145,13 +145,13 @@ class Link:
 
     def subscribe_first(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
         """As `subscribe`, and the broker gives to us what it can before it gives anything to others."""
-        return self._consume(FirstSubscription(self._loop, self._consuming, queue, prefetch, listener))
+        return self._consume(PrioritySubscription(self._loop, self._consuming, queue, prefetch, listener))
 
     def get(self, queue: str, done: Got) -> None:
         self._consuming.open()
         getting = self._getting.get(queue)
         if getting is None:
-            getting = self._getting[queue] = Getting(self._loop, self._consuming, queue)
+            getting = self._getting[queue] = BasicGet(self._loop, self._consuming, queue)
         getting.get(done)
 
     def look_for(self, exchanges: Sequence[str], queues: Sequence[str], done: Looked) -> None:
@@ -163,7 +163,7 @@ class Link:
         self._loop.call_later(0, looking.start)
 
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> Subscription:
-        return self._listen(TemporarySubscription(self._loop, self._listening, prefix, bindings, listener))
+        return self._listen(ExclusiveSubscription(self._loop, self._listening, prefix, bindings, listener))
 
     def _listen(self, subscription: Subscription) -> Subscription:
         self._listeners = [one for one in self._listeners if not one.is_closed]
@@ -188,7 +188,7 @@ class Link:
         self._loop.remove_handler(descriptor)
 
     def receive_replies(self, reply: Callable[[Delivery], None], lost: Callable[[str], None]) -> None:
-        self.call_soon(lambda: self._outbox.replies(reply, lost))
+        self.call_soon(lambda: self._publisher.replies(reply, lost))
 
     @property
     def capabilities(self) -> Capabilities | None:
@@ -196,7 +196,7 @@ class Link:
 
     @property
     def blocked(self) -> str | None:
-        return self._outbox.blocked
+        return self._publisher.blocked
 
     @property
     def trying_since(self) -> float | None:
@@ -234,7 +234,7 @@ class Link:
         if why is not None:
             self._break(why)
         self._loop.finish()
-        self._outbox.fail(BrokerUnreachable(self._broken or STOPPED))
+        self._publisher.fail(BrokerUnreachable(self._broken or STOPPED))
         self._loop.close()
 
     def _break(self, why: str) -> None:
@@ -250,21 +250,21 @@ class Link:
         self._loop.guard.call(self._consuming_closed, BrokerUnreachable(self._broken))
 
     def _publishing_opened(self) -> None:
-        self._outbox.connection_opened()
+        self._publisher.connection_opened()
         heard, self._connecting = self._connecting, []
         for hear in heard:
             self._loop.guard.wrapped(hear)(None)
         self._tell_trouble(None)
 
     def _publishing_closed(self, error: BrokerError) -> None:
-        self._outbox.connection_closed(error)
+        self._publisher.connection_closed(error)
         logger.debug("publishing connection: %s", error)
         heard = list(self._connecting)
         if is_lasting(error):
             self._connecting = []
         for hear in heard:
             self._loop.guard.wrapped(hear)(error)
-        if is_lasting(error) and self._outbox.is_empty and not self._connecting:
+        if is_lasting(error) and self._publisher.is_empty and not self._connecting:
             self._publishing.rest()  # a broker that refuses a password counts how often it is asked
         self._tell_trouble(error)
 
@@ -303,7 +303,7 @@ class Link:
 
     def _drain(self, deadline: float) -> None:
         """First everything is published, then the channels close, then the connections, then the loop ends."""
-        if not self._outbox.is_empty and monotonic() < deadline:
+        if not self._publisher.is_empty and monotonic() < deadline:
             self._loop.call_later(STOP_POLL, lambda: self._drain(deadline))
         else:
             # Not at once: what the last confirm allowed to be acked is written at the end of this turn.

@@ -16,7 +16,7 @@ from typing import Any
 
 from pika.adapters.utils.selector_ioloop_adapter import AbstractSelectorIOLoop
 
-from amqptasks.amqp.bell import Bell
+from amqptasks.amqp.wakeup import Wakeup
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import is_taken
 from amqptasks.transport.guard import Guard, LinkBroken
@@ -34,7 +34,7 @@ MOST_CANCELLED = 1024
 #: Calls of other threads that are run in one turn: the broker is to be heard in between.
 MOST_CALLS = 1000
 
-RING = Bell.RING
+RING = Wakeup.RING
 
 
 class Timer:
@@ -64,8 +64,8 @@ class Loop(AbstractSelectorIOLoop):
     def __init__(self) -> None:
         self.guard = Guard()
         self._selector = selectors.DefaultSelector()
-        self._bell = Bell()
-        self._ring = self._bell.ring
+        self._wakeup = Wakeup()
+        self._ring = self._wakeup.ring
         self._calls: deque[Callable[[], object]] = deque()
         self._awake = False
         self._over = False
@@ -78,8 +78,8 @@ class Loop(AbstractSelectorIOLoop):
         self._failing: dict[int, int] = {}
         self._files: dict[int, tuple[int, int]] = {}
         self._watched(self._selector_descriptor())
-        self._selector.register(self._bell.descriptor, self.READ)
-        self._watched(self._bell.descriptor)
+        self._selector.register(self._wakeup.descriptor, self.READ)
+        self._watched(self._wakeup.descriptor)
 
     @property
     def descriptors(self) -> list[int]:
@@ -116,13 +116,13 @@ class Loop(AbstractSelectorIOLoop):
         """Run until `stop`. Raises what keeps the loop itself from going on: `OSError` for a descriptor that somebody
         closed, `LinkBroken`; never what a callback raised."""
         call, select, handlers = self.guard.call, self._selector.select, self._handlers
-        bell, calls = self._bell.descriptor, self._calls
+        bell, calls = self._wakeup.descriptor, self._calls
         next_look = 0.0
         while not self._stopping:
             for key, events in select(self._pause()):
                 descriptor = key.fd
                 if descriptor == bell:
-                    self._bell.hear()
+                    self._wakeup.hear()
                     continue
                 handler = handlers.get(descriptor)
                 if handler is None:  # removed by one before it
@@ -164,7 +164,7 @@ class Loop(AbstractSelectorIOLoop):
 
     def close(self) -> None:
         """Once it has ended. What somebody else closed is closed already."""
-        for close in (self._selector.close, self._bell.close):
+        for close in (self._selector.close, self._wakeup.close):
             try:
                 close()
             except OSError:

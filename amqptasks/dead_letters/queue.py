@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
+from amqptasks.dead_letters.dead_letter import DeadLetter, read
 from amqptasks.dead_letters.home import home, of_queue
-from amqptasks.dead_letters.letter import Letter, read
 from amqptasks.dead_letters.replay import AS_IT_WAS, Edit, to_replay
 from amqptasks.dead_letters.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
@@ -22,7 +22,7 @@ from amqptasks.topology.delays import LOST
 from amqptasks.topology.topology import DEAD
 from amqptasks.transport import Session
 
-Progress = Callable[[Letter], None]
+Progress = Callable[[DeadLetter], None]
 
 #: Letters taken at once. Each may hold megabytes, so this bounds our memory; a channel is used for each window, of
 #: which a connection has 2047: 400,000 letters can be looked at in one go.
@@ -56,7 +56,7 @@ class Replayed:
 
 def letters(
     session: Session, queue: str, selection: Selection = EVERY, limit: int | None = None, codec: Codec = PLAIN
-) -> Iterator[Letter]:
+) -> Iterator[DeadLetter]:
     """The letters that fit, oldest first, at most `limit`; nothing is changed. Those of `queue` that others look at
     now, and those that come meanwhile, are not seen. Raises `BrokerError` where there is no such queue."""
     found = 0

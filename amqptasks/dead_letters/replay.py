@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from amqptasks.dead_letters.dead_letter import PREFIX, DeadLetter
 from amqptasks.dead_letters.home import Home, is_lost
-from amqptasks.dead_letters.letter import PREFIX, Letter
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.headers import SIGNATURE, Wrong
@@ -38,7 +38,7 @@ class Edit:
 AS_IT_WAS = Edit()
 
 
-def to_replay(letter: Letter, to: Home, edit: Edit = AS_IT_WAS, codec: Codec = PLAIN) -> Outgoing:
+def to_replay(letter: DeadLetter, to: Home, edit: Edit = AS_IT_WAS, codec: Codec = PLAIN) -> Outgoing:
     """The message for `to`. Raises `ConfigurationError` naming the argument of `edit` that JSON cannot carry.
 
     Same id, same arguments, the headers of whoever published it, and nothing of what happened since; a delayed message
@@ -71,7 +71,7 @@ def to_replay(letter: Letter, to: Home, edit: Edit = AS_IT_WAS, codec: Codec = P
     return Outgoing(to.exchange, to.routing_key, body, properties)
 
 
-def _kept(letter: Letter) -> Headers:
+def _kept(letter: DeadLetter) -> Headers:
     """Its headers. What has not died keeps its retries and its claim (`unique=`), which only its begin releases."""
     headers = clean(letter.delivery.properties.headers or {})
     if is_lost(letter.delivery):
@@ -81,7 +81,7 @@ def _kept(letter: Letter) -> Headers:
     }
 
 
-def _sign(letter: Letter, properties: Properties, body: bytes, codec: Codec) -> None:
+def _sign(letter: DeadLetter, properties: Properties, body: bytes, codec: Codec) -> None:
     given = letter.delivery.properties
     signature = (given.headers or {}).get(SIGNATURE)
     if signature is None:  # and none is added: a replay does not make a stranger's message ours

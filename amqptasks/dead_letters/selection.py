@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from amqptasks.dead_letters.letter import PUBLISHED, Letter
+from amqptasks.dead_letters.dead_letter import PUBLISHED, DeadLetter
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Selection:
     queue: str | None = None
     died: bool = False
 
-    def fits(self, letter: Letter) -> bool:
+    def fits(self, letter: DeadLetter) -> bool:
         return (
             (not self.ids or letter.id in self.ids)
             and (self.queue is None or letter.queue == self.queue)

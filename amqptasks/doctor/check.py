@@ -24,7 +24,7 @@ from amqptasks.doctor.checks.priorities import priorities
 from amqptasks.doctor.checks.streams import streams
 from amqptasks.doctor.checks.version import version
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.doctor.values import Section
 
 
@@ -34,7 +34,7 @@ class Check:
     which it says less). `of_app`: it looks at what an app or topology wants."""
 
     name: str
-    look: Callable[[Seen], Iterator[Finding]]
+    look: Callable[[Snapshot], Iterator[Finding]]
     needs: tuple[Section, ...] = ()
     uses: tuple[Section, ...] = ()
     of_app: bool = False

@@ -14,7 +14,7 @@ from amqptasks.doctor.checks.policies import without_overriding
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.reading import management as reading
 from amqptasks.doctor.reading.objects import present
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.doctor.values import Section, Unread
 from amqptasks.management.client import Management, Unanswered
 from amqptasks.topology.ask.time_limits import TimeLimit
@@ -90,17 +90,17 @@ def examine(patient: Patient, checks: Sequence[Check] = CHECKS) -> Examination:
     )
 
 
-def _left_out(seen: Seen, checks: Mapping[str, str]) -> Finding:
+def _left_out(seen: Snapshot, checks: Mapping[str, str]) -> Finding:
     unread = next((one for one in seen.unread.values() if not one.forbidden), next(iter(seen.unread.values())))
-    mend = "ask as a user who may" if unread.forbidden else _NEEDED
+    fix = "ask as a user who may" if unread.forbidden else _NEEDED
     problem = f"{unread.why}: {', '.join(checks)} not looked at, or not at everything"
-    return Finding("note", "management API", problem, mend, "management")
+    return Finding("note", "management API", problem, fix, "management")
 
 
-def _over_amqp(patient: Patient, sections: set[Section]) -> Seen:
+def _over_amqp(patient: Patient, sections: set[Section]) -> Snapshot:
     can = patient.session.capabilities
     topology = patient.topology
-    seen = Seen(
+    seen = Snapshot(
         can,
         patient.vhost,
         patient.app,
@@ -125,7 +125,7 @@ def _over_amqp(patient: Patient, sections: set[Section]) -> Seen:
     )
 
 
-def _by_management(patient: Patient, seen: Seen, sections: set[Section]) -> Seen:
+def _by_management(patient: Patient, seen: Snapshot, sections: set[Section]) -> Snapshot:
     management = patient.management
     wanted = [section for section in reading.READERS if section in sections]
     if management is None:
@@ -155,7 +155,7 @@ def _unread(unanswered: Unanswered) -> Unread:
     return Unread(str(unanswered), unanswered.status in (401, 403))
 
 
-#: What the field of `Seen` is called that holds a section, where that is another name.
+#: What the field of `Snapshot` is called that holds a section, where that is another name.
 _FIELDS: Mapping[Section, str] = {
     "feature flags": "flags_off",
     "deprecated features": "deprecated",
@@ -164,7 +164,7 @@ _FIELDS: Mapping[Section, str] = {
 }
 
 
-def _telling(seen: Seen) -> list[str]:
+def _telling(seen: Snapshot) -> list[str]:
     """Queues of whose length more is to be known: those of dead letters and those where messages wait, if any are
     there; the fullest first."""
     full = {name: messages for name, messages in waiting(seen).items() if messages}
@@ -172,7 +172,7 @@ def _telling(seen: Seen) -> list[str]:
     return sorted(full, key=lambda name: -full[name])
 
 
-def _figures(seen: Seen, sections: set[Section]) -> dict[str, int]:
+def _figures(seen: Snapshot, sections: set[Section]) -> dict[str, int]:
     """Of what was read."""
     read = sections - seen.unread.keys()
     found: dict[str, int] = {}

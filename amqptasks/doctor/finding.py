@@ -11,13 +11,13 @@ Level = Literal["wrong", "note"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`subject` is what it is about (`queue emails`), `mend` a command or a setting. `check` is the
+    """`subject` is what it is about (`queue emails`), `fix` a command or a setting. `check` is the
     name of the check that found it."""
 
     level: Level
     subject: str
     problem: str
-    mend: str
+    fix: str
     check: str = ""
 
     def of(self, check: str) -> Finding:

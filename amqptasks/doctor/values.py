@@ -1,4 +1,4 @@
-"""What the doctor reads of a broker, one by one; `Seen` holds them together."""
+"""What the doctor reads of a broker, one by one; `Snapshot` holds them together."""
 
 from __future__ import annotations
 

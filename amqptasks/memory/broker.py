@@ -22,7 +22,7 @@ from amqptasks.errors import (
 from amqptasks.memory import arguments
 from amqptasks.memory.acceptance import accepted
 from amqptasks.memory.clock import Clock
-from amqptasks.memory.dead_letters import DeadLetter
+from amqptasks.memory.dead_letters import DeadLettered
 from amqptasks.memory.exchanges import MemoryExchange
 from amqptasks.memory.messages import Message
 from amqptasks.memory.queues import MemoryQueue
@@ -202,7 +202,7 @@ class Broker:
         with self.lock:
             del self._replies[address]
 
-    def _bury(self, letter: DeadLetter) -> bool:
+    def _bury(self, letter: DeadLettered) -> bool:
         """Publish a dead letter (`dead_letters.Bury`). At most once, quorum queues take it whatever their limit."""
         exchange = self._exchanges.get(letter.message.exchange)
         routed = self._route(exchange, letter.message) if exchange is not None else []

@@ -24,7 +24,7 @@ SLOTS = 32
 
 
 @dataclass(slots=True)
-class DeadLetter:
+class DeadLettered:
     """`taken`: the queues that have it already; they do not get it again."""
 
     message: Message
@@ -33,7 +33,7 @@ class DeadLetter:
 
 
 #: Publish a dead letter; False: some queue refused it, or there is none.
-Bury = Callable[[DeadLetter], bool]
+Bury = Callable[[DeadLettered], bool]
 
 
 class DeadLetters:
@@ -44,8 +44,8 @@ class DeadLetters:
         self._settings = settings
         self._clock = clock
         self._bury = bury
-        self._waiting: deque[DeadLetter] = deque()
-        self._refused: deque[DeadLetter] = deque()
+        self._waiting: deque[DeadLettered] = deque()
+        self._refused: deque[DeadLettered] = deque()
         self._retry: Alarm | None = None
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class DeadLetters:
         message = entry.message.dead(
             self._queue, reason, entry.failures, settings.dead_letter_exchange, settings.dead_letter_routing_key
         )
-        letter = DeadLetter(message, settings.at_least_once)
+        letter = DeadLettered(message, settings.at_least_once)
         if settings.at_least_once:
             self._waiting.append(letter)
             self._send()

@@ -85,7 +85,7 @@ class QueueRetry:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetterBounds:
     """Bounds of a dead-letter queue: `ttl` in seconds, `max_length` in messages, `max_length_bytes`. None: none.
     Or `queue`, the name of a declared queue that several may share."""
 
@@ -107,7 +107,7 @@ class QueueSettings:
     bindings: tuple[Source, ...] = ()
     max_priority: int | None = None
     retry: QueueRetry | None = None
-    dead_letters: DeadLetter | None = DeadLetter()
+    dead_letters: DeadLetterBounds | None = DeadLetterBounds()
     delivery_limit: int = DELIVERY_LIMIT
     max_length: int | None = None
     max_length_bytes: int | None = None

@@ -33,8 +33,8 @@ _nodes: list[Any] = []
 
 def install() -> None:
     """Wrap the steps; once, in the app's module."""
-    from amqptasks.worker.consume.dispatcher import Intake
-    from amqptasks.worker.execute.executor import Steps
+    from amqptasks.worker.consume.dispatcher import Dispatcher
+    from amqptasks.worker.execute.executor import Executor
     from amqptasks.worker.node import Node
     from amqptasks.worker.pools.prefork import wire
     from amqptasks.worker.pools.prefork.child import Child
@@ -44,10 +44,10 @@ def install() -> None:
     shows_itself(lambda: "\n".join(map(_view, _nodes)) or "a node that is not prepared yet")
     _noting(Node, "prepare")
     for name in ("decode", "resolve", "admit", "run", "plan", "tell"):
-        _before(Steps, name, name, in_child=True)
+        _before(Executor, name, name, in_child=True)
     _before(wire, "encode_result", "encoded", in_child=True)
     _before(Child, "_receive", "sent", in_child=True)
-    _before(Intake, "deliveries", "received")
+    _before(Dispatcher, "deliveries", "received")
     _before(PreforkPool, "submit", "submitted")
     _before(PreforkPool, "_take_results", "results")
     _before(Settler, "settle", "settle")
@@ -99,10 +99,11 @@ def _noting(owner: Any, name: str) -> None:
 
 def _view(node: Any) -> str:
     """What a node holds, read from its main thread while the link's thread goes on: good enough to find what hangs."""
-    settler, endings = node._settler, node.endings
+    settler, completions = node._settler, node.completions
     lines = [
         f"node {node.name}: started {node.started}, ready {node.ready}, stopping {node.is_stopping}, trouble"
-        f" {node.link.trouble}, {len(endings._finished)} finished ({'being' if endings._settling else 'not'} settled),"
+        f" {node.link.trouble}, {len(completions._finished)} finished"
+        f" ({'being' if completions._settling else 'not'} settled),"
         f" {settler.pending} publishing, {len(settler._blocked)} of them blocked, {dict(settler.counts)}"
     ]
     for queue in node.queues.values():
@@ -115,7 +116,8 @@ def _view(node: Any) -> str:
         )
     for pool in node.pools:
         lines.append(
-            f"  {type(pool).__name__}: {len(pool._backlog._waiting)} waiting, stillborn {pool._brood._stillborn}"
+            f"  {type(pool).__name__}: {len(pool._backlog._waiting)} waiting,"
+            f" failed starts {pool._children._failed_starts}"
         )
         lines += [
             f"    child {child.number}, process {child.pid}: {list(child.outstanding)} outstanding, runs"

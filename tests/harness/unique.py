@@ -25,7 +25,7 @@ def gets_in(call: Any, *args: Any, **kwargs: Any) -> bool:
     return True
 
 
-class Gate:
+class RevocationBarrier:
     """A task that begins, says so, and ends when it may."""
 
     def __init__(self) -> None:

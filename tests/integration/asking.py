@@ -41,13 +41,13 @@ class Told:
         self.app = App("told", url, control_shows_arguments=True)
         self.ran: list[Any] = []
         self.holding = threading.Semaphore(0)
-        self.gate = threading.Event()
+        self.barrier = threading.Event()
         self.app.task(name="note")(self.ran.append)
         self.app.task(name="hold")(self._hold)
 
     def _hold(self, word: str = "") -> None:
         self.holding.release()
-        assert self.gate.wait(60)
+        assert self.barrier.wait(60)
         self.ran.append(word)
 
     def send(self, task: str, *args: Any, **options: Any) -> Any:

@@ -35,7 +35,7 @@ class Place:
         self.sender = App("sender", vhost.url, topology=file, ignore_result=True)
         self.ran: Counter[str] = Counter()
         self.begun: Counter[str] = Counter()
-        self.gate = threading.Event()
+        self.barrier = threading.Event()
         self.node: Node
         self.app.task(name="note")(self._note)
         self.app.task(name="hold")(self._hold)
@@ -50,7 +50,7 @@ class Place:
 
     def _hold(self, word: str) -> None:
         self.begun[word] += 1
-        assert self.gate.wait(60)
+        assert self.barrier.wait(60)
         self.ran[word] += 1
 
     def _slow_at_first(self, task: Any, word: str, seconds: float) -> None:
@@ -131,6 +131,6 @@ def place(
             try:
                 yield made
             finally:
-                made.gate.set()
+                made.barrier.set()
     finally:
         made.sender.close()

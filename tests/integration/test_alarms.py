@@ -17,14 +17,14 @@ from tests.harness.wait import wait_for
 
 
 @pytest.fixture
-def gate() -> threading.Event:
+def barrier() -> threading.Event:
     return threading.Event()
 
 
 @pytest.fixture
-def app(own_broker: StartedBroker, gate: threading.Event) -> Iterator[App]:
+def app(own_broker: StartedBroker, barrier: threading.Event) -> Iterator[App]:
     app = App("alarmed", own_broker.url)
-    app.task(name="work")(lambda number: (gate.wait(60), number)[1])
+    app.task(name="work")(lambda number: (barrier.wait(60), number)[1])
     app.task(name="follow")(lambda number: number)
     yield app
     app.close(1)
@@ -40,7 +40,7 @@ def worker(app: App) -> Node:
 
 
 def test_in_an_alarm_replies_wait_and_ready_says_blocked(
-    app: App, own_broker: StartedBroker, gate: threading.Event
+    app: App, own_broker: StartedBroker, barrier: threading.Event
 ) -> None:
     node = worker(app)
     health = HealthServer(node, 0)
@@ -49,7 +49,7 @@ def test_in_an_alarm_replies_wait_and_ready_says_blocked(
     followed = app.tasks["work"].apply_async((9,), link=app.tasks["follow"].s(), ignore_result=True)
     wait_for(lambda: len(node.control.on_link(lambda: node.current)) == 4, message="they run")
     with alarm(own_broker):
-        gate.set()
+        barrier.set()
         wait_for(lambda: node.link.blocked, message="the broker blocks publishers")
         status, said = health.examine("/ready")
         assert status == 200
@@ -65,14 +65,14 @@ def test_in_an_alarm_replies_wait_and_ready_says_blocked(
 
 
 def test_replies_that_a_stop_drops_in_an_alarm_are_counted_and_their_state_is_lost(
-    app: App, own_broker: StartedBroker, gate: threading.Event, caplog: pytest.LogCaptureFixture
+    app: App, own_broker: StartedBroker, barrier: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also fails where a release reads no first message without a body in an alarm: see `amqp/announcing.py`."""
     node = worker(app)
     results = [app.tasks["work"].delay(number) for number in range(3)]
     wait_for(lambda: len(node.control.on_link(lambda: node.current)) == 3, message="they run")
     with alarm(own_broker):
-        gate.set()
+        barrier.set()
         wait_for(lambda: node.counts["Success"] == 3, message="they are acknowledged at once")
         node.stop()
         assert node.wait(30)

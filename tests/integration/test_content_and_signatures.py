@@ -114,13 +114,13 @@ def test_a_dead_letter_is_replayed_with_a_signature_that_fits(vhost: Vhost) -> N
     runs: list[Any] = []
 
     @app.task(name="shop.mend", bind=True, max_retries=1, autoretry_for=(ValueError,), default_retry_delay=0.05)
-    def mend(self: Any, value: Any) -> None:
+    def fix(self: Any, value: Any) -> None:
         runs.append(value)
         if len(runs) <= 2:
             raise ValueError(value)
 
     with running(app):
-        result = mend.delay("x")
+        result = fix.delay("x")
         with pytest.raises(ValueError, match="x"):
             result.get(timeout=SOON)
         wait_for(lambda: vhost.management.ready("default.dead") == 1, SOON, "the letter is there")

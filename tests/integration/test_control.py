@@ -31,7 +31,7 @@ from tests.integration.asking import ANSWERS_WITHIN, SOURCE, Told, name
 def told(vhost: Vhost) -> Iterator[Told]:
     made = Told(vhost.url)
     yield made
-    made.gate.set()
+    made.barrier.set()
     made.app.close()
 
 
@@ -44,7 +44,7 @@ def test_a_worker_answers_although_every_slot_is_taken(told: Told) -> None:
         assert name(pong) == node.name
         assert pong[node.name].ready
         assert pong.complete
-        told.gate.set()
+        told.barrier.set()
 
 
 def test_a_solo_worker_answers_while_its_task_runs(vhost: Vhost, told: Told, worker_process: WorkerFactory) -> None:
@@ -73,7 +73,7 @@ def test_what_runs_and_what_waits_is_told_apart(told: Told) -> None:
         stats = control.stats()[node.name]
         assert (stats.running, stats.held, stats.pools["threads"]) == (1, 2, {"size": 1, "running": 1})
         assert stats.memory > 2**20
-        told.gate.set()
+        told.barrier.set()
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_what_a_worker_holds_is_shown_with_its_arguments_and_the_process_that_ru
     (active,) = control.active(timeout=ANSWERS_WITHIN)["one"]
     assert (active.args, active.kwargs) == ("(60,)", "{}")
     if pool == "prefork":
-        (forker,) = psutil.Process(worker.pid).children()
-        assert [active.pid] == [child.pid for child in forker.children()]
+        (fork_server,) = psutil.Process(worker.pid).children()
+        assert [active.pid] == [child.pid for child in fork_server.children()]
     else:
         assert active.pid == worker.pid
 
@@ -269,7 +269,7 @@ def test_a_pool_grows_and_shrinks(told: Told) -> None:
         told.hold(2)
         assert told.app.control.stats()[node.name].running == 3
         assert told.app.control.pool_shrink(2)[node.name] == 1
-        told.gate.set()
+        told.barrier.set()
 
 
 def test_a_worker_that_grew_holds_as_much_as_it_can_run(told: Told) -> None:
@@ -281,7 +281,7 @@ def test_a_worker_that_grew_holds_as_much_as_it_can_run(told: Told) -> None:
         assert told.app.control.active_queues()[node.name][0].prefetch == 16
         told.app.control.pool_shrink(6)
         wait_for(lambda: node.queues["default"].prefetch == 4)
-        told.gate.set()
+        told.barrier.set()
 
 
 def test_a_time_limit_is_set_while_the_worker_runs(told: Told) -> None:

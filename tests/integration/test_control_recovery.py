@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from amqptasks.amqp import subscription, temporary
+from amqptasks.amqp import exclusive_queue, subscription
 from amqptasks.amqp.blocking.session import Session
 from amqptasks.control.places import EXCHANGE, NODES, REVOKED
 from amqptasks.streams import liveness, reader
@@ -32,7 +32,7 @@ ALL = {"configure": ".*", "write": ".*", "read": ".*"}
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscription, "WATCHDOG", 0.5)
-    monkeypatch.setattr(temporary, "BIND_EVERY", 1.0)
+    monkeypatch.setattr(exclusive_queue, "BIND_EVERY", 1.0)
     monkeypatch.setattr(service, "LOOK_EVERY", 0.5)
     monkeypatch.setattr(service, "REFUSED_PAUSE", 0.5)
     monkeypatch.setattr(reader, "REFUSED_PAUSE", 0.5)
@@ -42,7 +42,7 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 def told(vhost: Vhost) -> Iterator[Told]:
     made = Told(vhost.url)
     yield made
-    made.gate.set()
+    made.barrier.set()
     made.app.close()
 
 
@@ -133,7 +133,7 @@ def test_a_worker_that_may_not_read_revocations_any_more_begins_nothing_until_it
             # The API lists each of them up to seconds after it was opened. One that it does not close goes on reading.
             wait_for(lambda: roles(management) >= ROLES, BACK_WITHIN, lambda: f"connections: {roles(management)}")
             wait_for(lambda: management.close_connections() and not node.ready, BACK_WITHIN)
-            wait_for(lambda: node.consumption.ready, BACK_WITHIN, "its queue is consumed")
+            wait_for(lambda: node.consumers.ready, BACK_WITHIN, "its queue is consumed")
             wait_for(lambda: "403" in (node.trouble or ""), BACK_WITHIN, lambda: f"trouble: {node.trouble}")
             assert not node.ready
             told.app.control.revoke("revoked", timeout=1.0)
@@ -179,7 +179,7 @@ def test_ping_names_a_worker_that_is_known_and_hears_nothing(
 ) -> None:
     """Its queue is not bound to the exchange any more, which it has not noticed yet: nobody gets the command."""
     monkeypatch.setattr(subscription, "WATCHDOG", 60.0)
-    monkeypatch.setattr(temporary, "BIND_EVERY", 60.0)
+    monkeypatch.setattr(exclusive_queue, "BIND_EVERY", 60.0)
     with told.app.worker(["default"]) as node:
         assert answers(told, node)
         session.delete_exchange(EXCHANGE.name)

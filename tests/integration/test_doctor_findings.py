@@ -78,7 +78,7 @@ def gone(look: Look, check: str) -> None:
     wait_for(lambda: not look(check), SEEN_WITHIN, lambda: str(look(check)), every=0.3)
 
 
-def mend(line: str, broker: StartedBroker) -> None:
+def fix(line: str, broker: StartedBroker) -> None:
     """Run the rabbitmqctl line that is in a mending line, on this node."""
     command = re.search(r"rabbitmqctl .*", line)
     assert command is not None, line
@@ -103,7 +103,7 @@ def test_a_policy_that_overrides_an_argument(look: Look, own_broker: StartedBrok
         "its overflow drop-head beats the argument reject-publish; dead-lettering at least once is off" in found.problem
     )
     assert "its overflow is drop-head" in only(look, "dead-lettering").problem
-    mend(found.mend, own_broker)
+    fix(found.fix, own_broker)
     gone(look, "policies")
     gone(look, "dead-lettering")
 
@@ -114,7 +114,7 @@ def test_dead_lettering_at_most_once(look: Look, own_broker: StartedBroker, chan
     channel.queue_declare("a.work", durable=True, arguments=arguments)
     found = only(look, "dead-lettering")
     assert (found.level, found.subject, found.check) == ("wrong", "queue a.work", "dead-lettering")
-    mend(found.mend, own_broker)
+    fix(found.fix, own_broker)
     gone(look, "dead-lettering")
 
 
@@ -140,7 +140,7 @@ def test_queues_without_a_dead_letter_target_and_without_consumers(
     found = only(look, "dead-letter-targets")
     assert (found.level, found.subject) == ("note", "queue work")
     channel.queue_declare("work.dead", durable=True, arguments={"x-queue-type": "quorum"})
-    mend(found.mend, own_broker)
+    fix(found.fix, own_broker)
     gone(look, "dead-letter-targets")
     told(look, "consumers", "2 messages wait")
     assert look("consumers")[0].level == "wrong"
@@ -155,20 +155,20 @@ def test_dead_letters_that_grow(look: Look, channel) -> None:
     waiting, growing = look("dead-letters")
     assert (waiting.level, growing.level) == ("wrong", "note")
     assert "grew by" in growing.problem
-    assert waiting.mend == "amqptasks dead list work"
+    assert waiting.fix == "amqptasks dead list work"
 
 
 def test_streams_that_nothing_shortens(look: Look, own_broker: StartedBroker, channel) -> None:
     channel.queue_declare("log", durable=True, arguments={"x-queue-type": "stream"})
     found = only(look, "streams")
-    mend(found.mend, own_broker)
+    fix(found.fix, own_broker)
     gone(look, "streams")
 
 
 def test_classic_queues_for_their_priorities(look: Look, own_broker: StartedBroker, channel) -> None:
     channel.queue_declare("work", durable=True, arguments={"x-max-priority": 5})
     found = only(look, "priorities")
-    assert ("migrate work" in found.mend) == own_broker.version.startswith("4.3")
+    assert ("migrate work" in found.fix) == own_broker.version.startswith("4.3")
 
 
 def test_lost_delays(look: Look, channel) -> None:
@@ -210,7 +210,7 @@ def test_connections_near_the_limit_of_the_virtual_host(look: Look, own_broker: 
         own_broker.node.rabbitmqctl("set_vhost_limits", "-p", vhost.name, '{"max-connections": 5}')
         found = wait_for(lambda: look("connections"), SEEN_WITHIN, "connections", every=0.3)[0]
         assert re.search(r"[45] of 5 connections are taken", found.problem)
-        mend(found.mend, own_broker)
+        fix(found.fix, own_broker)
         gone(look, "connections")
     finally:
         for connection in held:
@@ -222,7 +222,7 @@ def test_transient_queues_are_deprecated(look: Look, own_broker: StartedBroker, 
         pytest.skip("RabbitMQ 3.10 knows no deprecated features")
     channel.queue_declare("short", durable=False)
     found = only(look, "deprecated-features")
-    assert (found.subject, found.mend) == (
+    assert (found.subject, found.fix) == (
         "deprecated feature transient_nonexcl_queues",
         "declare those queues durable or exclusive",
     )
@@ -246,7 +246,7 @@ def test_memory_and_disk_near_their_limits(look: Look, own_broker: StartedBroker
         own_broker.node.rabbitmqctl("set_vm_memory_high_watermark", "absolute", str(int(node["mem_used"] * 1.15)))
         near = only(look, "nodes")
         assert (near.level, "MiB at which publishers stop" in near.problem) == ("note", True)
-        mend(near.mend, own_broker)
+        fix(near.fix, own_broker)
         gone(look, "nodes")
         gone(look, "alarms")
     finally:
@@ -266,7 +266,7 @@ def test_what_a_user_may_not_see_is_left_out_and_named(own_broker: StartedBroker
         assert "policies" not in found.left_out
         assert found.findings[-1].subject == "management API"
         assert "the user 'looker' may not do this" in found.findings[-1].problem
-        assert found.findings[-1].mend == "ask as a user who may"
+        assert found.findings[-1].fix == "ask as a user who may"
         assert "very-secret" not in repr(found)
     finally:
         own_broker.node.rabbitmqctl("delete_user", "looker")
@@ -286,7 +286,7 @@ def test_feature_flags_that_an_upgrade_left_off(request: pytest.FixtureRequest) 
         assert [finding.subject for finding in found] == ["feature flag stream_queue"] * old + ["feature flags"]
         assert [finding.level for finding in found] == ["wrong"] * old + ["note"]
         for finding in found:
-            mend(finding.mend, broker)
+            fix(finding.fix, broker)
         assert not _examined(broker, vhost, "feature-flags").findings
 
 
@@ -331,7 +331,7 @@ def test_tasks_that_run_longer_than_the_broker_waits(
         assert found["mend"].endswith("amqptasks doctor --consumer-timeout 2h")
         assert shop(*only_this, "--consumer-timeout", "2h") == []
         return
-    mend(found["mend"], own_broker)
+    fix(found["mend"], own_broker)
     wait_for(lambda: not shop(*only_this), SEEN_WITHIN, "the policy")
 
 

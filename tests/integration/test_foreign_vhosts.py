@@ -26,13 +26,13 @@ Broker = GivenBroker | StartedBroker
 PLUGINS = ("rabbitmq_consistent_hash_exchange", "rabbitmq_shovel", "rabbitmq_federation")
 
 #: What is there: by kind and name, everything that the API says of it, in one spelling.
-Seen = dict[tuple[str, str], str]
+Snapshot = dict[tuple[str, str], str]
 
 
-def seen(vhost: Vhost) -> Seen:
+def seen(vhost: Vhost) -> Snapshot:
     """Without what the broker makes by itself: `amq.*`, and the bindings of the default exchange."""
     asked = vhost.management.request
-    found: Seen = {}
+    found: Snapshot = {}
     for one in asked("GET", "exchanges", vhost.name):
         if one["name"] and not one["name"].startswith("amq."):
             keys = ("type", "durable", "auto_delete", "internal")

@@ -31,7 +31,7 @@ app = App("probed")
 BROKEN = """
 import os, sys
 from amqptasks import App
-if os.path.exists("broken") and sys.argv[0].endswith("forker.py"):
+if os.path.exists("broken") and sys.argv[0].endswith("fork_server.py"):
     raise RuntimeError("no settings here")
 app = App("broken")
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from amqptasks import App, serializers
+from amqptasks.amqp.confirmed_publisher import ConfirmedPublisher
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.lease import ChannelLease
-from amqptasks.amqp.outbox import Outbox
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.wire.pika_internals import Wire
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.worker.consume.dispatcher import Intake
+from amqptasks.worker.consume.dispatcher import Dispatcher
 from amqptasks.worker.process.failing import STANDSTILL
 from amqptasks.worker.settle import Settler
-from amqptasks.worker.settle.completions import Endings
+from amqptasks.worker.settle.completions import Completions
 from tests.harness.proxy import Proxy
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
@@ -39,16 +39,16 @@ MOST_LINES = 1000
 RUNNING: list[tuple[type, str]] = [
     (Subscription, "_hand_over"),
     (Subscription, "_add"),
-    (Intake, "deliveries"),
-    (Intake, "_shares"),
-    (Endings, "_settle_finished"),
+    (Dispatcher, "deliveries"),
+    (Dispatcher, "_shares"),
+    (Completions, "_settle_finished"),
     (Settler, "settle"),
     (Settler, "finish"),
     (ChannelLease, "_flush_or_gather"),
     (ChannelLease, "_flush"),
     (Wire, "_uncork"),
-    (Outbox, "publish"),
-    (Outbox, "_on_ack"),
+    (ConfirmedPublisher, "publish"),
+    (ConfirmedPublisher, "_on_ack"),
 ]
 RECONNECTING: list[tuple[type, str]] = [
     (Connection, "_on_open"),
@@ -58,11 +58,11 @@ RECONNECTING: list[tuple[type, str]] = [
     (Subscription, "_on_channel_closed"),
     (Subscription, "_end_lease"),
     (Subscription, "start"),
-    (Outbox, "connection_opened"),
-    (Outbox, "connection_closed"),
-    (Outbox, "_on_channel"),
-    (Intake, "lost"),
-    (Intake, "consuming"),
+    (ConfirmedPublisher, "connection_opened"),
+    (ConfirmedPublisher, "connection_closed"),
+    (ConfirmedPublisher, "_on_channel"),
+    (Dispatcher, "lost"),
+    (Dispatcher, "consuming"),
 ]
 
 
@@ -106,9 +106,9 @@ def test_a_callback_of_the_link_that_raises_amid_tasks_loses_none(
     with app.worker(["default"]) as node:
         once.armed = True
         sender = App("sender", vhost.url, ignore_result=True)
-        if where[0] is Outbox:
+        if where[0] is ConfirmedPublisher:
             task.submit(-1)  # by the worker's own link
-        sender.send_task("note", (0,)) if where[0] is not Outbox else None
+        sender.send_task("note", (0,)) if where[0] is not ConfirmedPublisher else None
         wait_for(lambda: once.raised, BACK_WITHIN, "it raises")
         for number in range(1, 20):
             sender.send_task("note", (number,))
@@ -159,7 +159,7 @@ def loop():
 def thread():
     identity = app.connections.link._thread.ident
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(identity), ctypes.py_object(SystemExit))
-    app.connections.link._loop._bell.ring(b"!")
+    app.connections.link._loop._wakeup.ring(b"!")
 
 @app.task(name="note")
 def note(number):
@@ -250,14 +250,14 @@ def test_a_delivery_that_raises_on_its_way_in_is_a_dead_letter_and_the_rest_of_i
 ) -> None:
     ran: list[int] = []
     app.task(name="note")(ran.append)
-    original = Intake._watch
+    original = Dispatcher._watch
 
-    def watch(self: Intake, job: Any, task: Any) -> None:
+    def watch(self: Dispatcher, job: Any, task: Any) -> None:
         if job.delivery.shared_headers["id"] == "bad":
             raise RuntimeError("broken on purpose")
         original(self, job, task)
 
-    monkeypatch.setattr(Intake, "_watch", watch)
+    monkeypatch.setattr(Dispatcher, "_watch", watch)
     for number in range(20):
         app.send_task("note", (number,), task_id="bad" if number == 7 else None, time_limit=60)
     with app.worker({"default": 30}):

@@ -216,10 +216,10 @@ def test_no_process_outlives_who_answers_for_it(app: App, worker_process: Worker
     worker = worker_process(SOURCE, "-c", "2", module="prefork")
     result = call(app, "work", "word", 3.0)
     worker.wait_for_line("began word")
-    (forker,) = psutil.Process(worker.pid).children()
-    children = [child.pid for child in forker.children()]
+    (fork_server,) = psutil.Process(worker.pid).children()
+    children = [child.pid for child in fork_server.children()]
     assert len(children) == 2
-    os.kill(worker.pid if who == "node" else forker.pid, signal.SIGKILL)
+    os.kill(worker.pid if who == "node" else fork_server.pid, signal.SIGKILL)
     wait_for(lambda: not any(alive(pid) for pid in children), 5)
     if who == "node":
         assert worker.wait(5) == -signal.SIGKILL
@@ -275,10 +275,10 @@ def test_a_queue_has_the_pool_that_it_was_given(app: App, worker_process: Worker
 
 def test_the_number_of_processes_follows_the_demand(app: App, worker_process: WorkerFactory) -> None:
     worker = worker_process(SOURCE, "--autoscale", "4,1", module="prefork")
-    (forker,) = psutil.Process(worker.pid).children()
-    wait_for(lambda: len(forker.children()) == 1)
+    (fork_server,) = psutil.Process(worker.pid).children()
+    wait_for(lambda: len(fork_server.children()) == 1)
     results = [call(app, "work", f"word-{number}", 1.0) for number in range(10)]
-    wait_for(lambda: len(forker.children()) == 4, 10)
+    wait_for(lambda: len(fork_server.children()) == 4, 10)
     assert [result.get(timeout=20) for result in results] == [0] * 10
 
 
@@ -286,16 +286,16 @@ def test_a_worker_is_told_to_follow_the_demand(
     app: App, worker_process: WorkerFactory, vhost: Vhost, tmp_path: Path
 ) -> None:
     worker = worker_process(SOURCE, "-c", "4", module="prefork")
-    (forker,) = psutil.Process(worker.pid).children()
-    wait_for(lambda: len(forker.children()) == 4)
+    (fork_server,) = psutil.Process(worker.pid).children()
+    wait_for(lambda: len(fork_server.children()) == 4)
     done = run_command("--broker", vhost.url, "control", "autoscale", "2", "1", url=None, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1 to 2 processes" in done.stdout
-    wait_for(lambda: len(forker.children()) == 2, 10, "there are no more than may be")
+    wait_for(lambda: len(fork_server.children()) == 2, 10, "there are no more than may be")
     (answer,) = app.control.autoscale(3, 2, timeout=5.0).values()
     assert answer == "2 to 3 processes"
     results = [call(app, "work", f"word-{number}", 1.0) for number in range(8)]
-    wait_for(lambda: len(forker.children()) == 3, 10, "one more for the demand")
+    wait_for(lambda: len(fork_server.children()) == 3, 10, "one more for the demand")
     assert [result.get(timeout=20) for result in results] == [0] * 8
     (grown,) = app.control.pool_grow(1, timeout=5.0).values()
     assert grown == 4
@@ -310,8 +310,8 @@ def test_a_lost_child_is_replaced_and_everything_runs(
     """Children are killed at random while a thousand tasks run: none is lost, and twice runs what was hit."""
     worker = worker_process(SOURCE, "-c", "3", "--prefetch", "60", module="prefork")
     results = [call(app, "work", f"word-{number}", 0.005) for number in range(1000)]
-    (forker,) = psutil.Process(worker.pid).children()
-    kills = kill_children(forker, 15)
+    (fork_server,) = psutil.Process(worker.pid).children()
+    kills = kill_children(fork_server, 15)
     for result in results:
         result.get(timeout=60)
     began = worker.output.count("began ")
@@ -319,11 +319,11 @@ def test_a_lost_child_is_replaced_and_everything_runs(
     assert management.ready("default.dead") == 0
 
 
-def kill_children(forker: psutil.Process, times: int) -> int:
+def kill_children(fork_server: psutil.Process, times: int) -> int:
     """SIGKILL to one child after the other; how many were hit."""
     hit = 0
     for number in range(times):
-        children = forker.children()
+        children = fork_server.children()
         if children:
             children[number % len(children)].kill()
             hit += 1

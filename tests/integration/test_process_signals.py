@@ -35,9 +35,9 @@ def pid():
 
 def test_each_child_of_a_pool_says_that_it_begins_and_ends(worker_process: WorkerFactory) -> None:
     worker = worker_process(SOURCE, "-c", "2", "-P", "prefork")
-    (forker,) = psutil.Process(worker.pid).children()
-    wait_for(lambda: len(forker.children()) == 2)
-    children = {str(child.pid) for child in forker.children()}
+    (fork_server,) = psutil.Process(worker.pid).children()
+    wait_for(lambda: len(fork_server.children()) == 2)
+    children = {str(child.pid) for child in fork_server.children()}
     wait_for(lambda: children <= set(re.findall(r"begins (\d+)", worker.output)), 20.0, lambda: worker.output)
     worker.terminate(30.0)
     assert set(re.findall(r"begins (\d+)", worker.output)) == {*children, str(worker.pid)}

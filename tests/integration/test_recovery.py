@@ -36,7 +36,7 @@ def test_after_a_cut_connection(vhost: Vhost, proxy: Proxy, tmp_path: Path) -> N
         words = hold_and_prefetch(here)
         assert proxy.cut() >= 1
         here.wait_lost()
-        here.gate.set()
+        here.barrier.set()
         here.prove_consuming()
         wait_for(lambda: set(words) <= set(here.ran), message=lambda: str(here.ran))
         here.prove_settled()
@@ -58,7 +58,7 @@ def test_after_the_broker_closed_the_connection(vhost: Vhost, tmp_path: Path) ->
         words = hold_and_prefetch(here)
         wait_for(vhost.management.connections, message="the management API knows the connections")
         wait_for(lambda: vhost.management.close_connections() and not here.node.ready, message="the worker's is closed")
-        here.gate.set()
+        here.barrier.set()
         here.prove_consuming()
         wait_for(lambda: set(words) <= set(here.ran), message=lambda: str(here.ran))
         here.prove_settled()
@@ -69,7 +69,7 @@ def test_after_a_connection_was_half_open(vhost: Vhost, proxy: Proxy, tmp_path: 
     with place(vhost, tmp_path, f"{proxy.url}?heartbeat=1&connection_timeout=2000") as here:
         words = hold_and_prefetch(here)
         proxy.pause()
-        here.gate.set()
+        here.barrier.set()
         here.wait_lost()
         wait_for(lambda: not here.consumes(), 20, "the broker gives the consumer up too")
         proxy.resume()
@@ -82,7 +82,7 @@ def test_a_stall_shorter_than_the_heartbeat_costs_nothing(vhost: Vhost, proxy: P
     with place(vhost, tmp_path, f"{proxy.url}?heartbeat=10") as here:
         words = hold_and_prefetch(here, 3)
         proxy.pause()
-        here.gate.set()
+        here.barrier.set()
         wait_for(lambda: sum(here.ran.values()) >= 2)
         assert here.consumes()
         proxy.resume()
@@ -96,7 +96,7 @@ def test_after_its_queue_was_deleted_and_nobody_makes_it_again(vhost: Vhost, tmp
         wait_for(lambda: here.begun["running"])
         vhost.management.delete_queue("default")
         here.wait_lost()
-        here.gate.set()
+        here.barrier.set()
         here.prove_consuming()
         found = vhost.management.queue("default")
         assert found is not None
@@ -131,7 +131,7 @@ def test_one_of_two_queues_deleted_leaves_the_other_alone(vhost: Vhost, tmp_path
         vhost.management.delete_queue("red")
         here.wait_lost("red")
         assert here.node.queues["blue"].consuming
-        here.gate.set()
+        here.barrier.set()
         here.prove_consuming("red")
         here.prove_consuming("blue")
         assert here.ran["blue"] == 1, "it kept its lease"
@@ -143,7 +143,7 @@ def test_after_its_virtual_host_was_deleted_and_made_again(vhost: Vhost, tmp_pat
         wait_for(lambda: here.begun["running"])
         vhost.management.request("DELETE", "vhosts", vhost.name)
         here.wait_lost()
-        here.gate.set()
+        here.barrier.set()
         vhost.management.request("PUT", "vhosts", vhost.name)
         rights = {"configure": ".*", "write": ".*", "read": ".*"}
         vhost.management.request("PUT", "permissions", vhost.name, vhost.management.user, body=rights)

@@ -26,7 +26,7 @@ def test_after_the_broker_was_gone(own_broker: StartedBroker, tmp_path: Path, ho
         wait_for(lambda: time.monotonic() - declared > 1)
         getattr(own_broker.node, how)()
         here.wait_lost()
-        here.gate.set()
+        here.barrier.set()
         own_broker.node.start()
         here.prove_consuming()
         wait_for(lambda: {*words, "retried"} <= set(here.ran), 30, lambda: str(here.ran))

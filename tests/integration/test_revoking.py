@@ -25,7 +25,7 @@ MANY_RECORDS = 10_000
 def told(vhost: Vhost) -> Iterator[Told]:
     made = Told(vhost.url)
     yield made
-    made.gate.set()
+    made.barrier.set()
     made.app.close()
 
 
@@ -37,7 +37,7 @@ def test_a_revoked_task_goes_to_the_dead_letters_and_its_caller_is_told(told: To
         assert answers[name(answers)] == {"dropped": 1, "terminated": 0}, "it was in this worker's prefetch"
         with pytest.raises(TaskRevoked, match="by its id"):
             waiting.get(10)
-        told.gate.set()
+        told.barrier.set()
     assert told.ran == ["0"]
     assert vhost.management.ready("default.dead") == 1
 
@@ -50,7 +50,7 @@ def test_what_waits_in_a_worker_that_no_command_reached_is_dropped_all_the_same(
         assert dict(told.app.control.revoke(waiting.id, destination="another worker")) == {}
         with pytest.raises(TaskRevoked, match="by its id"):
             waiting.get(10)
-        told.gate.set()
+        told.barrier.set()
     assert told.ran == ["0"]
 
 
@@ -124,7 +124,7 @@ def test_tasks_are_revoked_by_name_until_now_and_by_header(told: Told) -> None:
         told.app.control.revoke(headers={"tenant": "acme"})
         told.app.control.revoke(task="no*")
         after = told.send("note", "after")
-        told.gate.set()
+        told.barrier.set()
         for result in (before, stamped):
             with pytest.raises(TaskRevoked):
                 result.get(10)

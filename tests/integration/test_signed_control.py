@@ -95,14 +95,14 @@ def test_an_answer_goes_to_who_asks_and_to_no_queue(vhost: Vhost) -> None:
 
 
 def test_active_shows_arguments_where_the_app_says_so_without_its_secrets(vhost: Vhost) -> None:
-    gate, holding = threading.Event(), threading.Event()
+    barrier, holding = threading.Event(), threading.Event()
 
     def hold(*_: Any, **__: Any) -> None:
         holding.set()
-        gate.wait(30)
+        barrier.wait(30)
 
     for shows in (False, True):
-        gate.clear()
+        barrier.clear()
         holding.clear()
         with closing(App("shop", vhost.url, mask=["card*"], control_shows_arguments=shows)) as app:
             app.task(name="hold")(hold)
@@ -115,5 +115,5 @@ def test_active_shows_arguments_where_the_app_says_so_without_its_secrets(vhost:
                     assert ("7" in str(told[0].args), "hunter2" in said, "4111" in said) == (shows, False, False)
                     assert (told[0].kwargs == HIDDEN) is not shows
                 finally:
-                    gate.set()
+                    barrier.set()
                 sent.get(10)

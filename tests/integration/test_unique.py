@@ -17,7 +17,7 @@ from amqptasks.errors import AlreadyQueued, DeclarationConflict, PartlyPublished
 from amqptasks.options.unique import Claim
 from amqptasks.transport.entities import Queue
 from tests.harness.apps import NewApp
-from tests.harness.unique import Gate, gets_in, refused
+from tests.harness.unique import RevocationBarrier, gets_in, refused
 from tests.harness.wait import wait_for
 
 
@@ -34,17 +34,17 @@ def test_one_waits_and_the_second_is_told_which(new_app: NewApp) -> None:
 
 
 def test_once_it_has_begun_another_may_wait(new_app: NewApp) -> None:
-    app, gate = new_app(), Gate()
-    task = app.task(name="work", unique=True)(gate.work)
+    app, barrier = new_app(), RevocationBarrier()
+    task = app.task(name="work", unique=True)(barrier.work)
     with app.worker(concurrency=1):
         task.delay("a")
-        gate.wait(1)
+        barrier.wait(1)
         second = task.delay("a")  # it waits in the prefetch of the worker
         assert refused(task.delay, "a").holder == second.id
-        gate.may_end.set()
-        gate.wait(2)
+        barrier.may_end.set()
+        barrier.wait(2)
         task.delay("a")
-        gate.wait(3)
+        barrier.wait(3)
 
 
 def test_an_async_task_too(new_app: NewApp) -> None:
@@ -85,12 +85,12 @@ def test_a_call_of_any_task_can_be_the_only_one(new_app: NewApp) -> None:
 
 
 def test_one_in_a_period_whether_it_waits_or_not(new_app: NewApp) -> None:
-    app, gate = new_app(), Gate()
-    gate.may_end.set()
-    task = app.task(name="work", unique_for=300)(gate.work)
+    app, barrier = new_app(), RevocationBarrier()
+    barrier.may_end.set()
+    task = app.task(name="work", unique_for=300)(barrier.work)
     with app.worker():
         first = task.delay("a")
-        gate.wait(1)
+        barrier.wait(1)
         assert refused(task.delay, "a").holder == first.id
         published = time.monotonic()
         task.apply_async(("b",), unique_for=1.0)
@@ -130,9 +130,9 @@ def test_a_call_that_the_broker_refuses_leaves_nothing_behind(new_app: NewApp) -
 
 
 def test_publish_many_counts_those_that_are_queued_already(new_app: NewApp) -> None:
-    app, gate = new_app(), Gate()
-    gate.may_end.set()
-    task = app.task(name="work", unique=True)(gate.work)
+    app, barrier = new_app(), RevocationBarrier()
+    barrier.may_end.set()
+    task = app.task(name="work", unique=True)(barrier.work)
     with pytest.raises(PartlyPublished, match=r"^3 of 6 calls were not accepted \(3 are queued already\)") as caught:
         task.publish_many([("a",), ("b",), ("a",), ("a",), ("c",), ("b",)])
     assert caught.value.already_queued == 3
@@ -140,10 +140,10 @@ def test_publish_many_counts_those_that_are_queued_already(new_app: NewApp) -> N
         (position, AlreadyQueued) for position in (2, 3, 5)
     ]
     with app.worker():
-        gate.wait(3)
+        barrier.wait(3)
         task.publish_many([("a",), ("b",)])
-        gate.wait(5)
-    assert sorted(map(str, gate.began)) == ["a", "a", "b", "b", "c"]
+        barrier.wait(5)
+    assert sorted(map(str, barrier.began)) == ["a", "a", "b", "b", "c"]
 
 
 def test_publish_many_gives_back_what_the_broker_refused(new_app: NewApp) -> None:
@@ -216,9 +216,9 @@ def test_a_call_that_is_interrupted_while_it_asks_for_its_claim_leaves_none(
 
 
 def test_publish_many_publishes_what_has_a_claim_before_it_fails(new_app: NewApp) -> None:
-    app, gate = new_app(), Gate()
-    gate.may_end.set()
-    task = app.task(name="work", unique=True)(gate.work)
+    app, barrier = new_app(), RevocationBarrier()
+    barrier.may_end.set()
+    task = app.task(name="work", unique=True)(barrier.work)
 
     def calls() -> Iterator[tuple[str]]:
         yield ("a",)
@@ -228,7 +228,7 @@ def test_publish_many_publishes_what_has_a_claim_before_it_fails(new_app: NewApp
     with pytest.raises(LookupError):
         task.publish_many(calls())
     with app.worker():
-        gate.wait(2)
+        barrier.wait(2)
         task.publish_many([("a",), ("b",)])
 
 
@@ -245,18 +245,18 @@ def test_what_never_runs_waits_no_longer(new_app: NewApp) -> None:
 
 
 def test_what_was_revoked_waits_no_longer(new_app: NewApp) -> None:
-    app, gate = new_app(), Gate()
-    app.task(name="busy")(gate.work)
+    app, barrier = new_app(), RevocationBarrier()
+    app.task(name="busy")(barrier.work)
     task = app.task(name="work", unique=True)(lambda: None)
     with app.worker(concurrency=1) as worker:
         app.send_task("busy")
-        gate.wait(1)
+        barrier.wait(1)
         first = task.delay()  # it lies in the prefetch
         refused(task.delay)
         app.control.revoke(first.id)
         wait_for(lambda: worker.counts["Revoked"] == 1, 20.0)
         wait_for(lambda: gets_in(task.delay), 20.0, "the claim of the revoked call is released")
-        gate.may_end.set()
+        barrier.may_end.set()
 
 
 def test_a_retry_does_not_wait_as_the_first_does(new_app: NewApp) -> None:
@@ -276,28 +276,28 @@ def test_a_retry_does_not_wait_as_the_first_does(new_app: NewApp) -> None:
 
 
 def test_what_its_limits_put_off_still_waits(new_app: NewApp) -> None:
-    app, gate = new_app(), Gate()
-    task = app.task(name="work", unique=True, max_concurrency=1)(gate.work)
+    app, barrier = new_app(), RevocationBarrier()
+    task = app.task(name="work", unique=True, max_concurrency=1)(barrier.work)
     with app.worker(concurrency=2) as worker:
         task.delay("a")
-        gate.wait(1)
+        barrier.wait(1)
         second = task.delay("b")
         wait_for(lambda: worker.counts["Throttled"] >= 1, 20.0)
         assert refused(task.delay, "b").holder == second.id
-        gate.may_end.set()
-        gate.wait(2)
+        barrier.may_end.set()
+        barrier.wait(2)
         task.delay("b")
-        gate.wait(3)
+        barrier.wait(3)
 
 
 def test_a_delayed_call_waits_from_the_beginning(new_app: NewApp) -> None:
-    app, gate = new_app(), Gate()
-    gate.may_end.set()
-    task = app.task(name="work", unique=True)(gate.work)
+    app, barrier = new_app(), RevocationBarrier()
+    barrier.may_end.set()
+    task = app.task(name="work", unique=True)(barrier.work)
     with app.worker():
         delayed = task.apply_async(countdown=3.0)
         assert refused(task.delay).holder == delayed.id
-        gate.wait(1)
+        barrier.wait(1)
         task.delay()
 
 

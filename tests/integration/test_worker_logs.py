@@ -33,7 +33,7 @@ def fail(text):
 
 #: How the processes begin in which tasks run: as copies of the worker, or of an interpreter that knows nothing of how
 #: it logs, or each as one; and as copies of such a one because the process that was copied is gone.
-BEGINNINGS = ["fork", "forkserver", "spawn", "fork, but its forker was killed"]
+BEGINNINGS = ["fork", "forkserver", "spawn", "fork, but its fork server was killed"]
 
 #: Seconds for a task to end whose process may have to begin first, on a busy machine.
 BEGUN_WITHIN = 40.0
@@ -48,9 +48,9 @@ def started(worker_process: WorkerFactory, beginning: str, source: str, *options
     method, _, killed = beginning.partition(", ")
     worker = worker_process(source, "-c", "1", "--start-method", method, *options)
     if killed:
-        (forker,) = psutil.Process(worker.pid).children()
-        forker.kill()
-        worker.wait_for_line("the forker of the pool is gone")
+        (fork_server,) = psutil.Process(worker.pid).children()
+        fork_server.kill()
+        worker.wait_for_line("the fork server of the pool is gone")
     return worker
 
 

@@ -61,8 +61,8 @@ def test_queues_concurrency_pool_name_events_and_level_are_what_they_are_called(
         *("--name", "by-name", "--events", "--loglevel", "debug", "--prefetch", "9"),
     )
     assert app.send_task("pid", queue="other").get(timeout=20) != worker.pid
-    (forker,) = psutil.Process(worker.pid).children()
-    assert len(forker.children()) == 3
+    (fork_server,) = psutil.Process(worker.pid).children()
+    assert len(fork_server.children()) == 3
     stats = app.control.stats(timeout=5.0)["by-name"]
     assert stats.pools["prefork"]["size"] == 3
     assert stats.prefetch == {"default": 9, "other": 7}

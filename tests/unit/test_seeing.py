@@ -42,5 +42,5 @@ def test_the_mermaid_graph_is_that_of_the_shop() -> None:
 def test_the_picture_is_that_of_the_shop(tmp_path: Path) -> None:
     drawn = tmp_path / "shop.svg"
     assert CliRunner().invoke(main, ["topology", "graph", "topology/shop.yaml", "-o", str(drawn)]).exit_code == 0
-    mend = "draw it again: amqptasks topology graph topology/shop.yaml -o docs/shop.svg"
-    assert drawn.read_text() == (REPOSITORY / "docs" / "shop.svg").read_text(), mend
+    fix = "draw it again: amqptasks topology graph topology/shop.yaml -o docs/shop.svg"
+    assert drawn.read_text() == (REPOSITORY / "docs" / "shop.svg").read_text(), fix

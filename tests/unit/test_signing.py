@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amqptasks import App
+from amqptasks.dead_letters.dead_letter import read
 from amqptasks.dead_letters.home import of_queue
-from amqptasks.dead_letters.letter import read
 from amqptasks.dead_letters.replay import Edit, to_replay
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages import signing

@@ -21,7 +21,7 @@ from amqptasks.options.unique import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of
 from amqptasks.tasks.outcomes import Success
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.entities import Queue
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.waiting_calls import WaitingCalls
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.settlement import Settlement
@@ -172,7 +172,7 @@ def test_a_task_runs_whatever_its_message_says_of_a_claim(header: str, identity:
 
     app = App("shop", "memory://uniqueness")
     app.task(name="shop.work")(work)
-    steps = Steps(app.tasks, "worker-1", undelayed, waiting_calls=WaitingCalls(app))
+    steps = Executor(app.tasks, "worker-1", undelayed, waiting_calls=WaitingCalls(app))
     one = Job(delivery(headers={UNIQUE: header, "id": identity}), QueueSettings("emails"))
     steps.execute(one)
     assert one.outcome == Success(1)

@@ -15,7 +15,7 @@ from typing import Any
 from pika import exceptions, spec
 from pika.adapters.blocking_connection import BlockingChannel
 
-from amqptasks.amqp.blocking.bounded import BoundedConnection, ask_all, channel_below
+from amqptasks.amqp.blocking.blocking_connection import BoundedConnection, ask_all, channel_below
 from amqptasks.transport.entities import Binding, Exchange, Queue
 
 #: Channels at work. With 4 the broker makes about three times as many queues a second as in a loop, on two cores; 8 did

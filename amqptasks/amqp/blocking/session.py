@@ -9,9 +9,9 @@ from contextlib import suppress
 
 from pika import exceptions
 
-from amqptasks.amqp.blocking.conversation import Conversation, Unanswered
 from amqptasks.amqp.blocking.pipeline import Declared, declare_all, declare_in_order
-from amqptasks.amqp.blocking.taken import Taken, collector
+from amqptasks.amqp.blocking.session_channel import SessionChannel, Unanswered
+from amqptasks.amqp.blocking.session_lease import SessionLease, collector
 from amqptasks.amqp.failures.replies import InternalFault, NotFound, Refused
 from amqptasks.amqp.wire.properties import EncodedProperties
 from amqptasks.amqp.wire.wire_frames import publish_method
@@ -59,8 +59,8 @@ class Session:
         ssl: ssl.SSLContext | None = None,
         connect_timeout: float | None = None,
     ) -> None:
-        self._taken: list[Taken] = []
-        self._broker = Conversation(urls, timeout, ssl, self._taken.clear, connect_timeout)
+        self._taken: list[SessionLease] = []
+        self._broker = SessionChannel(urls, timeout, ssl, self._taken.clear, connect_timeout)
 
     def __enter__(self) -> Session:
         return self
@@ -210,7 +210,7 @@ class Session:
         the management API's `get` counts against the delivery limit."""
         arrived: deque[Delivery] = deque()
         with self._broker.asking(f"queue {queue!r}"):  # also connects
-            taken = Taken(self._broker.connected().channel())
+            taken = SessionLease(self._broker.connected().channel())
         with self._broker.asking(f"queue {queue!r}"):
             taken.channel.basic_qos(prefetch_count=min(limit, PREFETCH_LIMIT))
             consumer = taken.channel.basic_consume(queue, collector(queue, taken, arrived))

@@ -19,6 +19,7 @@ from amqptasks.untrusted.printable import printable_lines
 if TYPE_CHECKING:
     from amqptasks.app.app import App
     from amqptasks.doctor.examination import Examination
+    from amqptasks.doctor.finding import Finding
     from amqptasks.topology.ask.time_limits import TimeLimit
 
 HELP = """\b
@@ -141,7 +142,7 @@ def _json(found: Examination, where: str) -> str:
             "abilities": dict(found.abilities),
             "figures": dict(found.figures),
             "objects": found.objects,
-            "findings": [dataclasses.asdict(finding) for finding in found.findings],
+            "findings": [_row(finding) for finding in found.findings],
             "left_out": dict(found.left_out),
         }
     )
@@ -158,9 +159,15 @@ def _words(found: Examination, where: str) -> str:
     if found.objects:
         lines.append(f"Looked at {found.objects} exchanges and queues of the topology.")
     for finding in found.findings:
-        lines += [f"{finding.level}: {finding.subject}: {finding.problem}", f"       {finding.mend}"]
+        lines += [f"{finding.level}: {finding.subject}: {finding.problem}", f"       {finding.fix}"]
     if found.left_out:
         lines.append(f"Not looked at, or not at everything: {', '.join(found.left_out)}.")
     if not found.wrong:
         lines.append("Nothing is wrong.")
     return click.unstyle("\n".join(lines))
+
+
+def _row(finding: Finding) -> dict[str, str]:
+    """A finding in JSON. Programs read its keys, so they stay as they are."""
+    row = dataclasses.asdict(finding)
+    return {"mend" if name == "fix" else name: value for name, value in row.items()}

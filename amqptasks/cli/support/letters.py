@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from amqptasks.cli.support.tables import print_table
-from amqptasks.dead_letters.letter import PUBLISHED, Letter
+from amqptasks.dead_letters.dead_letter import PUBLISHED, DeadLetter
 from amqptasks.errors import BrokerError
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request
@@ -30,7 +30,7 @@ EXCERPT = 2000
 NOBODY = ("none: the broker itself dead-lettered it", "none: it was published to this queue")
 
 
-def table(letters: Iterable[Letter], mask: Mask | None = PLAIN) -> int:
+def table(letters: Iterable[DeadLetter], mask: Mask | None = PLAIN) -> int:
     """Print one row a letter, without secrets, but where `mask` is None; how many."""
     rows = [
         (
@@ -49,7 +49,7 @@ def table(letters: Iterable[Letter], mask: Mask | None = PLAIN) -> int:
     return len(rows)
 
 
-def in_full(letter: Letter, mask: Mask | None = PLAIN) -> str:
+def in_full(letter: DeadLetter, mask: Mask | None = PLAIN) -> str:
     """A page about one letter, without secrets; with them where `mask` is None."""
     attempts = None if letter.attempts is None else str(letter.attempts)
     facts = {
@@ -89,7 +89,7 @@ def in_full(letter: Letter, mask: Mask | None = PLAIN) -> str:
     return "\n".join(lines)
 
 
-def as_json(letter: Letter, mask: Mask | None = PLAIN) -> str:
+def as_json(letter: DeadLetter, mask: Mask | None = PLAIN) -> str:
     """Everything, on one line. A body that is no UTF-8 is in `body_base64`. Without secrets, but where `mask` is None:
     a body that has some, or cannot be looked through, is left out, and `masked` is true."""
     delivery, properties = letter.delivery, letter.delivery.properties
@@ -165,7 +165,7 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
 
-    def advance(self, letter: Letter) -> None:
+    def advance(self, letter: DeadLetter) -> None:
         self.count += 1
         self.missing.discard(letter.id)
         self._bar.advance(self._task)
@@ -197,7 +197,7 @@ def _excerpt(body: bytes, mask: Mask | None) -> str:
     return f"{shown.encode()!r}{cut}"
 
 
-def _has_secrets(letter: Letter, mask: Mask) -> bool:
+def _has_secrets(letter: DeadLetter, mask: Mask) -> bool:
     """Whether the body shows a value that `mask` hides. A body that is no text, or is compressed, may hold any."""
     content = letter.content
     if isinstance(content, Request):
@@ -211,7 +211,7 @@ def _has_secrets(letter: Letter, mask: Mask) -> bool:
     return not isinstance(content, Request) and mask.masked_text(text) != text
 
 
-def _exception(letter: Letter) -> str:
+def _exception(letter: DeadLetter) -> str:
     if letter.exception is not None:
         text = f"{letter.exception.rpartition('.')[2]}: {letter.message or ''}"
     else:

@@ -94,7 +94,7 @@ def as_json(planned: Planned, where: str, everything: bool = False) -> str:
         "summary": {action: sum(step.action == action for step in plan.steps) for action in COUNTED},
         "steps": [as_row(step) for step in plan.steps if everything or step.action != "leave"],
         "warnings": [
-            {"subject": warning.subject, "problem": warning.problem, "mend": warning.mend} for warning in plan.warnings
+            {"subject": warning.subject, "problem": warning.problem, "mend": warning.fix} for warning in plan.warnings
         ],
         "decisions": decisions.as_rows(planned.decisions),
         "clients_own": list(plan.clients_own),
@@ -170,7 +170,7 @@ def _value(value: object) -> str:
 def show_warnings(plan: Plan, console: Console) -> None:
     for warning in plan.warnings:
         _line(console, f"warning: {warning.subject}: {warning.problem}", "yellow")
-        _line(console, f"         {warning.mend}", "dim")
+        _line(console, f"         {warning.fix}", "dim")
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -46,7 +46,7 @@ def version(url: str, timeout: float = ANSWER_WITHIN) -> str:
     import pika
     from pika import exceptions
 
-    from amqptasks.amqp.blocking.bounded import server_properties
+    from amqptasks.amqp.blocking.blocking_connection import server_properties
 
     wanted = parameters(url)
     wanted.socket_timeout = wanted.blocked_connection_timeout = timeout

@@ -30,7 +30,7 @@ from amqptasks.topology.expand.ladder import ladder_objects
 from amqptasks.topology.topology import QueueSettings, Topology
 from amqptasks.transport.entities import Queue
 from amqptasks.transport.exchange_types import STANDARD
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.retry_policy import policy_of
 from amqptasks.worker.job.admission import refusal
 from amqptasks.worker.job.job import Job
@@ -72,7 +72,7 @@ class _Simulation:
             scripted(*args, **kwargs)
 
         self._task: Task[..., None] = Task.of(None, simulated, name, options)
-        self._steps = Steps({name: self._task}, "simulation", self._delayed)
+        self._steps = Executor({name: self._task}, "simulation", self._delayed)
         admissions = self._steps.admissions
         admissions[admissions.index(refusal)] = partial(refusal, utcnow=self._utcnow)
         self._clock: VirtualClock

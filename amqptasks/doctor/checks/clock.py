@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 
 #: Seconds of difference from which on it is told, and from which on it is wrong. Machines that ask a time server differ
 #: by milliseconds; most deadlines are minutes.
@@ -14,7 +14,7 @@ TOLD_FROM = 2.0
 WRONG_FROM = 30.0
 
 
-def clock(seen: Seen) -> Iterator[Finding]:
+def clock(seen: Snapshot) -> Iterator[Finding]:
     if seen.clock is None:
         return
     least = abs(seen.clock.ahead) - seen.clock.uncertain

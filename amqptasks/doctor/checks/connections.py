@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from amqptasks.doctor.commands import rabbitmqctl
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.doctor.values import Connection
 
 #: Channels of one connection from which on it is told. A worker has one for each queue it consumes, and RabbitMQ allows
@@ -24,7 +24,7 @@ NEAR = 0.8
 _NAMED = 3
 
 
-def connections(seen: Seen) -> Iterator[Finding]:
+def connections(seen: Snapshot) -> Iterator[Finding]:
     silent = [one for one in seen.connections if one.heartbeat == 0]
     if silent:
         problem = f"without heartbeat, so that a lost client keeps its messages for hours: {_named(silent)}"
@@ -36,17 +36,17 @@ def connections(seen: Seen) -> Iterator[Finding]:
         yield Finding("note", "connections", problem, "close channels after use, or keep one and use it again")
     if len(seen.connections) >= MANY_CONNECTIONS:
         problem = f"{len(seen.connections)} connections in this virtual host"
-        mend = "keep one connection a process, and not one a message"
-        yield Finding("note", "connections", problem, mend)
+        fix = "keep one connection a process, and not one a message"
+        yield Finding("note", "connections", problem, fix)
     yield from _limit(seen)
 
 
-def _limit(seen: Seen) -> Iterator[Finding]:
+def _limit(seen: Snapshot) -> Iterator[Finding]:
     taken, most = len(seen.connections), seen.most_connections
     if most is not None and taken >= NEAR * most:
         problem = f"{taken} of {most} connections are taken: clients beyond them are refused"
-        mend = rabbitmqctl("set_vhost_limits", json.dumps({"max-connections": 2 * max(taken, most)}), vhost=seen.vhost)
-        yield Finding("wrong", f"vhost {seen.vhost}", problem, mend)
+        fix = rabbitmqctl("set_vhost_limits", json.dumps({"max-connections": 2 * max(taken, most)}), vhost=seen.vhost)
+        yield Finding("wrong", f"vhost {seen.vhost}", problem, fix)
 
 
 def _named(found: Sequence[Connection]) -> str:

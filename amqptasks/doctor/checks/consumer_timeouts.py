@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from amqptasks.doctor.commands import amqptasks, set_policy
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.topology import durations
 from amqptasks.topology.ask.time_limits import TimeLimit
 from amqptasks.transport.capabilities import CONSUMER_TIMEOUT
@@ -19,7 +19,7 @@ from amqptasks.transport.capabilities import CONSUMER_TIMEOUT
 ROOM = 2
 
 
-def consumer_timeouts(seen: Seen) -> Iterator[Finding]:
+def consumer_timeouts(seen: Snapshot) -> Iterator[Finding]:
     for queue, limit in sorted(seen.time_limits.items()):
         timeout, whose = _timeout(seen, queue)
         if timeout is not None and timeout <= limit.seconds:
@@ -28,7 +28,7 @@ def consumer_timeouts(seen: Seen) -> Iterator[Finding]:
             yield Finding("wrong", f"queue {queue}", problem, _mend(seen, queue, limit))
 
 
-def _timeout(seen: Seen, name: str) -> tuple[float | None, str]:
+def _timeout(seen: Snapshot, name: str) -> tuple[float | None, str]:
     """In seconds, None where there is none; and whose it is."""
     can = seen.capabilities
     queue = None if seen.observed is None else seen.observed.queues.get(name)
@@ -57,12 +57,12 @@ def _timeout(seen: Seen, name: str) -> tuple[float | None, str]:
     )
 
 
-def _kind(seen: Seen, name: str) -> str:
+def _kind(seen: Snapshot, name: str) -> str:
     wanted = seen.planned.get(name)
     return "quorum" if wanted is None else str(wanted.arguments.get("x-queue-type", "classic"))
 
 
-def _mend(seen: Seen, queue: str, limit: TimeLimit) -> str:
+def _mend(seen: Snapshot, queue: str, limit: TimeLimit) -> str:
     milliseconds = int(limit.seconds * ROOM * 1000)
     if not seen.capabilities.consumer_timeout_of_queues:
         wanted = durations.written(limit.seconds * ROOM)

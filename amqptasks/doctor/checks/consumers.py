@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from amqptasks.doctor.commands import amqptasks
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 
 
-def consumers(seen: Seen) -> Iterator[Finding]:
+def consumers(seen: Snapshot) -> Iterator[Finding]:
     """Those of the topology by what AMQP says, which is exact; others by the management API."""
     named = {} if seen.topology is None else seen.topology.queues
     for settings in named.values():
@@ -23,7 +23,7 @@ def consumers(seen: Seen) -> Iterator[Finding]:
                 yield _nobody(seen, queue.name, queue.messages or 0)
 
 
-def _nobody(seen: Seen, queue: str, messages: int) -> Finding:
+def _nobody(seen: Snapshot, queue: str, messages: int) -> Finding:
     return Finding(
         "wrong" if messages and seen.is_ours(queue) else "note",
         f"queue {queue}",

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from amqptasks.doctor.commands import amqptasks, dead_list, set_policy
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.ask.reach import topic_matches
 from amqptasks.topology.broker.observed import Observed, ObservedQueue
 from amqptasks.topology.topology import DEAD
 
 
-def dead_letter_targets(seen: Seen) -> Iterator[Finding]:
+def dead_letter_targets(seen: Snapshot) -> Iterator[Finding]:
     observed = seen.observed
     if observed is None:
         return
@@ -42,23 +42,23 @@ def dead_letter_targets(seen: Seen) -> Iterator[Finding]:
             yield from _none(seen, queue)
 
 
-def _none(seen: Seen, queue: ObservedQueue) -> Iterator[Finding]:
+def _none(seen: Snapshot, queue: ObservedQueue) -> Iterator[Finding]:
     """A queue of the topology may have none on the broker, and its workers dead-letter all the same (`exact`)."""
     name = queue.name
     settings = None if seen.topology is None else seen.topology.queues.get(name)
     if settings is None:
         definition = {"dead-letter-exchange": "", "dead-letter-routing-key": f"{name}{DEAD}"}
         policy = set_policy(seen.vhost, name, "dead", definition, seen.policy(queue))
-        mend = f"declare a queue {name}.dead, then {policy}"
+        fix = f"declare a queue {name}.dead, then {policy}"
     elif settings.dead_letter is None:
-        mend = f"remove `dead_letter: false` from the file, then {amqptasks(seen.app, 'migrate', name)}"
+        fix = f"remove `dead_letter: false` from the file, then {amqptasks(seen.app, 'migrate', name)}"
     else:
         return
     problem = "it has no dead-letter target: what expires, or is delivered too often, is dropped"
-    yield Finding("note", f"queue {name}", problem, mend)
+    yield Finding("note", f"queue {name}", problem, fix)
 
 
-def _missing(seen: Seen, observed: Observed, exchange: str, key: str | None) -> str | None:
+def _missing(seen: Snapshot, observed: Observed, exchange: str, key: str | None) -> str | None:
     """What is missing on the way, in words. Without a key, messages keep theirs, and any binding may be the one."""
     if exchange == "":
         known = key is None or key in observed.queues
@@ -78,7 +78,7 @@ def _missing(seen: Seen, observed: Observed, exchange: str, key: str | None) -> 
     return f"nothing is bound to the exchange {exchange} with its routing key {key}"
 
 
-def _mend(seen: Seen, queue: ObservedQueue, exchange: str) -> str:
+def _mend(seen: Snapshot, queue: ObservedQueue, exchange: str) -> str:
     if seen.topology is not None and queue.name in seen.planned:
         return amqptasks(seen.app, "declare")
     return (
@@ -86,7 +86,7 @@ def _mend(seen: Seen, queue: ObservedQueue, exchange: str) -> str:
     )
 
 
-def _full(seen: Seen, observed: Observed, exchange: str, key: str | None) -> str | None:
+def _full(seen: Snapshot, observed: Observed, exchange: str, key: str | None) -> str | None:
     """A queue that refuses, where the way leads to one by name."""
     if key is None or exchange not in ("", QUEUES_EXCHANGE):
         return None

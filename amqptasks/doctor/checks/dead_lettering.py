@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 from amqptasks.doctor.commands import set_policy
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.topology.broker.observed import ObservedQueue
 from amqptasks.topology.expand.expand import SAFE
 
 
-def dead_lettering(seen: Seen) -> Iterator[Finding]:
+def dead_lettering(seen: Snapshot) -> Iterator[Finding]:
     for queue in seen.queues:
         if seen.setting(queue, "dead-letter-exchange") is None:
             continue
@@ -24,13 +24,13 @@ def dead_lettering(seen: Seen) -> Iterator[Finding]:
             yield from _quorum(seen, queue)
 
 
-def _classic(seen: Seen, queue: ObservedQueue) -> Iterator[Finding]:
+def _classic(seen: Snapshot, queue: ObservedQueue) -> Iterator[Finding]:
     if seen.is_ours(queue.name) and queue.queue.arguments.get("x-max-priority") is None:  # that has a check of its own
         problem = "a classic queue dead-letters at most once: what is under way when the broker is killed is lost"
         yield Finding("note", f"queue {queue.name}", problem, "without `type: classic` in the file, amqptasks migrate")
 
 
-def _quorum(seen: Seen, queue: ObservedQueue) -> Iterator[Finding]:
+def _quorum(seen: Snapshot, queue: ObservedQueue) -> Iterator[Finding]:
     strategy = seen.setting(queue, "dead-letter-strategy")
     overflow = seen.setting(queue, "overflow")
     if strategy == SAFE["x-dead-letter-strategy"] and overflow == SAFE["x-overflow"]:
@@ -44,13 +44,13 @@ def _quorum(seen: Seen, queue: ObservedQueue) -> Iterator[Finding]:
     yield Finding(level, f"queue {queue.name}", problem, _mend(seen, queue))
 
 
-def _wanted(seen: Seen, name: str) -> bool:
+def _wanted(seen: Snapshot, name: str) -> bool:
     """Whether the file itself has it so (`overflow: drop-head`)."""
     wanted = seen.planned.get(name)
     return wanted is not None and any(wanted.arguments.get(key) != value for key, value in SAFE.items())
 
 
-def _mend(seen: Seen, queue: ObservedQueue) -> str:
+def _mend(seen: Snapshot, queue: ObservedQueue) -> str:
     """A policy's `overflow` beats the argument of a quorum queue."""
     safe = {key.removeprefix("x-"): value for key, value in SAFE.items()}
     return set_policy(seen.vhost, queue.name, "safe", safe, seen.policy(queue))

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from amqptasks.doctor.commands import dead_list
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 
 
-def dead_letters(seen: Seen) -> Iterator[Finding]:
+def dead_letters(seen: Snapshot) -> Iterator[Finding]:
     for name, messages in sorted(waiting(seen).items()):
         listed = dead_list(seen.app, name, seen.names)
         if messages:
@@ -20,7 +20,7 @@ def dead_letters(seen: Seen) -> Iterator[Finding]:
             yield Finding("note", f"queue {name}", problem, f"{listed} --limit 10 tells why")
 
 
-def waiting(seen: Seen) -> dict[str, int]:
+def waiting(seen: Snapshot) -> dict[str, int]:
     """By queue of dead letters, how many there are: by AMQP for those of the topology, else by the management API."""
     found = {}
     for name in seen.ends:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from amqptasks.doctor.commands import rabbitmqctl
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 
 #: What does not work without them.
 NEEDED: Mapping[str, str] = {
@@ -28,21 +28,21 @@ _INSTEAD: Mapping[str, str] = {
 }
 
 
-def feature_flags(seen: Seen) -> Iterator[Finding]:
+def feature_flags(seen: Snapshot) -> Iterator[Finding]:
     """Experimental ones are a choice."""
     off = [flag.name for flag in seen.flags_off if flag.stable]
     for name in off:
         if name in NEEDED:
-            mend = rabbitmqctl("enable_feature_flag", name)
-            yield Finding("wrong", f"feature flag {name}", f"it is off: {NEEDED[name]}", mend)
+            fix = rabbitmqctl("enable_feature_flag", name)
+            yield Finding("wrong", f"feature flag {name}", f"it is off: {NEEDED[name]}", fix)
     others = [name for name in off if name not in NEEDED]
     if others:
         problem = f"off, and on in every new broker: {', '.join(others)}; the next release may not start without them"
         yield Finding("note", "feature flags", problem, rabbitmqctl("enable_feature_flag", "all"))
 
 
-def deprecated_features(seen: Seen) -> Iterator[Finding]:
+def deprecated_features(seen: Snapshot) -> Iterator[Finding]:
     for name in seen.deprecated:
-        mend = _INSTEAD.get(name, "https://www.rabbitmq.com/docs/deprecated-features says what to use instead")
+        fix = _INSTEAD.get(name, "https://www.rabbitmq.com/docs/deprecated-features says what to use instead")
         problem = "it is used here, and a release to come is without it"
-        yield Finding("note", f"deprecated feature {name}", problem, mend)
+        yield Finding("note", f"deprecated feature {name}", problem, fix)

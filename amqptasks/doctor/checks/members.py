@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.doctor.values import Members
 
 #: Two replicas stand no loss of one, three do. https://www.rabbitmq.com/docs/quorum-queues#replication-factor
@@ -15,7 +15,7 @@ FEWEST = 3
 _NAMED = 3
 
 
-def members(seen: Seen) -> Iterator[Finding]:
+def members(seen: Snapshot) -> Iterator[Finding]:
     """One finding for all queues that lack the same, because one line mends them all."""
     nodes = {node.name for node in seen.nodes}
     few = [one for one in seen.members if len(one.nodes) < min(FEWEST, len(nodes))]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from amqptasks.doctor.commands import rabbitmqctl
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.doctor.values import Node
 
 #: Parts of a limit from which on it is near.
@@ -18,7 +18,7 @@ DISK_NEAR = 2.0
 _MIB = 1024 * 1024
 
 
-def nodes(seen: Seen) -> Iterator[Finding]:
+def nodes(seen: Snapshot) -> Iterator[Finding]:
     for node in seen.nodes:
         subject = f"node {node.name}"
         if not node.running:
@@ -26,8 +26,8 @@ def nodes(seen: Seen) -> Iterator[Finding]:
             continue
         if node.partitions:
             others = ", ".join(node.partitions)
-            mend = rabbitmqctl("cluster_status") + " shows who is alone: restart those nodes"
-            yield Finding("wrong", subject, f"the network is cut between it and {others}", mend)
+            fix = rabbitmqctl("cluster_status") + " shows who is alone: restart those nodes"
+            yield Finding("wrong", subject, f"the network is cut between it and {others}", fix)
         alarmed = {alarm.resource.partition("_")[0] for alarm in seen.alarms if alarm.node == node.name}
         yield from _near(node, subject, alarmed)
 
@@ -36,8 +36,8 @@ def _near(node: Node, subject: str, alarmed: set[str]) -> Iterator[Finding]:
     """An alarm that is on already is told as such."""
     if "memory" not in alarmed and node.memory_used >= NEAR * node.memory_limit > 0:
         problem = f"it uses {node.memory_used // _MIB} of the {node.memory_limit // _MIB} MiB at which publishers stop"
-        mend = f"let workers catch up, give it more memory, or {rabbitmqctl('set_vm_memory_high_watermark', '0.6')}"
-        yield Finding("note", subject, problem, mend)
+        fix = f"let workers catch up, give it more memory, or {rabbitmqctl('set_vm_memory_high_watermark', '0.6')}"
+        yield Finding("note", subject, problem, fix)
     if "disk" not in alarmed and 0 < node.disk_free < DISK_NEAR * node.disk_limit:
         problem = f"{node.disk_free // _MIB} MiB of disk are free; publishers stop at {node.disk_limit // _MIB}"
         yield Finding("note", subject, problem, "free some disk there")

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from amqptasks.doctor.commands import amqptasks
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.errors import DeclarationConflict
 from amqptasks.topology.broker.identity import binding_key
 from amqptasks.topology.plan.drift import DELAYS
 
 
-def objects(seen: Seen) -> Iterator[Finding]:
+def objects(seen: Snapshot) -> Iterator[Finding]:
     """One finding for each work queue and exchange; one for all of the delay ladder, whose objects go together."""
     declare = amqptasks(seen.app, "declare")
     ladder = [name for _, name in seen.absent if name.startswith(DELAYS)]
@@ -32,7 +32,7 @@ def objects(seen: Seen) -> Iterator[Finding]:
         yield Finding("note", "permissions", problem, "ask as another user")
 
 
-def bindings(seen: Seen) -> Iterator[Finding]:
+def bindings(seen: Snapshot) -> Iterator[Finding]:
     """Those that are not on the broker; where both ends are, for else that is told already."""
     if seen.observed is None:
         return
@@ -53,11 +53,11 @@ def bindings(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _conflict(seen: Seen, conflict: DeclarationConflict) -> Finding:
+def _conflict(seen: Snapshot, conflict: DeclarationConflict) -> Finding:
     problem = f"{conflict.argument} is {conflict.current} on the broker, {conflict.wanted} in the topology"
-    mend = "write the broker's value into the file"
+    fix = "write the broker's value into the file"
     if conflict.kind == "queue":
-        mend = f"{amqptasks(seen.app, 'migrate', conflict.name)}, or {mend}"
+        fix = f"{amqptasks(seen.app, 'migrate', conflict.name)}, or {fix}"
     else:
-        mend = f"{mend}, or delete it and {amqptasks(seen.app, 'declare')}"
-    return Finding("wrong", f"{conflict.kind} {conflict.name}", problem, mend)
+        fix = f"{fix}, or delete it and {amqptasks(seen.app, 'declare')}"
+    return Finding("wrong", f"{conflict.kind} {conflict.name}", problem, fix)

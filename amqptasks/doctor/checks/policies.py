@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.topology.broker.steps import Warning
 from amqptasks.topology.plan.policies import shadowed
 
 
-def policies(seen: Seen) -> Iterator[Finding]:
+def policies(seen: Snapshot) -> Iterator[Finding]:
     """One finding a policy."""
     for warning in _overriding(seen):
-        yield Finding("wrong", warning.subject, warning.problem, warning.mend)
+        yield Finding("wrong", warning.subject, warning.problem, warning.fix)
 
 
-def without_overriding(seen: Seen) -> Seen:
+def without_overriding(seen: Snapshot) -> Snapshot:
     """What was seen, without the policies that have a finding of their own. What such a policy alone brings about is no
     further finding for each queue: the one line about the policy mends it all."""
     if seen.observed is None:
@@ -33,7 +33,7 @@ def without_overriding(seen: Seen) -> Seen:
     return replace(seen, observed=replace(seen.observed, policies=kept))
 
 
-def _overriding(seen: Seen) -> Iterator[Warning]:
+def _overriding(seen: Snapshot) -> Iterator[Warning]:
     """Without a topology nobody knows what a queue is to be, and only its arguments can be contradicted."""
     if seen.observed is None:
         return

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amqptasks.doctor.finding import Finding
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 
 #: The oldest release that the tests run on; quorum queues before it lack what delays stand on.
 OLDEST = (3, 10, 0)
 
 
-def version(seen: Seen) -> Iterator[Finding]:
+def version(seen: Snapshot) -> Iterator[Finding]:
     can = seen.capabilities
     release = ".".join(map(str, can.version))
     if can.product != "RabbitMQ":

@@ -1,4 +1,4 @@
-"""What only RabbitMQ's management API tells. Each reader answers for one section of `Seen`, and raises `Unanswered`.
+"""What only RabbitMQ's management API tells. Each reader answers for one section of `Snapshot`, or raises `Unanswered`.
 
 https://www.rabbitmq.com/docs/http-api-reference
 """

@@ -58,7 +58,7 @@ class Warning:
 
     subject: str
     problem: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.topology.expand.permissions import of_roles, users
 from amqptasks.topology.expand.releases import refuse
 from amqptasks.topology.topology import (
-    DeadLetter,
+    DeadLetterBounds,
     LeaderLocator,
     Overflow,
     QueueRetry,
@@ -147,7 +147,7 @@ def unlimited_queue(name: str, arguments: Mapping[str, object]) -> Queue:
     return Queue(name, arguments={"x-queue-type": "quorum", "x-delivery-limit": UNREACHED, **arguments})
 
 
-def dead_letter_queue(name: str, bounds: DeadLetter) -> Queue:
+def dead_letter_queue(name: str, bounds: DeadLetterBounds) -> Queue:
     """Looking at its messages counts as a delivery before 4.3, so none is too many; a full one refuses."""
     arguments: dict[str, object] = {}
     if bounds.ttl is not None:

@@ -15,7 +15,7 @@ from amqptasks.topology.model.retry import RetryPart
 from amqptasks.topology.model.values import Arguments, Count, Lasting, Text, Ttl
 from amqptasks.topology.topology import (
     DELIVERY_LIMIT,
-    DeadLetter,
+    DeadLetterBounds,
     LeaderLocator,
     Overflow,
     QueueSettings,
@@ -47,8 +47,8 @@ class DeadLetterPart(Part):
                 raise Wrong(f"belongs to the queue `{self.queue}`, which has keys of its own", hint, (key,))
         return self
 
-    def bounds(self) -> DeadLetter:
-        return DeadLetter(self.ttl, self.max_length, self.max_length_bytes, self.queue)
+    def bounds(self) -> DeadLetterBounds:
+        return DeadLetterBounds(self.ttl, self.max_length, self.max_length_bytes, self.queue)
 
 
 def _dead_letter(value: object) -> object:

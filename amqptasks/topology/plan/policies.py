@@ -66,9 +66,9 @@ def shadowed(
         noun = "operator policy" if operator else "policy"
         verb = f"clear_{noun.replace(' ', '_')}"
         clear = shlex.join(("rabbitmqctl", verb, *(() if vhost == "/" else ("-p", vhost)), name))
-        mend = f"change its pattern so that it leaves them out, or {clear}"
+        fix = f"change its pattern so that it leaves them out, or {clear}"
         problem = "; ".join(f"{affected[0][1]} ({_some(affected)})" for affected in effects.values())
-        yield Warning(f"{noun} {name}", problem, mend)
+        yield Warning(f"{noun} {name}", problem, fix)
 
 
 def _some(affected: Sequence[tuple[str, str]]) -> str:

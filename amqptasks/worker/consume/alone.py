@@ -111,18 +111,18 @@ class Alone:
                 self._over()
                 return
         elif node.is_stopping:
-            node.endings.hand_back(job)
+            node.completions.hand_back(job)
         else:
             self._empty()
             is_empty = not any(one is not job for one in node.held) and self._is_settled()
             if is_empty and monotonic() - self._given_back >= APPLIED_WITHIN:
                 self._begun = True
-                node.intake.begin(job)
+                node.dispatcher.begin(job)
         node.link.call_later(LOOK, self._look)
 
     def _is_settled(self) -> bool:
         """Whether all that has ended is written."""
-        return not self._node.endings.pending or monotonic() - self._since > SETTLED_WITHIN
+        return not self._node.completions.pending or monotonic() - self._since > SETTLED_WITHIN
 
     def _over(self) -> None:
         """Take others: one at first, for it may be the next that is to run alone."""
@@ -141,4 +141,4 @@ class Alone:
 
     def _give_back(self, job: Job) -> None:
         self._given_back = monotonic()
-        self._node.endings.give_back(job)
+        self._node.completions.give_back(job)

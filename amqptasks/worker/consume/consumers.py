@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amqptasks.worker.node import Node
 
 
-class Consumption:
+class Consumers:
     """`wanted` are the queues by name, with a prefetch of their own where they have one. `prefetch` is the others';
     None: as the topology says, else it follows the tasks (see `consume.prefetch`). `at_once` tasks run at once."""
 
@@ -89,7 +89,7 @@ class Consumption:
         queue.cancel()
         for job in list(queue.held):
             if self._node.pools.of(job).withdraw(job):
-                self._node.endings.hand_back(job)
+                self._node.completions.hand_back(job)
 
     def _consumed(self, name: str, prefetch: int | None) -> ConsumedQueue:
         settings = self._node.app.topology.work_queue(name)
@@ -105,4 +105,6 @@ class Consumption:
             # before 4.3, where that counts, a second is enough to bring a queue's whole content to its delivery limit.
             return
         patience = self._patience.of(queue)
-        queue.subscription = self._node.link.subscribe(queue.name, queue.prefetch, self._node.intake, patience=patience)
+        queue.subscription = self._node.link.subscribe(
+            queue.name, queue.prefetch, self._node.dispatcher, patience=patience
+        )

@@ -16,7 +16,7 @@ from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks.outcomes import LOST, Outcome
 from amqptasks.worker.consume.alone import Alone
 from amqptasks.worker.consume.long_runs import lease_expired, log_long_runs
-from amqptasks.worker.consume.revocation_barrier import Gate
+from amqptasks.worker.consume.revocation_barrier import RevocationBarrier
 from amqptasks.worker.job.admission import failed_deliveries
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.limits.throttle import Throttle
@@ -49,15 +49,15 @@ class _Way:
     watched: bool
 
 
-class Intake:
+class Dispatcher:
     """Listens to the subscriptions of a node's queues; see `transport.Listener`."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         #: Asked for each delivery: an outcome ends it here, None lets it run.
         self.refusals: list[Callable[[Delivery], Outcome | None]] = []
-        app, link, conclude = node.app, node.link, node.endings.conclude
-        self.gate = Gate(link, self.deliveries, lambda: node.control.revocations.wait or "")
+        app, link, conclude = node.app, node.link, node.completions.conclude
+        self.barrier = RevocationBarrier(link, self.deliveries, lambda: node.control.revocations.wait or "")
         longest = app.topology.longest_delay
         tokens = Tokens(app, link)
         self.throttle = Throttle(link, node.steps, node.decisions, tokens, longest, self._begin, conclude)
@@ -72,8 +72,8 @@ class Intake:
 
     def _take(self, batch: list[Delivery]) -> None:
         node = self._node
-        if self.gate.is_shut and not node.is_stopping:
-            self.gate.hold(batch)
+        if self.barrier.is_shut and not node.is_stopping:
+            self.barrier.hold(batch)
             return
         queue = node.queues[batch[0].queue]
         if queue.recounting and not node.is_stopping:
@@ -83,7 +83,7 @@ class Intake:
             return
         if node.is_stopping or queue.cancelled:
             for delivery in batch:
-                node.endings.hand_back(queue.hold(delivery))
+                node.completions.hand_back(queue.hold(delivery))
             return
         if queue.follows is not None:
             _note(queue, queue.follows, batch)
@@ -107,7 +107,7 @@ class Intake:
                     if node.events is not None:
                         node.events.received(job)
                     if self.refusals and (refused := self._refused(delivery)) is not None:
-                        node.endings.conclude(job, refused)
+                        node.completions.conclude(job, refused)
                         continue
                     headers = delivery.shared_headers
                     if headers.get("task") != name:
@@ -121,7 +121,7 @@ class Intake:
                 left = False
             except Exception as error:
                 found = (job for job in queue.held if job.delivery is delivery)
-                node.endings.reject(next(found, None) or queue.hold(delivery), error)
+                node.completions.reject(next(found, None) or queue.hold(delivery), error)
         return shares
 
     def take_back(self) -> list[Job]:
@@ -175,7 +175,7 @@ class Intake:
 
     def consuming(self, lease: Lease) -> None:  # noqa: ARG002 - a listener's signature
         queues = self._node.queues.values()
-        if self._node.consumption.ready and not any(queue.is_aside or queue.is_probing for queue in queues):
+        if self._node.consumers.ready and not any(queue.is_aside or queue.is_probing for queue in queues):
             self._node.consuming()
 
     def unavailable(self, queue: str, reason: str) -> None:
@@ -189,7 +189,7 @@ class Intake:
         node = self._node
         pool = node.pools.of(job)
         if pool.withdraw(job):  # it would run here besides where the broker gives it next
-            node.endings.conclude(job, LOST)
+            node.completions.conclude(job, LOST)
             return False
         job.lapsed = True
         runs = pool.lose(job)
@@ -205,11 +205,11 @@ class Intake:
             return False
         node.queues[delivery.queue].held.add(job)
         if job.planned is not None:  # it has ended meanwhile
-            node.endings.finished(job)
+            node.completions.finished(job)
             return True
         node.pools.of(job).regain(job)
         if node.lost_runs.is_to_be_acked(job):
-            node.endings.ack_early(job)
+            node.completions.ack_early(job)
         logger.info(
             "%s[%s] is delivered again while it runs: the run goes on, and its outcome counts",
             job.task_name,
@@ -241,9 +241,9 @@ class Intake:
             self.throttle.forget(job)
             return
         if node.is_stopping or queue.cancelled:
-            node.endings.hand_back(job)
+            node.completions.hand_back(job)
         elif (refused := self._refused(job.delivery)) is not None:
-            node.endings.conclude(job, refused)
+            node.completions.conclude(job, refused)
         else:
             self._watch(job, node.app.tasks.get(job.task_name))
             self._submit(node.pools.of(job), [job])

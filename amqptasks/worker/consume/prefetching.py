@@ -102,7 +102,7 @@ class Prefetching:
             back = [job for job in mine if job in surplus and not job.settled and not job.acked]
             pool.submit([job for job in mine if job not in set(back)])
             for job in back:
-                self._node.endings.give_back(job)
+                self._node.completions.give_back(job)
             given += len(back)
         if given:
             logger.debug(

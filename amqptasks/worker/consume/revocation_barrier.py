@@ -14,7 +14,7 @@ logger = get_logger(__name__)
 TELL_AFTER, TELL_EVERY = 15.0, 60.0
 
 
-class Gate:
+class RevocationBarrier:
     """`deliver` gets what was held, in order, once the gate opens; what died with its channel meanwhile is left out.
     `why` says what it waits for, in the log."""
 

@@ -106,7 +106,7 @@ def of_parts(node: Node) -> Iterator[Wait]:
             yield Wait(FULL_QUEUE, f"{few}: a delay queue does not take them", ready=True)
     if (why := node.control.revocations.wait) is not None:
         yield Wait(REVOCATIONS, why)
-    if (job := node.intake.alone.job) is not None:
+    if (job := node.dispatcher.alone.job) is not None:
         yield Wait(RUNS_ALONE, f"{job.task_name}[{job.task_id}] may kill its process, and runs alone", ready=True)
     for kind, pool in node.pools.items():
         if pool.begins:

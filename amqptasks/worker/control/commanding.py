@@ -50,7 +50,7 @@ def time_limit(service: ControlService, arguments: Arguments) -> str:
 def rate_limit(service: ControlService, arguments: Arguments) -> str:
     task = _task(service, arguments)
     wanted = rates.parse(_rate(arguments))
-    service.on_link(lambda: service.node.intake.throttle.set_rate(task, wanted))
+    service.on_link(lambda: service.node.dispatcher.throttle.set_rate(task, wanted))
     return f"{task}: {wanted.written if wanted is not None else 'no rate limit'}"
 
 
@@ -81,25 +81,25 @@ def pool_restart(service: ControlService, arguments: Arguments) -> str:  # noqa:
 def add_consumer(service: ControlService, arguments: Arguments) -> str:
     queue, prefetch = _queue(arguments), arguments.get("prefetch")
     prefetch = checked({"prefetch": prefetch}, WORKER, "add_consumer")["prefetch"]
-    service.on_link(lambda: service.node.consumption.add(queue, prefetch))
+    service.on_link(lambda: service.node.consumers.add(queue, prefetch))
     return f"consumes {queue}"
 
 
 def cancel_consumer(service: ControlService, arguments: Arguments) -> str:
     queue = _consumed(service, arguments)
-    service.on_link(lambda: service.node.consumption.cancel(queue))
+    service.on_link(lambda: service.node.consumers.cancel(queue))
     return f"no longer consumes {queue}"
 
 
 def pause(service: ControlService, arguments: Arguments) -> str:
     queue = _consumed(service, arguments)
-    service.on_link(lambda: service.node.consumption.pause(queue))
+    service.on_link(lambda: service.node.consumers.pause(queue))
     return f"paused {queue}"
 
 
 def resume(service: ControlService, arguments: Arguments) -> str:
     queue = _consumed(service, arguments)
-    service.on_link(lambda: service.node.consumption.resume(queue))
+    service.on_link(lambda: service.node.consumers.resume(queue))
     return f"resumed {queue}"
 
 

@@ -69,7 +69,7 @@ class RevocationReader:
         if self._is_current or self._reader is None:
             return None
         if self._trouble is None:
-            at_once = not self._node.intake.gate.holds and monotonic() - self._since < CATCHES_UP
+            at_once = not self._node.dispatcher.barrier.holds and monotonic() - self._since < CATCHES_UP
             return None if at_once else "the revocations are not all read yet, and nothing begins before"
         if not self._was_readable and self._is_refused():
             return None
@@ -90,7 +90,7 @@ class RevocationReader:
         if self._reader is not None:
             return
         self._since = monotonic()
-        self._node.intake.gate.shut()
+        self._node.dispatcher.barrier.shut()
         self._reader = Reader(
             self._node.link,
             places.REVOKED.name,
@@ -131,7 +131,7 @@ class RevocationReader:
     def _fall_behind(self) -> None:
         self._falls += 1
         self._is_current, self._since = False, monotonic()
-        self._node.intake.gate.shut()
+        self._node.dispatcher.barrier.shut()
 
     def _on_record(self, delivery: Delivery) -> None:
         signing = self._node.app.codec.signing
@@ -190,4 +190,4 @@ class RevocationReader:
             self._read.set()
             self.sweep.look()
         if self._is_current or not self._was_readable:
-            self._node.intake.gate.open()
+            self._node.dispatcher.barrier.open()

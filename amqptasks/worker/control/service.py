@@ -107,7 +107,7 @@ class ControlService:
 
     def start(self) -> None:
         """Read the revocations, so that nothing revoked runs, and begin to answer. The link is running."""
-        self.node.intake.refusals.append(self.revocations.refusal)
+        self.node.dispatcher.refusals.append(self.revocations.refusal)
         self._thread.start()
         if self._has_streams:
             self.revocations.start()

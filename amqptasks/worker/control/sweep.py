@@ -70,9 +70,9 @@ class Sweep:
                 yield job, reason
 
     def _drop(self, job: Job, reason: str) -> bool:
-        return self._node.endings.end(job, Revoked(reason), force=False)
+        return self._node.completions.end(job, Revoked(reason), force=False)
 
     def _terminate(self, job: Job, reason: str, *, force: bool) -> bool:
-        if force and self._node.endings.end(job, Revoked(reason), force=True):
+        if force and self._node.completions.end(job, Revoked(reason), force=True):
             return True
         return self._node.pools.of(job).interrupt(job, Terminated(reason))

@@ -60,7 +60,7 @@ _NOTHING = object()
 Delayed = Callable[[Outgoing, float], Outgoing]
 
 
-class Steps:
+class Executor:
     """The steps before settling, for one worker: what they need to know, and nothing they write."""
 
     def __init__(

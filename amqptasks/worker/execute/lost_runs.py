@@ -84,7 +84,7 @@ class LostRuns:
         if job is None:
             return None
         self.forget(job)
-        job.delivery = delivery  # before the request's lease: see `Steps.decode`
+        job.delivery = delivery  # before the request's lease: see `Executor.decode`
         if job.request is not None:
             job.request.lease = delivery.lease
         self.saved += 1

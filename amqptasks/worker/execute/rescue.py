@@ -12,12 +12,12 @@ from amqptasks.tasks.outcomes import interrupted
 from amqptasks.worker.job.job import Job
 
 if TYPE_CHECKING:
-    from amqptasks.worker.execute.executor import Steps
+    from amqptasks.worker.execute.executor import Executor
 
 logger = get_logger(__name__)
 
 
-def rescue(steps: Steps, job: Job, error: BaseException) -> None:
+def rescue(steps: Executor, job: Job, error: BaseException) -> None:
     """Plan a job that `error` kept from it. An outcome that it has stands: the interruption came too late. Raises
     nothing but a further interruption, while the job's pool may still interrupt it, and may be called again then."""
     if job.planned is not None:

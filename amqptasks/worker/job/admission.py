@@ -1,6 +1,6 @@
 """admit: why a message is not run now. Each admission looks at a job, and answers with its outcome, or None.
 
-A worker asks them in turn (`Steps.admissions`); the first outcome counts.
+A worker asks them in turn (`Executor.admissions`); the first outcome counts.
 """
 
 from __future__ import annotations

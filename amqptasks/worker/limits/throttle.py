@@ -26,7 +26,7 @@ from amqptasks.tasks.task import Task
 from amqptasks.transport import Link
 from amqptasks.untrusted import bounds
 from amqptasks.worker.execute.decisions import Decisions
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.job.admission import EARLY, refusal
 from amqptasks.worker.job.job import THROTTLED, Job
 from amqptasks.worker.limits.bucket import AHEAD, Bucket
@@ -76,7 +76,7 @@ class Throttle:
     def __init__(
         self,
         link: Link,
-        steps: Steps,
+        steps: Executor,
         decisions: Decisions,
         tokens: Tokens,
         longest_delay: float,

@@ -47,7 +47,7 @@ AGAIN = 2.0
 _in_this_process = threading.Lock()
 
 #: Gets a token, or None where none is free.
-Taken = Callable[[Delivery | None], None]
+SessionLease = Callable[[Delivery | None], None]
 
 
 class Tokens:
@@ -57,10 +57,10 @@ class Tokens:
         self._app = app
         self._link = link
         self._ready: set[str] = set()
-        self._waiting: dict[str, list[Taken]] = {}  # for a set that is being made
+        self._waiting: dict[str, list[SessionLease]] = {}  # for a set that is being made
         self._not_before: dict[str, float] = {}
 
-    def take(self, name: str, count: int, taken: Taken) -> None:
+    def take(self, name: str, count: int, taken: SessionLease) -> None:
         """A token of the set `name`, which has `count`, if one is free now."""
         if name in self._ready:
             self._get(name, taken)
@@ -82,7 +82,7 @@ class Tokens:
             )
         token.lease.nack(token.tag)
 
-    def _get(self, name: str, taken: Taken) -> None:
+    def _get(self, name: str, taken: SessionLease) -> None:
         def got(token: Delivery | None, error: BaseException | None) -> None:
             if error is not None:
                 self._ready.discard(name)  # it may have been deleted

@@ -1,6 +1,7 @@
 """A node: one process that consumes queues and runs their tasks.
 
-link's thread     deliveries in (`intake`), settlements out (`endings`); all of this file that does not say otherwise
+link's thread     deliveries in (`dispatcher`), settlements out (`completions`); what in this file does
+                  not name another thread
 pools' threads    the tasks
 a helper thread   declaring what is missing on the broker, which may block
 """
@@ -23,17 +24,17 @@ from amqptasks.worker import process
 from amqptasks.worker.connection.reaching import Reaching
 from amqptasks.worker.connection.trouble_log import TroubleLog
 from amqptasks.worker.consume.consumer_timeout import Patience
-from amqptasks.worker.consume.consumers import Consumption
-from amqptasks.worker.consume.dispatcher import Intake
+from amqptasks.worker.consume.consumers import Consumers
+from amqptasks.worker.consume.dispatcher import Dispatcher
 from amqptasks.worker.consume.waits import ALARM, Waits, of_parts
 from amqptasks.worker.control.service import ControlService
 from amqptasks.worker.execute.decisions import Decisions
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.lost_runs import LostRuns
 from amqptasks.worker.execute.waiting_calls import WaitingCalls
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.node import banner
-from amqptasks.worker.node.shutdown import GOODBYE, START_GOODBYE, Departure
+from amqptasks.worker.node.shutdown import GOODBYE, START_GOODBYE, Shutdown
 from amqptasks.worker.node.shutdown_stages import StopPlan
 from amqptasks.worker.node.standstill import Standstill
 from amqptasks.worker.pools.choice import Pools, kind_named
@@ -42,7 +43,7 @@ from amqptasks.worker.pools.prefork.settings import PreforkSettings
 from amqptasks.worker.pools.time_limits import Limits, TimeLimits
 from amqptasks.worker.process.awaiting import ONE_WAIT, awaited
 from amqptasks.worker.settle import Settler
-from amqptasks.worker.settle.completions import Endings
+from amqptasks.worker.settle.completions import Completions
 from amqptasks.worker.upkeep.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -98,31 +99,31 @@ class Node:
         wanted: Mapping[str, int | None] = names if isinstance(names, Mapping) else dict.fromkeys(names)
         at_once = (prefork.most if prefork is not None else None) or concurrency
         patience = Patience(app, limits.hard if limits is not None else None, concurrency)
-        self.consumption = Consumption(self, wanted, prefetch, at_once, patience)
-        self.queues = self.consumption.queues
+        self.consumers = Consumers(self, wanted, prefetch, at_once, patience)
+        self.queues = self.consumers.queues
         self.link = app.new_link()
         self.waiting_calls = WaitingCalls(app)
         self._settler = Settler(self.link, self.declare_soon, self.name, app.codec)
-        self.endings = Endings(self, self._settler)
-        self.decisions = Decisions(self.link, self.endings.reject)
-        self.steps = Steps(
+        self.completions = Completions(self, self._settler)
+        self.decisions = Decisions(self.link, self.completions.reject)
+        self.steps = Executor(
             app.tasks,
             self.name,
             app.delayed,
             app.codec,
             lambda: app.capabilities,
             followers=Followers(app),
-            began=self.endings.begun,
+            began=self.completions.begun,
             waiting_calls=self.waiting_calls,
         )
-        self.lost_runs = LostRuns(self.link, self.endings.drop)
-        making = Making(self, self.endings.ack_early, async_concurrency, prefork)
+        self.lost_runs = LostRuns(self.link, self.completions.drop)
+        making = Making(self, self.completions.ack_early, async_concurrency, prefork)
         by_queue = {queue: kind_named(kind) for queue, kind in (pools or {}).items()}
         self.pools = Pools(making.pool, app.tasks, kind_named(pool), by_queue)
-        self.limits = Limits(self.link, self.pools, self.endings.end, limits or TimeLimits())
-        self.intake = Intake(self)
+        self.limits = Limits(self.link, self.pools, self.completions.end, limits or TimeLimits())
+        self.dispatcher = Dispatcher(self)
         self.upkeep = Upkeep(self)
-        self._departure = Departure(self, self._settler, stopping or StopPlan())
+        self._shutdown = Shutdown(self, self._settler, stopping or StopPlan())
         self._begun = threading.Event()  # all queues are consumed, or nobody need wait for that
         self.started = False
         self._logs_beside = False
@@ -159,7 +160,7 @@ class Node:
     @property
     def is_stopping(self) -> bool:
         """True from the moment in which nothing more is taken."""
-        return self._departure.begun
+        return self._shutdown.begun
 
     @property
     def counts(self) -> Counter[str]:
@@ -170,7 +171,7 @@ class Node:
     def ready(self) -> bool:
         """True while the broker has confirmed our consumer on every queue, but for those that somebody paused, and
         tasks can run. Link thread only."""
-        if not self.consumption.ready or self.pools.trouble is not None or self._standstill.trouble is not None:
+        if not self.consumers.ready or self.pools.trouble is not None or self._standstill.trouble is not None:
             return False
         return all(wait.ready for wait in self.waits.current())
 
@@ -183,12 +184,12 @@ class Node:
     @property
     def is_over(self) -> bool:
         """True once all is settled and the consumers are closed."""
-        return self._departure.over.is_set()
+        return self._shutdown.over.is_set()
 
     @property
     def stop_within(self) -> float | None:
         """Seconds that `stop` gives the tasks; None where they have any time."""
-        return self._departure.within
+        return self._shutdown.within
 
     @property
     def goodbye(self) -> float:
@@ -198,7 +199,7 @@ class Node:
     @property
     def cold(self) -> bool:
         """True once also what runs was given back."""
-        return self._departure.cold
+        return self._shutdown.cold
 
     # From other threads
 
@@ -227,7 +228,7 @@ class Node:
         self.pools.start()
         self.control.start()
         self.link.call_soon(self.upkeep.begin)
-        self.link.call_soon(self.consumption.begin)
+        self.link.call_soon(self.consumers.begin)
         ready = awaited(self._begun, START_TIMEOUT, lambda: self.told_to_stop)
         self.control.wait()
         if ready and not self.told_to_stop:
@@ -237,18 +238,18 @@ class Node:
         """Take nothing more, give back what has not begun, and lead what runs through the stages of the plan (see
         `StopPlan`). Returns at once; see `wait`."""
         self.told_to_stop = True
-        self.link.call_soon(self._departure.leave_warm)  # first: the receivers of a signal may take their time
+        self.link.call_soon(self._shutdown.leave_warm)  # first: the receivers of a signal may take their time
         signals.worker_shutting_down.send(self, how="warm")
 
     def stop_now(self) -> None:
         """Cold: everything goes back to its queue, also what runs. Returns at once; see `wait`."""
         self.told_to_stop = True
-        self.link.call_soon(self._departure.leave_cold)
+        self.link.call_soon(self._shutdown.leave_cold)
         signals.worker_shutting_down.send(self, how="cold")
 
     def fail(self, why: str) -> None:
         """It can go no further: its link has ended, or it stands still. Needs no link; from any thread."""
-        if self.failure is not None or self._departure.over.is_set():
+        if self.failure is not None or self._shutdown.over.is_set():
             return
         self.failure = why
         if self.on_failure is not None:
@@ -257,21 +258,21 @@ class Node:
         logger.critical("the worker cannot go on: %s", why, extra={"action": "worker_failed"})
         if self.link.broken is not None:
             self._begun.set()
-            self._departure.over.set()
+            self._shutdown.over.set()
 
     def wait(self, timeout: float | None = None, between: Callable[[], None] = lambda: None) -> bool:
         """Wait until the worker has stopped; False when it has not within `timeout` seconds. Runs the tasks of a
         `solo` pool meanwhile, and calls `between` again and again. Call it from one thread only."""
         deadline = None if timeout is None else monotonic() + timeout
         solo = self.pools.named("solo")
-        while not self._departure.over.is_set():
+        while not self._shutdown.over.is_set():
             between()
             if deadline is not None and monotonic() >= deadline:
                 return False
             if solo is not None and not self.is_stopping:
                 cast("SoloPool", solo).work(0.1)
             else:
-                self._departure.over.wait(ONE_WAIT)  # see there why so short
+                self._shutdown.over.wait(ONE_WAIT)  # see there why so short
         self._standstill.stop()
         if not self.cold:
             remaining = self.goodbye if deadline is None else max(0.0, deadline - monotonic())
@@ -340,12 +341,12 @@ class Node:
         """Run so many plain functions at once from now on, at least one."""
         self.concurrency = max(1, concurrency)
         self.pools.default.resize(self.concurrency)
-        self.consumption.follow(self.concurrency)
+        self.consumers.follow(self.concurrency)
 
     def autoscale(self, pool: PreforkPool, most: int, least: int) -> None:
         """Let `pool` follow the demand between these from now on."""
         pool.autoscale(most, least)
-        self.consumption.follow(most)
+        self.consumers.follow(most)
 
     def restart_pools(self) -> None:
         """Fresh processes for what comes from now on; what runs is finished in the old ones."""

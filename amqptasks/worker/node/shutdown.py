@@ -28,7 +28,7 @@ START_GOODBYE = 1.0
 COLD_GOODBYE = 0.5
 
 
-class Departure:
+class Shutdown:
     """`begun` once the node takes nothing more, `cold` once it gives back what runs, too."""
 
     def __init__(self, node: Node, settler: Settler, plan: StopPlan) -> None:
@@ -56,9 +56,9 @@ class Departure:
                 if job.settled:
                     pool.submit([job])
                 else:
-                    node.endings.hand_back(job)
-        for job in (*node.decisions.take_back(), *node.intake.take_back()):
-            node.endings.hand_back(job)
+                    node.completions.hand_back(job)
+        for job in (*node.decisions.take_back(), *node.dispatcher.take_back()):
+            node.completions.hand_back(job)
         self._settler.stop()
         logger.info("stopping: %d tasks are running", node.pools.running, extra={"action": "worker_stopping"})
         self._stages.begin()
@@ -73,25 +73,25 @@ class Departure:
         self._settler.stop()
         for job in self._node.held:
             if job.acked:
-                self._node.endings.lose(job)  # while its pool still knows since when it ran
+                self._node.completions.lose(job)  # while its pool still knows since when it ran
         for pool in self._node.pools:
             pool.abort()  # before anybody else begins what it ran
         for job in self._node.held:
-            self._node.endings.abandon(job)
+            self._node.completions.abandon(job)
         self._settler.replies.drop()
         self._finish_when_closed(monotonic() + COLD_GOODBYE)
 
     def _begin(self) -> None:
         self.begun = True
         self._node.give_up_starting()
-        self._node.consumption.close()
+        self._node.consumers.close()
         self._node.lost_runs.give_up()
-        self._node.intake.gate.open()  # after the cancels: what it held goes back, and must not come again
+        self._node.dispatcher.barrier.open()  # after the cancels: what it held goes back, and must not come again
 
     def _finish_when_settled(self) -> None:
         if self.over.is_set():
             return
-        if any(queue.held for queue in self._node.queues.values()) or self._node.endings.pending:
+        if any(queue.held for queue in self._node.queues.values()) or self._node.completions.pending:
             self._node.link.call_later(STOP_POLL, self._finish_when_settled)
         else:
             self._settler.replies.drop()
@@ -111,7 +111,7 @@ class Departure:
         node.control.stop()
         if node.events is not None:
             node.events.offline()
-        if (node.consumption.is_closed and not node.decisions.pending) or monotonic() > deadline:
+        if (node.consumers.is_closed and not node.decisions.pending) or monotonic() > deadline:
             self.over.set()
         else:
             node.link.call_later(STOP_POLL, lambda: self._finish_when_closed(deadline))

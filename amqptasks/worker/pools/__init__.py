@@ -18,7 +18,7 @@ AllFinished = Callable[[Sequence[Job]], None]
 class Pool(Protocol):
     """Made with what runs a job and `finished`, which it calls once for each job, from any thread; not for those that
     `take_back`, `withdraw` and `kill` took away. All but `start` and `stop` is called on the link's thread. A job that
-    is settled (`notifications.telling`) is run like any other: `Steps` knows that there is only something to tell."""
+    is settled (`notifications.telling`) is run like any other: `Executor` only tells what became of it."""
 
     @property
     def size(self) -> int:

@@ -18,7 +18,7 @@ from amqptasks.errors import WorkerStopping
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.rescue import rescue
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import AllFinished
@@ -31,7 +31,7 @@ class AsyncPool:
     """See `Pool`. The loop's thread starts with the first job: a worker without async tasks has none. What is killed
     is cancelled once more and given up: a task that swallows `CancelledError` goes on, and its result is dropped."""
 
-    def __init__(self, steps: Steps, finished: AllFinished, concurrency: int) -> None:
+    def __init__(self, steps: Executor, finished: AllFinished, concurrency: int) -> None:
         self._steps = steps
         self._finished = finished
         self._size = concurrency

@@ -88,7 +88,7 @@ class Pools:
         return pool
 
     def prepare(self) -> None:
-        """Make those that the tasks and queues known by now need. Before this process has another thread: a forker
+        """Make those that the tasks and queues known by now need. Before this process has another thread: a fork server
         must not begin as a copy of several."""
         self.prepared = True
         for kind in (self._kind, *self._queues.values(), ASYNC):

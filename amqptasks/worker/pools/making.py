@@ -17,7 +17,7 @@ from amqptasks.worker.pools.prefork.settings import PreforkSettings
 if TYPE_CHECKING:
     from amqptasks.worker.job.job import Job
     from amqptasks.worker.node import Node
-    from amqptasks.worker.pools.prefork.child import Upbringing
+    from amqptasks.worker.pools.prefork.child import ChildConfig
 
 #: Async tasks that run at once unless a number is asked for: what the prefetch lets the worker hold.
 UNLIMITED = MOST_PREFETCH
@@ -40,11 +40,11 @@ class Making:
 
     def pool(self, kind: str) -> Pool:
         """A new pool of this kind. Raises `ConfigurationError` for one that the broker cannot serve."""
-        node, finished = self._node, self._node.endings.finished
+        node, finished = self._node, self._node.completions.finished
         if kind == ASYNC:
             from amqptasks.worker.pools.asynchronous import AsyncPool
 
-            return AsyncPool(node.steps, node.endings.all_finished, self._async_concurrency)
+            return AsyncPool(node.steps, node.completions.all_finished, self._async_concurrency)
         if kind == "solo":
             from amqptasks.worker.pools.solo import SoloPool
 
@@ -60,21 +60,21 @@ class Making:
         app = node.app
         if dial.is_memory(app.broker):
             raise ConfigurationError("memory:// lives within one process: a prefork pool needs a broker beside it")
-        from amqptasks.worker.pools.prefork.child import Upbringing
+        from amqptasks.worker.pools.prefork.child import ChildConfig
         from amqptasks.worker.pools.prefork.pool import PreforkPool
 
-        def upbringing() -> Upbringing:
-            return Upbringing(
+        def child_config() -> ChildConfig:
+            return ChildConfig(
                 node.name, app.capabilities, settings.max_memory is not None, settings.logs, broker_time.ahead()
             )
 
         return PreforkPool(
             app,
             cast("Watching", node.link),
-            node.endings.conclude,
+            node.completions.conclude,
             self._ack_early,
-            node.endings.finished,
-            upbringing,
+            node.completions.finished,
+            child_config,
             node.concurrency,
             settings,
         )

@@ -9,7 +9,7 @@ from queue import Empty
 
 from amqptasks.errors import INTERRUPTIONS
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.rescue import rescue
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Finished
@@ -25,7 +25,7 @@ class SoloPool(Waiting):
 
     size = 1
 
-    def __init__(self, steps: Steps, finished: Finished) -> None:
+    def __init__(self, steps: Executor, finished: Finished) -> None:
         super().__init__()
         self._steps = steps
         self._finished = finished

@@ -8,7 +8,7 @@ import threading
 from amqptasks.errors import INTERRUPTIONS
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.rescue import rescue
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Finished
@@ -22,7 +22,7 @@ class ThreadPool(Waiting):
     """See `Pool`. `concurrency` threads, started at once. A thread cannot be killed: one that is given up goes on
     beside its replacement, and what its task returns is dropped; it ends with the process."""
 
-    def __init__(self, steps: Steps, finished: Finished, concurrency: int) -> None:
+    def __init__(self, steps: Executor, finished: Finished, concurrency: int) -> None:
         super().__init__()
         self._steps = steps
         self._finished = finished

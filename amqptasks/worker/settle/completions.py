@@ -39,7 +39,7 @@ NEED_NO_REQUEST = frozenset({Lost, Throttled})
 MOST_RETURNS = 2
 
 
-class Endings:
+class Completions:
     """Brings jobs from where they end to the settler."""
 
     def __init__(self, node: Node, settler: Settler) -> None:
@@ -149,7 +149,7 @@ class Endings:
 
     def hand_back(self, job: Job) -> None:
         """It has not begun, and goes back to its queue."""
-        self._node.intake.throttle.forget(job)
+        self._node.dispatcher.throttle.forget(job)
         self.abandon(job)
 
     def give_back(self, job: Job) -> None:
@@ -157,7 +157,7 @@ class Endings:
         4.3 returns a message for nothing, but counts how often it was taken (see `admission.MOST_ACQUISITIONS`)."""
         node = self._node
         queue = node.queues[job.delivery.queue]
-        node.intake.throttle.forget(job)
+        node.dispatcher.throttle.forget(job)
         node.limits.forget(job)
         queue.held.discard(job)
         capabilities = node.link.capabilities
@@ -245,14 +245,14 @@ class Endings:
             return True
         job.settled = True
         lost_runs.saved -= 1
-        self._node.intake.deliveries([job.delivery])
+        self._node.dispatcher.deliveries([job.delivery])
         return False
 
     def _forget(self, job: Job) -> None:
         """It does not run any more."""
         node = self._node
         node.limits.forget(job)
-        node.intake.throttle.forget(job)
+        node.dispatcher.throttle.forget(job)
 
     def _tell(self, job: Job, outcome: Outcome) -> None:
         about = telling(job.delivery, job.queue, outcome, job.started, job.runtime)

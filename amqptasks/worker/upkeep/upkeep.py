@@ -53,7 +53,7 @@ class Upkeep:
     def begin(self) -> None:
         """Look every minute from now on. The first look is somewhere within the first minute."""
         if self._node.app.topology.longest_delay:
-            self._node.intake.refusals.append(self.refusal)
+            self._node.dispatcher.refusals.append(self.refusal)
         self._node.link.call_later(random.uniform(0, EVERY), self._look_and_go_on)
 
     def soon(self) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from amqptasks.amqp.wire.content_header import decode_properties
 from amqptasks.amqp.wire.tables import encode_properties
-from amqptasks.dead_letters import letter
+from amqptasks.dead_letters import dead_letter
 from amqptasks.messages.codec import Codec
 from amqptasks.messages.properties import Properties
 from amqptasks.messages.protocol import Malformed
@@ -109,7 +109,7 @@ def check(example: dict[str, Any]) -> None:
         said = reply.parse(given, properties, codec.reader)
         assert isinstance(said.status, str)
         assert said.exception is None or isinstance(said.exception, Exception)
-        dead = letter.read(values.delivery(given, properties.headers), codec)
+        dead = dead_letter.read(values.delivery(given, properties.headers), codec)
         assert isinstance(dead.reason, str)
 
 

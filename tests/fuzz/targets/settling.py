@@ -25,7 +25,7 @@ from amqptasks.messages.properties import Properties
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities, from_server_properties
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.settlement import Settlement
 from tests.fuzz import values
@@ -92,7 +92,9 @@ def check(example: dict[str, Any]) -> None:
     except (ValueError, TypeError, AttributeError, OverflowError):
         return  # no broker hands such a message over
     capabilities = CAPABILITIES[example["release"]]
-    steps = Steps(_TASK.app.tasks, WORKER, undelayed, capabilities=lambda: capabilities, followers=Followers(_TASK.app))
+    steps = Executor(
+        _TASK.app.tasks, WORKER, undelayed, capabilities=lambda: capabilities, followers=Followers(_TASK.app)
+    )
     lease = Lease()
     came = values.delivery(example["body"], properties.headers, redelivered=example["redelivered"], lease=lease)
     came.properties = properties

@@ -102,7 +102,7 @@ def test_a_descriptor_that_somebody_closes_ends_the_loop(loop: Loop, which: str)
     near, far = socket.socketpair()
     loop.add_handler(near.fileno(), lambda *_: None, Loop.READ)
     descriptor = {
-        "the bell": loop._bell.descriptor,
+        "the bell": loop._wakeup.descriptor,
         "the poll": loop._selector.fileno(),  # type: ignore[attr-defined]
         "a socket": near.fileno(),
     }[which]
@@ -129,7 +129,7 @@ def test_a_descriptor_that_somebody_closes_ends_the_loop(loop: Loop, which: str)
 
 def test_a_descriptor_that_became_another_file_ends_the_loop(loop: Loop) -> None:
     with open(os.devnull, "rb") as other:
-        os.dup2(other.fileno(), loop._bell.descriptor)
+        os.dup2(other.fileno(), loop._wakeup.descriptor)
         with pytest.raises(LinkBroken, match="is another file"):
             loop.start()
 

@@ -1,6 +1,7 @@
 """What we lean on in pika beyond its documented interface: fails when a release changes it, and says what to look at.
 
-Each name here is used in `amqp/wire/pika_internals.py`, `amqp/blocking/bounded.py` or `messages/properties.py`.
+Each name here is used in `amqp/wire/pika_internals.py`, `amqp/blocking/blocking_connection.py` or
+`messages/properties.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pika.connection import Connection
 from pika.frame import Body, Header, Method, decode_frame
 
 import amqptasks
-from amqptasks.amqp.blocking.bounded import BoundedConnection
+from amqptasks.amqp.blocking.blocking_connection import BoundedConnection
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.wire import wire_frames
 from amqptasks.amqp.wire.pika_internals import (

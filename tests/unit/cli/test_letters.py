@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from amqptasks.cli.support import letters
-from amqptasks.dead_letters import letter
+from amqptasks.dead_letters import dead_letter
 from amqptasks.messages.codec import Codec
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.properties import Properties
@@ -25,9 +25,9 @@ def nested(levels: int) -> list[object]:
     return found
 
 
-def dead(body: bytes, **headers: object) -> letter.Letter:
+def dead(body: bytes, **headers: object) -> dead_letter.DeadLetter:
     properties = Properties("application/json", "utf-8", {**TASK, **headers})
-    return letter.read(Delivery("q", 1, "", "q", False, properties, body, mock.Mock()), Codec())
+    return dead_letter.read(Delivery("q", 1, "", "q", False, properties, body, mock.Mock()), Codec())
 
 
 def call(*args: object, **kwargs: object) -> bytes:
@@ -56,7 +56,7 @@ def test_dead_list_writes_json_of_arguments_nested_as_deeply_as_a_sender_likes(l
     ids=["keyword", "mask of the app", "message", "traceback", "text", "bytes", "header", "follower"],
 )
 def test_dead_show_and_list_hide_secrets_wherever_a_letter_has_them(
-    one: letter.Letter, capsys: pytest.CaptureFixture[str]
+    one: dead_letter.DeadLetter, capsys: pytest.CaptureFixture[str]
 ):
     mask = Mask(["card*"])
     letters.table([one], mask)

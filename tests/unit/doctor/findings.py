@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node
 from amqptasks.errors import DeclarationConflict
 from amqptasks.topology.delays import room
@@ -23,7 +23,7 @@ from tests.unit.doctor.read import (
 )
 
 #: What was read; the check; level, subject, words of the problem, words of the mending line.
-FINDINGS: dict[str, tuple[Seen, str, tuple[str, str, str, str]]] = {
+FINDINGS: dict[str, tuple[Snapshot, str, tuple[str, str, str, str]]] = {
     "another product": (
         seen(Capabilities("LavinMQ", (2, 0, 0))),
         "version",

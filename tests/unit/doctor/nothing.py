@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.doctor.values import Alarm, Clock, Connection, Consumers, Flag, Length, Members, Node, Unread
 from amqptasks.topology.ask.time_limits import TimeLimit
 from amqptasks.topology.broker.observed import Observed
@@ -21,7 +21,7 @@ from tests.unit.doctor.read import (
 )
 
 #: What was read, and the check that has nothing to say of it.
-NOTHING: dict[str, tuple[Seen, str]] = {
+NOTHING: dict[str, tuple[Snapshot, str]] = {
     "the newest release": (seen(), "version"),
     "no alarm": (seen(), "alarms"),
     "a node at ease": (seen(nodes=(Node("a@b", True, 1, 10, 100, 10, 1, 10),)), "nodes"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from amqptasks.doctor.check import CHECKS
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.topology.ask.time_limits import TimeLimit
 from amqptasks.topology.broker.observed import Observed, ObservedQueue
 from amqptasks.topology.expand.expand import SAFE, expand
@@ -45,13 +45,13 @@ def broker(
     )
 
 
-def seen(can: Capabilities = NEW, **read: Any) -> Seen:
-    return Seen(can, "shop", **read)
+def seen(can: Capabilities = NEW, **read: Any) -> Snapshot:
+    return Snapshot(can, "shop", **read)
 
 
-def of_topology(mapping: Mapping[str, Any], can: Capabilities = NEW, **read: Any) -> Seen:
+def of_topology(mapping: Mapping[str, Any], can: Capabilities = NEW, **read: Any) -> Snapshot:
     topology = from_mapping({"version": 1, **mapping})
-    return Seen(can, "shop", "shop", topology, expand(topology, can), **read)
+    return Snapshot(can, "shop", "shop", topology, expand(topology, can), **read)
 
 
 SAFELY: dict[str, Any] = {key.removeprefix("x-").replace("-", "_"): value for key, value in SAFE.items()}

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from amqptasks.doctor.check import CHECKS, Check, chosen
-from amqptasks.doctor.seen import Seen
+from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.messages.routing import Router
 from amqptasks.topology.ask.time_limits import TimeLimit, time_limits
 from amqptasks.topology.broker.observed import Observed, ObservedQueue
@@ -32,12 +32,12 @@ from tests.unit.doctor.read import (
 
 @pytest.mark.parametrize("name", FINDINGS)
 def test_what_is_wrong_is_told_with_what_mends_it(name: str) -> None:
-    read, check, (level, subject, problem, mend) = FINDINGS[name]
+    read, check, (level, subject, problem, fix) = FINDINGS[name]
     found = list(BY_NAME[check].look(read))
     assert len(found) == 1, found
     assert (found[0].level, found[0].subject) == (level, subject)
     assert problem in found[0].problem
-    assert mend in found[0].mend
+    assert fix in found[0].fix
 
 
 @pytest.mark.parametrize("name", NOTHING)
@@ -59,7 +59,7 @@ def test_what_a_topology_makes_has_no_finding(can: Capabilities) -> None:
     """The dead-lettering of what the file's own words become is as good as the release allows."""
     wanted = of_topology({"queues": {"work": None, "urgent": {"max_priority": 5}}}, can)
     there = tuple(ObservedQueue(one, str(one.arguments["x-queue-type"]), 0) for one in wanted.wanted.queues)
-    read = Seen(
+    read = Snapshot(
         can,
         "shop",
         "shop",
@@ -80,7 +80,7 @@ def test_what_a_topology_makes_has_no_finding(can: Capabilities) -> None:
 def test_a_mending_policy_keeps_what_the_one_that_counts_says() -> None:
     policy = Policy("all", ".*", {"max-length": 9}, "queues", 4)
     read = seen(observed=broker(queue("a.b", **TO_DLX), LETTERS, bindings=BOUND, policies=(policy,)))
-    line = shlex.split(next(BY_NAME["dead-lettering"].look(read)).mend)
+    line = shlex.split(next(BY_NAME["dead-lettering"].look(read)).fix)
     assert line[:9] == [
         "rabbitmqctl",
         "set_policy",
@@ -156,8 +156,8 @@ def test_claims_of_unique_calls_are_no_concern() -> None:
         ),
     ],
 )
-def test_a_mending_line_takes_names_as_a_shell_needs_them(check: str, read: Seen) -> None:
-    line = next(BY_NAME[check].look(read)).mend
+def test_a_mending_line_takes_names_as_a_shell_needs_them(check: str, read: Snapshot) -> None:
+    line = next(BY_NAME[check].look(read)).fix
     assert shlex.split(line)[:4] == ["amqptasks", "dead", "list", "two words"]
 
 

@@ -12,7 +12,7 @@ from amqptasks.messages.routing import Route
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.expand.expand import expand
 from amqptasks.topology.read.loader import from_mapping, load
-from amqptasks.topology.topology import DeadLetter, QueueRetry, Source, default
+from amqptasks.topology.topology import DeadLetterBounds, QueueRetry, Source, default
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Limit, Permission, Policy, TopicPermission, User, VirtualHost
 
@@ -31,7 +31,7 @@ def test_the_shop_means_what_it_says():
     assert topology.queue_names == ("emails", "payments", "reports", "stock", "audit", "default")
     emails = topology.queue("emails")
     assert emails.retry == QueueRetry((5.0, 30.0, 300.0), jitter=0.1, max_retries=3)
-    assert emails.dead_letters == DeadLetter(ttl=14 * 86400.0, max_length=100_000)
+    assert emails.dead_letters == DeadLetterBounds(ttl=14 * 86400.0, max_length=100_000)
     assert emails.bindings == (Source("tasks", "email.#"),)
     assert topology.queue("payments").retry == QueueRetry((), 1.0, 600.0, 0.0, 8)
     assert (topology.queue("reports").refuses, topology.queue("emails").refuses) == (True, False)
@@ -194,7 +194,7 @@ def test_a_queue_is_its_layers_laid_over_each_other_key_by_key(tmp_path: Path):
     )
     topology = load(file)
     a, b, c = (topology.queue(name) for name in "abc")
-    assert (a.dead_letters, a.delivery_limit, a.max_length) == (DeadLetter(ttl=14 * 86400.0, max_length=9), 3, 5)
+    assert (a.dead_letters, a.delivery_limit, a.max_length) == (DeadLetterBounds(ttl=14 * 86400.0, max_length=9), 3, 5)
     assert a.retry == QueueRetry((60.0,), max_retries=1)
     assert (b.retry, b.delivery_limit, b.max_length) == (QueueRetry((), 1.0, 600.0), 4, None)
     assert (c.dead_letters, c.consumer_timeout, c.max_length) == (None, None, 5)
@@ -234,7 +234,7 @@ def test_a_later_file_may_override_single_keys_and_the_environment_is_one(tmp_pa
     a = topology.queue("a")
     assert (a.max_length, a.dead_letters, a.retry) == (
         None,
-        DeadLetter(ttl=86400.0, max_length=7),
+        DeadLetterBounds(ttl=86400.0, max_length=7),
         QueueRetry((), 1.0, 600.0),
     )
     assert (topology.vhost, topology.longest_delay, topology.limits) == ("shop", 3600.0, (Limit("max-queues", 9),))

@@ -186,10 +186,10 @@ def test_an_exchange_type_that_the_broker_lacks_is_a_warning_with_what_to_do():
         )
     )
     observed = replace(_there(), exchange_types=frozenset({"direct", "topic"}))
-    found = {warning.subject: (warning.problem, warning.mend) for warning in plan(wanted, observed).warnings}
-    problem, mend = found.pop("exchange type x-random")
+    found = {warning.subject: (warning.problem, warning.fix) for warning in plan(wanted, observed).warnings}
+    problem, fix = found.pop("exchange type x-random")
     assert problem == "this broker does not have it, and refuses e0, e1, e2 and 2 more"
-    assert mend == "run `rabbitmq-plugins enable rabbitmq_random_exchange` on each of its nodes"
+    assert fix == "run `rabbitmq-plugins enable rabbitmq_random_exchange` on each of its nodes"
     assert "rabbitmq_sharding` on each of its nodes (RabbitMQ 4.3" in found.pop("exchange type x-modulus-hash")[1]
     assert "enable the plugin that has x-of-somebody" in found.pop("exchange type x-of-somebody")[1]
     assert not found

@@ -12,7 +12,7 @@ from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.messages.request import Request
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.job.job import Job
 
 WORKER = "worker-1"
@@ -77,9 +77,9 @@ def undelayed(outgoing: Outgoing, delay: float) -> Outgoing:
     )
 
 
-def steps(*functions: Callable[..., Any], **options: Any) -> Steps:
+def steps(*functions: Callable[..., Any], **options: Any) -> Executor:
     """The steps of a worker that knows these functions, each a task `shop.NAME` with these options."""
     app = App("shop", "memory://unused")
     for function in functions:
         app.task(name=f"shop.{function.__name__}", **options)(function)
-    return Steps(app.tasks, WORKER, undelayed)
+    return Executor(app.tasks, WORKER, undelayed)

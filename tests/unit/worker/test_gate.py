@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from amqptasks.messages.delivery import Delivery
-from amqptasks.worker.consume.revocation_barrier import Gate
+from amqptasks.worker.consume.revocation_barrier import RevocationBarrier
 from tests.unit.worker.jobs import Lease, delivery
 
 
@@ -41,42 +41,42 @@ def tags(batches: list[list[Delivery]]) -> list[list[int]]:
     return [[one.tag for one in batch] for batch in batches]
 
 
-def shut_gate() -> tuple[Gate, Timers, list[list[Delivery]]]:
+def shut_gate() -> tuple[RevocationBarrier, Timers, list[list[Delivery]]]:
     link: Any = Timers()
     delivered: list[list[Delivery]] = []
-    gate = Gate(link, delivered.append, lambda: "the stream is not read")
-    assert not gate.is_shut
-    gate.shut()
-    assert gate.is_shut
-    return gate, link, delivered
+    barrier = RevocationBarrier(link, delivered.append, lambda: "the stream is not read")
+    assert not barrier.is_shut
+    barrier.shut()
+    assert barrier.is_shut
+    return barrier, link, delivered
 
 
 def test_what_was_held_goes_on_in_its_order() -> None:
-    gate, link, delivered = shut_gate()
-    gate.hold(batch(1, 2))
-    gate.hold(batch(3))
+    barrier, link, delivered = shut_gate()
+    barrier.hold(batch(1, 2))
+    barrier.hold(batch(3))
     assert delivered == []
-    gate.open()
+    barrier.open()
     assert tags(delivered) == [[1, 2], [3]]
-    assert not gate.is_shut
+    assert not barrier.is_shut
     assert link.pending == []
 
 
 def test_what_the_broker_has_taken_back_meanwhile_does_not() -> None:
-    gate, _, delivered = shut_gate()
-    gate.hold(dead := batch(1))
-    gate.hold(batch(1))
+    barrier, _, delivered = shut_gate()
+    barrier.hold(dead := batch(1))
+    barrier.hold(batch(1))
     dead[0].lease.alive = False  # type: ignore[misc]
-    gate.open()
+    barrier.open()
     assert len(delivered) == 1
     assert delivered[0][0].lease.alive
 
 
 def test_what_waits_for_long_is_told_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
-    gate, link, delivered = shut_gate()
+    barrier, link, delivered = shut_gate()
     assert link.pending == [], "an outage of any length does not count: nothing waits"
-    gate.hold(batch(1, 2))
-    gate.hold(batch(3))
+    barrier.hold(batch(1, 2))
+    barrier.hold(batch(3))
     for seconds in (15, 60, 60):
         ((delay, ring),) = link.pending
         assert delay == seconds
@@ -84,13 +84,13 @@ def test_what_waits_for_long_is_told_again_and_again(caplog: pytest.LogCaptureFi
         ring()
     assert delivered == [], "it may have been revoked"
     assert caplog.text.count("nothing begins, and 3 tasks wait here: the stream is not read") == 3
-    gate.open()
+    barrier.open()
     assert link.pending == []
 
 
 def test_a_break_of_another_channel_prolongs_no_wait() -> None:
-    gate, link, _ = shut_gate()
-    gate.hold(batch(1))
+    barrier, link, _ = shut_gate()
+    barrier.hold(batch(1))
     before = list(link.pending)
-    gate.shut()
+    barrier.shut()
     assert link.pending == before != []

@@ -13,7 +13,7 @@ import pytest
 
 from amqptasks import Task, signals
 from amqptasks.tasks.outcomes import Failure, Success
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Pool
 from amqptasks.worker.pools.asynchronous import AsyncPool
@@ -72,7 +72,7 @@ class Place:
         }[kind]()
         self.pool.start()
 
-    def _steps(self) -> Steps:
+    def _steps(self) -> Executor:
         place = self
 
         class Loud(Task[..., Any]):

@@ -25,17 +25,17 @@ from amqptasks.worker.pools.threads import ThreadPool
 from tests.harness.wait import wait_for
 from tests.unit.worker.jobs import delivery, job, steps
 
-gate = threading.Event()
+barrier = threading.Event()
 
 
 def spin() -> str:
-    while not gate.is_set():
+    while not barrier.is_set():
         time.sleep(0.005)
     return "let go"
 
 
 def deaf() -> str:
-    while not gate.is_set():
+    while not barrier.is_set():
         try:
             time.sleep(0.005)
         except Exception:  # swallows whatever is raised in it
@@ -55,13 +55,13 @@ def quick() -> str:
 
 
 async def aspin() -> str:
-    while not gate.is_set():
+    while not barrier.is_set():
         await asyncio.sleep(0.005)
     return "let go"
 
 
 async def adeaf() -> str:
-    while not gate.is_set():
+    while not barrier.is_set():
         try:
             await asyncio.sleep(0.005)
         except asyncio.CancelledError:
@@ -80,12 +80,12 @@ def back() -> list[Job]:
 
 @pytest.fixture(params=["threads", "async"])
 def pool(request: pytest.FixtureRequest, back: list[Job]) -> Iterator[Pool]:
-    gate.clear()
+    barrier.clear()
     known = steps(spin, deaf, turned, quick, aspin, adeaf, aquick)
     made: Pool = ThreadPool(known, back.append, 2) if request.param == "threads" else AsyncPool(known, back.extend, 2)
     made.start()
     yield made
-    gate.set()
+    barrier.set()
     made.stop(5)
 
 
@@ -126,7 +126,7 @@ def test_a_stop_costs_no_attempt(pool: Pool, back: list[Job]) -> None:
 
 
 def test_a_stop_costs_no_attempt_where_the_task_makes_an_error_of_it(back: list[Job]) -> None:
-    gate.clear()
+    barrier.clear()
     pool = ThreadPool(steps(turned), back.append, 1)
     pool.start()
     one = running(pool, "turned")
@@ -142,7 +142,7 @@ def test_what_is_given_up_never_comes_back_and_another_takes_its_place(pool: Poo
     assert not pool.kill(first)
     third = running(pool, "spin")
     assert set(pool.current()) == {second, third}
-    gate.set()
+    barrier.set()
     wait_for(lambda: len(back) == 2)
     assert set(back) == {second, third}
     wait_for(lambda: pool.running == 0)
@@ -299,14 +299,14 @@ class Blocking(WaitingCalls):
     def __init__(self) -> None: ...
 
     def begin(self, job: Job) -> None:
-        assert gate.wait(10)
+        assert barrier.wait(10)
 
 
 @KINDS
 def test_an_async_task_that_is_interrupted_before_its_first_line_is_not_a_failure(
     back: list[Job], error: type[BaseException], expected: type
 ) -> None:
-    gate.clear()
+    barrier.clear()
     known = steps(aquick)
     known._waiting_calls = Blocking()
     pool = AsyncPool(known, back.extend, 1)
@@ -315,7 +315,7 @@ def test_an_async_task_that_is_interrupted_before_its_first_line_is_not_a_failur
     wait_for(lambda: made in pool.current() and made.policy is not None)
     assert pool.interrupt(made, error("by hand"))
     wait_for(lambda: back)
-    gate.set()
+    barrier.set()
     assert isinstance(made.outcome, expected)
     assert made.planned is not None
     assert made.planned.kind == expected.__name__

@@ -23,11 +23,11 @@ from tests.unit.tasks.test_followers import letters
 
 
 class Runs:
-    """An app whose tasks wait for `gate`, its workers, and what ran where."""
+    """An app whose tasks wait for `barrier`, its workers, and what ran where."""
 
     def __init__(self) -> None:
         self.url = f"memory://{uuid.uuid4().hex}"
-        self.gate = threading.Event()
+        self.barrier = threading.Event()
         self.began: list[str] = []
         self.ended: list[str] = []
         self.told: list[bool] = []
@@ -45,7 +45,7 @@ class Runs:
         @app.task(name="ahold")
         async def ahold() -> str:
             self.began.append(name)
-            while not self.gate.is_set():
+            while not self.barrier.is_set():
                 await asyncio.sleep(0.01)
             self.ended.append(name)
             return "done"
@@ -54,20 +54,20 @@ class Runs:
 
     def _hold(self, name: str, *_: Any) -> str:
         self.began.append(name)
-        assert self.gate.wait(20)
+        assert self.barrier.wait(20)
         self.ended.append(name)
         return "done"
 
     def _watch(self, task: Any) -> str:
         self.began.append("watch")
-        wait_for(lambda: task.request.lease_lost or self.gate.is_set(), 20)
+        wait_for(lambda: task.request.lease_lost or self.barrier.is_set(), 20)
         self.told.append(task.request.lease_lost)
         self.ended.append("watch")
         return "done"
 
     def _fail(self, task: Any) -> str:
         self.began.append(str(task.request.retries))
-        assert self.gate.wait(20)
+        assert self.barrier.wait(20)
         if not task.request.retries:
             task.retry()
         return "done"
@@ -87,7 +87,7 @@ class Runs:
 def runs() -> Iterator[Runs]:
     made = Runs()
     yield made
-    made.gate.set()
+    made.barrier.set()
     for app in made.apps:
         app.close()
     forget(made.url)
@@ -109,7 +109,7 @@ def test_a_redelivery_while_it_runs_is_settled_with_its_outcome(runs: Runs, task
         for count in (1, 2, 3):
             runs.cut()
             await_saved(node, count)
-        runs.gate.set()
+        runs.barrier.set()
         wait_for(lambda: node.counts["Success"] == 1, 10, lambda: str(node.counts))
         assert runs.began == ["one"]
         assert not node.counts["Lost"]
@@ -129,7 +129,7 @@ def test_a_redelivery_elsewhere_runs_there_and_the_first_run_is_dropped(runs: Ru
         runs.cut(one)
         runs.await_begun(2)
         assert runs.began == ["one", "two"]
-        runs.gate.set()
+        runs.barrier.set()
         wait_for(lambda: two.counts["Success"] == 1, 10)
         assert not one.counts["Success"]
     assert one.counts["Lost"] == 1, "once it stops, nothing can come back"
@@ -143,7 +143,7 @@ def test_a_redelivery_after_the_end_is_settled_with_the_outcome_that_was_kept(ru
         node.link.call_soon(node.queues["default"].pause)
         wait_for(lambda: not node.queues["default"].consuming, 10)
         runs.cut(node)
-        runs.gate.set()
+        runs.barrier.set()
         wait_for(lambda: runs.ended, 10)
         wait_for(lambda: not node.current, 10)
         assert not node.counts["Success"]
@@ -159,7 +159,7 @@ def test_a_retry_of_a_lost_run_is_published_once(runs: Runs) -> None:
         runs.await_begun()
         runs.cut()
         await_saved(node)
-        runs.gate.set()
+        runs.barrier.set()
         wait_for(lambda: node.counts["Success"] == 1, 10, lambda: str(node.counts))
         assert runs.began == ["0", "1"], f"of {result.id}"
         assert (node.counts["Retry"], node.counts["Lost"]) == (1, 0)
@@ -173,7 +173,7 @@ def test_a_warm_stop_settles_a_lost_run_whose_redelivery_came(runs: Runs) -> Non
         await_saved(node)
         node.stop()
         wait_for(lambda: node.is_stopping, 10)
-        runs.gate.set()
+        runs.barrier.set()
     assert (node.counts["Success"], node.counts["Lost"]) == (1, 0)
     assert runs.began == ["one"]
 
@@ -188,7 +188,7 @@ def test_a_stop_before_the_redelivery_leaves_the_message_to_others(runs: Runs) -
         wait_for(lambda: not node.held, 10)
         node.stop()
         wait_for(lambda: node.is_stopping, 10)
-        runs.gate.set()
+        runs.barrier.set()
     assert (node.counts["Success"], node.counts["Lost"]) == (0, 1)
     with runs.app("two").worker() as other:
         wait_for(lambda: other.counts["Success"] == 1, 10)
@@ -198,7 +198,7 @@ def test_a_stop_before_the_redelivery_leaves_the_message_to_others(runs: Runs) -
 def test_an_early_ack_that_came_too_late_is_written_with_the_next_lease(runs: Runs) -> None:
     """The task begins in the moment in which its lease is lost: the ack has nowhere to go."""
     with runs.app("one").worker() as node:
-        ack_early, reached = node.endings.ack_early, threading.Event()
+        ack_early, reached = node.completions.ack_early, threading.Event()
 
         def late(job: Any) -> None:
             if not reached.is_set():
@@ -206,11 +206,11 @@ def test_an_early_ack_that_came_too_late_is_written_with_the_next_lease(runs: Ru
                 runs.cut()
                 node.link.call_later(0.1, lambda: ack_early(job))
 
-        node.endings.ack_early = late  # type: ignore[method-assign]
+        node.completions.ack_early = late  # type: ignore[method-assign]
         runs.apps[0].send_task("early", ignore_result=True)
         runs.await_begun()
         await_saved(node)
-        runs.gate.set()
+        runs.barrier.set()
         wait_for(lambda: node.counts["Success"] == 1, 10, lambda: str(node.counts))
         assert runs.began == ["one"]
 
@@ -221,7 +221,7 @@ def test_a_task_with_an_early_ack_has_no_lease_to_lose(runs: Runs) -> None:
         runs.await_begun()
         wait_for(lambda: all(job.acked for job in node.held), 10)
         runs.cut()
-        runs.gate.set()
+        runs.barrier.set()
         wait_for(lambda: node.counts["Success"] == 1, 10, lambda: str(node.counts))
         assert (runs.began, saved(node)) == (["one"], 0)
 
@@ -237,7 +237,7 @@ def test_a_run_that_was_revoked_meanwhile_ends_as_without_the_break(runs: Runs) 
         runs.apps[0].control.revoke(result.id, timeout=0.3)
         node.link.call_soon(node.queues["default"].resume)
         await_saved(node)
-        runs.gate.set()
+        runs.barrier.set()
         wait_for(lambda: node.counts["Success"] == 1, 10, lambda: str(node.counts))
         assert runs.began == ["one"]
 
@@ -278,7 +278,7 @@ def test_a_task_that_has_read_lease_lost_runs_once_more(runs: Runs) -> None:
         runs.cut()
         wait_for(lambda: runs.ended, 10)
         assert runs.told == [True]
-        runs.gate.set()
+        runs.barrier.set()
         node.link.call_soon(node.queues["default"].resume)
         wait_for(lambda: node.counts["Success"] == 1, 10, lambda: str(node.counts))
         assert runs.began == ["watch", "watch"]
@@ -295,7 +295,7 @@ def test_another_call_with_the_same_id_is_never_taken_for_the_lost_one(runs: Run
         runs.apps[0].send_task("hold", ("second",), task_id=sent.id, ignore_result=True)
         node.link.call_soon(node.queues["default"].resume)
         runs.await_begun(2)
-        runs.gate.set()
+        runs.barrier.set()
         wait_for(lambda: node.counts["Success"] == 2, 10, lambda: str(node.counts))
         assert (runs.began, saved(node)) == (["one", "one"], 1)
 
@@ -308,6 +308,6 @@ def test_copies_of_one_message_run_as_often_as_there_are_copies(runs: Runs) -> N
         runs.await_begun(2)
         runs.cut()
         await_saved(node, 2)
-        runs.gate.set()
+        runs.barrier.set()
         wait_for(lambda: node.counts["Success"] == 2, 10, lambda: str(node.counts))
         assert runs.began == ["one", "one"]

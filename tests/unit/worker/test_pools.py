@@ -29,7 +29,7 @@ class Tasks:
     """Tasks that wait until they are let go, and what came back."""
 
     def __init__(self) -> None:
-        self.gate = threading.Event()
+        self.barrier = threading.Event()
         self.begun: list[int] = []
         self.back: list[Job] = []
         self.most = self.now = 0
@@ -40,7 +40,7 @@ class Tasks:
             self.begun.append(number)
             self.now += 1
             self.most = max(self.most, self.now)
-        assert self.gate.wait(10)
+        assert self.barrier.wait(10)
         with self._lock:
             self.now -= 1
         return number
@@ -49,7 +49,7 @@ class Tasks:
         self.begun.append(number)
         self.now += 1
         self.most = max(self.most, self.now)
-        while not self.gate.is_set():
+        while not self.barrier.is_set():
             await asyncio.sleep(0.01)
         self.now -= 1
         return number
@@ -90,7 +90,7 @@ class Tasks:
 def tasks() -> Iterator[Tasks]:
     made = Tasks()
     yield made
-    made.gate.set()
+    made.barrier.set()
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def threads(tasks: Tasks) -> Iterator[ThreadPool]:
     pool = ThreadPool(tasks.steps(), tasks.back.append, 3)
     pool.start()
     yield pool
-    tasks.gate.set()
+    tasks.barrier.set()
     pool.stop(10)
 
 
@@ -107,7 +107,7 @@ def loop(tasks: Tasks) -> Iterator[AsyncPool]:
     pool = AsyncPool(tasks.steps(), tasks.back.extend, 1000)
     pool.start()
     yield pool
-    tasks.gate.set()
+    tasks.barrier.set()
     pool.stop(10)
 
 
@@ -128,7 +128,7 @@ def test_as_many_run_at_once_as_there_are_threads_and_the_rest_waits_in_order(
     taken = threads.take_back()
     assert [one.delivery.tag - 1 for one in taken] == [3, 4, 5, 6, 7, 8, 9]
     assert threads.take_back() == []
-    tasks.gate.set()
+    tasks.barrier.set()
     tasks.wait_back(3)
     threads.stop(10)
     assert (tasks.most, len(tasks.back), tasks.begun) == (3, 3, tasks.begun[:3])
@@ -141,7 +141,7 @@ def test_stopping_waits_for_what_runs_and_no_longer_than_asked(tasks: Tasks, thr
     threads.stop(0.2)
     assert 0.15 < time.monotonic() - began < 5
     assert not tasks.back
-    tasks.gate.set()
+    tasks.barrier.set()
     assert tasks.wait_back(1) == [Success(0)]
 
 
@@ -174,7 +174,7 @@ def test_solo_tells_that_it_is_busy(tasks: Tasks) -> None:
     worker = threading.Thread(target=pool.work, args=(5,))
     worker.start()
     wait_for(lambda: pool.running == 1)
-    tasks.gate.set()
+    tasks.barrier.set()
     worker.join(10)
     assert (pool.running, len(tasks.back)) == (0, 1)
 
@@ -184,7 +184,7 @@ def test_async_tasks_run_all_at_once(tasks: Tasks, loop: AsyncPool) -> None:
     wait_for(lambda: tasks.now == 50)
     assert loop.running == 50
     assert loop.take_back() == []
-    tasks.gate.set()
+    tasks.barrier.set()
     assert sorted(outcome.value for outcome in tasks.wait_back(50)) == list(range(50))
     wait_for(lambda: loop.running == 0)
 
@@ -240,7 +240,7 @@ def test_an_async_pool_runs_no_more_at_once_than_asked(tasks: Tasks) -> None:
     wait_for(lambda: tasks.now == 3)
     pool.resize(5)
     wait_for(lambda: tasks.now == 5)
-    tasks.gate.set()
+    tasks.barrier.set()
     tasks.wait_back(10)
     assert tasks.most == 5
     pool.stop(10)

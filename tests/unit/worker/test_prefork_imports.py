@@ -16,7 +16,7 @@ import pytest
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.worker.pools.prefork import child as child_module
-from amqptasks.worker.pools.prefork import forker
+from amqptasks.worker.pools.prefork import fork_server
 from amqptasks.worker.pools.prefork.child import NO_MEMORY, blocking_socket
 from amqptasks.worker.pools.prefork.slots import Slots
 
@@ -47,17 +47,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_fresh_prefork_process_imports_the_modules_that_made_its_workers_tasks(folder: Path) -> None:
     names = [f"prefork_shop_tasks.here{number}" for number in range(5000)]
-    app = forker.import_app("prefork_shop", "app", told({"prefork_shop_tasks": names}), sys.path)
+    app = fork_server.import_app("prefork_shop", "app", told({"prefork_shop_tasks": names}), sys.path)
     # An app also has the shared tasks that other modules of this process made.
     assert [name for name in app.tasks if name.startswith("prefork_shop_tasks.")] == names
-    with os.fdopen(forker.imported(app)) as file:
+    with os.fdopen(fork_server.imported(app)) as file:
         file.seek(0)
         assert json.load(file)["prefork_shop_tasks"] == names
 
 
 def test_a_fresh_prefork_process_that_lacks_a_task_of_its_worker_says_so(folder: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"lacks tasks that its worker has: prefork_shop\.gone"):
-        forker.import_app("prefork_shop", "app", told({"prefork_shop_tasks": ["prefork_shop.gone"]}), sys.path)
+        fork_server.import_app("prefork_shop", "app", told({"prefork_shop_tasks": ["prefork_shop.gone"]}), sys.path)
 
 
 def test_prefork_slots_tell_a_job_that_began_from_one_that_was_only_taken() -> None:
@@ -70,7 +70,7 @@ def test_prefork_slots_tell_a_job_that_began_from_one_that_was_only_taken() -> N
 
 def test_describe_tells_a_status_and_a_reason_for_each_death_of_a_prefork_process() -> None:
     statuses = [0, 3 << 8, NO_MEMORY << 8, signal.SIGKILL]
-    assert [forker.describe(status) for status in statuses] == [
+    assert [fork_server.describe(status) for status in statuses] == [
         "ended by itself with status 0, which says that nothing failed",
         "ended by itself with status 3",
         f"ended by itself with status {NO_MEMORY}: no memory was left",

@@ -1,4 +1,4 @@
-"""The pool of processes when something below it breaks: its forker dies, cannot be started, or has no time. No broker:
+"""The pool of processes when something below it breaks: its fork server dies, does not start, or is busy. No broker:
 the pool knows of none."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from amqptasks.amqp.link import Link
 from amqptasks.tasks.outcomes import Crashed, Outcome
 from amqptasks.worker.job.job import Job
-from amqptasks.worker.pools.prefork.child import Upbringing
+from amqptasks.worker.pools.prefork.child import ChildConfig
 from amqptasks.worker.pools.prefork.losses import LONGEST_PAUSE, pause_after
 from amqptasks.worker.pools.prefork.pool import PreforkPool
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
@@ -43,7 +43,7 @@ class Running:
             lambda job, outcome: self.concluded.append((job, outcome)),
             lambda _job: None,
             self.finished.append,
-            lambda: Upbringing("worker", None),
+            lambda: ChildConfig("worker", None),
             size,
             PreforkSettings(),
         )
@@ -51,9 +51,9 @@ class Running:
         wait_for(lambda: len(self.pool.pids) == size, BEGUN_WITHIN, "its children run")
 
     @property
-    def forker(self) -> psutil.Process:
-        (forker,) = {psutil.Process(pid).ppid() for pid in self.pool.pids}
-        return psutil.Process(forker)
+    def fork_server(self) -> psutil.Process:
+        (fork_server,) = {psutil.Process(pid).ppid() for pid in self.pool.pids}
+        return psutil.Process(fork_server)
 
     def submit(self, *seconds: float) -> None:
         jobs = [job(delivery("held.hold", one), decoded=False) for one in seconds]
@@ -85,7 +85,7 @@ def test_what_ran_and_what_waited_is_settled_though_no_forker_can_be_started_at_
     one = running(1)
     one.submit(100.0, 0.0, 0.0)
     one.runs(1)
-    forkers, start = one.pool._forkers, one.pool._forkers.start
+    fork_servers, start = one.pool._fork_servers, one.pool._fork_servers.start
     tries = []
 
     def no_memory() -> None:
@@ -94,8 +94,8 @@ def test_what_ran_and_what_waited_is_settled_though_no_forker_can_be_started_at_
             raise OSError("cannot allocate memory")
         start()
 
-    monkeypatch.setattr(forkers, "start", no_memory)
-    os.kill(one.forker.pid, signal.SIGKILL)
+    monkeypatch.setattr(fork_servers, "start", no_memory)
+    os.kill(one.fork_server.pid, signal.SIGKILL)
     wait_for(lambda: len(one.finished) == 2, BEGUN_WITHIN, "what waited runs")
     ((_, outcome),) = one.concluded
     assert isinstance(outcome, Crashed)
@@ -119,7 +119,7 @@ def test_a_pool_that_can_run_nothing_says_why_until_it_can(
 ) -> None:
     one = running(2)
     assert one.pool.trouble is None
-    forkers, start = one.pool._forkers, one.pool._forkers.start
+    fork_servers, start = one.pool._fork_servers, one.pool._fork_servers.start
     room = threading.Event()
 
     def no_memory() -> None:
@@ -127,8 +127,8 @@ def test_a_pool_that_can_run_nothing_says_why_until_it_can(
             raise OSError("cannot allocate memory")
         start()
 
-    monkeypatch.setattr(forkers, "start", no_memory)
-    os.kill(one.forker.pid, signal.SIGKILL)
+    monkeypatch.setattr(fork_servers, "start", no_memory)
+    os.kill(one.fork_server.pid, signal.SIGKILL)
     wait_for(lambda: "cannot allocate memory" in str(one.pool.trouble), 10, lambda: str(one.pool.trouble))
     room.set()
     wait_for(lambda: one.pool.trouble is None, BEGUN_WITHIN, lambda: str(one.pool.trouble))
@@ -137,10 +137,10 @@ def test_a_pool_that_can_run_nothing_says_why_until_it_can(
 
 def test_a_stop_does_not_wait_for_a_forker_that_died_meanwhile(running: Callable[[int], Running]) -> None:
     one = running(1)
-    forker = one.forker
+    fork_server = one.fork_server
     one.submit(100.0)
     one.runs(1)
-    one.link.call_soon(lambda: one.link.call_later(0.2, forker.kill))
+    one.link.call_soon(lambda: one.link.call_later(0.2, fork_server.kill))
     began = time.monotonic()
     one.pool.stop(30)
     assert time.monotonic() - began < 15
@@ -150,16 +150,16 @@ def test_children_that_the_forker_has_no_room_to_be_told_of_are_started_later(
     running: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = running(1)
-    forker, control = one.forker, one.pool._forkers._control
+    fork_server, control = one.fork_server, one.pool._fork_servers._control
     assert control is not None
     control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least that the kernel has: a few orders
-    forker.suspend()
+    fork_server.suspend()
     try:
         one.link.call_soon(lambda: one.pool.resize(20))
         wait_for(lambda: one.pool.size == 20)
         one.submit(*[0.0] * 40)
     finally:
-        forker.resume()
+        fork_server.resume()
     wait_for(lambda: len(one.pool.pids) == 20, BEGUN_WITHIN, lambda: f"{len(one.pool.pids)} of 20 children run")
     wait_for(lambda: len(one.finished) == 40, BEGUN_WITHIN, lambda: f"{len(one.finished)} of 40 jobs ran")
 

@@ -304,11 +304,11 @@ def test_a_task_knows_how_it_came() -> None:
     def look(self: Task[..., Any]) -> None:
         seen.append(self.request)
 
-    from amqptasks.worker.execute.executor import Steps
+    from amqptasks.worker.execute.executor import Executor
     from tests.unit.worker.jobs import WORKER, undelayed
 
     made = job(delivery("shop.look", headers={"x-delivery-count": 2}, redelivered=True), decoded=False)
-    Steps(app.tasks, WORKER, undelayed).execute(made)
+    Executor(app.tasks, WORKER, undelayed).execute(made)
     assert isinstance(made.outcome, Success), made.outcome
     request = seen[0]
     assert (request.queue, request.exchange, request.routing_key) == ("emails", "tasks", "email.send")

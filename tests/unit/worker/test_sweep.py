@@ -19,7 +19,7 @@ class Node:
 
     def __init__(self, *held: Job) -> None:
         self.held = list(held)
-        self.endings = SimpleNamespace(end=self._end)
+        self.completions = SimpleNamespace(end=self._end)
 
     def _end(self, job: Job, outcome: Outcome, *, force: bool) -> bool:
         assert not force

@@ -2,7 +2,8 @@
 
     node ------- jobs (one datagram each) ------> child        pool.py, child_process.py -> child.py
     node <------ results (a stream) ------------- child
-    node <------ orders, births, deaths --------> forker       brood.py -> forker.py: one thread, parent of all children
+    node <------ orders, births, deaths --------> fork server  children.py -> fork_server.py: one thread, the parent of
+                                                               all children
     node <------ a page of memory --------------> child        slots.py: what runs, since when, what interrupts it;
                                                                          from which level on to log
 

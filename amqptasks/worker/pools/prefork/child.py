@@ -23,7 +23,7 @@ from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.worker import process
 from amqptasks.worker.execute import executor
-from amqptasks.worker.execute.executor import Steps
+from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.lost_runs import NOTHING, was_told
 from amqptasks.worker.execute.waiting_calls import WaitingCalls
 from amqptasks.worker.job.job import Job
@@ -54,7 +54,7 @@ NODE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
-class Upbringing:
+class ChildConfig:
     """What a child learns from its node. `memory` asks for its size with each result; `logs` is how it is to log,
     unless it is a copy of a process that does already; `ahead` is by how many seconds the broker's clock is ahead."""
 
@@ -69,21 +69,27 @@ class Child:
     """`jobs` and `results` are its ends of the sockets, `slot` its place in the shared page."""
 
     def __init__(
-        self, app: App, upbringing: Upbringing, jobs: _socket.socket, results: _socket.socket, slots: Slots, slot: int
+        self,
+        app: App,
+        child_config: ChildConfig,
+        jobs: _socket.socket,
+        results: _socket.socket,
+        slots: Slots,
+        slot: int,
     ) -> None:
         self._app = app
-        self._upbringing = upbringing
+        self._child_config = child_config
         self._jobs = jobs
         self._results = results
         self._slots = slots
         self._slot = slot
         self._queues: dict[str, QueueSettings] = {}
-        if upbringing.capabilities is not None:
-            app.inherit(upbringing.capabilities)
-        broker_time.inherit(upbringing.ahead)
-        self._steps = Steps(
+        if child_config.capabilities is not None:
+            app.inherit(child_config.capabilities)
+        broker_time.inherit(child_config.ahead)
+        self._steps = Executor(
             app.tasks,
-            upbringing.worker,
+            child_config.worker,
             app.delayed,
             app.codec,
             lambda: app.capabilities,
@@ -96,7 +102,7 @@ class Child:
 
     def begin(self) -> None:
         """Before anything that may log. The level is the node's of now: what it logs of our tasks, we describe."""
-        taught = self._upbringing.logs
+        taught = self._child_config.logs
         if taught is not None:
             logs.configure(taught.level, taught.form)
         self._level = self._slots.level()
@@ -111,7 +117,7 @@ class Child:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the node is gone: no job will come
             self._results.sendall(wire.encode_lives())
         slots, slot, execute = self._slots, self._slot, self._steps.execute
-        send, measured = self._results.sendall, self._upbringing.memory
+        send, measured = self._results.sendall, self._child_config.memory
         lease = ChildLease(slots, slot)
         while True:
             data = self._receive()

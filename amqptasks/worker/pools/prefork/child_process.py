@@ -20,8 +20,8 @@ BUFFER = 1 << 20
 
 
 class ChildProcess:
-    """`number` names it for the forker, `slot` is its place in the shared page. `outstanding` are the jobs that it was
-    given and has not sent back, in the order in which it gets them."""
+    """The fork server knows it by its `number`. `slot` is its place in the shared page. `outstanding` are the jobs that
+    it was given and has not sent back, in the order in which it gets them."""
 
     def __init__(self, number: int, slot: int) -> None:
         self.number = number

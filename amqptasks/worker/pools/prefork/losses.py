@@ -11,8 +11,8 @@ from amqptasks.worker.job.admission import failed_deliveries
 from amqptasks.worker.job.job import Job
 
 #: Seconds before a child is started in place of one that died before it did anything, doubled up to the second figure;
-#: the same before a forker is started where the last could not be, or bore no child that did anything. Whoever gives
-#: the machine descriptors or memory again need not wait longer for the tasks.
+#: the same before a fork server is started where the last could not be, or had no child that did anything. Whoever
+#: gives the machine descriptors or memory again need not wait longer for the tasks.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 
 

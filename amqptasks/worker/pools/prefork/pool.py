@@ -14,11 +14,11 @@ from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Finished
 from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.backlog import Backlog
-from amqptasks.worker.pools.prefork.brood import Brood
-from amqptasks.worker.pools.prefork.child import INTERRUPT, Upbringing
+from amqptasks.worker.pools.prefork.child import INTERRUPT, ChildConfig
 from amqptasks.worker.pools.prefork.child_process import ChildProcess
+from amqptasks.worker.pools.prefork.children import Children
 from amqptasks.worker.pools.prefork.demand import Demand
-from amqptasks.worker.pools.prefork.forkers import Forkers
+from amqptasks.worker.pools.prefork.fork_servers import ForkServers
 from amqptasks.worker.pools.prefork.losses import lost
 from amqptasks.worker.pools.prefork.settings import PreforkSettings
 from amqptasks.worker.pools.prefork.slots import Slots
@@ -36,7 +36,7 @@ KILL = 9
 
 
 class PreforkPool:
-    """See `Pool`. Making it starts the forker, which must be before the process has another thread.
+    """See `Pool`. Making it starts the fork server, which must be before the process has another thread.
 
     `conclude` ends a job whose child cannot, `begun` hears of one that is to be acknowledged before it runs."""
 
@@ -47,7 +47,7 @@ class PreforkPool:
         conclude: Callable[[Job, Outcome], None],
         begun: Callable[[Job], None],
         finished: Finished,
-        upbringing: Callable[[], Upbringing],
+        child_config: Callable[[], ChildConfig],
         size: int,
         settings: PreforkSettings,
     ) -> None:
@@ -58,37 +58,39 @@ class PreforkPool:
         self._finished = finished
         self._settings = settings
         self._slots = Slots()
-        self._forkers = Forkers(app, self._slots, settings.start_method)
-        self._brood = Brood(link, self._forkers, self._slots, upbringing, size, self._read, self._died, self._hand_out)
-        self._children = self._brood.children
-        self._backlog = Backlog(self._children, settings.max_tasks, conclude)
+        self._fork_servers = ForkServers(app, self._slots, settings.start_method)
+        self._children = Children(
+            link, self._fork_servers, self._slots, child_config, size, self._read, self._died, self._hand_out
+        )
+        self._child_processes = self._children.children
+        self._backlog = Backlog(self._child_processes, settings.max_tasks, conclude)
         self._demand = Demand(self, link, settings.most, settings.least)
         self._lacked: dict[str, list[Job]] = {}  # by the task that no child knows
         self._stopping = False
-        self._forkers.start()
+        self._fork_servers.start()
 
     @property
     def size(self) -> int:
-        return self._brood.size
+        return self._children.size
 
     @property
     def running(self) -> int:
-        return sum(1 for child in self._children.values() if child.outstanding)
+        return sum(1 for child in self._child_processes.values() if child.outstanding)
 
     @property
     def trouble(self) -> str | None:
         if self._lacked:
             return f"its processes lack tasks that the worker has: {', '.join(list(self._lacked)[:5])}"
-        return self._brood.trouble
+        return self._children.trouble
 
     @property
     def begins(self) -> bool:
-        return not any(child.lives for child in self._children.values())
+        return not any(child.lives for child in self._child_processes.values())
 
     @property
     def is_busy(self) -> bool:
         """True when every child has something to run."""
-        return all(child.outstanding for child in self._brood.staying)
+        return all(child.outstanding for child in self._children.staying)
 
     @property
     def has_backlog(self) -> bool:
@@ -102,11 +104,11 @@ class PreforkPool:
     @property
     def pids(self) -> list[int]:
         """The processes of the children."""
-        return [child.pid for child in self._children.values() if child.pid is not None]
+        return [child.pid for child in self._child_processes.values() if child.pid is not None]
 
     def current(self) -> list[Job]:
         found = []
-        for child in self._children.values():
+        for child in self._child_processes.values():
             job = child.outstanding.get(self._slots.runs(child.slot)[0])
             if job is not None:
                 found.append(job)
@@ -171,7 +173,7 @@ class PreforkPool:
         if child.outstanding.get(number) is not job:
             return False
         self._slots.interrupt(child.slot, number, type(error))
-        self._forkers.signal(child, INTERRUPT)
+        self._fork_servers.signal(child, INTERRUPT)
         return True
 
     def kill(self, job: Job) -> bool:
@@ -185,25 +187,25 @@ class PreforkPool:
             return False
         del child.outstanding[number]
         child.leaving = True
-        self._forkers.signal(child, KILL)
-        self._brood.fill()
+        self._fork_servers.signal(child, KILL)
+        self._children.fill()
         self._hand_out()
         return True
 
     def resize(self, size: int) -> None:
-        self._brood.size = size
+        self._children.size = size
         if self._stopping:
             return
-        staying = sorted(self._brood.staying, key=lambda child: len(child.outstanding))  # the idle ones first
+        staying = sorted(self._children.staying, key=lambda child: len(child.outstanding))  # the idle ones first
         for child in staying[: max(0, len(staying) - size)]:
             self._dismiss(child)
-        self._brood.fill()
+        self._children.fill()
         self._hand_out()
 
     def restart(self) -> None:
-        for child in self._brood.staying:
+        for child in self._children.staying:
             self._dismiss(child)
-        self._brood.fill()
+        self._children.fill()
         self._hand_out()
 
     def autoscale(self, most: int, least: int) -> None:
@@ -216,23 +218,23 @@ class PreforkPool:
 
     def abort(self) -> None:
         self._stopping = True
-        for child in self._children.values():
+        for child in self._child_processes.values():
             child.outstanding.clear()
             child.leaving = True
-            self._forkers.signal(child, KILL)
-        self._brood.stop()
+            self._fork_servers.signal(child, KILL)
+        self._children.stop()
 
     def stop(self, timeout: float) -> None:
         self._link.call_soon(self._end)
-        self._brood.over.wait(timeout)
-        self._forkers.end()
+        self._children.over.wait(timeout)
+        self._fork_servers.end()
 
     def _begin(self) -> None:
         self.log_from(logs.current_level())
-        self._brood.begin()
+        self._children.begin()
 
     def _holder(self, job: Job) -> ChildProcess | None:
-        for child in self._children.values():
+        for child in self._child_processes.values():
             if job in child.outstanding.values():
                 return child
         return None
@@ -250,7 +252,7 @@ class PreforkPool:
         memory, before = 0, child.done
         for number, planned, runtime, measured in child.results():
             if planned.kind == wire.LIVES:
-                self._brood.lives(child)
+                self._children.lives(child)
                 continue
             if planned.kind == wire.BEGUN:
                 if number in child.outstanding:
@@ -267,7 +269,7 @@ class PreforkPool:
                 self._finished(job)
         if child.done != before:
             child.since = monotonic()
-        self._brood.heard(child)
+        self._children.heard(child)
         settings = self._settings
         full = settings.max_tasks is not None and child.done >= settings.max_tasks
         large = settings.max_memory is not None and memory > settings.max_memory
@@ -275,7 +277,7 @@ class PreforkPool:
             if large:
                 logger.info("a child of %d KiB is renewed", memory, extra={"action": "child_renewed"})
             self._dismiss(child)
-            self._brood.fill()
+            self._children.fill()
 
     def _lack(self, child: ChildProcess, number: int) -> None:
         """A child does not know a task that the worker knows: that is no fault of the message. It is kept until the
@@ -317,6 +319,6 @@ class PreforkPool:
 
     def _end(self) -> None:
         self._stopping = True
-        for child in self._brood.staying:
+        for child in self._children.staying:
             child.dismiss()
-        self._brood.stop()
+        self._children.stop()

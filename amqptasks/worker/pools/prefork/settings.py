@@ -12,7 +12,7 @@ StartMethod = Literal["fork", "forkserver", "spawn"]
 
 @dataclass(frozen=True, slots=True)
 class PreforkSettings:
-    """`max_tasks` and `max_memory` (KiB, resident) renew a child after so much; `start_method` as of `Forkers`.
+    """`max_tasks` and `max_memory` (KiB, resident) renew a child after so much; `start_method` as of `ForkServers`.
     `most` and `least` bound the number of children where it follows the demand; None: it does not. `logs` is how
     processes log that are no copies of this one; None: as the app's own modules say."""
 

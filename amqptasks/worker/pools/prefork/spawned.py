@@ -8,19 +8,19 @@ import sys
 from collections.abc import Sequence
 
 from amqptasks.worker.pools.prefork.child import INTERRUPT, NODE_SIGNALS, Child, blocking_socket, disregard, live
-from amqptasks.worker.pools.prefork.forker import import_app, preload
+from amqptasks.worker.pools.prefork.fork_server import import_app, preload
 from amqptasks.worker.pools.prefork.slots import Slots
 from amqptasks.worker.process import garbage
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Descriptors of the jobs, the results and the slots, the slot, the upbringing, module and attribute of the app,
+    """Descriptors of the jobs, the results and the slots, the slot, the configuration, module and attribute of the app,
     and the path to import from."""
     for number in (*NODE_SIGNALS, INTERRUPT):
         signal.signal(number, disregard)
-    jobs, results, slots, tasks, slot, upbringing, module, attribute, *path = arguments
+    jobs, results, slots, tasks, slot, child_config, module, attribute, *path = arguments
     app = import_app(module, attribute, int(tasks), path)
-    taught = pickle.loads(bytes.fromhex(upbringing))  # noqa: S301 - from our own forker
+    taught = pickle.loads(bytes.fromhex(child_config))  # noqa: S301 - from our own fork server
     ours = blocking_socket(int(jobs)), blocking_socket(int(results))
     preload(app)
     garbage.leave_alone()

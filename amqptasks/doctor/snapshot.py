@@ -33,7 +33,7 @@ from amqptasks.transport.entities import Binding, Policy, Queue, QueueState
 
 
 @dataclass(frozen=True)
-class Seen:
+class Snapshot:
     """`app` is how the command line names the app; `time_limits` holds, by queue, the task that may run longest;
     `broker_timeout` is the `consumer_timeout` of rabbitmq.conf in seconds, None where nobody knows; `most_connections`
     is the virtual host's limit, None where it has none.

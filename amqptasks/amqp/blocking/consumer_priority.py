@@ -8,7 +8,7 @@ from amqptasks.amqp.subscription import Subscription
 PRIORITY = 100
 
 
-class FirstSubscription(Subscription):
+class PrioritySubscription(Subscription):
     """Others get messages only while this one holds as many as its prefetch allows."""
 
     def _consume(self, *, auto_ack: bool = False, arguments: dict[str, object] | None = None) -> None:

@@ -12,15 +12,15 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Watching
 from amqptasks.worker.pools.prefork import slots as slots_module
-from amqptasks.worker.pools.prefork.child import Upbringing
+from amqptasks.worker.pools.prefork.child import ChildConfig
 from amqptasks.worker.pools.prefork.child_process import ChildProcess
-from amqptasks.worker.pools.prefork.forkers import Forkers
+from amqptasks.worker.pools.prefork.fork_servers import ForkServers
 from amqptasks.worker.pools.prefork.losses import pause_after
 from amqptasks.worker.pools.prefork.slots import Slots
 
 logger = get_logger(__name__)
 
-#: Seconds before a child is started that the forker had no room to be told of: it is busy forking others.
+#: Seconds before a child is started that the fork server had no room to be told of: it is busy forking others.
 ROOM_WITHIN = 0.2
 
 #: The longest pause, in seconds, before another try where there was no descriptor: once there are some, tasks wait
@@ -28,7 +28,7 @@ ROOM_WITHIN = 0.2
 DESCRIPTORS_WITHIN = 5.0
 
 
-class Brood:
+class Children:
     """Keeps `size` children alive until `stop`. `children` are those that have not ended, by number; those that leave
     are among them, and count no more.
 
@@ -39,9 +39,9 @@ class Brood:
     def __init__(
         self,
         link: Watching,
-        forkers: Forkers,
+        fork_servers: ForkServers,
         slots: Slots,
-        upbringing: Callable[[], Upbringing],
+        child_config: Callable[[], ChildConfig],
         size: int,
         readable: Callable[[ChildProcess], None],
         died: Callable[[ChildProcess, str], None],
@@ -52,16 +52,16 @@ class Brood:
         #: Set when all have ended after `stop`; waited for in other threads.
         self.over = threading.Event()
         self._link = link
-        self._forkers = forkers
+        self._fork_servers = fork_servers
         self._slots = slots
-        self._upbringing = upbringing
+        self._child_config = child_config
         self._readable = readable
         self._died = died
         self._grown = grown
         self._free = deque(range(slots_module.COUNT))
         self._numbers = itertools.count(1)
-        self._stillborn = 0
-        self._failed: str | None = None  # why the forker there is cannot import the app
+        self._failed_starts = 0
+        self._failed: str | None = None  # why the fork server there is cannot import the app
         self._why: str | None = None  # why the last child died unused, while none has lived since
         self._stopping = False
 
@@ -78,14 +78,14 @@ class Brood:
         return self._why
 
     def begin(self) -> None:
-        """Start them. The forker runs."""
-        self._link.watch(self._forkers.descriptor, self._hear)
-        self._forkers.bring_up(self._upbringing())
+        """Start them. The fork server runs."""
+        self._link.watch(self._fork_servers.descriptor, self._hear)
+        self._fork_servers.bring_up(self._child_config())
         self.fill()
 
     def fill(self) -> None:
         """Start what is missing."""
-        if self._stopping or not self._forkers.running:
+        if self._stopping or not self._fork_servers.running:
             return
         for _ in range(self.size - len(self.staying)):
             try:
@@ -95,7 +95,7 @@ class Brood:
                 return
             self._free.popleft()
             self._slots.clear(child.slot)  # before the process has it
-            if not self._forkers.bear(child):
+            if not self._fork_servers.start_child(child):
                 child.close()
                 self._free.append(child.slot)
                 self._link.call_later(ROOM_WITHIN, self._renew)
@@ -106,8 +106,8 @@ class Brood:
 
     def _wait_for_room(self, error: OSError) -> None:
         """Another try in a while: what is to run waits meanwhile, or goes back, as where no child lives."""
-        pause = min(pause_after(self._stillborn), DESCRIPTORS_WITHIN)
-        self._stillborn += 1
+        pause = min(pause_after(self._failed_starts), DESCRIPTORS_WITHIN)
+        self._failed_starts += 1
         self._why = f"its processes cannot be started: {error}"
         logger.error(
             "no child of the pool can be started: %s; the next try in %.1f s",
@@ -126,7 +126,7 @@ class Brood:
         if child.gone:
             self._unwatch(child)  # it would be readable for ever
         elif child.done:
-            self._stillborn = 0
+            self._failed_starts = 0
 
     def stop(self) -> None:
         """No more are born, and those there are were told to leave: `over` is set once they have ended."""
@@ -139,9 +139,9 @@ class Brood:
             self._link.unwatch(child.descriptor)
 
     def _hear(self) -> None:
-        """Notices of the forker."""
-        descriptor = self._forkers.descriptor
-        notices = self._forkers.notices()
+        """Notices of the fork server."""
+        descriptor = self._fork_servers.descriptor
+        notices = self._fork_servers.notices()
         for notice in notices or ():
             match notice:
                 case ("started", int(number), int(pid)) if number in self.children:
@@ -156,32 +156,32 @@ class Brood:
             self._orphaned()
 
     def _orphaned(self) -> None:
-        """The forker is gone, and with it all children."""
+        """The fork server is gone, and with it all children."""
         children = list(self.children.values())
         self.children.clear()
-        self._forkers.end()
+        self._fork_servers.end()
         for child in children:
             self._ended(child, "lost with the process that started it")
         if self._stopping:
             return
-        logger.error("the forker of the pool is gone: starting another", extra={"action": "forker_lost"})
-        if self._stillborn:
-            self._link.call_later(pause_after(self._stillborn), self._begin_again)
+        logger.error("the fork server of the pool is gone: starting another", extra={"action": "fork_server_lost"})
+        if self._failed_starts:
+            self._link.call_later(pause_after(self._failed_starts), self._begin_again)
         else:
             self._begin_again()
 
     def _begin_again(self) -> None:
-        """Another forker. What there is to run waits for it, however long the machine has no room for one."""
+        """Another fork server. What there is to run waits for it, however long the machine has no room for one."""
         if self._stopping:
             return
         self._failed = None
         try:
-            self._forkers.start()
+            self._fork_servers.start()
         except (OSError, ConfigurationError) as error:
-            pause = pause_after(self._stillborn)
-            self._stillborn += 1
+            pause = pause_after(self._failed_starts)
+            self._failed_starts += 1
             self._why = f"its processes cannot be started: {error}"
-            logger.error("no forker can be started: %s; the next try in %.1f s", error, pause)  # noqa: TRY400
+            logger.error("no fork server can be started: %s; the next try in %.1f s", error, pause)  # noqa: TRY400
             self._link.call_later(pause, self._begin_again)
             return
         self.begin()
@@ -201,8 +201,8 @@ class Brood:
             logger.warning("a child of the pool was lost: %s", how, extra={"action": "child_lost"})
             self._renew()
         else:
-            pause = pause_after(self._stillborn)
-            self._stillborn += 1
+            pause = pause_after(self._failed_starts)
+            self._failed_starts += 1
             self._why = self._failed or f"its processes die before they run anything: {how}"
             logger.error("a child of the pool died unused: %s; the next in %.1f s", how, pause)
             self._link.call_later(pause, self._renew)
@@ -213,6 +213,6 @@ class Brood:
 
     def _end_if_empty(self) -> None:
         if not self.children and not self.over.is_set():
-            if self._forkers.running:
-                self._link.unwatch(self._forkers.descriptor)
+            if self._fork_servers.running:
+                self._link.unwatch(self._fork_servers.descriptor)
             self.over.set()

@@ -14,9 +14,9 @@ from pika.adapters.blocking_connection import BlockingChannel
 from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
 from amqptasks.amqp.address import parameters
-from amqptasks.amqp.blocking.bounded import BoundedConnection, TimedOut, server_properties
+from amqptasks.amqp.blocking.blocking_connection import BoundedConnection, TimedOut, server_properties
 from amqptasks.amqp.failures.failures import CONNECTING_FAILED, explain, is_cut_before_amqp
-from amqptasks.amqp.failures.quiet import quietly
+from amqptasks.amqp.failures.pika_logs import quietly
 from amqptasks.amqp.failures.replies import explained
 from amqptasks.amqp.failures.tls_failures import certificate_wanted
 from amqptasks.amqp.failures.tls_internals import CertificateRequest
@@ -40,7 +40,7 @@ class Unanswered(BrokerUnreachable):
         super().__init__(message)
 
 
-class Conversation:
+class SessionChannel:
     """Opened by the first question, and again after a break. `urls` are tried in turn, round after round, until
     `timeout` seconds are over, or `connect_timeout` while nobody has ever answered there (None: as long); every answer
     is waited for `timeout` seconds. `dropped` is called whenever a connection is given

@@ -26,7 +26,7 @@ BIND_EVERY = 60.0
 SHORTEST_PART = 0.6
 
 
-class TemporarySubscription(Subscription):
+class ExclusiveSubscription(Subscription):
     """See `transport.Link.listen`."""
 
     def __init__(

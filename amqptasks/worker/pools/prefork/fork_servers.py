@@ -1,4 +1,4 @@
-"""The forker as the node sees it: starting it, orders to it, notices from it. Link thread, once it is started."""
+"""The fork server as the node sees it: starting it, orders to it, notices from it. Link thread, once it is started."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.worker.pools.prefork import forker
-from amqptasks.worker.pools.prefork.child import Upbringing
+from amqptasks.worker.pools.prefork import fork_server
+from amqptasks.worker.pools.prefork.child import ChildConfig
 from amqptasks.worker.pools.prefork.child_process import ChildProcess
 from amqptasks.worker.pools.prefork.settings import StartMethod
 from amqptasks.worker.pools.prefork.slots import Slots
@@ -23,12 +23,12 @@ from amqptasks.worker.pools.prefork.slots import Slots
 if TYPE_CHECKING:
     from amqptasks.app.app import App
 
-#: Seconds for a forker to end that was told to.
+#: Seconds for a fork server to end that was told to.
 END_WITHIN = 2.0
 
 
-class Forkers:
-    """Starts a forker, and another when it died.
+class ForkServers:
+    """Starts a fork server, and another when it died.
 
     `fork` copies this process, and only while it has one thread and eventlet has not patched it; else, and with
     `forkserver`, it is a new interpreter, which imports the app once; `spawn` makes every child one.
@@ -60,9 +60,9 @@ class Forkers:
         may_fork = threading.active_count() == 1 and hasattr(select, "poll")  # eventlet removes it
         try:
             if self._method == "fork" and may_fork:
-                self._pid = forker.fork(self._app, its, [ours], self._slots)
+                self._pid = fork_server.fork(self._app, its, [ours], self._slots)
             elif self._method == "spawn" and may_fork:
-                self._pid = forker.fork(self._app, its, [ours], self._slots, place_of(self._app))
+                self._pid = fork_server.fork(self._app, its, [ours], self._slots, place_of(self._app))
             else:
                 self._fresh = self._start_fresh(its)
         except BaseException:
@@ -75,22 +75,22 @@ class Forkers:
 
     def _start_fresh(self, its: socket.socket) -> subprocess.Popen[bytes]:
         module, attribute = place_of(self._app)
-        tasks = forker.imported(self._app)
+        tasks = fork_server.imported(self._app)
         try:
             descriptors = (its.fileno(), self._slots.descriptor, tasks)
-            given = [*map(str, descriptors), self._method, module, attribute, *forker.search_path()]
+            given = [*map(str, descriptors), self._method, module, attribute, *fork_server.search_path()]
             return subprocess.Popen(
-                [sys.executable, "-m", "amqptasks.worker.pools.prefork.forker", *given], pass_fds=descriptors
+                [sys.executable, "-m", "amqptasks.worker.pools.prefork.fork_server", *given], pass_fds=descriptors
             )
         finally:
             os.close(tasks)
 
-    def bring_up(self, upbringing: Upbringing) -> None:
+    def bring_up(self, child_config: ChildConfig) -> None:
         """What children learn that are started from now on."""
-        self._order(("upbringing", upbringing))
+        self._order(("child_config", child_config))
 
-    def bear(self, child: ChildProcess) -> bool:
-        """Have a child started; False when the forker has so many orders that there is no room for another now."""
+    def start_child(self, child: ChildProcess) -> bool:
+        """Have a child started; False when the fork server has so many orders that there is no room for another now."""
         assert self._control is not None
         descriptors = [end.fileno() for end in child.its_ends]
         try:
@@ -115,17 +115,17 @@ class Forkers:
         found: list[tuple[object, ...]] = []
         while True:
             try:
-                data = self._control.recv(forker.LONGEST)
+                data = self._control.recv(fork_server.LONGEST)
             except BlockingIOError:
                 return found
             except ConnectionResetError:
                 return None
             if not data:
                 return found or None
-            found.append(pickle.loads(data))  # noqa: S301 - from our own forker, over a socket that nobody else has
+            found.append(pickle.loads(data))  # noqa: S301 - from our own fork server, over a socket that nobody else has
 
     def end(self) -> None:
-        """End the forker; the kernel ends its children with it."""
+        """End the fork server; the kernel ends its children with it."""
         if self._control is not None:
             self._control.close()
             self._control = None

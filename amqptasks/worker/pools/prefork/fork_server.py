@@ -1,8 +1,8 @@
-"""The forker: a process with one thread and no connection, from which all children of a pool are forked.
+"""The fork server: a process with one thread and no connection, from which all children of a pool are forked.
 
 It begins as a fork of the node before the node has any other thread, or as a fresh interpreter (`python -m
-amqptasks.worker.pools.prefork.forker`) that imports the app once. It says of what each child died. When the node goes,
-it goes, and the kernel ends its children with it.
+amqptasks.worker.pools.prefork.fork_server`) that imports the app once. It says of what each child died. When the node
+goes, it goes, and the kernel ends its children with it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.worker.pools.prefork.child import (
     NO_MEMORY,
     Child,
-    Upbringing,
+    ChildConfig,
     blocking_socket,
     die_with,
     live,
@@ -39,14 +39,14 @@ from amqptasks.worker.process import garbage
 if TYPE_CHECKING:
     from amqptasks.app.app import App
 
-#: Bytes of an order or a notice; they are a few numbers, an upbringing is some hundred bytes.
+#: Bytes of an order or a notice; they are a few numbers, a configuration is some hundred bytes.
 LONGEST = 65536
 
 
-class Forker:
+class ForkServer:
     """`control` leads to the node. With a `place`, each child is a fresh interpreter that imports the app from there.
 
-    Orders: ("upbringing", Upbringing), ("start", child, slot) with two sockets, ("signal", child, number).
+    Orders: ("child_config", ChildConfig), ("start", child, slot) with two sockets, ("signal", child, number).
     Notices: ("started", child, pid), ("ended", child, how), ("failed", text).
     """
 
@@ -55,7 +55,7 @@ class Forker:
         self._control = control
         self._slots = slots
         self._place = place
-        self._upbringing = Upbringing("", None)
+        self._child_config = ChildConfig("", None)
         self._children: dict[int, int] = {}  # pid to child's number
         self._pids: dict[int, int] = {}
 
@@ -85,8 +85,8 @@ class Forker:
         if not data:
             return False
         match pickle.loads(data):  # noqa: S301 - from our own node, over a socket that nobody else has
-            case ("upbringing", Upbringing() as upbringing):
-                self._upbringing = upbringing
+            case ("child_config", ChildConfig() as child_config):
+                self._child_config = child_config
             case ("start", int(number), int(slot)):
                 self._start(number, slot, descriptors)
             case ("signal", int(number), int(signum)):
@@ -109,13 +109,13 @@ class Forker:
                 die_with(parent)
                 self._control.close()
                 if self._place is not None:
-                    spawn(self._app, self._place, self._upbringing, jobs, results, self._slots, slot)
-                live(Child(self._app, self._upbringing, jobs, results, self._slots, slot))
+                    spawn(self._app, self._place, self._child_config, jobs, results, self._slots, slot)
+                live(Child(self._app, self._child_config, jobs, results, self._slots, slot))
             except MemoryError:
                 os._exit(NO_MEMORY)
             except BaseException:
                 traceback.print_exc()
-            finally:  # whatever fails here: a child must not go on as a forker
+            finally:  # whatever fails here: a child must not go on as a fork server
                 os._exit(1)
         jobs.close()
         results.close()
@@ -168,7 +168,7 @@ def describe(status: int) -> str:
 def spawn(
     app: App,
     place: tuple[str, str],
-    upbringing: Upbringing,
+    child_config: ChildConfig,
     jobs: _socket.socket,
     results: _socket.socket,
     slots: Slots,
@@ -179,7 +179,7 @@ def spawn(
     descriptors = (jobs.fileno(), results.fileno(), slots.descriptor, tasks)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, True)
-    given = [*map(str, descriptors), str(slot), pickle.dumps(upbringing).hex(), *place, *search_path()]
+    given = [*map(str, descriptors), str(slot), pickle.dumps(child_config).hex(), *place, *search_path()]
     os.execv(sys.executable, [sys.executable, "-m", "amqptasks.worker.pools.prefork.spawned", *given])  # noqa: S606
 
 
@@ -195,7 +195,7 @@ def fork(
     slots: Slots,
     place: tuple[str, str] | None = None,
 ) -> int:
-    """Fork the forker from this process, which must have one thread; its process id. `others` are closed there."""
+    """Fork the fork server from this process, which must have one thread; its process id. `others` are closed there."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -206,7 +206,7 @@ def fork(
             other.close()
         prepare_process()
         preload(app)
-        Forker(app, control, slots, place).run()
+        ForkServer(app, control, slots, place).run()
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -228,7 +228,7 @@ def main(arguments: Sequence[str]) -> None:
         connection.send(pickle.dumps(("failed", traceback.format_exc(limit=-5))))
         raise
     place = (module, attribute) if method == "spawn" else None
-    Forker(app, connection, Slots(int(slots)), place).run()
+    ForkServer(app, connection, Slots(int(slots)), place).run()
 
 
 def imported(app: App) -> int:

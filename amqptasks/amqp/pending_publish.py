@@ -14,7 +14,7 @@ logger = get_logger(__name__)
 TO_ONE_QUEUE = frozenset({"", QUEUES_EXCHANGE})
 
 
-class Entry:
+class PendingPublish:
     """One message, until its `done` was called. `deadline` is on the monotonic clock; `returned` says why the broker
     sent it back. `written` is True while a copy is on the wire that the broker has not answered. `in_doubt` is True
     once such an answer cannot come any more: the broker may have the message, whatever becomes of later copies."""

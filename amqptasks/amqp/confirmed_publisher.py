@@ -3,7 +3,7 @@
 A message lives in `_waiting` until it is written and in `_unconfirmed` until the broker confirmed it. When the channel
 or the connection breaks, what was unconfirmed is written again, in its old order, before anything new: a duplicate is
 possible then, a loss is not. A message of which a copy was written and not answered is in doubt for good: its error
-says so (`Entry.in_doubt`).
+says so (`PendingPublish.in_doubt`).
 
 A message that makes the broker close the channel must fail alone, and the broker does not say which one it was. So
 after such a close the messages in flight are suspects: they are written again one at a time, and the one with which
@@ -22,8 +22,8 @@ from pika import exceptions
 from pika.channel import Channel
 
 from amqptasks.amqp.connection import Connection
-from amqptasks.amqp.entry import Entry
 from amqptasks.amqp.loop import Loop
+from amqptasks.amqp.pending_publish import PendingPublish
 from amqptasks.amqp.wire.pika_internals import FrameTooLarge, WireChannel
 from amqptasks.amqp.wire.properties import ReceivedProperties
 from amqptasks.errors import (
@@ -54,7 +54,7 @@ PRECONDITION_FAILED = 406
 _NAMED_EXCHANGE = re.compile(r"exchange '([^']*)'")
 
 
-class Outbox:
+class ConfirmedPublisher:
     """Lives on the link's loop; every method but `replies` runs there."""
 
     def __init__(self, loop: Loop, connection: Connection) -> None:
@@ -62,9 +62,9 @@ class Outbox:
         self._connection = connection
         self._channel: WireChannel | None = None
         self._ready = False
-        self._waiting: deque[Entry] = deque()
-        self._suspects: deque[Entry] = deque()
-        self._unconfirmed: dict[int, Entry] = {}
+        self._waiting: deque[PendingPublish] = deque()
+        self._suspects: deque[PendingPublish] = deque()
+        self._unconfirmed: dict[int, PendingPublish] = {}
         self._tag = 0
         self._lowest = 1
         self._blocked: str | None = None
@@ -94,8 +94,8 @@ class Outbox:
         if self._ready and not asked_before:
             self._consume_replies()
 
-    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> Entry:
-        entry = Entry(outgoing, done, monotonic() + timeout)
+    def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> PendingPublish:
+        entry = PendingPublish(outgoing, done, monotonic() + timeout)
         if self._writable and not self._waiting:
             self._write(entry)
         else:
@@ -177,7 +177,7 @@ class Outbox:
             else:
                 return
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: PendingPublish) -> None:
         if entry.done is None:
             return
         outgoing = entry.outgoing
@@ -264,7 +264,7 @@ class Outbox:
         if self._connection.is_open:
             self._open_channel()
 
-    def _channel_lost(self, reason: str) -> list[Entry]:
+    def _channel_lost(self, reason: str) -> list[PendingPublish]:
         """The channel is gone; what was in flight on it, in order. Replies asked for through it will not come."""
         if self._channel is None:
             return []
@@ -278,7 +278,7 @@ class Outbox:
             self._loop.guard.wrapped(self._on_replies_lost)(reason)
         return in_flight
 
-    def _blamed(self, reason: exceptions.ChannelClosedByBroker) -> Entry | None:
+    def _blamed(self, reason: exceptions.ChannelClosedByBroker) -> PendingPublish | None:
         """The message over which the broker closed the channel, where that is certain: it was alone there, or alone in
         being for the exchange that the broker names. Of several for one exchange the first may have been stored before
         somebody deleted that exchange, or took the right to write to it."""
@@ -316,7 +316,7 @@ class Outbox:
     def _sweep_again(self) -> None:
         self._loop.call_later(SWEEP, self._sweep_or_again)
 
-    def _overdue(self, entry: Entry) -> BrokerError:
+    def _overdue(self, entry: PendingPublish) -> BrokerError:
         doubt = "; the message may be stored all the same" if entry.written or entry.in_doubt else ""
         if self._blocked is not None:
             return ConnectionBlocked(f"the broker blocks publishers: {self._blocked}{doubt}")

@@ -34,7 +34,7 @@ _DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """`id` is the task's id, else the message's, else one made of its bytes (`bytes-...`). `queue` is where it came
     from, `worker` who gave it up (None: the broker). Times are in seconds since 1970. What is not known is None.
 
@@ -57,7 +57,7 @@ class Letter:
     delivery: Delivery
 
 
-def read(delivery: Delivery, codec: Codec = PLAIN) -> Letter:
+def read(delivery: Delivery, codec: Codec = PLAIN) -> DeadLetter:
     """Never raises, whatever was sent. Its signature is not asked for: this is for looking."""
     properties = delivery.properties
     headers = properties.headers or {}
@@ -70,7 +70,7 @@ def read(delivery: Delivery, codec: Codec = PLAIN) -> Letter:
     said: Mapping[str, object] = headers if by_worker else {}
     if (_text(death, "queue") or "").startswith(LADDER):  # not of a death: it has been delayed, and has arrived
         death = {}
-    return Letter(
+    return DeadLetter(
         id=_identity(delivery, headers),
         task=protocol.task_name(properties.headers),
         reason=_text(said, "x-amqptasks-reason") or _text(death, "reason") or PUBLISHED,
@@ -88,10 +88,10 @@ def read(delivery: Delivery, codec: Codec = PLAIN) -> Letter:
     )
 
 
-def _lost(delivery: Delivery, headers: Mapping[str, object], codec: Codec) -> Letter:
+def _lost(delivery: Delivery, headers: Mapping[str, object], codec: Codec) -> DeadLetter:
     """It has not died: what stands in its headers is of a life that goes on where it is sent on."""
     meant = meant_for(delivery)
-    return Letter(
+    return DeadLetter(
         id=_identity(delivery, headers),
         task=protocol.task_name(delivery.properties.headers),
         reason=GONE,

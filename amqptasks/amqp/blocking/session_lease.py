@@ -13,7 +13,7 @@ from amqptasks.amqp.wire.properties import ReceivedProperties
 from amqptasks.messages.delivery import Delivery
 
 
-class Taken:
+class SessionLease:
     """What one `take` holds: a channel with one consumer. An `messages.delivery.Lease`."""
 
     def __init__(self, channel: BlockingChannel) -> None:
@@ -45,7 +45,7 @@ class Taken:
 
 
 def collector(
-    queue: str, taken: Taken, arrived: deque[Delivery]
+    queue: str, taken: SessionLease, arrived: deque[Delivery]
 ) -> Callable[[BlockingChannel, Basic.Deliver, Any, bytes], None]:
     def collect(_: BlockingChannel, method: Basic.Deliver, properties: ReceivedProperties, body: bytes) -> None:
         arrived.append(

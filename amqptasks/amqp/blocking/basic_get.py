@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from amqptasks.amqp.wire.properties import ReceivedProperties
 
 
-class Getting:
+class BasicGet:
     """See `transport.Link.get`. Lives on the link's loop."""
 
     def __init__(self, loop: Loop, connection: Connection, queue: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 MOST = 4096
 
 
-class Bell:
+class Wakeup:
     """`ring(RING)` raises `OSError` where it rings already, or where nobody listens any more."""
 
     #: What to ring with.
