@@ -195,7 +195,8 @@ class PartlyPublished(BrokerError):
         notes = ("are queued already", "may be published", "were not tried")
         told = ", ".join(f"{count} {note}" for count, note in zip(counts, notes, strict=True) if count)
         known = f" ({told})" if told else ""
-        super().__init__(f"{len(failed)} of {total} calls were not accepted{known}, the first at {position}: {error}")
+        calls = "call was" if total == 1 else "calls were"
+        super().__init__(f"{len(failed)} of {total} {calls} not accepted{known}, the first at {position}: {error}")
 
 
 class QueueDown(BrokerError):

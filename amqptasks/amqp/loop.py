@@ -238,7 +238,7 @@ class Loop(AbstractSelectorIOLoop):
     def _count_failure(self, descriptor: int) -> None:
         count = self._failing[descriptor] = self._failing.get(descriptor, 0) + 1
         if count >= MOST_IN_A_ROW:
-            raise LinkBroken(f"the callback of descriptor {descriptor} failed {count} times in a row")
+            raise LinkBroken(f"the callback of descriptor {descriptor} failed {MOST_IN_A_ROW} times in a row")
 
     def _watched(self, descriptor: int | None) -> None:
         if descriptor is not None:

@@ -21,6 +21,7 @@ from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link, Session
 from amqptasks.transport.publisher import ENDING, Publisher
 from amqptasks.untrusted.masks import masked_address
+from amqptasks.untrusted.numbers import counted
 
 if TYPE_CHECKING:
     from amqptasks.calls.unique_claims import Claims
@@ -241,8 +242,8 @@ class Connections:
         ending = self._ending
         if ending is not None and not ending.wait(ending.latest):
             logger.warning(
-                "%d submitted calls have not ended; the broker may not have them",
-                ending.under_way,
+                "%s not ended; the broker may not have them",
+                counted(ending.under_way, "submitted call has", "submitted calls have"),
                 extra={"action": "submitted_lost"},
             )
 

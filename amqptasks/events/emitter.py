@@ -15,6 +15,7 @@ from amqptasks.messages.signing import Signing
 from amqptasks.runtime.clock import monotonic, pause
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Done, Link
+from amqptasks.untrusted.numbers import counted
 
 logger = get_logger(__name__)
 
@@ -105,7 +106,11 @@ class Emitter:
         self.flush()
         if self.dropped and not self._complained:
             self._complained = True
-            logger.warning("%d events were dropped so far", self.dropped, extra={"action": "events_dropped"})
+            logger.warning(
+                "%s dropped so far",
+                counted(self.dropped, "event was", "events were"),
+                extra={"action": "events_dropped"},
+            )
             self._link.call_later(COMPLAIN_EVERY, self._may_complain)
 
     def _next_batch(self) -> list[Event]:

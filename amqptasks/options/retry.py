@@ -9,6 +9,7 @@ from math import inf, isfinite, ldexp
 from typing import Any
 
 from amqptasks.errors import ConfigurationError, Ignore, InvalidArguments, MaxRetriesExceeded, NotAwaited, Reject, Retry
+from amqptasks.untrusted.numbers import counted
 
 ErrorTypes = tuple[type[BaseException], ...]
 
@@ -110,7 +111,10 @@ def decide(
     if isinstance(error, Retry):
         limit = policy.max_retries if error.max_retries is None else error.max_retries
         if limit is not None and retries_so_far >= limit:
-            return GiveUp(error.cause or MaxRetriesExceeded(f"after {retries_so_far} retries"), exhausted=True)
+            return GiveUp(
+                error.cause or MaxRetriesExceeded(f"after {counted(retries_so_far, 'retry', 'retries')}"),
+                exhausted=True,
+            )
         seconds = delay(policy, retries_so_far, random) if error.delay is None else within(error.delay)
         return RetryAfter(seconds, error.cause)
     if (

@@ -15,6 +15,7 @@ from typing import Any
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport.turns import FILE, Turns, shared_turns
+from amqptasks.untrusted.numbers import counted
 
 logger = get_logger(__name__)
 
@@ -87,7 +88,7 @@ class Guard:
                 return
             logged.append(now)
             unsaid, self._unsaid = self._unsaid, 0
-            more = f" ({unsaid} more failures since the last such line)" if unsaid else ""
+            more = f" ({counted(unsaid, 'more failure')} since the last such line)" if unsaid else ""
             logger.error("%s failed; going on%s\n%s", what, more, described(error), extra={"action": "link_callback"})
         except BaseException:  # a handler of the user's, or no memory: nothing is left to say it with
             return

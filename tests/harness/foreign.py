@@ -6,8 +6,10 @@ be made on every release. `topologies.py` makes what our own files say.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any
 
 from hypothesis import strategies as st
@@ -37,15 +39,35 @@ CONSISTENT_HASH = "x-consistent-hash"
 #: What only definitions may hold in a name: they go through no AMQP.
 LINE_ENDS = ("two\nlines", "crlf\r\n", "p\noperator_policies: {x: 1}\n#", "\n", "trail\n")
 
-#: Texts as values, which are like names, and may hold line ends as well.
-_TEXTS = st.sampled_from(("", "x" * 300, *LINE_ENDS, *ODD_NAMES))
-_NUMBERS = st.sampled_from((0, 1, -1, 127, 128, 255, 2**31 - 1, 2**31, -(2**31) - 1, 2**53 + 1, 2**63 - 1, -(2**63)))
-_FRACTIONS = st.sampled_from((0.5, -0.25, 1.0, 1e20, 1.5e-9, 3.141592653589793, -0.0))
-_SCALARS = st.one_of(_NUMBERS, _FRACTIONS, st.booleans(), _TEXTS, st.none())
-_KEYS = st.sampled_from(("tier", "x-own", "tenant id", "n", "ü", "no", "", "a: b", "tab\t", "${X}", "l" * 128))
-_VALUES = st.recursive(
-    _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3), max_leaves=5
-)
+#: What a value holds inside. Texts are like names, and may hold line ends as well.
+_TEXTS = ("", "x" * 300, *LINE_ENDS, *ODD_NAMES)
+_NUMBERS = (0, 1, -1, 127, 128, 255, 2**31 - 1, 2**31, -(2**31) - 1, 2**53 + 1, 2**63 - 1, -(2**63))
+_FRACTIONS = (0.5, -0.25, 1.0, 1e20, 1.5e-9, 3.141592653589793, -0.0)
+_KINDS_OF_SCALARS: tuple[tuple[Any, ...], ...] = (_NUMBERS, _FRACTIONS, (True, False), _TEXTS, (None,))
+_NAMES_OF_FIELDS = ("tier", "x-own", "tenant id", "n", "ü", "no", "", "a: b", "tab\t", "${X}", "l" * 128)
+
+#: Values of the pool, some of them lists and objects with others inside.
+_POOL = 1000
+
+
+def _pool() -> list[Any]:
+    """They are made once and drawn from, the same ones in each run: drawing each part of each takes ten times as long
+    as all the rest."""
+    source = random.Random(_POOL)
+
+    def one(depth: int) -> Any:
+        kind = source.random()
+        if depth and kind < 0.2:
+            return [one(depth - 1) for _ in range(source.randrange(4))]
+        if depth and kind < 0.4:
+            return {source.choice(_NAMES_OF_FIELDS): one(depth - 1) for _ in range(source.randrange(4))}
+        return source.choice(source.choice(_KINDS_OF_SCALARS))
+
+    return [one(3) for _ in range(_POOL)]
+
+
+_KEYS = st.sampled_from(_NAMES_OF_FIELDS)
+_VALUES = st.sampled_from(_pool()).map(deepcopy)
 
 
 @st.composite

@@ -143,7 +143,7 @@ def test_the_first_ctrl_c_lets_what_runs_end_and_the_second_does_not(
         assert vhost.management.ready("default") == 0, "it is acknowledged"
         second = nodding_off(600.0)
         second.signal(signal.SIGINT)
-        second.wait_for_line("stopping: 1 tasks are running")
+        second.wait_for_line("stopping: 1 task is running")
         began = time.monotonic()
         second.signal(signal.SIGINT)
         assert second.wait(30) == 0

@@ -115,9 +115,9 @@ def test_every_kind_of_damage_is_found(
     ended = run("-A", "shop", "--json")
     assert ended.returncode == 1
     found = wrong(ended)
-    assert found["queue orders"]["problem"] == "no worker consumes it; 1 messages wait"
+    assert found["queue orders"]["problem"] == "no worker consumes it; 1 message waits"
     assert found["queue orders"]["mend"] == "amqptasks -A shop worker -Q orders"
-    assert found["queue orders.dead"]["problem"] == "1 dead letters wait"
+    assert found["queue orders.dead"]["problem"] == "1 dead letter waits"
     assert found["queue orders.dead"]["mend"] == "amqptasks dead list orders"
     assert "x-max-length is 10 on the broker, 11 in the topology" in found["queue bounded"]["problem"]
     assert "amqptasks.delay.03" in found["delay ladder"]["problem"]

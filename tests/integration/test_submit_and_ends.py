@@ -81,7 +81,7 @@ note.submit(1).add_done_callback(lambda _: never.wait())
 """
     done = run(vhost.url, ending, tmp_path)
     assert done.returncode == 0
-    assert "1 submitted calls have not ended" in done.stderr
+    assert "1 submitted call has not ended" in done.stderr
 
 
 def test_a_thread_that_goes_on_after_the_main_one_submits_as_before(vhost: Vhost, tmp_path: Path) -> None:

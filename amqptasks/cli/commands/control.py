@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from amqptasks.cli.support import asking, parameters
-from amqptasks.cli.support.numbers import counted
 from amqptasks.cli.support.target import Target, pass_target
+from amqptasks.untrusted.numbers import counted
 
 if TYPE_CHECKING:
     from amqptasks.control.client import Control

@@ -13,12 +13,13 @@ from amqptasks.cli.support import parameters
 from amqptasks.cli.support.dead_letters import all_queues, chosen, filters, opened, unmasked_option, within
 from amqptasks.cli.support.failures import FAILED
 from amqptasks.cli.support.management import management_option
+from amqptasks.cli.support.tables import print_sentence, print_sentences
 from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.dead_letters import queue as dead_letters
 from amqptasks.dead_letters.home import home
 from amqptasks.dead_letters.queue import NOWHERE
 from amqptasks.dead_letters.replay import Edit
-from amqptasks.dead_letters.selection import Selection
+from amqptasks.dead_letters.selection import EVERY, Selection
 from amqptasks.errors import ConfigurationError
 from amqptasks.untrusted.printable import printable
 
@@ -134,7 +135,7 @@ def _list(target: Target, queue: str, limit: int, as_json: bool, unmasked: bool,
         count = shown.table(found, None if unmasked else codec.mask)
     others = f"; {waiting} in all, --limit shows more" if waiting > count == limit else ""
     none = f"No such letter: {place.queue} holds {waiting}."
-    click.echo(printable(f"{shown.number(count)} of {place}{others}" if count else none))
+    print_sentence(f"{shown.number(count)} of {place}{others}" if count else none)
 
 
 @command.command("show", epilog=SHOW_HELP)
@@ -195,8 +196,8 @@ def replay_command(
         if dry_run:
             _dry_run(session, place, selection, to, as_json)
             return
-        progress = shown.Progress("replayed", dead_letters.count(session, place.queue))
-        with shown.counted(progress, "replayed"):
+        progress = shown.Progress("replayed", _total(session, place, selection))
+        with shown.told_at_the_end(progress, "replayed"):
             result = dead_letters.replay(
                 session,
                 place.queue,
@@ -212,7 +213,7 @@ def replay_command(
         stayed = {name: (count, str(error)) for name, (count, error) in result.refused.items()}
         click.echo(shown.outcome(place.queue, result.count, stayed, result.missing))
     else:
-        click.echo(f"{shown.number(result.count)} of {place} replayed")
+        print_sentence(f"{shown.number(result.count)} of {place} replayed")
         for destination, (refused, error) in result.refused.items():
             why = f"{error}, with --to" if destination == NOWHERE else f"{destination} took none: {error}"
             click.secho(printable(f"amqptasks: {shown.number(refused)} stayed, {why}"), fg="red", err=True)
@@ -246,17 +247,24 @@ def purge_command(
                 click.echo(f"Nothing to remove: no letter of {place} fits.")
                 return
             click.confirm(f"Remove {shown.number(count)} of {place} for good?", abort=True)
-        progress = shown.Progress("removed", dead_letters.count(session, place.queue), frozenset(ids))
-        with shown.counted(progress, "removed"):
+        progress = shown.Progress("removed", _total(session, place, selection), frozenset(ids))
+        with shown.told_at_the_end(progress, "removed"):
             removed = dead_letters.purge(session, place.queue, selection, progress.advance)
     if as_json:
         click.echo(shown.outcome(place.queue, removed, {}, progress.missing))
     else:
-        click.echo(f"{shown.number(removed)} of {place} removed")
+        print_sentence(f"{shown.number(removed)} of {place} removed")
         if progress.missing:
             raise ConfigurationError(_missing(progress.missing, place, queue))
     if progress.missing:
         raise click.exceptions.Exit(FAILED)
+
+
+def _total(session: Session, place: Place, selection: Selection) -> int | None:
+    """How many are meant; None where only reading them all would tell."""
+    if selection == EVERY:
+        return dead_letters.count(session, place.queue)
+    return len(selection.ids) or None
 
 
 def _dry_run(session: Session, place: Place, selection: Selection, to: str | None, as_json: bool) -> None:
@@ -270,13 +278,13 @@ def _dry_run(session: Session, place: Place, selection: Selection, to: str | Non
         else:
             count += 1
         if not as_json:
-            words = destination or "it stays: add --to"
-            click.echo(printable(f"{letter.id}  {letter.task or '(no task)'}  ->  {words}"))
+            words = f"->  {destination}" if destination else "->  it stays: add --to"
+            print_sentences([(letter.id, letter.task or "(no task)", words)])
     if as_json:
         stayed = {NOWHERE: (stay, dead_letters.NO_HOME)} if stay else {}
         click.echo(shown.outcome(place.queue, count, stayed, missing))
     else:
-        click.echo(f"{shown.number(count)} of {place} would be replayed")
+        print_sentence(f"{shown.number(count)} of {place} would be replayed")
 
 
 def _missing(ids: Collection[str], place: Place, queue: str) -> str:

@@ -12,11 +12,11 @@ import click
 from amqptasks import dial
 from amqptasks.cli.support.failures import CONFLICT, FAILED
 from amqptasks.cli.support.management import Nowhere, find, management_option
-from amqptasks.cli.support.numbers import counted
 from amqptasks.cli.support.tables import print_table
 from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.cli.support.wanted import CommandLine, Planned, objects_of, planned, topology_of
 from amqptasks.errors import ConfigurationError
+from amqptasks.untrusted.numbers import counted
 
 if TYPE_CHECKING:
     from amqptasks.amqp.blocking.session import Session as AmqpSession
@@ -192,8 +192,8 @@ def _stop_at_conflicts(found: Planned, as_json: bool) -> None:
         click.echo(orjson.dumps([plans.as_row(step) for step in conflicts], option=orjson.OPT_INDENT_2).decode())
     plans.show_steps(Plan(tuple(conflicts)), Console(stderr=True, soft_wrap=True, highlight=False))
     click.secho(
-        f"amqptasks: nothing was done: {len(conflicts)} objects exist with other properties, and these cannot be"
-        f" changed in place",
+        f"amqptasks: nothing was done: {counted(len(conflicts), 'object exists', 'objects exist')} with other"
+        " properties, which cannot be changed in place",
         fg="red",
         err=True,
     )
@@ -273,14 +273,14 @@ def _print_table(changes: Sequence[Change]) -> None:
     for state, word in WORDS.items():
         alike = [change for change in own if change.state == state]
         if len(alike) > LISTED:
-            rows.append(("", f"{len(alike)} objects", word))
+            rows.append(("", counted(len(alike), "object"), word))
             styles.append(None)
             continue
         for change in alike:
             rows.append((change.kind, change.name, f"{word}: {change.reason}" if change.reason else word))
             styles.append("dim" if change.state in ("present", "bound") else None)
     if ladder:
-        objects = f"amqptasks.delay.*, amqptasks.due.* ({len(ladder)} objects)"
+        objects = f"amqptasks.delay.*, amqptasks.due.* ({counted(len(ladder), 'object')})"
         rows.append(("delays", objects, _counted(ladder)))
     if rows:
         print_table(("", "name", ""), rows, styles=styles)

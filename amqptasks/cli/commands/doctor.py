@@ -12,8 +12,10 @@ from amqptasks import dial
 from amqptasks.cli.support.failures import FAILED
 from amqptasks.cli.support.management import Nowhere, find, management_option
 from amqptasks.cli.support.parameters import duration
+from amqptasks.cli.support.tables import sentences, width
 from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
+from amqptasks.untrusted.numbers import counted
 from amqptasks.untrusted.printable import printable_lines
 
 if TYPE_CHECKING:
@@ -150,14 +152,15 @@ def _json(found: Examination, where: str) -> str:
 
 def _words(found: Examination, where: str) -> str:
     version = ".".join(map(str, found.capabilities.version))
-    widest = max(map(len, found.abilities))
     lines = [f"{found.capabilities.product} {version} at {where}", ""]
-    lines += [f"  {need:<{widest}}  {how}" for need, how in found.abilities.items()]
+    lines += [line for _, line in sentences([(f"  {need}", how) for need, how in found.abilities.items()], width())]
     lines.append("")
     if found.figures:
-        lines.append(", ".join(f"{count} {what}" for what, count in found.figures.items()) + ".")
+        lines.append(", ".join(counted(count, what.removesuffix("s")) for what, count in found.figures.items()) + ".")
     if found.objects:
-        lines.append(f"Looked at {found.objects} exchanges and queues of the topology.")
+        lines.append(
+            f"Looked at {counted(found.objects, 'exchange or queue', 'exchanges and queues')} of the topology."
+        )
     for finding in found.findings:
         lines += [f"{finding.level}: {finding.subject}: {finding.problem}", f"       {finding.fix}"]
     if found.left_out:

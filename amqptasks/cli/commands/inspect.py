@@ -12,6 +12,7 @@ from amqptasks.cli.support import asking
 from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.control.client import SELF
 from amqptasks.errors import ConnectionBlocked
+from amqptasks.untrusted.numbers import counted
 
 if TYPE_CHECKING:
     from amqptasks.control.answers import ActiveQueue, HeldTask, Pong, Revoked, Stats
@@ -149,7 +150,7 @@ def _state(queue: ActiveQueue) -> str:
 
 
 def _revoked(revoked: Revoked) -> list[str]:
-    lines = [f"{revoked.count} ids", *revoked.ids]
+    lines = [counted(revoked.count, "id"), *revoked.ids]
     lines += [f"tasks {pattern}" for pattern in revoked.tasks]
     return lines + [f"headers {dict(headers)}" for headers in revoked.headers]
 

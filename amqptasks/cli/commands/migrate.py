@@ -11,7 +11,7 @@ import click
 
 from amqptasks.cli.support import parameters
 from amqptasks.cli.support.management import management_option, need
-from amqptasks.cli.support.tables import print_table
+from amqptasks.cli.support.tables import print_sentence, print_table
 from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.cli.support.wanted import topology_of
 from amqptasks.untrusted.printable import printable
@@ -154,7 +154,7 @@ def _print_table(queue: str, counts: Counts) -> None:
         *([f"workers got nothing new for {counts.paused:.1f} s"] if counts.paused is not None else []),
         *([f"no queue of this name for {counts.absent * 1000:.0f} ms"] if counts.absent is not None else []),
     ]
-    click.echo(f"{printable(queue)} is as wanted: {', '.join(times)}.")
+    print_sentence(f"{queue} is as wanted: {', '.join(times)}.")
 
 
 def _numbers(counts: Counts) -> dict[str, int | float | None]:

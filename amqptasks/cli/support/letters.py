@@ -18,6 +18,7 @@ from amqptasks.errors import BrokerError
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request
 from amqptasks.untrusted.masks import PLAIN, Mask
+from amqptasks.untrusted.numbers import counted
 from amqptasks.untrusted.printable import printable, printable_lines
 
 #: Levels of nesting that are shown where JSON's own encoder gives up: more than anybody reads. The body has all.
@@ -129,7 +130,7 @@ def outcome(queue: str, count: int, stayed: Mapping[str, tuple[int, str]], missi
 
 
 def number(count: int) -> str:
-    return f"{count} letter" if count == 1 else f"{count} letters"
+    return counted(count, "letter")
 
 
 def moment(seconds: float | None) -> str | None:
@@ -145,17 +146,19 @@ def moment(seconds: float | None) -> str | None:
 class Progress:
     """A bar on a terminal, silent elsewhere; counts in any case.
 
-    `missing` are those of the `wanted` ids that have not come.
+    `total` is None where nobody knows it yet; `missing` are those of the `wanted` ids that have not come.
     """
 
-    def __init__(self, verb: str, total: int, wanted: frozenset[str] = frozenset()) -> None:
+    def __init__(self, verb: str, total: int | None, wanted: frozenset[str] = frozenset()) -> None:
         from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as Bar
 
         self.count = 0
         self.missing = set(wanted)
         console = Console(stderr=True)
-        self._bar = Bar(console=console, transient=True, disable=not console.is_terminal)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self._bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task(verb, total=total)
 
     def __enter__(self) -> Progress:
@@ -172,7 +175,7 @@ class Progress:
 
 
 @contextmanager
-def counted(progress: Progress, verb: str) -> Iterator[None]:
+def told_at_the_end(progress: Progress, verb: str) -> Iterator[None]:
     """However it ends, say how far it came."""
     try:
         with progress:

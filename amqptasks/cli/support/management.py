@@ -9,7 +9,7 @@ import click
 
 from amqptasks import dial
 from amqptasks.cli.support.target import Target
-from amqptasks.errors import ConfigurationError
+from amqptasks.errors import BrokerError, BrokerUnreachable, ConfigurationError
 from amqptasks.options import environment
 
 if TYPE_CHECKING:
@@ -82,11 +82,29 @@ def find(target: Target, named: str | None, vhost: str | None = None) -> Managem
 
 
 def need(target: Target, named: str | None, vhost: str | None = None) -> Management:
-    """The same; raises `ConfigurationError` where there is none."""
+    """The same; raises `ConfigurationError` where there is none, `BrokerUnreachable` where there is no broker either:
+    then that is what is to be mended first."""
     found = find(target, named, vhost)
     if isinstance(found, Nowhere):
+        reach(target)
         raise ConfigurationError(str(found))
     return found
+
+
+def reach(target: Target) -> None:
+    """Raises `BrokerUnreachable` where nobody answers at the address of the broker."""
+    urls = target.broker_urls()
+    if dial.is_memory(urls):
+        return
+    session = dial.session(urls, target.tls)
+    try:
+        _ = session.capabilities
+    except BrokerUnreachable:
+        raise
+    except BrokerError:
+        return  # it is there, and its management API said the same of user and virtual host
+    finally:
+        session.close()
 
 
 def _same_server(one: str, other: str) -> bool:

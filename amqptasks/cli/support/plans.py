@@ -133,7 +133,9 @@ def _grouped(plan: Plan, everything: bool) -> Iterable[Sequence[Step]]:
 
 
 def _folded(steps: Sequence[Step]) -> Step:
-    return replace(steps[0], entity=None, name=f"and {len(steps)} more for delays: amqptasks.delay.*, amqptasks.due.*")
+    return replace(
+        steps[0], entity=None, name=f"and {len(steps):,} more for delays: amqptasks.delay.*, amqptasks.due.*"
+    )
 
 
 def _show_step(step: Step, console: Console) -> None:

@@ -24,6 +24,9 @@ NARROWEST = 8
 #: Between two columns.
 GAP = 2
 
+#: The room that a column of sentences gets at least, where the columns before it can give some: about five words.
+SENTENCE = 30
+
 
 def width() -> int:
     """Columns to print on: what the variable COLUMNS says, else the terminal's, else `WIDE`."""
@@ -63,6 +66,48 @@ def lines(
         yield None, _row(headers, headers, widths, right)
     for number, row in enumerate(cells):
         yield number, _row(row, headers, widths, right)
+
+
+def sentences(rows: Sequence[Sequence[str]], columns: int) -> Iterator[tuple[int, str]]:
+    """The lines of a table without headers, whose last column holds sentences, each with the number of its row. Where
+    there is no room, a sentence goes on below its beginning; where a name is too long for that, what follows the name
+    begins on a line of its own."""
+    from rich.cells import cell_len
+
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)][:-1]
+    while sum(widths) + GAP * len(widths) > max(columns - SENTENCE, 0) and max(widths, default=0) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    indent = sum(widths) + GAP * len(widths)
+    longest = max((cell_len(word) for row in cells for word in row[-1].split(" ")), default=0)
+    if indent + longest > columns:  # a name in a sentence would be cut: further to the left it may stay whole
+        indent = min(indent, max(GAP, columns - longest))
+    room = max(NARROWEST, columns - indent)
+    for number, row in enumerate(cells):
+        line = ""
+        for cell, wide in zip(row[:-1], widths, strict=True):
+            if line.strip() and cell_len(line) + cell_len(cell) > columns:
+                yield number, line.rstrip()
+                line = " " * GAP
+            line += cell + " " * (max(0, wide - cell_len(cell)) + GAP)
+        pieces = _folded(row[-1], room)
+        if cell_len(line) + cell_len(pieces[0]) > columns:
+            if line.strip():
+                yield number, line.rstrip()
+            line = " " * indent
+        for piece in pieces:
+            yield number, (line + piece).rstrip()
+            line = " " * indent
+
+
+def print_sentences(rows: Sequence[Sequence[str]], *, styles: Sequence[str | None] = ()) -> None:
+    """Print them on the width of the terminal; `styles` as `print_table`."""
+    for number, line in sentences(rows, width()):
+        click.echo(_styled(line, styles[number] if number < len(styles) else None))
+
+
+def print_sentence(text: str) -> None:
+    print_sentences([(text,)])
 
 
 def _row(row: Sequence[str], headers: Sequence[str], widths: Sequence[int], right: Collection[str]) -> str:

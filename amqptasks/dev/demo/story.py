@@ -17,6 +17,7 @@ from amqptasks.messages.properties import Properties
 from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Session
+from amqptasks.untrusted.numbers import counted
 
 #: How many of each kind: enough to see, few enough for a second of work.
 ORDERS, PAYMENTS, REMINDERS, FAILURES, REFUSALS, NOISE, STRANGERS, ORDINARY, URGENT = 60, 10, 5, 3, 1, 2, 2, 20, 10
@@ -55,7 +56,7 @@ class Figures:
         done = ORDERS + PAYMENTS + REMINDERS + ORDINARY + URGENT
         found = []
         if self.done != done:
-            found.append(f"{self.done} tasks are done, {done} should be")
+            found.append(f"{counted(self.done, 'task is', 'tasks are')} done, {done} should be")
         for what, times, wanted in (
             ("a countdown", self.waits, COUNTDOWN),
             ("a retry", self.retries, shop.RETRY_DELAY),
@@ -67,7 +68,7 @@ class Figures:
         if not self.urgent_first:
             found.append("an ordinary letter was written before an urgent one")
         if self.left:
-            found.append(f"{self.left} tasks are still in their queues")
+            found.append(f"{counted(self.left, 'task is', 'tasks are')} still in a queue")
         return found
 
 

@@ -30,6 +30,7 @@ from amqptasks.topology.expand.ladder import ladder_objects
 from amqptasks.topology.topology import QueueSettings, Topology
 from amqptasks.transport.entities import Queue
 from amqptasks.transport.exchange_types import STANDARD
+from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.retry_policy import policy_of
 from amqptasks.worker.job.admission import refusal
@@ -222,7 +223,7 @@ class _Simulation:
             if queue.state.messages and not name.startswith(f"{delays.PREFIX}.0"):
                 ttl = queue.settings.message_ttl
                 until = "" if ttl is None else f", until its {durations.written(ttl)} are over"
-                held = f"{queue.state.messages} message{'s' * (queue.state.messages > 1)}"
+                held = counted(queue.state.messages, "message")
                 if name in self._rooms:
                     self._note("rests", "delays", f"{held}, until there is room in {self._rooms[name]}")
                 else:

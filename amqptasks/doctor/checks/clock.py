@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.snapshot import Snapshot
+from amqptasks.untrusted.numbers import counted
 
 #: Seconds of difference from which on it is told, and from which on it is wrong. Machines that ask a time server differ
 #: by milliseconds; most deadlines are minutes.
@@ -23,7 +24,7 @@ def clock(seen: Snapshot) -> Iterator[Finding]:
         yield Finding(
             "wrong" if least >= WRONG_FROM else "note",
             "clock",
-            f"the broker's is {abs(seen.clock.ahead):.0f} seconds {where} this machine's: tasks with an eta or expires"
-            " are early or late by such differences",
+            f"the broker's is {counted(round(abs(seen.clock.ahead)), 'second')} {where} this machine's: tasks with an"
+            " eta or expires are early or late by such differences",
             "timedatectl set-ntp true",
         )

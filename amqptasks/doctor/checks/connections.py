@@ -9,6 +9,7 @@ from amqptasks.doctor.commands import rabbitmqctl
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.doctor.values import Connection
+from amqptasks.untrusted.numbers import counted
 
 #: Channels of one connection from which on it is told. A worker has one for each queue it consumes, and RabbitMQ allows
 #: 2047; a client that opens a channel a message and forgets to close it passes this within minutes.
@@ -35,7 +36,7 @@ def connections(seen: Snapshot) -> Iterator[Finding]:
         problem = f"up to {most} channels in one connection, as if some are never closed: {_named(wide)}"
         yield Finding("note", "connections", problem, "close channels after use, or keep one and use it again")
     if len(seen.connections) >= MANY_CONNECTIONS:
-        problem = f"{len(seen.connections)} connections in this virtual host"
+        problem = f"{counted(len(seen.connections), 'connection')} in this virtual host"
         fix = "keep one connection a process, and not one a message"
         yield Finding("note", "connections", problem, fix)
     yield from _limit(seen)

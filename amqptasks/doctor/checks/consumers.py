@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from amqptasks.doctor.commands import amqptasks
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.snapshot import Snapshot
+from amqptasks.untrusted.numbers import counted
 
 
 def consumers(seen: Snapshot) -> Iterator[Finding]:
@@ -27,6 +28,6 @@ def _nobody(seen: Snapshot, queue: str, messages: int) -> Finding:
     return Finding(
         "wrong" if messages and seen.is_ours(queue) else "note",
         f"queue {queue}",
-        f"no worker consumes it; {messages} messages wait",
+        f"no worker consumes it; {counted(messages, 'message waits', 'messages wait')}",
         amqptasks(seen.app, "worker", "-Q", queue),
     )

@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from amqptasks.doctor.commands import dead_list
 from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.snapshot import Snapshot
+from amqptasks.untrusted.numbers import counted
 
 
 def dead_letters(seen: Snapshot) -> Iterator[Finding]:
     for name, messages in sorted(waiting(seen).items()):
         listed = dead_list(seen.app, name, seen.names)
         if messages:
-            yield Finding(seen.level(name), f"queue {name}", f"{messages} dead letters wait", listed)
+            yield Finding(
+                seen.level(name), f"queue {name}", counted(messages, "dead letter waits", "dead letters wait"), listed
+            )
         length = seen.lengths.get(name)
         if length is not None and length.grown > 0:
-            problem = f"it grew by {length.grown} within {length.seconds / 60:.0f} minutes"
+            problem = f"it grew by {length.grown} within {counted(round(length.seconds / 60), 'minute')}"
             yield Finding("note", f"queue {name}", problem, f"{listed} --limit 10 tells why")
 
 

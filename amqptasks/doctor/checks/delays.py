@@ -9,6 +9,7 @@ from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.topology.delays import LOST, PREFIX, ROOM, ROOM_OF
 from amqptasks.topology.plan.drift import OWN
+from amqptasks.untrusted.numbers import counted
 
 #: The slots of a rung for messages on their way to the next place (`dead_letter_worker_consumer_prefetch`). Fewer are
 #: under way in any ladder that is used; all of them taken means that the next place does not take them.
@@ -20,18 +21,24 @@ def delays(seen: Snapshot) -> Iterator[Finding]:
     lost = None if seen.observed is None else seen.observed.queues.get(LOST)
     messages = state.messages if state is not None else (lost.messages or 0) if lost is not None else 0
     if messages:
-        problem = f"{messages} delayed messages found no queue when due"
+        problem = f"{counted(messages, 'delayed message')} found no queue when due"
         fix = f"declare their queues, then amqptasks dead replay {LOST} --all"
         yield Finding("wrong", f"queue {LOST}", problem, fix)
     for name, length in sorted(seen.lengths.items()):
         if length.leaving and _waits(seen, name) and (length.leaving >= SLOTS or _cut(seen, name)):
             queue = _queue_behind(seen, name)
             if queue is not None:
-                problem = f"{length.leaving} delayed tasks are due, and it takes none of them: it is full, or gone"
+                problem = (
+                    f"{counted(length.leaving, 'delayed task is', 'delayed tasks are')} due, and it takes none of"
+                    " them: it is full, or gone"
+                )
                 fix = "consume it, or raise what bounds it; RabbitMQ tries again every 180 seconds"
                 yield Finding("wrong", f"queue {queue}", problem, fix)
                 continue
-            problem = f"{length.leaving} messages are due and cannot leave it: what comes next is full, or gone"
+            problem = (
+                f"{counted(length.leaving, 'message is', 'messages are')} due and cannot leave it: what comes next is"
+                " full, or gone"
+            )
             yield Finding("wrong", f"queue {name}", problem, _mend(seen, name))
 
 

@@ -10,6 +10,7 @@ from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.errors import DeclarationConflict
 from amqptasks.topology.broker.identity import binding_key
 from amqptasks.topology.plan.drift import DELAYS
+from amqptasks.untrusted.numbers import counted
 
 
 def objects(seen: Snapshot) -> Iterator[Finding]:
@@ -20,7 +21,8 @@ def objects(seen: Snapshot) -> Iterator[Finding]:
         if not name.startswith(DELAYS):
             yield Finding("wrong", f"{kind} {name}", "it is not on the broker", declare)
     if ladder:
-        problem = f"{len(ladder)} of its queues and exchanges are not on the broker, {ladder[0]} for one"
+        missing = counted(len(ladder), "of its queues and exchanges is", "of its queues and exchanges are")
+        problem = f"{missing} not on the broker, {ladder[0]} for one"
         yield Finding("wrong", "delay ladder", problem, declare)
     for conflict in seen.conflicts:
         yield _conflict(seen, conflict)

@@ -178,7 +178,7 @@ def _tell_dropped(logger: QueuedLogger) -> None:
     dropped = HANDLERS.dropped
     if dropped > _Process.told:
         new, _Process.told = dropped - _Process.told, dropped
-        words = "%d log records were dropped: a log handler takes longer than they come"
+        words = "%s dropped: a log handler takes longer than they come"
         logger.handle(logger.makeRecord(logger.name, logging.WARNING, __file__, 0, words, (new,), None))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -13,6 +14,9 @@ from amqptasks.untrusted.printable import printable
 
 #: Columns of a line; what is longer is written below its key.
 WIDTH = 120
+
+#: Texts whose spelling is kept: the keys, and names of which there are several of each.
+REMEMBERED = 1000
 
 Comments = Mapping[tuple[str, ...], Iterable[str]]
 
@@ -48,11 +52,12 @@ def _entry(key: str, value: Any, depth: int, where: tuple[str, ...], comments: C
     if value == {} and depth == 1:  # a name with nothing behind it takes all defaults
         yield name
         return
-    line = f"{name} {_flow(escaped(value))}"
-    short = len(line) <= WIDTH and (depth or key not in SECTIONS)
-    if short or not isinstance(value, Mapping | list) or not value:
-        yield line
-        return
+    parts = isinstance(value, Mapping | list) and bool(value)
+    if not (parts and depth == 0 and key in SECTIONS):
+        line = f"{name} {_flow(escaped(value))}"
+        if len(line) <= WIDTH or not parts:
+            yield line
+            return
     yield name
     if isinstance(value, list):
         for one in value:
@@ -77,6 +82,15 @@ _Dumper.add_representer(str, _text)
 
 def _flow(value: Any) -> str:
     """In one line, quoted where it must be."""
+    return _flow_text(value) if isinstance(value, str) else _dumped(value)
+
+
+@lru_cache(REMEMBERED)
+def _flow_text(value: str) -> str:
+    return _dumped(value)
+
+
+def _dumped(value: Any) -> str:
     for unicode in (True, False):
         dumped = yaml.dump(
             value, Dumper=_Dumper, default_flow_style=True, allow_unicode=unicode, width=float("inf"), sort_keys=False

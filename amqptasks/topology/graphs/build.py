@@ -20,6 +20,7 @@ from amqptasks.topology.graphs.graph import Edge, Figures, Graph, Kind, Node, Wa
 from amqptasks.topology.topology import BUILT_IN, QueueRetry, Source, Topology
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.transport.entities import Arguments, Exchange, Queue
+from amqptasks.untrusted.numbers import counted
 
 #: The ids of the nodes that stand for no single object.
 DELAYS, DEFAULT_ROUTE = "delays", "route:default"
@@ -41,10 +42,10 @@ def retry_words(retry: QueueRetry) -> str:
     """`5s, 30s, 5m` or `1s doubling to 10m`, with the number of retries where it is not that of the delays."""
     if retry.delays:
         words = ", ".join(map(durations.written, retry.delays))
-        count = "" if retry.max_retries in (None, len(retry.delays)) else f", {retry.max_retries} times"
+        count = "" if retry.max_retries in (None, len(retry.delays)) else f", {counted(retry.max_retries or 0, 'time')}"
     else:
         words = f"{durations.written(retry.first or 0)} doubling to {durations.written(retry.max or 0)}"
-        count = "" if retry.max_retries is None else f", {retry.max_retries} times"
+        count = "" if retry.max_retries is None else f", {counted(retry.max_retries, 'time')}"
     return words + count + (f" ±{retry.jitter:.0%}" if retry.jitter else "")
 
 
@@ -120,7 +121,9 @@ class _Builder:
             details.append(("retry", retry_words(settings.retry)))
         if settings is not None and settings.type != "stream":
             limit = settings.most_deliveries
-            details.append(("given up after", f"{limit} deliveries" if limit else "no number of deliveries"))
+            details.append(
+                ("given up after", counted(limit, "delivery", "deliveries") if limit else "no number of deliveries")
+            )
         self._add(node, details + list(_listed(queue.arguments)))
 
     def _badges(self, queue: Queue) -> Iterator[str]:

@@ -9,6 +9,7 @@ import textwrap
 from dataclasses import dataclass
 
 from amqptasks.topology.graphs.graph import Figures, Kind, Node
+from amqptasks.untrusted.numbers import counted
 
 #: Width of a character of a name (13 px monospaced) and of an edge's label (11.5 px); the common monospaced fonts are
 #: 0.6 em wide.
@@ -95,5 +96,5 @@ def _figures(figures: Figures | None) -> tuple[str, ...]:
     if figures is None:
         return ()
     held = f"{figures.ready:,} ready · {figures.unacked:,} unacked"
-    consumers = f"{figures.consumers:,} consumer{'' if figures.consumers == 1 else 's'}"
+    consumers = counted(figures.consumers, "consumer")
     return (held, f"{consumers} · {figures.rate_in:.1f}/s in · {figures.rate_out:.1f}/s out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amqptasks.topology.graphs.graph import Graph, Kind, Node, Way
+from amqptasks.untrusted.numbers import counted
 
 _SHAPES: dict[Kind, str] = {
     "route": 'shape=box style="rounded"',
@@ -39,5 +40,5 @@ def quoted(text: str) -> str:
 def _label(node: Node) -> str:
     lines = [node.name, ", ".join([node.type, *node.badges])]
     if node.figures is not None:
-        lines.append(f"{node.figures.ready} ready, {node.figures.consumers} consumers")
+        lines.append(f"{node.figures.ready} ready, {counted(node.figures.consumers, 'consumer')}")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amqptasks.topology.graphs.graph import Edge, Graph, Kind, Node
+from amqptasks.untrusted.numbers import counted
 
 #: The shape of each kind, around its label.
 _SHAPES: dict[Kind, tuple[str, str]] = {
@@ -32,7 +33,7 @@ def _label(node: Node) -> str:
     figures = node.figures
     words = [node.name, " · ".join([node.type, *node.badges])]
     if figures is not None:
-        words.append(f"{figures.ready} ready, {figures.unacked} unacked, {figures.consumers} consumers")
+        words.append(f"{figures.ready} ready, {figures.unacked} unacked, {counted(figures.consumers, 'consumer')}")
     return "<br>".join(map(escaped, words))
 
 

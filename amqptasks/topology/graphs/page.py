@@ -9,6 +9,7 @@ from amqptasks.topology.graphs.graph import Graph
 from amqptasks.topology.graphs.layout import layout
 from amqptasks.topology.graphs.records import records
 from amqptasks.topology.graphs.svg import picture, resource
+from amqptasks.untrusted.numbers import counted
 
 #: What the legend explains: a class of the picture, whether it is a line, and its words.
 _LEGEND = (
@@ -73,7 +74,7 @@ def page(graph: Graph, title: str) -> str:
 def _counts(graph: Graph) -> str:
     words = {"exchange": "exchange", "queue": "queue", "route": "route"}
     counts = {kind: sum(node.kind == kind and node.type != "default" for node in graph.nodes) for kind in words}
-    return " · ".join(f"{count} {words[kind]}{'' if count == 1 else 's'}" for kind, count in counts.items() if count)
+    return " · ".join(counted(count, words[kind]) for kind, count in counts.items() if count)
 
 
 def _legend(graph: Graph) -> str:

@@ -24,6 +24,7 @@ from amqptasks.topology.migrate.message import Fit, homeward, outward
 from amqptasks.topology.migrate.migration import Event, Migration, groundwork
 from amqptasks.topology.migrate.mover import BYTES_UNDER_WAY, PREFETCH, Mover
 from amqptasks.transport.entities import Binding, Exchange
+from amqptasks.untrusted.numbers import counted
 
 #: Messages left over when the gate turns. They are overtaken by new ones, for the moment that moving them takes.
 NEAR = 200
@@ -75,7 +76,7 @@ def redirect(m: Migration) -> str:
         unbind(binding, m.session, m.management)
         m.tell(Event("redirect", f"unbound {binding.source} from the queue"))
     m.counts.bindings += len(found)
-    return f"{len(found)} bindings lead through {marks.gate(m.queue)}"
+    return f"{counted(len(found), 'binding leads', 'bindings lead')} through {marks.gate(m.queue)}"
 
 
 def take_over(m: Migration) -> str:
@@ -85,7 +86,7 @@ def take_over(m: Migration) -> str:
     m.mover = _mover(m, m.queue, outward(marks.aside(m.queue), m.management.user, m.keeps_deaths))
     m.mover.start()
     _chase(m, "take_over", m.mover)
-    return f"{m.mover.moved} messages moved to {marks.shadow(m.queue)}"
+    return f"{counted(m.mover.moved, 'message')} moved to {marks.shadow(m.queue)}"
 
 
 def turn_aside(m: Migration) -> str:
@@ -135,7 +136,7 @@ def fill(m: Migration) -> str:
     m.mover = _mover(m, marks.shadow(m.queue), homeward(marks.back(m.queue), m.management.user, m.keeps_deaths))
     m.mover.start()
     _chase(m, "fill", m.mover)
-    return f"{m.mover.moved} messages moved back"
+    return f"{counted(m.mover.moved, 'message')} moved back"
 
 
 def turn_back(m: Migration) -> str:
@@ -151,7 +152,7 @@ def restore(m: Migration) -> str:
         m.tell(Event("restore", f"bound {binding.source} to the queue"))
         unbind(m.to_gate(binding), m.session, m.management)
         m.tell(Event("restore", f"unbound {binding.source} from the gate"))
-    return f"{len(found)} bindings lead to {m.queue}"
+    return f"{counted(len(found), 'binding leads', 'bindings lead')} to {m.queue}"
 
 
 def empty(m: Migration) -> str:
@@ -169,7 +170,9 @@ def clear(m: Migration) -> str:
     queue, session = m.queue, m.session
     state = session.queue_state(marks.shadow(queue))
     if state is not None and state.messages:
-        raise BrokerError(f"{state.messages} messages came to {marks.shadow(queue)} from elsewhere: run it again")
+        raise BrokerError(
+            f"{counted(state.messages, 'message')} came to {marks.shadow(queue)} from elsewhere: run it again"
+        )
     session.delete_exchange(marks.gate(queue))
     session.delete_exchange(marks.back(queue))
     session.delete_queue(marks.shadow(queue))
@@ -227,9 +230,9 @@ def _waiting_for(mover: Mover) -> str:
 def _impatient(m: Migration, queue: str, left: int, mover: Mover) -> BrokerError:
     why = f" ({mover.refused})" if mover.refused and mover.held else ""
     return BrokerError(
-        f"{left} messages are still in {queue!r} after {m.patience:.0f} s, held by workers or refused{why}. Nothing is"
-        f" lost: what comes meanwhile waits in {marks.shadow(m.queue)!r}. Run it again when they are done; to go back,"
-        " run it with the topology as it was"
+        f"{counted(left, 'message is', 'messages are')} still in {queue!r} after {m.patience:.0f} s, held by workers or"
+        f" refused{why}. Nothing is lost: what comes meanwhile waits in {marks.shadow(m.queue)!r}. Run it again when"
+        " that is done; to go back, run it with the topology as it was"
     )
 
 

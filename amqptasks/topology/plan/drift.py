@@ -11,6 +11,7 @@ from amqptasks.topology.broker.steps import Step
 from amqptasks.topology.delays import PREFIX, due, room
 from amqptasks.topology.expand.expand import Objects
 from amqptasks.transport.entities import Binding, Exchange
+from amqptasks.untrusted.numbers import counted
 
 #: What all names begin with that amqptasks makes by itself: delays, events, control. Other topologies in the same
 #: virtual host share them, so they are no drift.
@@ -146,7 +147,7 @@ def _of_topology(binding: Binding, known_end: bool, exchanges: set[str]) -> bool
 
 
 def _held(queue: ObservedQueue) -> str | None:
-    return f"it holds {queue.messages} messages" if queue.messages else None
+    return f"it holds {counted(queue.messages, 'message')}" if queue.messages else None
 
 
 def _around(wanted: Objects, observed: Observed, kept: Kept) -> Iterator[Step]:

@@ -17,6 +17,7 @@ from amqptasks.topology.plan.drift import ALL_IS_OURS, DELAYS, Kept, clients_own
 from amqptasks.topology.plan.policies import shadowed
 from amqptasks.transport.entities import Binding, Exchange, Queue, User, VirtualHost
 from amqptasks.transport.exchange_types import remedy
+from amqptasks.untrusted.numbers import counted
 
 Entity = TypeVar("Entity")
 
@@ -110,7 +111,7 @@ def _queue(
         return Step("queue", queue.name, "leave", queue)
     if any(not differences.of_queue(form, there) for form in older):
         return Step("queue", queue.name, "leave", queue, found, OLDER)
-    held = f"it holds {there.messages} messages" if there.messages else None
+    held = f"it holds {counted(there.messages, 'message')}" if there.messages else None
     ways = differences.ways_out_of_queue(there, found, migrate)
     return Step("queue", queue.name, "conflict", queue, found, held, ways)
 

@@ -12,6 +12,7 @@ from amqptasks.topology.broker.steps import Plan, Step
 from amqptasks.topology.broker.unbinding import unbind
 from amqptasks.topology.plan.apply import put_topic_permission
 from amqptasks.transport.entities import Binding, Exchange, Limit, Permission, Policy, TopicPermission
+from amqptasks.untrusted.numbers import counted
 
 #: Ready and unacked messages as they are now, not as of the last statistics.
 _TOTALS = {"disable_stats": "true", "enable_queue_totals": "true"}
@@ -107,10 +108,10 @@ def _busy(name: str, session: Session, management: Management) -> str | None:
     if state is None:
         return None
     if state.consumers:
-        return f"it has {state.consumers} consumers"
+        return f"it has {counted(state.consumers, 'consumer')}"
     row = management.find("queues", management.vhost, name, query=_TOTALS) or {}
     held = max(state.messages, row.get("messages") or 0, row.get("messages_dlx") or 0)
-    return f"it holds {held} messages" if held else None
+    return f"it holds {counted(held, 'message')}" if held else None
 
 
 def _topic_permissions(plan: Plan, user: str) -> Iterator[TopicPermission]:

@@ -15,6 +15,7 @@ from amqptasks.topology.model.file import FilePart
 from amqptasks.topology.model.part import Wrong
 from amqptasks.topology.read.document import Broken, Document, Where
 from amqptasks.topology.read.variables import Filled
+from amqptasks.untrusted.numbers import counted
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -54,7 +55,7 @@ def together(errors: Sequence[TopologyError]) -> TopologyError:
     """One error of many, the first of which it begins with."""
     first, *others = errors
     if len(others) >= MOST:
-        others = [*others[: MOST - 1], TopologyError(f"{len(errors) - MOST} more mistakes")]
+        others = [*others[: MOST - 1], TopologyError(counted(len(errors) - MOST, "more mistake"))]
     return TopologyError(
         first.problem, file=first.file, line=first.line, path=first.path, hint=first.hint, others=others
     )

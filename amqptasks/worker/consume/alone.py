@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from amqptasks.messages.protocol import task_name
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.job.admission import failed_deliveries
 from amqptasks.worker.job.job import DELIVERIES, Job
 
@@ -91,10 +92,10 @@ class Alone:
         for one in self._node.queues.values():
             one.stand_aside()
         logger.info(
-            "%s[%s] was delivered %d times and never settled: it runs alone now",
+            "%s[%s] was delivered %s and never settled: it runs alone now",
             job.task_name,
             job.task_id,
-            failed_deliveries(job.delivery),
+            counted(failed_deliveries(job.delivery), "time"),
             extra={"action": "runs_alone", "task_id": job.task_id, "queue": queue.name},
         )
         self._look()

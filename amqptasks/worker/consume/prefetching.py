@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.consume.prefetch import HOLD, LEAST, TOO_MUCH, Prefetch
 from amqptasks.worker.job.job import Job
 
@@ -106,8 +107,8 @@ class Prefetching:
             given += len(back)
         if given:
             logger.debug(
-                "%d messages of queue %s go back: they would have to wait here",
-                given,
+                "%s back to queue %s: there is no room here",
+                counted(given, "message goes", "messages go"),
                 queue.name,
                 extra={"action": "given_back", "queue": queue.name},
             )

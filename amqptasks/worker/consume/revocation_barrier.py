@@ -7,6 +7,7 @@ from collections.abc import Callable
 from amqptasks.messages.delivery import Delivery
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link, Timer
+from amqptasks.untrusted.numbers import counted
 
 logger = get_logger(__name__)
 
@@ -57,5 +58,8 @@ class RevocationBarrier:
         self._timer = self._link.call_later(TELL_EVERY, self._tell)
         count = sum(len(batch) for batch in self._held if batch[0].lease.alive)
         logger.error(
-            "nothing begins, and %d tasks wait here: %s", count, self._why(), extra={"action": "revocations_late"}
+            "nothing begins, and %s here: %s",
+            counted(count, "task waits", "tasks wait"),
+            self._why(),
+            extra={"action": "revocations_late"},
         )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from amqptasks.runtime.clock import monotonic
+from amqptasks.untrusted.numbers import counted
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
@@ -102,7 +103,7 @@ def of_parts(node: Node) -> Iterator[Wait]:
         if (why := queue.blocked_by) is not None:
             yield Wait(FULL_QUEUE, f"queue {queue.name} is paused: a message cannot be moved on: {why}")
         if queue.waiting:
-            few = f"{queue.waiting} tasks of queue {queue.name} that are to run later wait in the worker"
+            few = f"the worker keeps {counted(queue.waiting, 'task')} of queue {queue.name} that must run later"
             yield Wait(FULL_QUEUE, f"{few}: a delay queue does not take them", ready=True)
     if (why := node.control.revocations.wait) is not None:
         yield Wait(REVOCATIONS, why)

@@ -17,6 +17,7 @@ from amqptasks.runtime import log_queue
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.masks import HIDDEN, masked_address
+from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.job.job import Job
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def report(service: ControlService, arguments: Arguments) -> str:
         broker = f"{capabilities.product} {'.'.join(map(str, capabilities.version))}"
     lines = [
         f"amqptasks {version('amqptasks')} on Python {platform.python_version()} ({sys.implementation.name})",
-        f"{platform.platform()}, {os.cpu_count()} processors",
+        f"{platform.platform()}, {counted(os.cpu_count() or 1, 'processor')}",
         f"broker: {broker}",
     ]
     lines += [f"{name} {version(name)}" for name in ("pika", "orjson")]

@@ -13,6 +13,7 @@ from amqptasks.runtime.clock import broker_time
 from amqptasks.tasks.outcomes import Expired, Outcome, Postpone, Recount, Reject
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.untrusted import bounds
+from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.job.job import DELIVERIES, Job
 
 Admission = Callable[[Job], Outcome | None]
@@ -42,7 +43,7 @@ def refusal(job: Job, utcnow: Callable[[], datetime] = broker_time.utcnow) -> Ou
         failed = failed_deliveries(delivery)
         limit = job.queue.most_deliveries
         if limit and failed >= max(limit, LEAST_DELIVERIES):
-            detail = f"it was delivered {failed} times and never settled; the limit is {limit}"
+            detail = f"it was delivered {counted(failed, 'time')} and never settled; the limit is {limit}"
             return Reject("too-many-deliveries", detail)
         acquired = deliveries_before(delivery)
         if acquired >= MOST_ACQUISITIONS * job.queue.most_deliveries > 0:

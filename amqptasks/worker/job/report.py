@@ -36,6 +36,7 @@ from amqptasks.tasks.outcomes import (
     Throttled,
 )
 from amqptasks.untrusted.bounds import LONGEST_LINE
+from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.job.job import Job
 
 logger = log_queue.get_logger("amqptasks.task")
@@ -186,7 +187,7 @@ def _sentence(job: Job, outcome: Outcome) -> str:  # noqa: PLR0912 - one case an
         case Throttled(delay, _, detail):
             return f"comes back in {delay:.1f} s: {detail}"
         case Recount(deliveries):
-            return f"was delivered {deliveries} times before"
+            return f"was delivered {counted(deliveries, 'time')} before"
         case HandBack():
             return "goes back to its queue, because the worker stops"
         case Crashed(detail):

@@ -22,7 +22,7 @@ def opening(node: Node) -> str:
 
     tasks = sorted(node.app.tasks)
     more = f" and {len(tasks) - LISTED} more" if len(tasks) > LISTED else ""
-    queues = ", ".join(node.queues)
+    queues = ", ".join(f"{queue.name} (prefetch {queue.prefetch})" for queue in node.queues.values())
     return printable(
         f"worker {node.name}: amqptasks {__version__}, broker {', '.join(map(masked_address, node.app.addresses))};"
         f" queues {queues}; {node.pools.default_kind} pool of {node.concurrency};"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.node.shutdown_stages import Stages, StopPlan
 from amqptasks.worker.settle import Settler
 
@@ -60,7 +61,11 @@ class Shutdown:
         for job in (*node.decisions.take_back(), *node.dispatcher.take_back()):
             node.completions.hand_back(job)
         self._settler.stop()
-        logger.info("stopping: %d tasks are running", node.pools.running, extra={"action": "worker_stopping"})
+        logger.info(
+            "stopping: %s running",
+            counted(node.pools.running, "task is", "tasks are"),
+            extra={"action": "worker_stopping"},
+        )
         self._stages.begin()
         self._finish_when_settled()
 

@@ -15,6 +15,7 @@ from typing import Literal
 from amqptasks.errors import WorkerStopping
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link
+from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.pools.choice import Pools
 
 logger = get_logger(__name__)
@@ -77,7 +78,11 @@ class Stages:
             for job in pool.current():
                 count += pool.interrupt(job, WorkerStopping())
         if count:
-            logger.warning("stopping: %d tasks are told to end", count, extra={"action": "worker_interrupts"})
+            logger.warning(
+                "stopping: %s told to end",
+                counted(count, "task is", "tasks are"),
+                extra={"action": "worker_interrupts"},
+            )
         if self._plan.tidy is not None:
             self._link.call_later(self._plan.tidy, self._harden)
 
@@ -87,8 +92,8 @@ class Stages:
         if jobs:
             listed = ", ".join(f"{job.task_name}[{job.task_id}]" for job in jobs)
             logger.warning(
-                "stopping: %d tasks go back unfinished, and will run twice as far as they got: %s",
-                len(jobs),
+                "stopping: %s back unfinished, and the work so far will be done twice: %s",
+                counted(len(jobs), "task goes", "tasks go"),
                 listed,
                 extra={"action": "worker_abandons"},
             )

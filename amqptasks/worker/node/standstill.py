@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.untrusted.numbers import counted
 
 if TYPE_CHECKING:
     from amqptasks.worker.node import Node
@@ -85,4 +86,4 @@ class Standstill:
             self._settled, self._still = settled, 0
             return
         self._still += 1
-        self._why = f"it holds {held} messages, runs none, and has settled none"
+        self._why = f"it holds {counted(held, 'message')}, runs none, and has settled none"

@@ -17,6 +17,7 @@ from amqptasks.messages.properties import LOST_REPLIES, REPLY_TO, Properties
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Done, Link, Publishing
+from amqptasks.untrusted.numbers import counted
 
 logger = get_logger(__name__)
 
@@ -149,8 +150,8 @@ class HeldReplies:
 
     def _tell_dropped(self, why: str) -> None:
         logger.warning(
-            "%d replies are dropped: %s. Their tasks are not affected; their callers see the state LOST",
-            len(self._dropped),
+            "%s dropped: %s. Tasks are not affected; their callers see the state LOST",
+            counted(len(self._dropped), "reply is", "replies are"),
             why,
             extra={"action": "replies_dropped", "count": len(self._dropped)},
         )

@@ -11,6 +11,7 @@ from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.topology.delays import LOST
 from amqptasks.transport import Missing
+from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.upkeep.losses import loss_of_exchange, loss_of_queue
 
 if TYPE_CHECKING:
@@ -85,16 +86,16 @@ class Mending:
             done = send_on(session)
         if done.sent:
             logger.error(
-                "%d delayed tasks had found no queue when they were due, and were sent on from %s: %s",
-                done.sent.total(),
+                "%s had found no queue when due: sent on from %s: %s",
+                counted(done.sent.total(), "delayed task", "delayed tasks"),
                 LOST,
                 _counted(done.sent),
                 extra={"action": "lost_sent_on"},
             )
         if done.stay:
             logger.warning(
-                "%d delayed tasks stay in %s, because no queue takes them: %s",
-                done.stay.total(),
+                "%s in %s, because no queue takes them: %s",
+                counted(done.stay.total(), "delayed task stays", "delayed tasks stay"),
                 LOST,
                 _counted(done.stay),
                 extra={"action": "lost_stay"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from amqptasks.cli.support.numbers import counted
 from amqptasks.cli.support.tables import lines, width
 
 HEADERS = ("id", "task", "reason", "exception", "attempts")
@@ -48,8 +47,3 @@ def test_width_is_what_columns_says_also_in_a_pipe(monkeypatch: pytest.MonkeyPat
     assert width() == 80
     monkeypatch.setenv("COLUMNS", "many")
     assert width() == 250
-
-
-@pytest.mark.parametrize(("number", "text"), [(0, "0 queues"), (1, "1 queue"), (1234, "1,234 queues")])
-def test_counted_knows_singular_and_plural(number: int, text: str):
-    assert counted(number, "queue") == text

@@ -286,7 +286,7 @@ FINDINGS: dict[str, tuple[Snapshot, str, tuple[str, str, str, str]]] = {
             lengths={"amqptasks.delay.03": Length("amqptasks.delay.03", 1)},
         ),
         "delays",
-        ("wrong", "queue amqptasks.delay.03", "1 messages are due and cannot leave it", "amqptasks -A MODULE declare"),
+        ("wrong", "queue amqptasks.delay.03", "1 message is due and cannot leave it", "amqptasks -A MODULE declare"),
     ),
     "a rung whose slots are taken": (
         seen(
@@ -372,7 +372,7 @@ FINDINGS: dict[str, tuple[Snapshot, str, tuple[str, str, str, str]]] = {
     "many connections": (
         seen(connections=(Connection("here", "ann", 60, 1),) * 1000),
         "connections",
-        ("note", "connections", "1000 connections in this virtual host", "one connection a process"),
+        ("note", "connections", "1,000 connections in this virtual host", "one connection a process"),
     ),
     "few connections left": (
         seen(connections=(Connection("here", "ann", 60, 1),) * 4, most_connections=5),

@@ -11,6 +11,7 @@ from amqptasks.cli.support.management import management_option, need
 from amqptasks.cli.support.output import write, write_new
 from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
+from amqptasks.untrusted.numbers import counted
 from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def command(target: Target, vhost: str | None, output: Path | None, force: bool,
         write(output, found.text)
     else:
         write_new(output, found.text)
-    click.echo(f"{output}: {len(found.topology.exchanges)} exchanges, {len(found.topology.queues)} queues", err=True)
+    written = f"{counted(len(found.topology.exchanges), 'exchange')}, {counted(len(found.topology.queues), 'queue')}"
+    click.echo(f"{output}: {written}", err=True)
 
 
 def _observed(management: Management) -> Observed:

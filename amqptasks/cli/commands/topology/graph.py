@@ -10,10 +10,10 @@ import click
 
 from amqptasks.cli.commands.topology.files import release_option, title_of, topology_of
 from amqptasks.cli.support.management import management_option
-from amqptasks.cli.support.numbers import counted
 from amqptasks.cli.support.output import write
 from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import BrokerUnreachable, ConfigurationError
+from amqptasks.untrusted.numbers import counted
 from amqptasks.untrusted.printable import printable
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _written(graph: Graph, form: str, title: str) -> str:
 def _live(target: Target, topology: Topology, named: str | None) -> tuple[Capabilities, dict[str, Figures]]:
     """The broker's release, and what its queues hold."""
     from amqptasks import dial
-    from amqptasks.cli.support.management import Nowhere, find
+    from amqptasks.cli.support.management import Nowhere, find, reach
     from amqptasks.management.client import Unanswered
     from amqptasks.topology.broker.observed import capabilities_of
     from amqptasks.topology.graphs.live import figures
@@ -131,6 +131,7 @@ def _live(target: Target, topology: Topology, named: str | None) -> tuple[Capabi
         raise ConfigurationError("memory:// lives within one process, and this is another: there is nothing to look at")
     management = find(target, named, topology.vhost)
     if isinstance(management, Nowhere):
+        reach(target)
         raise BrokerUnreachable(str(management))
     try:
         return capabilities_of(management), figures(management)

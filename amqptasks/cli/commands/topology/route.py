@@ -10,6 +10,7 @@ import click
 from amqptasks.cli.commands.topology.files import release_option, split, topology_of
 from amqptasks.cli.support import parameters
 from amqptasks.cli.support.failures import FAILED
+from amqptasks.cli.support.tables import print_sentences
 from amqptasks.cli.support.target import Target, pass_target
 
 if TYPE_CHECKING:
@@ -139,11 +140,12 @@ def _print(found: Explanation, subject: str, places: Places, headers: Mapping[st
         rows.append(("queue", "none: it would come back to the publisher as unroutable"))
         if found.nearest:
             rows.append(("nearest", ", ".join(found.nearest)))
-    width = min(max(len(name) for name, _ in rows), 24)
     last = None
+    shown = []
     for name, words in rows:
-        click.echo(f"{'' if name == last else name:<{width}}  {words}")
+        shown.append(("" if name == last else name, words))
         last = name
+    print_sentences(shown)
 
 
 def _about_route(found: Explanation, places: Places) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import click
 
 from amqptasks.cli.commands.topology.files import split, topology_of
 from amqptasks.cli.support import parameters
+from amqptasks.cli.support.tables import print_sentences
 from amqptasks.cli.support.target import Target, pass_target
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ Examples:
 Exit status: 0 it was told; 1 no route takes the task, a file is wrong, or it has exchanges of a type beyond direct,
 fanout, headers and topic.
 """
+
+#: Of what ends a way, or holds it up.
+COLOURS = {"dead-lettered": "red", "returned": "red", "waits": "yellow", "rests": "cyan"}
 
 
 @click.command("simulate", epilog=HELP)
@@ -87,15 +91,14 @@ def _options(target: Target, task: str) -> TaskOptions:
 def _print(hops: list[Hop]) -> None:
     from amqptasks.topology import durations
 
-    place = max(len(hop.place) for hop in hops)
+    rows, styles = [], []
     last = ""
     for hop in hops:
         at = durations.written(hop.at)
-        told = "" if at == last else at
+        rows.append((f"{'' if at == last else at:>12}", f"{hop.what:<13}", hop.place, hop.detail))
+        styles.append(COLOURS.get(hop.what))
         last = at
-        color = {"dead-lettered": "red", "returned": "red", "waits": "yellow", "rests": "cyan"}.get(hop.what)
-        line = f"{told:>12}  {hop.what:<13}  {hop.place:<{place}}  {hop.detail}".rstrip()
-        click.echo(click.style(line, fg=color))
+    print_sentences(rows, styles=styles)
 
 
 def _print_json(hops: list[Hop]) -> None:

@@ -8,6 +8,7 @@ import click
 
 from amqptasks.cli.commands.topology.files import release_option, topology_of
 from amqptasks.cli.support.target import Target, pass_target
+from amqptasks.untrusted.numbers import counted
 
 if TYPE_CHECKING:
     from amqptasks.errors import TopologyError
@@ -59,7 +60,9 @@ def command(target: Target, files: tuple[str, ...], strict: bool, as_json: bool,
     if as_json:
         _print_json([_record(advice, where) for advice in found])
     else:
-        _print(found, where, f"{len(topology.exchanges)} exchanges, {len(topology.queues)} queues")
+        _print(
+            found, where, f"{counted(len(topology.exchanges), 'exchange')}, {counted(len(topology.queues), 'queue')}"
+        )
     if any(strict or advice.severity == "warning" for advice in found):
         raise click.exceptions.Exit(FINDINGS)
 
@@ -73,7 +76,7 @@ def _print(found: list[Advice], places: Places, looked_at: str) -> None:
         click.echo(f"{f'{place}: ' if place else ''}{severity}: {path(advice.where)}: {advice.problem} [{advice.rule}]")
         click.echo(f"    {advice.fix}")
     counts = {kind: sum(advice.severity == kind for advice in found) for kind in ("warning", "note")}
-    words = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items() if count]
+    words = [counted(count, kind) for kind, count in counts.items() if count]
     click.echo(f"{looked_at}: {', '.join(words) or 'nothing to say'}")
 
 

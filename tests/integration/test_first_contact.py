@@ -1,0 +1,158 @@
+"""The first try fails fast, and says what to do, for whoever has no broker yet."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from amqptasks import App, dial
+from amqptasks.errors import BrokerUnreachable
+from tests.harness.worker_process import REPOSITORY
+
+#: Seconds for a call, and until a command says a word, where nobody takes the connection. Python's own start is beside.
+WITHIN = 2.2
+
+#: And where somebody takes it, and stays silent.
+SILENT_WITHIN = 12.0
+
+SHOP = """
+from amqptasks import App
+
+app = App("shop")
+
+
+@app.task
+def ship(order):
+    return order
+"""
+
+COMMANDS = {
+    "call": ("-A", "shop", "call", "shop.ship", "1"),
+    "worker": ("-A", "shop", "worker", "-c", "1"),
+    "status": ("status",),
+    "plan": ("plan", "f.yaml"),
+}
+
+
+@contextmanager
+def refusing() -> Iterator[int]:
+    """A port where nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@contextmanager
+def unheard() -> Iterator[int]:
+    """A port at which tries to connect are not even refused, as behind a firewall: its backlog is full."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """A port that takes every connection and says nothing."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        yield listening.getsockname()[1]
+
+
+def address(port: int) -> str:
+    return f"amqp://guest:s3cr3t@127.0.0.1:{port}/"
+
+
+def until_first_words(
+    commands: Sequence[Sequence[str]], folder: Path, url: str, last: float
+) -> list[tuple[float, str]]:
+    """Seconds until each of the commands, all run at once, has told of the broker, and what it printed by then."""
+    folder.joinpath("shop.py").write_text(SHOP)
+    folder.joinpath("f.yaml").write_text("version: 1\nqueues:\n  default:\n")
+    surroundings = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "AMQPTASKS_BROKER_URL": url}
+    began = time.monotonic()
+    with ExitStack() as stack:
+        running = []
+        for number, arguments in enumerate(commands):
+            output = folder / f"{number}.txt"
+            process = subprocess.Popen(
+                [sys.executable, "-m", "amqptasks", *arguments],
+                cwd=folder,
+                env=surroundings,
+                stdin=subprocess.DEVNULL,
+                stdout=stack.enter_context(output.open("wb")),
+                stderr=subprocess.STDOUT,
+            )
+            stack.callback(process.wait, 10)
+            stack.callback(process.kill)
+            running.append((process, output))
+        found: dict[int, tuple[float, str]] = {}
+        while len(found) < len(running) and time.monotonic() < began + last:
+            for number, (_, output) in enumerate(running):
+                text = output.read_text()
+                if number not in found and ("broker start" in text or "version" in text):
+                    found[number] = (time.monotonic() - began, text)
+            time.sleep(0.01)
+        return [found.get(number, (last, output.read_text())) for number, (_, output) in enumerate(running)]
+
+
+def start_takes(folder: Path) -> float:
+    """Seconds that `amqptasks --version` takes on this machine, as many at once as there are commands."""
+    return max(seconds for seconds, _ in until_first_words([("--version",)] * len(COMMANDS), folder, address(9), 60.0))
+
+
+@pytest.mark.parametrize("nobody", [refusing, unheard])
+def test_a_call_without_a_broker_fails_within_two_seconds(nobody, record_property):
+    dial.load([address(9)])
+    with nobody() as port:
+        app = App("shop", broker=address(port))
+        task = app.task(len, name="shop.ship")
+        began = time.monotonic()
+        with pytest.raises(BrokerUnreachable, match="amqptasks broker start") as caught:
+            task.delay("1")
+        took = time.monotonic() - began
+        app.close()
+    record_property("counted", f"{nobody.__name__}: {took:.2f} s")
+    assert took < WITHIN
+    assert f"amqp://guest:***@127.0.0.1:{port}/" in str(caught.value)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("nobody", [refusing, unheard])
+def test_commands_without_a_broker_say_so_within_two_seconds(nobody, tmp_path: Path, record_property):
+    start = start_takes(tmp_path)
+    with nobody() as port:
+        told = dict(zip(COMMANDS, until_first_words([*COMMANDS.values()], tmp_path, address(port), 60.0), strict=True))
+    record_property("counted", ", ".join(f"{name} {seconds - start:.2f} s" for name, (seconds, _) in told.items()))
+    for name, (seconds, text) in told.items():
+        assert seconds < start + WITHIN, (name, start, text)
+        assert f"amqp://guest:***@127.0.0.1:{port}/" in text, name
+
+
+@pytest.mark.long
+def test_a_broker_that_stays_silent_is_told_of_within_twelve_seconds(tmp_path: Path, record_property):
+    start = start_takes(tmp_path)
+    with silent() as port:
+        told = dict(zip(COMMANDS, until_first_words([*COMMANDS.values()], tmp_path, address(port), 60.0), strict=True))
+        app = App("shop", broker=address(port))
+        began = time.monotonic()
+        with pytest.raises(BrokerUnreachable):
+            app.task(len, name="shop.ship").delay("1")
+        told["delay()"] = (start + time.monotonic() - began, "")
+        app.close()
+    record_property("counted", ", ".join(f"{name} {seconds - start:.2f} s" for name, (seconds, _) in told.items()))
+    assert max(seconds for seconds, _ in told.values()) < start + SILENT_WITHIN, told
