@@ -17,16 +17,15 @@ import pika
 import pytest
 
 from amqptasks import App
-from tests.harness import fuzzed
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for, wait_while_moving
-from tests.harness.worker_process import WorkerFactory, WorkerProcess
+from tests.harness.worker_process import WorkerFactory
 
 #: Bytes that a worker may grow by from the first quarter to the end. It would hold some 200 MB of 100,000 messages.
 GROWTH = 24 * 1024 * 1024
 
-#: Messages that are published between two looks at the confirms.
-BATCH = 200
+#: Dead letters that are held unacknowledged while they are looked at.
+PIECE = 400
 
 TOPOLOGY = """
 version: 1
@@ -121,28 +120,36 @@ def bombard(kind: str, count: int, vhost: Vhost, worker_process: WorkerFactory, 
         )
         beside = worker_process(None, "-Q", "quiet", "-c", "4", "-l", "critical", ready=False)
         wait_for(lambda: all(map(vhost.management.consumer_count, ("quiet", "emails"))), 60)
+        ended = Ended(vhost, folder)
         with one_queue_publisher(vhost) as url, pinging(app, ready):
-            memory = publish(url, count, worker)
-            wait_while_moving(
-                lambda: vhost.management.depth("emails").total == 0, lambda: progress(vhost, folder), 60, every=0.1
-            )
+            sender = worker_process.command(url, "mail", "emails", str(count), program="tests.harness.fuzzed")
+            memory = 0
+
+            def all_ended() -> bool:
+                nonlocal memory
+                ended.look()
+                if not memory and len(ended.numbers) >= count // 4:
+                    memory = worker.memory()
+                return len(ended.numbers) == count
+
             # What waits for its lock or its time is on the ladder, for a second at most.
             wait_while_moving(
-                lambda: not missing(vhost, folder, count),
-                lambda: progress(vhost, folder),
-                15,
-                lambda: f"neither ran nor dead-lettered: {missing(vhost, folder, count)}",
-                every=0.5,
+                all_ended,
+                lambda: len(ended.numbers),
+                60,
+                lambda: f"neither ran nor dead-lettered: {ended.missing(count)}; {sender.output[-2000:]}",
+                every=0.2,
             )
+            assert sender.wait() == 0
         grown = worker.memory() - memory
-        longest = {queue: max(times) for queue, times in waits(folder).items()}
-        pings = {queue: len(times) for queue, times in waits(folder).items()}
-        print(
-            f"\n{kind}: {count} messages, {vhost.management.depth('emails.dead').total} dead letters, the worker grew"
-        )
-        print(f"by {grown / 1024:.0f} KiB, longest waits {longest} of {pings}, /ready said {dict(ready.said)}")
-        assert without_reason(vhost) == []
-        assert vhost.management.depth("other").total == 0
+        by_queue = waits(folder)
+        longest = {queue: round(max(times), 3) for queue, times in by_queue.items()}
+        pings = {queue: len(times) for queue, times in by_queue.items()}
+        print(f"\n{kind}: {count} messages, {ended.letters} dead letters; the worker grew by {grown / 1024:.0f} KiB,")
+        print(f"longest waits {longest} of {pings} pings, /ready said {dict(ready.said)}")
+        assert ended.without_reason == []
+        assert vhost.management.ready("emails") == 0
+        assert vhost.management.ready("other") == 0
         assert longest["other"] < longest["quiet"] + longer
         assert set(ready.said) == {200}
         assert worker.status is None
@@ -182,56 +189,52 @@ def pinging(app: App, ready: Ready) -> Iterator[None]:
         thread.join(30)
 
 
-def publish(url: str, count: int, worker: WorkerProcess) -> int:
-    """Publish them all; the worker's memory when a quarter was published."""
-    memory = worker.memory()
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        channel = connection.channel()
-        for number, (properties, body) in enumerate(fuzzed.messages(count, seed=count), start=1):
-            channel.basic_publish("mail", "emails", body, properties)
-            if number % BATCH == 0:
-                connection.process_data_events(0)
-            if number == count // 4:
-                memory = worker.memory()
-        channel.confirm_delivery()
-        channel.basic_publish("mail", "emails", b"the last", pika.BasicProperties(app_id="last"), mandatory=True)
-    return memory
+class Ended:
+    """The numbers of the messages that ran or are dead letters. The letters are taken out of their queue as they come:
+    a consumer that keeps many unacknowledged gets no more."""
 
+    def __init__(self, vhost: Vhost, folder: Path) -> None:
+        self._vhost = vhost
+        self._log = folder / "ran.log"
+        self._read = 0
+        self.numbers: set[str] = set()
+        self.letters = 0
+        #: Those to which nobody gave a reason.
+        self.without_reason: list[str | None] = []
 
-def progress(vhost: Vhost, folder: Path) -> tuple[int, int, int]:
-    ran = sum(line.isdecimal() for line in (folder / "ran.log").read_text().splitlines())
-    return vhost.management.depth("emails").total, vhost.management.depth("emails.dead").total, ran
+    def look(self) -> None:
+        """Take in what has ended since the last look."""
+        with self._log.open("rb") as log:
+            log.seek(self._read)
+            lines = log.read()
+        whole = lines.rfind(b"\n") + 1
+        self._read += whole
+        self.numbers |= {line for line in lines[:whole].decode().splitlines() if line.isdecimal()}
+        with pika.BlockingConnection(pika.URLParameters(self._vhost.url)) as connection:
+            channel = connection.channel()
+            count = channel.queue_declare("emails.dead", passive=True).method.message_count
+            if not count:
+                return
+            channel.basic_qos(prefetch_count=PIECE)
+            for number, (method, properties, _) in enumerate(channel.consume("emails.dead"), start=1):
+                self._take(properties)
+                if number % (PIECE // 2) == 0 or number == count:
+                    channel.basic_ack(method.delivery_tag, multiple=True)
+                if number == count:
+                    break
+            channel.cancel()
 
-
-def missing(vhost: Vhost, folder: Path, count: int) -> list[str]:
-    """The numbers of messages that neither ran nor are dead letters; at most ten."""
-    known = {line for line in (folder / "ran.log").read_text().splitlines() if line.isdecimal()}
-    known |= {properties.app_id for properties, _ in letters(vhost)}
-    return [str(number) for number in range(count) if str(number) not in known][:10]
-
-
-def letters(vhost: Vhost) -> Iterator[tuple[pika.BasicProperties, bytes]]:
-    """What is in the dead-letter queue; it stays there."""
-    with pika.BlockingConnection(pika.URLParameters(vhost.url)) as connection:
-        channel = connection.channel()
-        count = channel.queue_declare("emails.dead", passive=True).method.message_count
-        if not count:
-            return
-        for number, (_, properties, body) in enumerate(channel.consume("emails.dead"), start=1):
-            yield properties, body
-            if number == count:
-                break
-
-
-def without_reason(vhost: Vhost) -> list[str]:
-    """Dead letters that nobody gave a reason; at most ten."""
-    found = []
-    for properties, _ in letters(vhost):
-        headers = properties.headers or {}
+    def _take(self, letter: pika.BasicProperties) -> None:
+        self.letters += 1
+        self.numbers.add(str(letter.app_id))
+        headers = letter.headers or {}
         by_worker = isinstance(headers.get("x-amqptasks-reason"), str) and headers.get("x-amqptasks-detail")
         if not by_worker and not headers.get("x-death"):
-            found.append(str(properties.app_id))
-    return found[:10]
+            self.without_reason.append(letter.app_id)
+
+    def missing(self, count: int) -> list[str]:
+        """Numbers of which neither is known; at most ten."""
+        return [str(number) for number in range(count) if str(number) not in self.numbers][:10]
 
 
 def waits(folder: Path) -> dict[str, list[float]]:

@@ -4,7 +4,9 @@ values of all kinds; bodies that are tasks, nearly so, or noise."""
 from __future__ import annotations
 
 import json
+import os
 import random
+import sys
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,9 @@ from decimal import Decimal
 from typing import Any
 
 import pika
+
+#: Messages that are published between two looks at what the broker says.
+BATCH = 200
 
 #: Headers of Celery's protocol, and RabbitMQ's own.
 OTHERS = (
@@ -122,3 +127,20 @@ def messages(count: int, seed: int) -> Iterator[tuple[pika.BasicProperties, byte
             ),
             body(source, word),
         )
+
+
+def main(url: str, exchange: str, routing_key: str, count: int) -> None:
+    """Publish them all in a process that takes what others leave of the machine: what waits for a processor is then
+    the sender, and not who is looked at."""
+    os.nice(19)
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        for number, (properties, body_) in enumerate(messages(count, seed=count), start=1):
+            channel.basic_publish(exchange, routing_key, body_, properties)
+            if number % BATCH == 0:
+                connection.process_data_events(0)
+        channel.close()  # answered once the broker has read all before it
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4], int(sys.argv[4]))

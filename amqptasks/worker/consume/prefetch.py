@@ -8,6 +8,7 @@ its process dies. Pure: nothing here knows a clock or a broker.
 
 from __future__ import annotations
 
+from amqptasks.untrusted.bounds import LONGEST_NAME
 from amqptasks.worker.job.job import Job
 
 #: Seconds of work that are held. An answer of the broker takes a few milliseconds, some hundred on a bad network.
@@ -21,6 +22,10 @@ LEAST = 2
 
 #: Seconds that a message costs besides its task: to receive, hand over, settle.
 OVERHEAD = 50e-6
+
+#: Seconds that each byte of its body costs: to receive, hand over, pass on to a dead-letter queue. It keeps what is
+#: held of large messages to `HOLD` times 50 MB a second, for each task that can run at once.
+BYTE = 20e-9
 
 #: Of the prefetch: with so many held, the broker may have more. Acks are gathered up to a quarter (see `lease.ENOUGH`).
 FULL = 0.7
@@ -69,16 +74,15 @@ class Prefetch:
 
     def ended(self, job: Job) -> None:
         """A job of this queue has ended."""
-        name = job.delivery.shared_headers.get("task")
-        if not isinstance(name, str):  # of a message that is no task, and may be anything
-            return
+        given = job.delivery.shared_headers.get("task")
+        name = given if isinstance(given, str) and len(given) <= LONGEST_NAME else None  # of what is no task
         found = self._ended.get(name)
         if found is None:
             if len(self._ended) >= MOST_NAMES:
                 return
             found = self._ended[name] = [0.0, 0.0]
         found[0] += 1.0
-        found[1] += job.runtime
+        found[1] += max(job.runtime, job.took) + BYTE * len(job.delivery.body)
 
     def held(self, count: int) -> None:
         """So many are held now."""

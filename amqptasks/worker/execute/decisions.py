@@ -2,7 +2,8 @@
 
 Reading a message may run code of a user (the `loads` of a serializer), and costs what its sender decides: some bytes
 become a hundred megabytes. So does making the calls that follow on a job. Here, such a message holds up only others
-that are to be decided, and these only for a moment: a thread that takes long gets another one beside it.
+that are to be decided, and these only for a moment: a thread that takes long gets another one beside it. And each
+queue has its turn.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link
 from amqptasks.transport.guard import described
 from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.turns import Turns
 
 logger = get_logger(__name__)
 
@@ -59,7 +61,7 @@ class Decisions:
     def __init__(self, link: Link, failed: Callable[[Job, BaseException], None]) -> None:
         self._link = link
         self._failed = failed
-        self._waiting: deque[Decision] = deque()
+        self._waiting: Turns[Decision] = Turns()
         self._arrived = threading.Semaphore(0)
         self._running: dict[int, Decision] = {}  # by thread
         self._threads: set[threading.Thread] = set()
@@ -79,9 +81,9 @@ class Decisions:
         *,
         before_run: bool = False,
     ) -> None:
-        """Decide about `job`; after those that were asked before. `before_run` says that it has not begun, and can be
-        taken back."""
-        self._waiting.append(Decision(job, decide, then, before_run))
+        """Decide about `job`; after those of its queue that were asked before. `before_run` says that it has not begun,
+        and can be taken back."""
+        self._waiting.add([(job.delivery.queue, Decision(job, decide, then, before_run))])
         self._arrived.release()
         if not self._threads:
             self._begin()
@@ -91,7 +93,7 @@ class Decisions:
 
     def take_back(self) -> list[Job]:
         """The jobs that have not begun, also those whose decision takes long; nobody is told of these any more."""
-        asked = [*list(self._waiting), *list(self._running.values()), *list(self._done)]
+        asked = [*self._waiting.items(), *list(self._running.values()), *list(self._done)]
         taken = [decision for decision in asked if decision.before_run and not decision.taken_back]
         for decision in taken:
             decision.taken_back = True
@@ -132,7 +134,7 @@ class Decisions:
         me = threading.get_ident()
         while self._arrived.acquire(timeout=IDLE) or self._waiting:
             try:
-                decision = self._waiting.popleft()
+                _, decision = self._waiting.take()
             except IndexError:
                 continue
             if decision.taken_back:

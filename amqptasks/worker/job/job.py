@@ -28,7 +28,8 @@ THROTTLED = "x-amqptasks-throttled"
 class Job:
     """One delivery on its way. `queue` is where it came from, `policy` how its task is retried there, `planned` what
     is to be written because of `outcome`; each step fills in its part. `started` and `runtime` are in seconds, the
-    first on the monotonic clock and 0 for a task that never ran. `acked` says that it was acknowledged before it ran
+    first on the monotonic clock and 0 for a task that never ran. `took` is how many seconds its pool was busy with it,
+    also where its task never ran. `acked` says that it was acknowledged before it ran
     (`acks_late=False`), `settled` that nothing is to be written any more. `interruption` is what is raised in the
     task from outside, as long as it may come; `limits` are those that it is held to, None where it has none.
     `unbegun` counts the processes that died before they began it.
@@ -52,6 +53,7 @@ class Job:
         "settled",
         "started",
         "task",
+        "took",
         "unbegun",
     )
 
@@ -67,6 +69,7 @@ class Job:
         self.planned: Settlement | None = None
         self.started = 0.0
         self.runtime = 0.0
+        self.took = 0.0
         self.acked = False
         self.lapsed = False
         self.settled = False

@@ -48,7 +48,7 @@ class Pool(Protocol):
     def start(self) -> None: ...
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Run these, in order as far as there is room."""
+        """Run these as far as there is room: the queues in turn, those of one queue in order."""
 
     def take_back(self) -> list[Job]:
         """The jobs that have not been started; they will not be."""

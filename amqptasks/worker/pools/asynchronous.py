@@ -1,8 +1,8 @@
 """An event loop of its own, on a thread of its own, for `async def` tasks.
 
-At most `concurrency` run at the same time; the rest waits in order. Blocking code in a task delays the other async
-tasks of this worker, with the ack of one that ended in that very turn, never its heartbeats; the watch says which task
-it was.
+At most `concurrency` run at the same time; the rest waits, and each queue's jobs have their turn. Blocking code in a
+task delays the other async tasks of this worker, with the ack of one that ended in that very turn, never its
+heartbeats; the watch says which task it was.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.rescue import rescue
 from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.turns import Turns
 from amqptasks.worker.pools import AllFinished
 from amqptasks.worker.pools.blocking import Watch
 
@@ -37,7 +37,7 @@ class AsyncPool:
         self._size = concurrency
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._arrived: deque[Job] = deque()
+        self._arrived: Turns[Job] = Turns()
         self._jobs: dict[asyncio.Task[None], Job] = {}
         self._done: list[Job] = []  # to be handed back at the end of this turn
         self._given_up: set[asyncio.Task[None]] = set()
@@ -78,25 +78,15 @@ class AsyncPool:
         if self._thread is None or not self._thread.is_alive():
             self._start_thread()
         assert self._loop is not None
-        self._arrived.extend(jobs)
+        self._arrived.add((job.delivery.queue, job) for job in jobs)
         self._loop.call_soon_threadsafe(self._begin)
         self._watch.look()
 
     def take_back(self) -> list[Job]:
-        taken: list[Job] = []
-        while self._arrived:
-            try:
-                taken.append(self._arrived.popleft())
-            except IndexError:  # the loop took the last one in this moment
-                break
-        return taken
+        return self._arrived.take_all()
 
     def withdraw(self, job: Job) -> bool:
-        try:
-            self._arrived.remove(job)
-        except (ValueError, IndexError):  # the loop has it, or takes another in this moment
-            return False
-        return True
+        return self._arrived.remove(job.delivery.queue, lambda one: one is job)
 
     def lose(self, job: Job) -> bool:
         """Its task sees the lease itself."""
@@ -183,8 +173,8 @@ class AsyncPool:
         loop, arrived, jobs, execute = self._loop, self._arrived, self._jobs, self._steps.execute_async
         while arrived and len(jobs) < self._size:
             try:
-                job = arrived.popleft()
-            except IndexError:
+                _, job = arrived.take()
+            except IndexError:  # it was taken back in this moment
                 return
             task = asyncio.Task(execute(job), loop=loop, name=job.task_name)
             jobs[task] = job

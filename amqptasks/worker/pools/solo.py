@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from queue import Empty
 
 from amqptasks.errors import INTERRUPTIONS
+from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.rescue import rescue
@@ -93,13 +94,17 @@ class SoloPool(Waiting):
         """Run the next job here, or wait `timeout` seconds at most until there is one."""
         self._arrived.clear()
         try:
-            job = self._waiting.get_nowait()
+            ticket = self._tickets.get_nowait()
         except Empty:
             # Not by the queue's own timeout: where a signal's handler outlasts it, Python 3.11's waits for ever.
             self._arrived.wait(timeout)
             return
-        if job is None or not self.withdraw(job):
+        if not ticket:
             return
+        _, job = self._turns.take()
+        if not self.withdraw(job):
+            return
+        began = monotonic()
         self._identity = threading.get_ident()
         try:
             self._busy = job
@@ -114,6 +119,7 @@ class SoloPool(Waiting):
                 left = self._leave(job)
             except INTERRUPTIONS:  # raised in our own lines
                 continue
+        job.took = monotonic() - began
         self._finished(job)
 
     def _leave(self, job: Job) -> bool:

@@ -90,7 +90,7 @@ class ThreadPool(Waiting):
         for _ in range(size - self._size):
             self._start_one()
         for _ in range(self._size - size):
-            self._waiting.put(None)  # who takes it leaves
+            self._tickets.put(False)  # who takes it leaves
         self._size = size
 
     def restart(self) -> None:
@@ -103,7 +103,7 @@ class ThreadPool(Waiting):
         deadline = monotonic() + timeout
         threads = list(self._threads)
         for _ in threads:
-            self._waiting.put(None)
+            self._tickets.put(False)
         for thread in threads:
             thread.join(max(0.0, deadline - monotonic()))
 
@@ -125,26 +125,29 @@ class ThreadPool(Waiting):
             return
 
     def _run(self, me: int, held: list[Job]) -> None:
-        busy, get, claim = self._busy, self._waiting.get, self._unclaimed.remove
-        execute, finished = self._steps.execute, self._finished
+        busy, get, claim = self._busy, self._tickets.get, self._unclaimed.remove
+        execute, finished, take = self._steps.execute, self._finished, self._turns.take
         while True:
             if held:
                 if not self._leave(me, held[0]):
                     return
                 finished(held.pop())
-            job = get()
-            if job is None:
+            if not get():
                 return
+            _, job = take()
             try:
                 claim(job)
             except KeyError:
                 continue
             held.append(job)
+            began = monotonic()
             try:
                 busy[me] = job
                 execute(job)
             except INTERRUPTIONS:
                 continue
+            finally:
+                job.took = monotonic() - began
 
     def _leave(self, me: int, job: Job) -> bool:
         """No longer to be interrupted; False when the job was given up meanwhile. May be called again."""

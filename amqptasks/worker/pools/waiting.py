@@ -7,30 +7,41 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
 from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.turns import Turns
 
 
 class Waiting:
-    """The part of a `Pool` that threads take their jobs from."""
+    """The part of a `Pool` that threads take their jobs from: each queue's jobs in turn."""
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[Job | None] = SimpleQueue()  # None: who takes it leaves
+        self._tickets: SimpleQueue[bool] = SimpleQueue()  # one for each job of `_turns`; False: who takes it leaves
+        self._turns: Turns[Job] = Turns()
         self._unclaimed: set[Job] = set()  # whoever removes a job from it has it
 
     def submit(self, jobs: Sequence[Job]) -> None:
         self._unclaimed.update(jobs)
-        put = self._waiting.put
-        for job in jobs:
-            put(job)
+        self._turns.add((job.delivery.queue, job) for job in jobs)
+        put = self._tickets.put
+        for _ in jobs:
+            put(True)
 
     def take_back(self) -> list[Job]:
         taken: list[Job] = []
+        leaving = 0
         while True:
             try:
-                job = self._waiting.get_nowait()
+                ticket = self._tickets.get_nowait()
             except Empty:
-                return taken
-            if job is not None and self.withdraw(job):
+                break
+            if not ticket:
+                leaving += 1
+                continue
+            _, job = self._turns.take()
+            if self.withdraw(job):
                 taken.append(job)
+        for _ in range(leaving):
+            self._tickets.put(False)
+        return taken
 
     def pid(self, job: Job) -> int | None:  # noqa: ARG002 - as of every pool
         return os.getpid()

@@ -145,6 +145,34 @@ def test_stopping_waits_for_what_runs_and_no_longer_than_asked(tasks: Tasks, thr
     assert tasks.wait_back(1) == [Success(0)]
 
 
+@pytest.mark.parametrize("kind", ["threads", "solo", "async"])
+def test_a_job_of_another_queue_waits_for_its_turn_and_not_for_all_that_came_before(tasks: Tasks, kind: str) -> None:
+    pool: ThreadPool | SoloPool | AsyncPool
+    if kind == "async":
+        pool = AsyncPool(tasks.steps(), tasks.back.extend, 1)
+    else:
+        made = ThreadPool(tasks.steps(), tasks.back.append, 1) if kind == "threads" else None
+        pool = made or SoloPool(tasks.steps(), tasks.back.append)
+    holds, quick = ("ahold", "aquick") if kind == "async" else ("hold", "quick")
+    first = jobs(holds if kind != "solo" else quick, 1)
+    many, other = jobs(quick, 500), jobs(quick, 1)
+    other[0].delivery.queue = "other"
+    pool.start()
+    pool.submit(first)
+    if kind != "solo":
+        wait_for(lambda: tasks.begun == [0])
+    pool.submit(many)
+    pool.submit(other)
+    tasks.gate.set()
+    for _ in range(3):
+        if isinstance(pool, SoloPool):
+            pool.work(1)
+    wait_for(lambda: other[0] in tasks.back, 10)
+    assert tasks.back.index(other[0]) <= 2
+    pool.take_back()
+    pool.stop(10)
+
+
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_task_that_ends_the_process_ends_nothing_but_itself(tasks: Tasks, threads: ThreadPool, count: int) -> None:
     threads.submit(jobs("leave", count))

@@ -42,6 +42,28 @@ def test_the_prefetch_of_short_tasks_is_what_runs_in_100_ms_but_at_most_1000() -
     assert looks(Prefetch(2), "shop.medium", 0.02) in range(8, 11)
 
 
+@pytest.mark.parametrize("name", ["shop.noop", 5, "x" * 300])
+def test_a_message_that_is_costly_to_read_counts_though_its_task_never_ran(name: object) -> None:
+    prefetch = Prefetch(2)
+    for _ in range(3):
+        for _ in range(20):
+            one = job(delivery(headers={"task": name}), decoded=False)
+            one.took = 0.01
+            prefetch.ended(one)
+        prefetch.look(0.0, prefetch.size, 0.0)
+    assert prefetch.size in range(15, 21)
+
+
+@pytest.mark.parametrize("size", [100_000, 1_000_000, 16_000_000])
+def test_no_more_is_held_of_large_messages_than_ten_megabytes_or_twice_the_concurrency(size: int) -> None:
+    prefetch = Prefetch(2)
+    for _ in range(3):
+        prefetch.ended(job(delivery(body=bytes(size)), decoded=False))
+        prefetch.look(0.0, prefetch.size, 0.0)
+    assert prefetch.size >= 4
+    assert prefetch.size * size <= max(10_000_000, 4 * size)
+
+
 def test_the_prefetch_of_long_tasks_is_twice_the_concurrency_at_once() -> None:
     prefetch = Prefetch(4)
     assert looks(prefetch, "shop.noop", 0.00002) == MOST

@@ -18,6 +18,7 @@ import pytest
 from amqptasks.amqp.link import Link
 from amqptasks.tasks.outcomes import Crashed, Outcome
 from amqptasks.worker.job.job import Job
+from amqptasks.worker.pools.prefork.backlog import SHORT
 from amqptasks.worker.pools.prefork.child import ChildConfig
 from amqptasks.worker.pools.prefork.losses import LONGEST_PAUSE, pause_after
 from amqptasks.worker.pools.prefork.pool import PreforkPool
@@ -56,7 +57,7 @@ class Running:
         return psutil.Process(fork_server)
 
     def submit(self, *seconds: float) -> None:
-        jobs = [job(delivery("held.hold", one), decoded=False) for one in seconds]
+        jobs = [job(delivery("held.hold", one, tag=tag), decoded=False) for tag, one in enumerate(seconds)]
         self.link.call_soon(lambda: self.pool.submit(jobs))
 
     def runs(self, count: int) -> None:
@@ -101,6 +102,25 @@ def test_what_ran_and_what_waited_is_settled_though_no_forker_can_be_started_at_
     assert isinstance(outcome, Crashed)
     assert len(tries) == 3
     assert tries[2] - tries[1] > tries[1] - tries[0] > 0.4
+
+
+def test_a_job_of_another_queue_waits_neither_for_the_backlog_nor_for_what_was_sent_ahead(
+    running: Callable[[int], Running],
+) -> None:
+    one = running(1)
+    one.submit(*[0.2] * 20)
+    one.runs(1)
+    other = job(delivery("held.hold", 0.0), decoded=False)
+    other.delivery.queue = "other"
+    wait_for(lambda: one.pool.current() and time.monotonic() - one.pool.started(one.pool.current()[0]) > SHORT)
+    one.link.call_soon(lambda: one.pool.submit([other]))
+    wait_for(lambda: other in one.finished, 10)
+    assert one.finished.index(other) <= 2
+    taken: list[Job] = []
+    one.link.call_soon(lambda: taken.extend(one.pool.take_back()))
+    wait_for(lambda: taken)
+    numbers = [made.delivery.tag for made in taken]
+    assert numbers == sorted(numbers)
 
 
 def test_a_hook_that_would_end_its_process_does_not(running: Callable[[int], Running]) -> None:

@@ -132,7 +132,8 @@ class Child:
             job = Job(delivery, queue) if ended is None else telling(delivery, queue, *ended)
             job.acked, job.limits = acked, limits
             self._number = number
-            slots.begin(slot, number, monotonic())
+            began = monotonic()
+            slots.begin(slot, number, began)
             try:
                 execute(job)
             except BaseException:  # in what is told of a task; what becomes of that is known, and the node waits for it
@@ -140,6 +141,7 @@ class Child:
                     raise
                 logger.exception("a child of the pool goes on", extra={"action": "pool_goes_on"})
             slots.end(slot)
+            job.took = monotonic() - began
             if was_told(job):  # the node cannot see it, and may have another lease by now
                 job.planned = NOTHING
             try:

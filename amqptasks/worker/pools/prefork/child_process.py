@@ -110,8 +110,8 @@ class ChildProcess:
             if job is not None:
                 taken.append((number, job, data))
 
-    def results(self) -> Iterator[tuple[int, Settlement, float, int]]:
-        """What it has sent since: number, settlement, runtime, memory."""
+    def results(self) -> Iterator[tuple[int, Settlement, wire.Times, int]]:
+        """What it has sent since: number, settlement, times, memory."""
         while True:
             try:
                 read = self._results.recv(READ)

@@ -63,7 +63,7 @@ class PreforkPool:
             link, self._fork_servers, self._slots, child_config, size, self._read, self._died, self._hand_out
         )
         self._child_processes = self._children.children
-        self._backlog = Backlog(self._child_processes, settings.max_tasks, conclude)
+        self._backlog = Backlog(self._child_processes, self._slots, settings.max_tasks, conclude)
         self._demand = Demand(self, link, settings.most, settings.least)
         self._lacked: dict[str, list[Job]] = {}  # by the task that no child knows
         self._stopping = False
@@ -250,7 +250,7 @@ class PreforkPool:
 
     def _take_results(self, child: ChildProcess) -> None:
         memory, before = 0, child.done
-        for number, planned, runtime, measured in child.results():
+        for number, planned, (runtime, took), measured in child.results():
             if planned.kind == wire.LIVES:
                 self._children.lives(child)
                 continue
@@ -265,7 +265,7 @@ class PreforkPool:
             child.done += 1
             job = child.outstanding.pop(number, None)
             if job is not None:  # else it was killed in the moment in which it ended
-                job.planned, job.runtime = planned, runtime
+                job.planned, job.runtime, job.took = planned, runtime, took
                 self._finished(job)
         if child.done != before:
             child.since = monotonic()

@@ -40,6 +40,9 @@ LIVES = "lives"
 #: How a job was ended from outside: outcome, when it began (seconds, monotonic), runtime in seconds.
 Ended = tuple[Outcome, float, float]
 
+#: Of a job, in seconds: how long its task ran, and how long the child was busy with it.
+Times = tuple[float, float]
+
 _properties = attrgetter(*Properties.__slots__)
 
 
@@ -105,16 +108,16 @@ def encode_result(number: int, job: Job, memory: int) -> bytes:
             None if planned.otherwise is None else _outgoing(planned.otherwise),
         )
     said = None if report is None else (report.level, report.sentence, report.fields, report.traceback)
-    data = pickle.dumps((number, planned.kind, job.runtime, memory, writes, said), pickle.HIGHEST_PROTOCOL)
+    data = pickle.dumps((number, planned.kind, (job.runtime, job.took), memory, writes, said), pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(data)) + data
 
 
-def decode_result(data: bytes | memoryview) -> tuple[int, Settlement, float, int]:
-    """Number, settlement, runtime in seconds, memory in KiB."""
-    number, kind, runtime, memory, writes, said = pickle.loads(data)  # noqa: S301
+def decode_result(data: bytes | memoryview) -> tuple[int, Settlement, Times, int]:
+    """Number, settlement, times, memory in KiB."""
+    number, kind, times, memory, writes, said = pickle.loads(data)  # noqa: S301
     report = None if said is None else Report(*said)
     if writes is None:
-        return number, Settlement("ack", kind=kind, report=report), runtime, memory
+        return number, Settlement("ack", kind=kind, report=report), times, memory
     verdict, onward, delay, answer, followers, otherwise = writes
     settlement = Settlement(
         verdict,
@@ -126,11 +129,11 @@ def decode_result(data: bytes | memoryview) -> tuple[int, Settlement, float, int
         kind,
         report,
     )
-    return number, settlement, runtime, memory
+    return number, settlement, times, memory
 
 
 def _encode_notice(number: int, kind: str) -> bytes:
-    data = pickle.dumps((number, kind, 0.0, 0, None, None), pickle.HIGHEST_PROTOCOL)
+    data = pickle.dumps((number, kind, (0.0, 0.0), 0, None, None), pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(data)) + data
 
 
