@@ -17,7 +17,7 @@ from typing import Any
 
 from amqptasks.control.places import EXCHANGE
 from amqptasks.messages.delivery import Delivery
-from amqptasks.messages.headers import Wrong
+from amqptasks.messages.headers import SIGNATURE, Wrong
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import REPLY_TO, Properties
 from amqptasks.messages.signing import Signing
@@ -59,7 +59,8 @@ EVERYBODY = Destination()
 @dataclass(frozen=True, slots=True)
 class Command:
     """What workers are asked to do; `id` is the question's, `reply_to` where the answer goes (None: nobody waits),
-    `until` when it is too late, in seconds since 1970, `verified` True where a signature of the app's keys is on it."""
+    `until` when it is too late, in seconds since 1970, `verified` True where a signature of the app's keys is on it:
+    `signature`."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class Command:
     reply_to: str | None = None
     until: float | None = None
     verified: bool = False
+    signature: object = None
 
     @property
     def is_late(self) -> bool:
@@ -88,6 +90,10 @@ class Answer:
 
 class Unreadable(Exception):
     """A message that is no command, or no answer."""
+
+
+class Unbelieved(Unreadable):
+    """An answer that nobody with the keys of this app has signed."""
 
 
 def outgoing(command: Command, timeout: float, signing: Signing | None = None) -> Outgoing:
@@ -138,7 +144,8 @@ def command_in(delivery: Delivery, signing: Signing | None = None) -> Command:
         raise Unreadable(f"a part of it {refusal}") from None
     if verified and late is None:
         raise Unreadable("it is signed without saying until when: who copies it could send it for ever")
-    return Command(name, arguments, destination, *_addresses(delivery.properties), late, verified)
+    signature = (delivery.properties.headers or {}).get(SIGNATURE) if verified else None
+    return Command(name, arguments, destination, *_addresses(delivery.properties), late, verified, signature)
 
 
 def _addresses(properties: Properties) -> tuple[str, str | None]:
@@ -148,8 +155,9 @@ def _addresses(properties: Properties) -> tuple[str, str | None]:
     return identity if isinstance(identity, str) else "", reply_to if asked else None
 
 
-def reply(answer: Answer, command: Command) -> Outgoing:
-    """The message for `answer`. Raises `TypeError` or `ValueError` for a value that JSON cannot carry."""
+def reply(answer: Answer, command: Command, signing: Signing | None = None) -> Outgoing:
+    """The message for `answer`, signed with the key of the command where that is signed. Raises `TypeError` or
+    `ValueError` for a value that JSON cannot carry."""
     assert command.reply_to is not None
     said: dict[str, Any] = {
         "node": answer.node,
@@ -159,11 +167,20 @@ def reply(answer: Answer, command: Command) -> Outgoing:
     }
     said |= {"value": answer.value} if answer.error is None else {"error": answer.error}
     properties = Properties(content_type=CONTENT_TYPE, delivery_mode=TRANSIENT, correlation_id=command.id)
-    return Outgoing("", command.reply_to, json.encode(said), properties, mandatory=False)
+    body = json.encode(said)
+    if signing is not None and command.verified:
+        signing.sign(properties, body, like=command.signature)
+    return Outgoing("", command.reply_to, body, properties, mandatory=False)
 
 
-def answer_in(delivery: Delivery) -> Answer:
-    """Raises `Unreadable`."""
+def answer_in(delivery: Delivery, signing: Signing | None = None) -> Answer:
+    """Raises `Unreadable`, and where there are keys `Unbelieved` for one whose signature is missing or wrong, which is
+    not read."""
+    if signing is not None:
+        try:
+            signing.verify(delivery.properties, delivery.body)
+        except Wrong as wrong:
+            raise Unbelieved(wrong.detail) from None
     given = _object(delivery.body)
     texts = [given.get(name) for name in ("node", "host", "queue")]
     pid, error = given.get("pid"), given.get("error")

@@ -12,7 +12,7 @@ from typing import Any
 from amqptasks import streams
 from amqptasks.control import envelope, roster
 from amqptasks.control.answers import Answers
-from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
+from amqptasks.control.envelope import Answer, Command, Destination, Unbelieved, Unreadable
 from amqptasks.control.places import EXCHANGE, LOOK_BACK, NODES
 from amqptasks.control.roster import Announcement
 from amqptasks.errors import BrokerError, Nacked, PublishRejected, ReplyLost, Unroutable
@@ -21,7 +21,10 @@ from amqptasks.messages.ids import task_id
 from amqptasks.messages.signing import Signing
 from amqptasks.results.replies import Replies
 from amqptasks.runtime.clock import broker_time, monotonic
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link, Missing, Session
+
+logger = get_logger(__name__)
 
 #: Seconds that those who have not answered get before the broker is asked whether they are still there: it costs a
 #: connection, and most answer sooner.
@@ -107,7 +110,7 @@ class Question:
         return reader
 
     def _gather(self, command: Command, arrived: SimpleQueue[Any], deadline: float) -> Answers[Any]:
-        gathered = _Gathered(command, self.was_heard)
+        gathered = _Gathered(command, self.was_heard, self._signing)
         while not gathered.is_complete:
             until = deadline if gathered.patience is None else min(deadline, gathered.patience)
             try:
@@ -139,8 +142,10 @@ class Question:
 class _Gathered:
     """What is known by now: who is there (None: not known), and who has answered, each by its control queue."""
 
-    def __init__(self, command: Command, was_heard: bool) -> None:
+    def __init__(self, command: Command, was_heard: bool, signing: Signing | None) -> None:
         self._command = command
+        self._signing = signing
+        self._warned = False
         self._was_heard = was_heard
         self._is_known = False
         self._present: dict[str, Announcement] | None = None
@@ -161,9 +166,22 @@ class _Gathered:
                 }
                 self.patience = monotonic() + (PATIENCE if self._was_heard else 0.0)
         else:
-            answer = _read(said)
+            answer = self._read(said)
             if answer is not None:
                 self._answered[answer.queue] = answer
+
+    def _read(self, delivery: Delivery) -> Answer | None:
+        """None where it is nobody's: whoever has seen or guessed the reply address may write there."""
+        try:
+            return envelope.answer_in(delivery, self._signing)
+        except Unbelieved as error:
+            if not self._warned:
+                self._warned = True
+                told = "an answer to the command %s is not believed: %s. Do all workers have the keys of this app?"
+                logger.warning(told, self._command.name, error, extra={"action": "answer_unbelieved"})
+        except Unreadable:
+            pass
+        return None
 
     @property
     def is_complete(self) -> bool:
@@ -198,13 +216,6 @@ class _Present:
 
     def __init__(self, by_queue: dict[str, Announcement] | None) -> None:
         self.by_queue = by_queue
-
-
-def _read(delivery: Delivery) -> Answer | None:
-    try:
-        return envelope.answer_in(delivery)
-    except Unreadable:
-        return None  # whoever guessed the reply address; it is nobody's answer
 
 
 def _answers(answers: Mapping[str, Answer], command: Command, silent: Any, *, complete: bool) -> Answers[Any]:

@@ -138,6 +138,11 @@ class Codec:
         if self.signing is not None and request is not None and request.verified:
             self.signing.sign(properties, body, like=request.signature)
 
+    def sign_like(self, properties: Properties, body: bytes, like: object) -> None:
+        """Sign with the key of the signature `like`; not at all where that is None."""
+        if self.signing is not None and like is not None:
+            self.signing.sign(properties, body, like=like)
+
     def for_reply(self, properties: Properties) -> Serializer:
         """How the reply to this message is written: as the app says, else as the message was, else in JSON."""
         return self._result_serializer or self._of(properties) or json.SERIALIZER

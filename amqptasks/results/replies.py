@@ -11,12 +11,15 @@ from amqptasks.errors import ReplyLost
 from amqptasks.messages.body import JSON_ONLY, Reader
 from amqptasks.messages.properties import LOST_REPLIES
 from amqptasks.messages.signing import Signing
-from amqptasks.results.reply import Outcome, parse
+from amqptasks.results.reply import Outcome, is_lost, parse
 from amqptasks.results.result import AsyncResult
+from amqptasks.runtime.log_queue import get_logger
 
 if TYPE_CHECKING:
     from amqptasks.messages.delivery import Delivery
 
+
+logger = get_logger(__name__)
 
 #: Replies to one task that wait for somebody who asks, before a thread reads them: a task that tells its progress a
 #: thousand times keeps no thousand states here.
@@ -75,14 +78,28 @@ class Replies:
             if listener is not None:
                 listener(delivery)
             else:
-                self._told_lost((delivery.properties.headers or {}).get(LOST_REPLIES))
+                self._told_lost(delivery)
             return
+        self._give(result, delivery)
+
+    def read(self, delivery: Delivery, task_id: str) -> Outcome | ReplyLost | None:
+        """What a reply says; None where it is not believed that the reply to this task is lost. Any thread but the
+        link's: its sender decides what that costs, and a user's function may know the keys."""
+        if delivery.properties.correlation_id or not _named_lost(delivery):
+            return parse(delivery.body, delivery.properties, self._reader, self._signing)
+        if not is_lost(delivery.properties, self._signing):
+            logger.warning(
+                "it is not believed that the reply to task %s is lost: nobody with the keys of this app said so",
+                task_id,
+                extra={"action": "loss_unbelieved", "task_id": task_id},
+            )
+            return None
+        why = "its worker dropped it, because the broker took nothing from publishers"
+        return ReplyLost(f"the reply to task {task_id} is lost: {why}. The task has run")
+
+    def _give(self, result: AsyncResult[Any], delivery: Delivery) -> None:
         if result.arrive(delivery) >= MOST_UNREAD and result.id not in self._being_read:
             self._read_elsewhere(result)
-
-    def read(self, delivery: Delivery) -> Outcome:
-        """What a reply says. Any thread but the link's: its sender decides what that costs."""
-        return parse(delivery.body, delivery.properties, self._reader, self._signing)
 
     def _read_elsewhere(self, result: AsyncResult[Any]) -> None:
         """Nobody asks for this result, and replies gather."""
@@ -99,15 +116,14 @@ class Replies:
         except RuntimeError:  # no thread can be had: with the next reply
             self._being_read.discard(result.id)
 
-    def _told_lost(self, ids: object) -> None:
-        """A worker says of which calls it has dropped the replies."""
-        for identity in ids if isinstance(ids, list) else ():
+    def _told_lost(self, notice: Delivery) -> None:
+        """A worker says of which calls it has dropped the replies. Whoever waits for one finds out whether to believe
+        it."""
+        for identity in _named_lost(notice):
             reference = self._pending.get(identity) if isinstance(identity, str) else None
             result = reference() if reference else None
             if result is not None:
-                self.forget(result.id)
-                why = "its worker dropped it, because the broker took nothing from publishers"
-                result.arrive(ReplyLost(f"the reply to task {result.id} is lost: {why}. The task has run"))
+                self._give(result, notice)
 
     def lost(self, reason: str) -> None:
         """The channel broke that the replies would have come to. Link thread only."""
@@ -125,3 +141,8 @@ class Replies:
         current = self._pending.pop(reference.key, None)
         if current is not None and current is not reference:
             self._pending.setdefault(reference.key, current)
+
+
+def _named_lost(delivery: Delivery) -> list[object]:
+    ids = (delivery.properties.headers or {}).get(LOST_REPLIES)
+    return ids if isinstance(ids, list) else []

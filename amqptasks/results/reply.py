@@ -9,7 +9,7 @@ An exception is `{"exc_type", "exc_message", "exc_module"}`: qualified name, arg
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from amqptasks import errors
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError, RemoteError, ResultError, TaskRevoked
 from amqptasks.messages.body import JSON_ONLY, Reader
 from amqptasks.messages.headers import Wrong
-from amqptasks.messages.properties import Properties
+from amqptasks.messages.properties import LOST_REPLIES, Properties
 from amqptasks.messages.signing import Signing
 from amqptasks.serializers import Serializer, json
 
@@ -142,6 +142,26 @@ def parse(
     if status in _EXCEPTION_STATES:
         return Outcome(status, None, traceback, result)
     return Outcome(status, result, traceback)
+
+
+def named_in(ids: Sequence[str]) -> str:
+    """What a signature covers of a message that says whose replies are lost."""
+    return " ".join(ids)
+
+
+def is_lost(properties: Properties, signing: Signing | None) -> bool:
+    """Whether a message that says whose replies are lost is to be believed."""
+    if signing is None:
+        return True
+    try:
+        verified = signing.verify(properties, b"")
+    except Wrong:
+        return False
+    headers = properties.headers or {}
+    ids = headers.get(LOST_REPLIES)
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        return False
+    return not verified or headers.get("id") == named_in(ids)
 
 
 def _encode(task_id: str, status: str, result: object, traceback: str | None, serializer: Serializer) -> bytes:

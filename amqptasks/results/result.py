@@ -181,7 +181,7 @@ class AsyncResult(Generic[R]):
                     continue
                 if isinstance(said, ResultError):
                     self._loss = said
-                else:
+                elif said is not None:
                     self._latest = said
                 over = self._is_over()
                 self._unread = () if over else unread[1:]
@@ -191,11 +191,11 @@ class AsyncResult(Generic[R]):
             for wake in waiters:
                 wake()
 
-    def _outcome(self, reply: Delivery | ResultError) -> Outcome | ResultError:
+    def _outcome(self, reply: Delivery | ResultError) -> Outcome | ResultError | None:
         if isinstance(reply, ResultError):
             return reply
         assert self._replies is not None, "replies come from there"
-        return self._replies.read(reply)
+        return self._replies.read(reply, self.id)
 
     def _answer(self, propagate: bool) -> Any:
         if self._loss is not None:

@@ -343,7 +343,7 @@ class ControlService:
         if command.reply_to is None:
             return
         answer = Answer(self.node.name, self.host, os.getpid(), self._queue, value, trouble)
-        outgoing = envelope.reply(answer, command)
+        outgoing = envelope.reply(answer, command, self.node.app.codec.signing)
         self.node.link.call_soon(lambda: self._publish(outgoing))
 
 

@@ -67,7 +67,7 @@ class Settler:
         self.counts: Counter[str] = Counter()
         #: Told of each job that is settled, and how.
         self.ended: Callable[[Job, Settlement], None] | None = None
-        self.replies = HeldReplies(link)
+        self.replies = HeldReplies(link, codec)
         self._under_way: dict[SettlementPublishing, float] = {}
         self._looks = False
         self._stopped_at: float | None = None

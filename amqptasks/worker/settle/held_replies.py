@@ -12,8 +12,11 @@ import math
 from collections.abc import Sequence
 
 from amqptasks.errors import BrokerUnreachable
+from amqptasks.messages.codec import PLAIN, Codec
+from amqptasks.messages.headers import SIGNATURE
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import LOST_REPLIES, REPLY_TO, Properties
+from amqptasks.results.reply import named_in
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Done, Link, Publishing
@@ -65,10 +68,11 @@ class _Reply:
 
 
 class HeldReplies:
-    """The replies of one worker."""
+    """The replies of one worker. `codec` signs what callers are told of those whose replies were signed."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, codec: Codec = PLAIN) -> None:
         self._link = link
+        self._codec = codec
         self._alarm: str | None = None
         self._under_way: dict[_Reply, None] = {}
         self._bytes = 0
@@ -100,7 +104,7 @@ class HeldReplies:
                 self._hold(reply)
         elif self._dropped:
             self._tell_dropped("more of them waited for the end of an alarm than a worker may hold")
-            for message in _notices(self._dropped):
+            for message in self._notices(self._dropped):
                 self._link.publish(message, lambda _error: None, CONFIRM_WITHIN)
             self._dropped = []
 
@@ -121,7 +125,7 @@ class HeldReplies:
             self._withdraw(reply)
             self._dropped.append(_without_body(reply.message))
         self._tell_dropped("the worker stops while the broker blocks publishers")
-        notices = _notices(self._dropped)[:MOST_CALLERS]
+        notices = self._notices(self._dropped)[:MOST_CALLERS]
         self._dropped = []
         if notices:
             self._telling_until = monotonic() + TELL_WITHIN
@@ -148,6 +152,27 @@ class HeldReplies:
         if reply.publishing is not None:
             reply.publishing.withdraw()
 
+    def _notices(self, dropped: Sequence[Outgoing]) -> list[Outgoing]:
+        """A message for each caller that is connected for its replies, with the ids of those that it will not get. It
+        has no body, so that it gets through in an alarm, too (`amqp/announcing.py`)."""
+        ids: dict[tuple[str, bool], list[str]] = {}
+        likes: dict[tuple[str, bool], object] = {}
+        for message in dropped:
+            if message.routing_key.startswith(REPLY_TO):
+                signature = (message.properties.headers or {}).get(SIGNATURE)
+                caller = message.routing_key, signature is not None
+                ids.setdefault(caller, []).append(message.properties.correlation_id or "")
+                likes[caller] = signature
+        return [self._notice(caller[0], names[:MOST_NAMED], likes[caller]) for caller, names in ids.items()]
+
+    def _notice(self, address: str, names: list[str], like: object) -> Outgoing:
+        properties = Properties(headers={LOST_REPLIES: names}, delivery_mode=1)
+        if like is not None:
+            assert properties.headers is not None
+            properties.headers["id"] = named_in(names)  # a header that is signed
+        self._codec.sign_like(properties, b"", like)
+        return Outgoing("", address, b"", properties, mandatory=False)
+
     def _tell_dropped(self, why: str) -> None:
         logger.warning(
             "%s dropped: %s. Tasks are not affected; their callers see the state LOST",
@@ -159,18 +184,3 @@ class HeldReplies:
 
 def _without_body(message: Outgoing) -> Outgoing:
     return Outgoing(message.exchange, message.routing_key, b"", message.properties, message.mandatory)
-
-
-def _notices(dropped: Sequence[Outgoing]) -> list[Outgoing]:
-    """A message for each caller that is connected for its replies, with the ids of those that it will not get. It has
-    no body, so that it gets through in an alarm, too (`amqp/announcing.py`)."""
-    ids: dict[str, list[str]] = {}
-    for message in dropped:
-        if message.routing_key.startswith(REPLY_TO):
-            ids.setdefault(message.routing_key, []).append(message.properties.correlation_id or "")
-    return [
-        Outgoing(
-            "", address, b"", Properties(headers={LOST_REPLIES: names[:MOST_NAMED]}, delivery_mode=1), mandatory=False
-        )
-        for address, names in ids.items()
-    ]

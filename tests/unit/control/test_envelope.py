@@ -10,10 +10,11 @@ import pytest
 
 from amqptasks.control import envelope, roster
 from amqptasks.control.answers import Answers, HeldTask, Pong, one, records
-from amqptasks.control.envelope import Answer, Command, Destination, Unreadable
+from amqptasks.control.envelope import Answer, Command, Destination, Unbelieved, Unreadable
 from amqptasks.control.roster import Announcement
 from amqptasks.messages.delivery import SETTLED, Delivery
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.signing import Signing
 
 
 def delivered(message: Outgoing) -> Delivery:
@@ -48,6 +49,42 @@ def test_an_answer_survives_its_journey(answer: Answer) -> None:
     message = envelope.reply(answer, Command("ping", id="question", reply_to="back"))
     assert (message.exchange, message.routing_key, message.mandatory) == ("", "back", False)
     assert envelope.answer_in(delivered(message)) == answer
+
+
+SIGNING = Signing({"new": "0123456789abcdef0123456789abcdef", "old": "fedcba9876543210fedcba9876543210"})
+
+
+def asked(signing: Signing | None) -> Command:
+    message = envelope.outgoing(Command("ping", id="question"), 5, signing)
+    message.properties.reply_to = "amq.rabbitmq.reply-to.caller"
+    return envelope.command_in(delivered(message), SIGNING)
+
+
+def test_an_answer_is_signed_with_the_key_of_its_command() -> None:
+    old = Signing({"old": "fedcba9876543210fedcba9876543210"})
+    message = envelope.reply(Answer("n", "h", 1, "q", 5), asked(old), SIGNING)
+    assert envelope.answer_in(delivered(message), old).value == 5
+
+
+def test_the_answer_to_an_unsigned_command_is_not_signed() -> None:
+    message = envelope.reply(Answer("n", "h", 1, "q", 5), asked(None), SIGNING)
+    assert message.properties.headers is None
+    assert envelope.answer_in(delivered(message)).value == 5
+    with pytest.raises(Unbelieved, match="no signature"):
+        envelope.answer_in(delivered(message), SIGNING)
+
+
+@pytest.mark.parametrize("part", ["body", "id", "key"])
+def test_an_answer_that_was_changed_or_belongs_to_another_question_is_not_believed(part: str) -> None:
+    message = envelope.reply(Answer("n", "h", 1, "q", 5), asked(SIGNING), SIGNING)
+    if part == "body":
+        message.body = message.body.replace(b"5", b"6")
+    elif part == "id":
+        message.properties.correlation_id = "another question"
+    else:
+        Signing({"new": "another secret of thirty-two bytes"}).sign(message.properties, message.body)
+    with pytest.raises(Unbelieved):
+        envelope.answer_in(delivered(message), SIGNING)
 
 
 def test_a_destination_is_names_patterns_and_a_host() -> None:
