@@ -163,7 +163,7 @@ def test_a_job_of_another_queue_waits_for_its_turn_and_not_for_all_that_came_bef
         wait_for(lambda: tasks.begun == [0])
     pool.submit(many)
     pool.submit(other)
-    tasks.gate.set()
+    tasks.barrier.set()
     for _ in range(3):
         if isinstance(pool, SoloPool):
             pool.work(1)
