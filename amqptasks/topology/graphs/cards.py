@@ -1,12 +1,14 @@
 """What stands on each node of the picture, and how large that makes it. All lengths are in pixels.
 
 Names are set in a monospaced font, whose width is known without measuring; the rest is estimated, on the safe side.
+Letters of East Asia and pictures are twice as wide as others.
 """
 
 from __future__ import annotations
 
-import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
+from unicodedata import east_asian_width
 
 from amqptasks.topology.graphs.graph import Figures, Kind, Node
 from amqptasks.untrusted.numbers import counted
@@ -15,21 +17,26 @@ from amqptasks.untrusted.numbers import counted
 #: 0.6 em wide.
 NAME_CHARACTER, LABEL_CHARACTER = 7.85, 6.95
 
-#: Mean width of a character of the smaller text (11.5 px, sans-serif); few texts are wider.
-TEXT_CHARACTER = 6.1
+#: Mean width of a character of the smaller text (11.5 px, sans-serif); few texts are wider. Figures are bold where
+#: something waits, and digits are all as wide as an `n`.
+TEXT_CHARACTER, FIGURE_CHARACTER = 6.1, 7.3
 
 #: Heights of the name's line and of each further one, and the space around the text.
 NAME_LINE, TEXT_LINE, PADDING_X, PADDING_Y = 20.0, 16.0, 14.0, 9.0
 
-#: Widths between which a card takes what its name needs.
+#: The least width of a card, and the most that it takes for its further lines, which can be folded.
 _WIDTHS: dict[Kind, tuple[float, float]] = {
     "route": (150, 240),
     "exchange": (120, 200),
-    "queue": (200, 250),
+    "queue": (200, 280),
     "dead": (150, 200),
     "waiting": (150, 200),
     "delays": (260, 330),
 }
+
+#: Characters of a name that are shown, in the order in which they are tried: as many as the window has room for. Fewer
+#: than the last tell no name from another.
+CHARACTERS = (60, 44, 32, 26)
 
 #: Width of a character on the chip with the type (10.5 px, semibold), and of the chip's own space within and before.
 CHIP_CHARACTER, CHIP_INSIDE, _CHIP_BEFORE = 6.6, 14.0, 10.0
@@ -51,20 +58,21 @@ class Card:
 def card(node: Node, width: float) -> Card:
     """`width` is that of all cards of its layer (`wanted_width`)."""
     chip = _chip(node)
-    room = width - 2 * PADDING_X - _chip_room(chip)
-    characters = max(8, int((width - 2 * PADDING_X) / TEXT_CHARACTER))
-    words = " · ".join(badge.replace(" ", "\u00a0") for badge in node.badges)
-    lines = [line.strip(" ·") for line in textwrap.wrap(words, characters, break_long_words=False)] if words else []
-    figures = _figures(node.figures)
+    room = width - 2 * PADDING_X
+    lines = folded(node.badges, int(room / TEXT_CHARACTER))
+    figures = [line for words in _figures(node.figures) for line in folded(words, int(room / FIGURE_CHARACTER + 0.01))]
     height = 2 * PADDING_Y + NAME_LINE + TEXT_LINE * (len(lines) + len(figures))
-    return Card(shortened(node.name, int(room / NAME_CHARACTER + 0.01)), chip, tuple(lines), figures, width, height)
+    name = shortened(node.name, int((room - _chip_room(chip)) / NAME_CHARACTER + 0.01))
+    return Card(name, chip, tuple(lines), tuple(figures), width, height)
 
 
-def wanted_width(node: Node) -> float:
+def wanted_width(node: Node, characters: int) -> float:
+    """`characters` is one of `CHARACTERS`."""
     least, most = _WIDTHS[node.kind]
-    badges = max((len(badge) for badge in node.badges), default=0) * TEXT_CHARACTER
-    needed = max(len(node.name) * NAME_CHARACTER + _chip_room(_chip(node)), badges) + 2 * PADDING_X
-    return min(max(least, needed), most)
+    badges = max(map(cells, node.badges), default=0) * TEXT_CHARACTER
+    figures = max((len(" · ".join(words)) for words in _figures(node.figures)), default=0) * FIGURE_CHARACTER
+    name = min(cells(node.name), characters) * NAME_CHARACTER + _chip_room(_chip(node))
+    return max(least, min(max(badges, figures) + 2 * PADDING_X, most), name + 2 * PADDING_X)
 
 
 def _chip(node: Node) -> str:
@@ -81,20 +89,59 @@ def label(text: str) -> str:
 
 
 def label_width(text: str) -> float:
-    return len(label(text)) * LABEL_CHARACTER
+    return cells(label(text)) * LABEL_CHARACTER
+
+
+def cells(text: str) -> int:
+    """How many narrow letters it is as wide as."""
+    return len(text) + sum(east_asian_width(letter) in ("W", "F") for letter in text if not letter.isascii())
+
+
+def folded(parts: Iterable[str], most: int) -> list[str]:
+    """The parts, with dots between them, on lines of so many cells. A part that is longer than a line is broken at its
+    spaces, a word at any place."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and cells(f"{lines[-1]} · {part}") <= most:
+            lines[-1] += f" · {part}"
+        else:
+            lines += _broken(part, max(most, 8))
+    return lines
+
+
+def _broken(text: str, most: int) -> list[str]:
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and cells(f"{lines[-1]} {word}") <= most:
+            lines[-1] += f" {word}"
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if cells(lines[-1] + letter) > most:
+                lines.append("")
+            lines[-1] += letter
+    return lines
 
 
 def shortened(text: str, characters: int) -> str:
     """The end of a name tells it from its neighbours as often as its beginning: the middle goes."""
-    if len(text) <= characters:
+    if cells(text) <= characters:
         return text
     kept = max(2, characters - 1)
-    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+    begin = end = ""
+    while begin + end != text:
+        further = (begin + text[len(begin)], end) if cells(begin) <= cells(end) else (begin, text[-len(end) - 1] + end)
+        if cells("".join(further)) > kept:
+            break
+        begin, end = further
+    return f"{begin}…{end}"
 
 
-def _figures(figures: Figures | None) -> tuple[str, ...]:
+def _figures(figures: Figures | None) -> tuple[tuple[str, ...], ...]:
+    """Two lines, each in its parts."""
     if figures is None:
         return ()
-    held = f"{figures.ready:,} ready · {figures.unacked:,} unacked"
+    held = (f"{figures.ready:,} ready", f"{figures.unacked:,} unacked")
     consumers = counted(figures.consumers, "consumer")
-    return (held, f"{consumers} · {figures.rate_in:.1f}/s in · {figures.rate_out:.1f}/s out")
+    return (held, (consumers, f"{figures.rate_in:,.1f}/s in", f"{figures.rate_out:,.1f}/s out"))

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from amqptasks.topology.graphs.cards import Card, card, label_width, wanted_width
+from amqptasks.topology.graphs.cards import CHARACTERS, Card, card, label_width, wanted_width
 from amqptasks.topology.graphs.graph import Edge, Graph
 from amqptasks.topology.graphs.layers import Layers, layers
 
@@ -21,6 +21,9 @@ PASSAGE, PORT = 14.0, 22.0
 
 #: How far the delays stand below, how far beside a column their common line runs, and how round its corners are.
 BELOW, LANE, CORNER = 40.0, 22.0, 10.0
+
+#: A usual window's width: names are whole where the picture fits it.
+WINDOW = 1280.0
 
 #: Rounds of moving each card to the mean height of its neighbours.
 ROUNDS = 16
@@ -65,12 +68,19 @@ class Layout:
 
 
 def layout(graph: Graph) -> Layout:
-    return _Placing(graph, layers(graph)).layout()
+    """With whole names where the window has room for them."""
+    placed = layers(graph)
+    for characters in CHARACTERS:
+        placing = _Placing(graph, placed, characters)
+        if placing.width <= WINDOW:
+            break
+    return placing.layout()
 
 
 class _Placing:
-    def __init__(self, graph: Graph, placed: Layers) -> None:
+    def __init__(self, graph: Graph, placed: Layers, characters: int) -> None:
         self._graph = graph
+        self._characters = characters
         self._layers = placed
         self._edges = {edge.id: edge for edge in graph.edges}
         self._cards = self._sized()
@@ -79,9 +89,14 @@ class _Placing:
             if edge.id in placed.chains:
                 self._into.setdefault(edge.target, []).append(edge)
         self._left, self._right, self._lead, self._trail = self._widths()
-        self._top = self._heights()
+
+    @property
+    def width(self) -> float:
+        """Of the picture, as far as the columns make it."""
+        return max(self._right, default=MARGIN) + MARGIN
 
     def layout(self) -> Layout:
+        self._top = self._heights()
         boxes = {
             node.id: Box(self._left[self._layers.rank[node.id]], self._top[node.id], self._cards[node.id])
             for node in self._graph.nodes
@@ -93,7 +108,9 @@ class _Placing:
         lines = self._forward(boxes)
         if delays is not None:
             column = max((self._layers.rank[n.id] for n in self._graph.nodes if n.kind == "queue"), default=0)
-            box = Box(self._left[column], bottom + BELOW, card(delays, max(wanted_width(delays), 300)))
+            box = Box(
+                self._left[column], bottom + BELOW, card(delays, max(wanted_width(delays, self._characters), 300))
+            )
             boxes[delays.id] = box
             lines += [_to_delays(edge, boxes[edge.source], box, self._right[column] + LANE) for edge in self._retries()]
             bottom, right = box.bottom, max(right, box.right)
@@ -106,13 +123,19 @@ class _Placing:
     def _is_to_delays(self, edge: Edge) -> bool:
         return self._graph.node(edge.target).kind == "delays"
 
+    def _is_back(self, edge: Edge) -> bool:
+        return edge.id not in self._layers.chains and not self._is_to_delays(edge)
+
+    def _is_to_neighbour(self, edge: Edge) -> bool:
+        return self._layers.rank[edge.source] - self._layers.rank[edge.target] == 1
+
     def _sized(self) -> dict[str, Card]:
         """All cards of a column are as wide as its widest."""
         widths: dict[int, float] = {}
         for node in self._graph.nodes:
             if node.id in self._layers.rank:
                 column = self._layers.rank[node.id]
-                widths[column] = max(widths.get(column, 0.0), wanted_width(node))
+                widths[column] = max(widths.get(column, 0.0), wanted_width(node, self._characters))
         cards = {}
         for node in self._graph.nodes:
             if node.id in self._layers.rank:
@@ -130,6 +153,10 @@ class _Placing:
                 lead[column] = max(lead[column], label_width(edge.label) + LABEL_SPACE)
             elif edge.label:
                 column = self._layers.rank[chain[-1]]
+                trail[column] = max(trail[column], label_width(edge.label) + LABEL_SPACE)
+        for edge in self._graph.edges:
+            if edge.label and self._is_back(edge) and self._is_to_neighbour(edge):
+                column = self._layers.rank[edge.source]
                 trail[column] = max(trail[column], label_width(edge.label) + LABEL_SPACE)
         left, right, x = [], [], MARGIN
         for column, items in enumerate(self._layers.columns):
@@ -244,10 +271,10 @@ class _Placing:
         """Edges that lead back: to the column before directly, further round below everything."""
         lines = []
         for edge in self._graph.edges:
-            if edge.id in self._layers.chains or self._is_to_delays(edge):
+            if not self._is_back(edge):
                 continue
             source, target = boxes[edge.source], boxes[edge.target]
-            if self._layers.rank[edge.source] - self._layers.rank[edge.target] == 1:
+            if self._is_to_neighbour(edge):
                 start, end = source.y + source.card.height * 0.75, target.y + target.card.height * 0.75
                 bend = (source.x - target.right) / 2
                 path = (

@@ -117,7 +117,7 @@ def _shape(node: Node, box: Box) -> str:
     card = f'<rect class="card" width="{width:.1f}" height="{height:.1f}" rx="9"/>'
     if node.kind == "delays":
         bars = (
-            f'<rect x="{width - 92 + 13 * number}" y="{30 - rung}" width="8" height="{rung}" rx="2"/>'
+            f'<rect x="{width - 92 + 13 * number}" y="{27 - rung}" width="8" height="{rung}" rx="2"/>'
             for number, rung in enumerate(_RUNGS)
         )
         return f'{card}<g class="rungs">{"".join(bars)}</g>'

@@ -7,13 +7,15 @@ import json
 import re
 import xml.etree.ElementTree as xml
 from html.parser import HTMLParser
+from unicodedata import east_asian_width
 
 import pytest
 
 from amqptasks.topology.graphs.build import build
+from amqptasks.topology.graphs.cards import FIGURE_CHARACTER, NAME_CHARACTER, PADDING_X, TEXT_CHARACTER, label_width
 from amqptasks.topology.graphs.dot import dot
 from amqptasks.topology.graphs.graph import Figures, Graph
-from amqptasks.topology.graphs.layout import layout
+from amqptasks.topology.graphs.layout import WINDOW, layout
 from amqptasks.topology.graphs.mermaid import mermaid
 from amqptasks.topology.graphs.page import page
 from amqptasks.topology.graphs.svg import svg
@@ -221,3 +223,59 @@ def test_figures_of_a_living_broker_stand_on_the_cards() -> None:
     assert "1234 ready" in mermaid(graph)
     plain = next(node for node in build(SHOP, NEWEST).nodes if node.id == "queue:emails")
     assert plain.figures is None
+
+
+#: Names that are long or wide, a retry of many steps, and a routing key as long as a name.
+WIDE = {
+    "version": 1,
+    "exchanges": {"events.of.customers.".ljust(60, "x"): {"type": "x-consistent-hash"}, "漢字" * 15: {"type": "topic"}},
+    "queues": {
+        "orders.of.customers.".ljust(60, "q"): {
+            "type": "classic",
+            "max_priority": 10,
+            "bindings": [{"exchange": "漢字" * 15, "routing_key": "k" * 60}],
+            "retry": {"delays": ["1s", "5s", "30s", "1m", "5m", "10m", "30m", "1h", "2h", "6h", "12h"]},
+        },
+        "注文の待ち行列" * 4: {"bindings": [{"exchange": "漢字" * 15, "routing_key": "鍵" * 12}]},
+    },
+    "routes": {"t" * 60: {"exchange": "漢字" * 15, "routing_key": "鍵" * 12}},
+}
+MANY = Figures(9_999_999, 1_234_567, 12_345, 123_456.7, 98_765.4)
+
+
+def cells(text: str) -> int:
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+@pytest.mark.parametrize("mapping", [WIDE, WINDING, {"version": 1, "queues": {"emails": None}}])
+def test_no_text_is_wider_than_its_card(mapping: dict) -> None:
+    topology = from_mapping(mapping)
+    graph = build(
+        topology, NEWEST, dict.fromkeys((*topology.queues, *(f"{name}.dead" for name in topology.queues)), MANY)
+    )
+    texts = 0
+    for box in layout(graph).boxes.values():
+        room = box.card.width - 2 * PADDING_X
+        assert cells(box.card.name) * NAME_CHARACTER <= room
+        for line in box.card.lines:
+            assert cells(line) * TEXT_CHARACTER <= room, line
+        for line in box.card.figures:
+            assert cells(line) * FIGURE_CHARACTER <= room, line
+        texts += 1 + len(box.card.lines) + len(box.card.figures)
+    assert texts > 5
+
+
+def test_a_name_of_60_characters_is_whole_where_the_window_has_room() -> None:
+    name = "orders.of.customers.".ljust(60, "q")
+    small = layout(graph_of({"version": 1, "queues": {name: {"dead_letter": False}}}))
+    assert name in {box.card.name for box in small.boxes.values()}
+    assert small.width <= WINDOW
+
+
+def test_a_label_of_an_edge_that_leads_back_has_room_between_the_columns() -> None:
+    placed = layout(graph_of(WINDING))
+    line = next(line for line in placed.lines if line.edge.label == "what finds no queue")
+    source, target = placed.boxes[line.edge.source], placed.boxes[line.edge.target]
+    assert line.anchor == "end"
+    assert target.right < line.label_x - label_width(line.edge.label)
+    assert line.label_x < source.x
