@@ -36,7 +36,8 @@ from amqptasks.transport.entities import Binding, Policy, Queue, QueueState
 class Snapshot:
     """`app` is how the command line names the app; `time_limits` holds, by queue, the task that may run longest;
     `broker_timeout` is the `consumer_timeout` of rabbitmq.conf in seconds, None where nobody knows; `most_connections`
-    is the virtual host's limit, None where it has none.
+    is the virtual host's limit, None where it has none; `overridden` are the queues below a policy that is wrong, and
+    that `observed` leaves out.
 
     What was not read is empty, and `unread` says why: no check that needs it may draw conclusions from that.
     """
@@ -65,6 +66,7 @@ class Snapshot:
     connections: tuple[Connection, ...] = ()
     most_connections: int | None = None
     unread: Mapping[Section, Unread] = field(default_factory=dict)
+    overridden: frozenset[str] = frozenset()
 
     @property
     def queues(self) -> Iterator[ObservedQueue]:

@@ -47,6 +47,8 @@ def _none(seen: Snapshot, queue: ObservedQueue) -> Iterator[Finding]:
     name = queue.name
     settings = None if seen.topology is None else seen.topology.queues.get(name)
     if settings is None:
+        if name in seen.overridden:  # a policy of its own would hide the one that is to be mended first
+            return
         definition = {"dead-letter-exchange": "", "dead-letter-routing-key": f"{name}{DEAD}"}
         policy = set_policy(seen.vhost, name, "dead", definition, seen.policy(queue))
         fix = f"declare a queue {name}.dead, then {policy}"

@@ -9,6 +9,7 @@ from amqptasks.doctor.finding import Finding
 from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.topology.broker.steps import Warning
 from amqptasks.topology.plan.policies import shadowed
+from amqptasks.transport.entities import Policy
 
 
 def policies(seen: Snapshot) -> Iterator[Finding]:
@@ -19,18 +20,20 @@ def policies(seen: Snapshot) -> Iterator[Finding]:
 
 def without_overriding(seen: Snapshot) -> Snapshot:
     """What was seen, without the policies that have a finding of their own. What such a policy alone brings about is no
-    further finding for each queue: the one line about the policy mends it all."""
+    further finding for each queue: the one line about the policy mends it all. The queues that it applies to are
+    `overridden`."""
     if seen.observed is None:
         return seen
     subjects = {warning.subject for warning in _overriding(seen)}
     if not subjects:
         return seen
-    kept = tuple(
-        policy
-        for policy in seen.observed.policies
-        if f"{'operator policy' if policy.operator else 'policy'} {policy.name}" not in subjects
-    )
-    return replace(seen, observed=replace(seen.observed, policies=kept))
+    kept = tuple(policy for policy in seen.observed.policies if _subject(policy) not in subjects)
+    under = frozenset(queue.name for queue in seen.queues if subjects.intersection(map(_subject, seen.policies(queue))))
+    return replace(seen, observed=replace(seen.observed, policies=kept), overridden=under)
+
+
+def _subject(policy: Policy) -> str:
+    return f"{'operator policy' if policy.operator else 'policy'} {policy.name}"
 
 
 def _overriding(seen: Snapshot) -> Iterator[Warning]:

@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from amqptasks.doctor.check import CHECKS, Check, chosen
+from amqptasks.doctor.checks.policies import without_overriding
 from amqptasks.doctor.snapshot import Snapshot
 from amqptasks.messages.routing import Router
 from amqptasks.topology.ask.time_limits import TimeLimit, time_limits
@@ -75,6 +76,19 @@ def test_what_a_topology_makes_has_no_finding(can: Capabilities) -> None:
     )
     for name in ("dead-letter-targets", "dead-lettering", "bindings", "policies", "dead-letters", "delays"):
         assert list(BY_NAME[name].look(read)) == []
+
+
+def test_a_policy_that_is_wrong_is_the_only_thing_to_mend_of_the_queues_below_it() -> None:
+    safe = queue("work", **TO_DLX, dead_letter_strategy="at-least-once", overflow="reject-publish")
+    drop = Policy("every thing", ".*", {"max-length": 100, "overflow": "drop-head"}, "all")
+    below = without_overriding(seen(observed=broker(safe, queue("stale", "classic"), policies=(drop,))))
+    assert below.overridden == {"work", "stale"}
+    assert below.observed is not None
+    assert below.observed.policies == ()
+    look = BY_NAME["dead-letter-targets"].look
+    assert "set_policy" not in " ".join(one.fix for one in look(below))
+    beside = without_overriding(seen(observed=broker(safe, queue("stale", "classic"))))
+    assert [one.subject for one in look(beside) if "set_policy" in one.fix] == ["queue stale"]
 
 
 def test_a_mending_policy_keeps_what_the_one_that_counts_says() -> None:
