@@ -226,7 +226,8 @@ class Ended:
 
     def _take(self, letter: pika.BasicProperties) -> None:
         self.letters += 1
-        self.numbers.add(str(letter.app_id))
+        if letter.app_id is not None:  # else that of a follower
+            self.numbers.add(letter.app_id)
         headers = letter.headers or {}
         by_worker = isinstance(headers.get("x-amqptasks-reason"), str) and headers.get("x-amqptasks-detail")
         if not by_worker and not headers.get("x-death"):

@@ -14,6 +14,13 @@ from amqptasks.worker.job.job import Job
 #: Seconds of work that are held. An answer of the broker takes a few milliseconds, some hundred on a bad network.
 HOLD = 0.1
 
+#: Seconds of work for the link's thread that are held. The messages of all queues come through one connection and one
+#: thread: those of other queues wait behind what is on its way of this one.
+MOVE = 0.05
+
+#: Messages that are held at the most until it is known what they cost that thread.
+FIRST = 64
+
 #: The most messages that are held, however short their tasks are. More than 250 brought little in measurements.
 MOST = 1000
 
@@ -96,9 +103,9 @@ class Prefetch:
         """Seconds that a task of this name takes, where one has run for `ran` seconds and goes on."""
         return max(self._means.get(name, 0.0), ran) + OVERHEAD
 
-    def look(self, now: float, held: int, ran: float) -> int:
+    def look(self, now: float, held: int, ran: float, moving: float = OVERHEAD) -> int:
         """How many are to be held from now on. To be asked every 100 ms; `held` are held now, and the task that has run
-        longest has run for `ran` seconds."""
+        longest has run for `ran` seconds. A message costs the link's thread `moving` seconds (0: not known yet)."""
         self._learn()
         peak, self._peak = max(self._peak, held), held
         if now < self._cautious_until:
@@ -107,7 +114,8 @@ class Prefetch:
         cost = max(self._cost, ran if ran > LONG else 0.0) + OVERHEAD
         least = self.at_once if self.priorities and cost > HOLD else LEAST * self.at_once
         known = bool(self._cost) or ran > LONG
-        ideal = max(least, min(MOST, int(self.at_once * HOLD / cost))) if known else least
+        ideal = int(self.at_once * HOLD / cost) if known else least
+        ideal = max(least, min(ideal, MOST, int(MOVE / moving) if moving else FIRST))
         if peak >= FULL * self.size:
             self._quiet = 0
             self._fit(ideal, least, cost, held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,31 @@ LOOK = 0.1
 #: them, they come here again: so each time waits twice as long for the next.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
+#: Messages that must have been settled between two looks to say what one costs the link's thread: it has other work,
+#: too.
+ENOUGH = 20
+
 #: Seconds without too much held after which the first pause counts again.
 FORGET_AFTER = 120.0
+
+
+class Moving:
+    """What a message costs the link's thread: to receive, hand over, settle. The messages of all queues come and go
+    through that one thread. So what is held of one queue keeps those of the others waiting for this time each."""
+
+    def __init__(self) -> None:
+        self._used = self._count = 0.0
+        self._cost = 0.0
+
+    def look(self, used: float, count: int) -> float:
+        """Seconds for each. `used` are the seconds of CPU that the thread has used, `count` the messages that were
+        settled, both since it began."""
+        spent, settled = used - self._used, count - self._count
+        self._used, self._count = used, count
+        if settled >= ENOUGH:
+            cost = spent / settled
+            self._cost = (self._cost + cost) / 2 if self._cost else cost
+        return self._cost
 
 
 class Prefetching:
@@ -34,6 +58,7 @@ class Prefetching:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._pauses: dict[str, tuple[float, float]] = {}  # by queue: until when nothing goes back, and the pause
+        self._moving = Moving()
 
     def begin(self) -> None:
         """Look from now on, until the worker stops."""
@@ -49,6 +74,7 @@ class Prefetching:
 
     def _look_at_all(self) -> None:
         now = monotonic()
+        moving = self._moving.look(time.thread_time(), self._node.counts.total())
         followed = [queue for queue in self._node.queues.values() if queue.follows is not None and queue.consuming]
         if not followed:
             return
@@ -58,7 +84,7 @@ class Prefetching:
             assert prefetch is not None
             ran = self._longest(job for job in running if job in queue.held)
             longest = max(ran.values(), default=0.0)
-            queue.resize(prefetch.look(now, len(queue.held), longest))
+            queue.resize(prefetch.look(now, len(queue.held), longest, moving))
             too_many = len(queue.held) > prefetch.size <= LEAST * prefetch.at_once
             if too_many and self._may_give_back(queue.name, now):
                 self._lighten(queue, prefetch, ran, set(running), now)

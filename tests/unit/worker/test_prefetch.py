@@ -10,7 +10,8 @@ import pytest
 from amqptasks import App
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.worker.consume.prefetch import CAUTIOUS_FOR, MOST, Prefetch
+from amqptasks.worker.consume.prefetch import CAUTIOUS_FOR, FIRST, MOST, Prefetch
+from amqptasks.worker.consume.prefetching import ENOUGH, Moving
 from amqptasks.worker.job.job import Job
 from tests.harness.wait import wait_for
 from tests.unit.worker.jobs import delivery, job
@@ -147,3 +148,28 @@ def test_a_worker_settles_at_once_a_message_whose_task_header_is_no_name(name: o
             wait_for(lambda: node.counts == {"Reject": 1, "Success": 1}, 5, lambda: f"one each: {node.counts}")
         with app.session() as session:
             assert len(list(session.take("default.dead", 2))) == 1
+
+
+@pytest.mark.parametrize(("each", "most"), [(0.0001, 500), (0.0005, 100), (0.002, 25), (0.1, 4)])
+def test_no_more_is_held_than_the_thread_that_moves_all_messages_does_in_50_ms(each: float, most: int) -> None:
+    prefetch = Prefetch(2)
+    for _ in range(3):
+        for _ in range(20):
+            prefetch.ended(ended("shop.noop", 0.00002))
+        prefetch.look(0.0, prefetch.size, 0.0, each)
+    assert prefetch.size == most
+
+
+def test_little_is_held_until_it_is_known_what_a_message_costs_that_thread() -> None:
+    prefetch = Prefetch(2)
+    for _ in range(20):
+        prefetch.ended(ended("shop.noop", 0.00002))
+    assert prefetch.look(0.0, prefetch.size, 0.0, 0.0) == FIRST
+
+
+def test_what_a_message_costs_is_told_by_looks_that_saw_enough_of_them() -> None:
+    moving = Moving()
+    assert moving.look(1.0, ENOUGH - 1) == 0.0
+    assert moving.look(1.1, ENOUGH - 1 + 100) == pytest.approx(0.001)
+    assert moving.look(2.0, ENOUGH + 100) == pytest.approx(0.001), "the thread had other work"
+    assert moving.look(2.0 + 0.3, ENOUGH + 200) == pytest.approx(0.002)
