@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import dial
@@ -18,6 +19,7 @@ from amqptasks.errors import AccessRefused, ConfigurationError
 
 if TYPE_CHECKING:
     from amqptasks.app.app import App
+    from amqptasks.transport import Session
 
 #: Seconds to wait for answers. A worker answers in some milliseconds, and once all have, nobody waits; this is for one
 #: that is busy or gone.
@@ -97,7 +99,7 @@ class Control:
     def scheduled(self, timeout: float = 10.0) -> list[Waiting]:
         """How many tasks wait for their time, by when they are due. No worker is asked: none holds such a task, they
         wait in the broker's delay ladder."""
-        with self._app.session(timeout) as session:
+        with self._session(timeout) as session:
             return waiting(session)
 
     # What workers are told
@@ -123,6 +125,7 @@ class Control:
         once and how many it `terminated`. Raises `ConfigurationError` where nothing is named, or another signal.
         """
         told = {"terminate": terminate, "signal": signal_named(signal)}
+        self._reach(timeout)
         self._app.know_the_time(insist=True)  # workers judge by it which calls are meant
         revocation = Revocation("revoke", _texts(ids), _texts(task), dict(headers or {}))
         self._keep(revocation, timeout)
@@ -139,6 +142,7 @@ class Control:
     ) -> Answers[Mapping[str, int]]:
         """Undo `revoke` for the same ids, pattern or headers. What went to a dead-letter queue meanwhile is there:
         `amqptasks dead replay`."""
+        self._reach(timeout)
         self._app.know_the_time(insist=True)  # workers judge by it which calls are meant
         revocation = Revocation("restore", _texts(ids), _texts(task), dict(headers or {}))
         self._keep(revocation, timeout)
@@ -248,9 +252,8 @@ class Control:
     ) -> Answers[Any]:
         """Any command by its name; the methods above are this with types."""
         app = self._app
+        self._reach(timeout)
         app.know_the_time()
-        if not self._has_exchange:
-            self._has_exchange = self._make_exchange(timeout)
         if not self._has_exchange:
             return nobody(_destination(destination))
         question = Question(app.link, app.replies, app.session, app.codec.signing)
@@ -262,15 +265,25 @@ class Control:
         """A method of this class by its name, without blocking the event loop: `await app.control.awaited("ping")`."""
         return await asyncio.to_thread(getattr(self, method), *args, **kwargs)
 
+    def _reach(self, timeout: float) -> None:
+        """Raises `BrokerUnreachable` where there is no broker. The question for its time would wait as long, and say
+        nothing."""
+        if not self._has_exchange:
+            self._has_exchange = self._make_exchange(timeout)
+
     def _make_exchange(self, timeout: float) -> bool:
         """False where the exchange is not there, and may not be made by us: then no worker listens. Publishing to it
         all the same would make the broker close the channel, and the replies of tasks under way would be lost."""
-        with self._app.session(timeout if timeout > dial.TIMEOUT else None) as session:
+        with self._session(timeout) as session:
             try:
                 session.declare_exchange(places.EXCHANGE)
             except AccessRefused:
                 return session.exchange_exists(places.EXCHANGE.name)
         return True
+
+    def _session(self, timeout: float) -> AbstractContextManager[Session]:
+        """With the usual time for a first answer, unless the caller waits longer than is usual."""
+        return self._app.session(timeout if timeout > dial.TIMEOUT else None)
 
     def _keep(self, revocation: Revocation, timeout: float) -> None:
         """On the broker's disk before any worker is told."""
@@ -279,7 +292,7 @@ class Control:
         app = self._app
         if dial.is_memory(app.broker):
             return  # it has no streams, and no worker that starts later has anything of this process's
-        with app.session(timeout if timeout > dial.TIMEOUT else None) as session:
+        with self._session(timeout) as session:
             places.prepare(session, has_streams=True)
             for message in revocation.outgoing():
                 if app.codec.signing is not None:

@@ -12,8 +12,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from amqptasks import App, dial
+from amqptasks.cli import main
 from amqptasks.errors import BrokerUnreachable
 from tests.harness.worker_process import REPOSITORY
 
@@ -129,6 +131,38 @@ def test_a_call_without_a_broker_fails_within_two_seconds(nobody, record_propert
     record_property("counted", f"{nobody.__name__}: {took:.2f} s")
     assert took < WITHIN
     assert f"amqp://guest:***@127.0.0.1:{port}/" in str(caught.value)
+
+
+#: What asks the broker more than one question, each of which would wait.
+ASKED = {
+    "ping": lambda app: app.control.ping(),
+    "revoke": lambda app: app.control.revoke("an id"),
+    "restore": lambda app: app.control.restore(task="shop.*"),
+    "scheduled": lambda app: app.control.scheduled(),
+    "a countdown": lambda app: app.send_task("shop.ship", countdown=5),
+    "an expiry": lambda app: app.send_task("shop.ship", expires=60),
+    "declare": lambda app: app.declare(),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_nothing_waits_for_the_first_answer_twice(name: str):
+    with refusing() as port:
+        dial.load([address(port)])
+        app = App("shop", broker=address(port), connect_timeout=1)
+        began = time.monotonic()
+        with pytest.raises(BrokerUnreachable, match="amqptasks broker start"):
+            ASKED[name](app)
+        took = time.monotonic() - began
+        app.close()
+    assert took < 1.9
+
+
+def test_events_end_where_there_never_was_a_broker():
+    with refusing() as port:
+        done = CliRunner().invoke(main, ["events", "--since", "1h", "--follow", "--broker", address(port)])
+    assert done.exit_code == 3
+    assert "amqptasks broker start" in done.stderr
 
 
 @pytest.mark.long

@@ -64,6 +64,8 @@ def command(
     from amqptasks.events.reader import Verifier
 
     app = asking.app_of(target)
+    with app.session() as session:
+        _ = session.capabilities  # a broker that is not there is told at once; one that goes later is waited for
     verifier = Verifier(app.codec.signing)
     link = app.new_link()
     link.start()
