@@ -27,6 +27,9 @@ AmqptasksError
 |   |-- ReplyLost                 the connection that waited for it broke
 |   |-- TaskRevoked               the task was revoked, or expired before it ran
 |   |-- TaskRejected              the task went to the dead-letter queue without a run
+|   |-- ResultsNotKept            results are kept nowhere (`rpc://`), and this process did not call the task
+|   |-- StoreUnavailable          the result store does not answer
+|   |   `-- StoreRefused          ... never takes, or gives, what it was asked for
 |   `-- RemoteError               the task raised; its exception class is not importable here
 `-- TaskError                     raised in, or by, a running task
     |-- Retry                     run it again later
@@ -289,6 +292,20 @@ class TaskRevoked(ResultError):
 
 class TaskRejected(ResultError):
     """The task went to the dead-letter queue: see `amqptasks dead list QUEUE`."""
+
+
+class ResultsNotKept(ResultError):
+    """Results are kept nowhere: with `rpc://` each goes to the process that called. Name a store, in the service and in
+    its workers: `App(backend="stream://")` keeps results on RabbitMQ, `sqlite:///FILE` in a file."""
+
+
+class StoreUnavailable(ResultError):
+    """The result store does not answer, or not as it should. Its address and its words are in the message. Results of
+    tasks are not lost: their workers wait for the store."""
+
+
+class StoreRefused(StoreUnavailable):
+    """The result store will never take, or do, what it was asked for. The message says why."""
 
 
 class RemoteError(ResultError):

@@ -11,6 +11,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from amqptasks import dial, signals
@@ -20,6 +21,7 @@ from amqptasks.app.declaration import Declaration
 from amqptasks.calls import call, send
 from amqptasks.calls.deadline import Deadline
 from amqptasks.canvas.signature import Signature
+from amqptasks.errors import ResultsNotKept
 from amqptasks.messages.codec import Codec
 from amqptasks.messages.compression import MIN_SIZE
 from amqptasks.messages.reach import reach
@@ -35,6 +37,9 @@ from amqptasks.options import (
     checked_app,
     names_checked,
 )
+from amqptasks.results import address
+from amqptasks.results.backend import Backend
+from amqptasks.results.result import NOT_KEPT_HERE, checked_id
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.forks.cached import cached
 from amqptasks.tasks.task import Task, current_task
@@ -48,8 +53,8 @@ if TYPE_CHECKING:
     from amqptasks.errors import PublishRejected, Unroutable
     from amqptasks.events.emitter import Emitter
     from amqptasks.messages.outgoing import Outgoing
+    from amqptasks.results import result as results
     from amqptasks.results.replies import Replies
-    from amqptasks.results.result import AsyncResult
     from amqptasks.topology.broker.declare import Change
     from amqptasks.topology.topology import Topology
     from amqptasks.transport import Link, Session
@@ -58,6 +63,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: Seconds that results are kept: a day, as Celery does.
+RESULT_EXPIRES = 86_400.0
 
 #: Seconds that a caller waits for the broker's confirm. Long enough for a broker to restart, short enough for a
 #: request handler to give a sensible answer.
@@ -82,6 +90,9 @@ class App:
     fit a name or pattern of `replies`. `mask` names more arguments that are secrets. Workers show arguments to unsigned
     commands where `control_shows_arguments`. See docs/security.md.
 
+    Results: `backend` says where they are kept (docs/results.md); `AMQPTASKS_RESULT_BACKEND` beats it, but for
+    `memory://`. `result_expires` is in seconds, None: they are kept for ever.
+
     `events` True sends an event for each call, and makes workers of this app send theirs (as `worker -E` does).
 
     Tasks: `task_class` is what they are made from where they name no `base`, `task_defaults` are options of those that
@@ -94,6 +105,8 @@ class App:
         name: str = "amqptasks",
         broker: str | Sequence[str] | None = None,
         *,
+        backend: str | None = None,
+        result_expires: float | timedelta | None = RESULT_EXPIRES,
         topology: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         ignore_result: bool = False,
         publish_timeout: float = PUBLISH_TIMEOUT,
@@ -118,6 +131,8 @@ class App:
         options = checked_app(locals())
         self.name = name
         self.broker = dial.addresses(broker)
+        self.backend = address.chosen(backend)
+        self._result_expires = options["result_expires"]
         self.tasks: dict[str, Task[..., Any]] = {}
         self.task_class = task_class
         self.task_defaults: TaskOptions = checked(task_defaults or {}, TASK_DEFAULTS, "task_defaults")
@@ -148,6 +163,8 @@ class App:
 
     def _reset(self) -> None:
         """No connection yet; also what a forked child begins with, for its parent's are not its own."""
+        #: The result store, as this process uses it; None where results are kept nowhere.
+        self.results = Backend(self.backend, self.codec, self._result_expires) if self.backend.keeps else None
         self._declaration = Declaration(lambda: self.topology, self.session, has_clock=self._has_clock)
         self.connections = Connections(
             self._addresses,
@@ -156,6 +173,7 @@ class App:
             not self._files,  # with topology files, declaring is their owner's business, before anything runs
             self._declaration.once,
             lambda timeout: Deadline.of(timeout, self.publish_timeout, self.connect_timeout),
+            self.results,
         )
         self._hears = False  # it listens for heartbeats, because the broker's time cannot be asked for
 
@@ -398,9 +416,20 @@ class App:
         args: Iterable[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[Any]:
+    ) -> results.AsyncResult[Any]:
         """Call a task by name; it need not be known here. Options as of `Task.apply_async`."""
         return send.send(self, self.tasks.get(name) or name, tuple(args), dict(kwargs or {}), options)
+
+    def AsyncResult(self, task_id: str, task_name: str | None = None) -> results.AsyncResult[Any]:
+        """The result of the task with this id, whoever called it. Raises `ResultsNotKept` where there is no result
+        store, and this process did not call the task or does not hold its result any more."""
+        task_id = checked_id(task_id)
+        known = self.connections.waits_for(task_id)
+        if known is not None:
+            return known
+        if self.results is None:
+            raise ResultsNotKept(NOT_KEPT_HERE)
+        return self.results.result(task_id, task_name)
 
     def is_ready_for(self, *, delayed: bool) -> bool:
         """True when a call can be made without connecting, declaring or asking first, which would block."""

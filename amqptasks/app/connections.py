@@ -8,7 +8,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amqptasks import dial
 from amqptasks.calls.callback_thread import Ending
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from amqptasks.calls.unique_claims import Claims
     from amqptasks.events.emitter import Emitter
     from amqptasks.messages.codec import Codec
+    from amqptasks.results.backend import Backend
     from amqptasks.results.replies import Replies
+    from amqptasks.results.result import AsyncResult
 
 logger = get_logger(__name__)
 
@@ -63,7 +65,7 @@ class Submitting(NamedTuple):
 class Connections:
     """`addresses` says where the broker is. `declares` says whether the first call declares what it needs; a delayed
     call does in any case. `declare` does it, within so many seconds. `deadline` is that of a call that begins now, for
-    which its caller named so many seconds, or None."""
+    which its caller named so many seconds, or None. `results` is the app's result store, where it has one."""
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class Connections:
         declares: bool,
         declare: Callable[[float], None],
         deadline: Callable[[float | None], Deadline],
+        results: Backend | None = None,
     ) -> None:
         self._addresses = addresses
         self._tls = tls
@@ -80,6 +83,7 @@ class Connections:
         self._declares = declares
         self._declare = declare
         self.deadline = deadline
+        self._results = results
         self._openings: dict[bool, Opening] = {}
         self._is_ready = False
         self._lock = threading.RLock()
@@ -185,10 +189,12 @@ class Connections:
 
     def _use(self, link: Link) -> None:
         from amqptasks.results.replies import Replies
+        from amqptasks.results.result import AsyncResult
 
         if self._link is not None:
             self._earlier_links.append(self._link)
-        self._replies = replies = Replies(self._codec.reader, self._codec.signing)
+        new_result = AsyncResult if self._results is None else self._results.result
+        self._replies = replies = Replies(self._codec.reader, self._codec.signing, new_result)
         self._publisher = Publisher(link)
         self._link = link
         link.receive_replies(replies.reply, replies.lost)
@@ -214,6 +220,11 @@ class Connections:
         _ = self.link
         assert self._replies is not None
         return self._replies
+
+    def waits_for(self, task_id: str) -> AsyncResult[Any] | None:
+        """The result of a call of this process whose reply is still to come; None where there is none."""
+        replies = self._replies
+        return None if replies is None else replies.known(task_id)
 
     def emitter(self, hostname: str) -> Emitter:
         """What sends events in the name of `hostname`, over a connection of its own: a broker that refuses an event
@@ -282,6 +293,8 @@ class Connections:
             emitter.drain(min(_until(deadline), DRAIN_EVENTS))
         if event_link is not None:
             event_link.stop(_until(deadline))
+        if self._results is not None:
+            self._results.close(_until(deadline))
 
 
 def _until(deadline: float) -> float:

@@ -19,8 +19,9 @@ from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.options.arguments import plain
 from amqptasks.options.signatures import embedded
 from amqptasks.options.unique import UNIQUE, Claim, claim_of
-from amqptasks.results.result import AsyncResult
+from amqptasks.results.result import NOBODY_WANTS_IT, AsyncResult
 from amqptasks.runtime.clock import broker_time
+from amqptasks.untrusted import bounds
 
 if TYPE_CHECKING:
     from amqptasks.app.app import App
@@ -53,12 +54,20 @@ class Call:
 
 
 def make(
-    app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions, *, sign: bool = True
+    app: App,
+    task: Task[..., Any] | str,
+    args: Any,
+    kwargs: Any,
+    options: CallOptions,
+    *,
+    sign: bool = True,
+    kept: bool = False,
 ) -> Call:
-    """Everything about one call but its publishing; `sign` False for a call that nobody of this app asked for. Raises
-    `UnknownOption`, `ConfigurationError`, `NoRoute`, and `TypeError` for arguments that do not fit."""
+    """Everything about one call but its publishing; `sign` False for a call that nobody of this app asked for, `kept`
+    for one whose result is to be stored although nobody waits for a reply. Raises `UnknownOption`,
+    `ConfigurationError`, `NoRoute`, and `TypeError` for arguments that do not fit."""
     if options or isinstance(task, str) or not sign:
-        return _make(app, task, args, kwargs, options, sign=sign)
+        return _make(app, task, args, kwargs, options, sign=sign, kept=kept)
     alike = app.alike.get(task)
     if alike is None:
         alike = app.alike[task] = Alike(app, task, options)
@@ -66,7 +75,14 @@ def make(
 
 
 def _make(
-    app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions, *, sign: bool = True
+    app: App,
+    task: Task[..., Any] | str,
+    args: Any,
+    kwargs: Any,
+    options: CallOptions,
+    *,
+    sign: bool = True,
+    kept: bool = False,
 ) -> Call:
     if options:
         options = checked(options, CALL, "a call")
@@ -91,10 +107,9 @@ def _make(
         claim = claim_of(name, known, args, kwargs, merged, request.id, delay, request.expires)
         if claim is not None and claim.released:
             request.headers = {**request.headers, UNIQUE: claim.header}
-    running = current_request.get()
-    if running is not None:
-        request.parent_id = request.parent_id or running.id
-        request.root_id = request.root_id or running.root_id or running.id
+    _note_parent(app, request)
+    if kept:
+        request.ignore_result = False
     result = _result(app, request, merged)
     destination = app.router.destination(
         name,
@@ -112,6 +127,20 @@ def _make(
     if delay > 0:
         outgoing = app.into_ladder(outgoing, delay)
     return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout), claim)
+
+
+def _note_parent(app: App, request: Request) -> None:
+    """The task that runs here made this call; its result names it, where results are stored."""
+    running = current_request.get()
+    if running is None:
+        return
+    request.parent_id = request.parent_id or running.id
+    request.root_id = request.root_id or running.root_id or running.id
+    if app.results is not None:
+        if running.children is None:
+            running.children = []
+        if len(running.children) < bounds.MOST_CHILDREN:
+            running.children.append(request.id)
 
 
 def _refuse_what_workers_refuse(app: App, request: Request, options: Mapping[str, Any]) -> None:
@@ -193,13 +222,15 @@ def _is_special() -> bool:
 
 
 def _without_reply(identity: str, name: str) -> AsyncResult[Any]:
-    return AsyncResult.without_reply(identity, name, "ignore_result is set")
+    return AsyncResult.without_reply(identity, name, NOBODY_WANTS_IT)
 
 
 def _result(app: App, request: Request, options: Mapping[str, Any]) -> AsyncResult[Any]:
     """What the caller gets, and the request's reply address with it."""
     if options.get("reply_to"):
         request.reply_to = options["reply_to"]
+        if app.results is not None:
+            return app.results.result(request.id, request.task)
         return AsyncResult.without_reply(request.id, request.task, f"its reply goes to {request.reply_to!r}")
     if options.get("ignore_result", app.ignore_result):
         return _without_reply(request.id, request.task)

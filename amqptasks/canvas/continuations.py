@@ -139,7 +139,8 @@ class Followers:
         merged = signature.merged(args)
         task = signature.type or signature["task"]
         sign = request.verified or self._app.codec.signing is None
-        return call.make(self._app, task, *merged, cast(CallOptions, options), sign=sign).outgoing
+        kept = self._app.results is not None and options["ignore_result"] and not own.get("ignore_result")
+        return call.make(self._app, task, *merged, cast(CallOptions, options), sign=sign, kept=kept).outgoing
 
     def _read(self, given: Iterable[Mapping[str, Any]] | None) -> list[Signature[Any]]:
         return [Signature.read(one, self._app) for one in given or ()]

@@ -19,6 +19,7 @@ COMMANDS = {
     "topology": "Look at a topology, ask it questions, hand it on.",
     "worker": "Run tasks from one or more queues.",
     "call": "Send one task, and wait for its result if you like.",
+    "result": "Say how a task ended, or how far it is, by its id.",
     "status": "The workers that are there, and what they do, a line each.",
     "inspect": "Ask workers what they do.",
     "control": "Tell workers what to do.",

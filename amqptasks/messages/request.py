@@ -26,7 +26,7 @@ class Request:  # without slots: what has its default is not stored, and a worke
     delivered before, `hostname` the worker's name, `is_eager` true in `task.apply()`, `started` when the run began, on
     the monotonic clock, `instance` the task that runs it, `lease` the right to settle the delivery,
     `submitted` the calls that it made with `submit` and the broker has not confirmed, `loss_seen` whether somebody has
-    read `lease_lost` as true.
+    read `lease_lost` as true, `children` the ids of the calls that it made, where its app has a result store.
     """
 
     task: str
@@ -68,6 +68,7 @@ class Request:  # without slots: what has its default is not stored, and a worke
     verified: bool = field(default=False, compare=False, repr=False)
     signature: object = field(default=None, compare=False, repr=False)
     loss_seen: bool = field(default=False, init=False, compare=False, repr=False)
+    children: list[str] | None = field(default=None, init=False, compare=False, repr=False)
 
     def noted(self) -> dict[str, Any]:
         """The values by which a worker settles, when its task is about to run: it may change its own request, see
@@ -153,7 +154,7 @@ class Request:  # without slots: what has its default is not stored, and a worke
 _SENT_ON = ("callbacks", "errbacks", "chain", "headers")
 
 #: Fields that change while a task runs, and not by it.
-_OF_RUN = ("lease", "loss_seen", "submitted")
+_OF_RUN = ("children", "lease", "loss_seen", "submitted")
 
 #: The request that this thread, or this asyncio task, is running.
 current_request: ContextVar[Request | None] = ContextVar("amqptasks_request", default=None)

@@ -100,6 +100,7 @@ class UnboundTaskOptions(MessageOptions, total=False):
     throttle_for: Duration
     pool: str
     reject_on_worker_lost: bool
+    result_expires: Duration | None
 
 
 class TaskOptions(UnboundTaskOptions, total=False):

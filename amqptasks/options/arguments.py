@@ -26,6 +26,8 @@ class Arguments:
         self._called = _called(function, signature, bound=bound)
         parameters = signature.parameters.values()
         plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        #: Of the parameters that are given by position, in turn.
+        self.names = tuple(p.name for p in plain)
         self._required = sum(p.default is p.empty for p in plain)
         self._most = len(plain)
         self._needs_keywords = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)

@@ -23,6 +23,7 @@ from amqptasks.options.kinds import (
     Optional,
     Parsed,
     Seconds,
+    Secret,
     Signatures,
     Text,
     Whole,
@@ -183,6 +184,9 @@ TASK: dict[str, Option] = {
     ),
     "throttle_for": Option(_ABOVE, "604,800", "how long limits may put a call off before it is a dead letter"),
     "pool": Option(Optional(OneOf(POOLS)), "the worker's", "where a worker runs it"),
+    "result_expires": Option(
+        Optional(Seconds(above=True)), "the app's", "how long its result is kept, where the app has a result store"
+    ),
     "reject_on_worker_lost": Option(
         _FLAG,
         "True",
@@ -205,6 +209,15 @@ _NAMES = Parsed("names", lambda _: None)
 APP: dict[str, Option] = {
     "name": Option(_NAME, "`amqptasks`", "the app's name; it stands for `__main__` in names of tasks"),
     "ignore_result": Option(_FLAG, "False", "calls ask for no reply"),
+    "backend": Option(
+        Optional(Secret("an address, as stream:// or sqlite:///results.db")),
+        "`rpc://`",
+        "where results are kept, besides the reply that is pushed to the caller",
+        "a result that a worker stores is found only by an app with the same address",
+    ),
+    "result_expires": Option(
+        Optional(_ABOVE), "86,400", "how long results are kept, unless a task or the backend's address says otherwise"
+    ),
     "publish_timeout": Option(
         Seconds(LONGEST_PUBLISH, above=True), "30", "how long a call waits for the broker's confirm"
     ),

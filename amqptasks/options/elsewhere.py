@@ -7,7 +7,7 @@ ELSEWHERE = {
     "acks_on_failure": "a task that failed for good is a dead letter; leave it out",
     "acks_on_failure_or_timeout": "a task that failed for good is a dead letter; leave it out",
     "acks_on_timeout": "a task over its time limit is a dead letter; leave it out",
-    "add_to_parent": "no list of children is kept: follow root_id and parent_id; leave it out",
+    "add_to_parent": "a result store keeps the children of a task, always; leave it out",
     "chord": "chords are not run yet",
     "confirm_timeout": "write timeout=",
     "connection": "an app has one connection; leave it out",
@@ -28,5 +28,5 @@ ELSEWHERE = {
     "send_events": "events are the worker's choice; leave it out",
     "stamped_headers": "use headers=",
     "store_errors_even_if_ignored": "a failure is a dead letter, whatever its result; leave it out",
-    "trail": "no list of children is kept: follow root_id and parent_id; leave it out",
+    "trail": "a result store keeps the children of a task, always; leave it out",
 }

@@ -11,6 +11,7 @@ from amqptasks.options.check import checked
 from amqptasks.options.kinds import Addresses, Secret
 
 BROKER_URL = "AMQPTASKS_BROKER_URL"
+RESULT_BACKEND = "AMQPTASKS_RESULT_BACKEND"
 MANAGEMENT_URL = "AMQPTASKS_MANAGEMENT_URL"
 SIGNING_KEYS = "AMQPTASKS_SIGNING_KEYS"
 
@@ -34,6 +35,11 @@ ENVIRONMENT: dict[str, Option] = {
         Addresses(tuple(SCHEMES), several=True),
         "the app's `broker`",
         "the broker's addresses, before the app's own, but for `memory://`",
+    ),
+    RESULT_BACKEND: Option(
+        Secret("an address, as stream:// or sqlite:///results.db"),
+        "the app's `backend`",
+        "where results are kept, before the app's own, but for `memory://`; `--backend` comes first",
     ),
     MANAGEMENT_URL: Option(
         Addresses(("http", "https")),

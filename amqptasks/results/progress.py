@@ -34,8 +34,17 @@ def checked_state(state: object) -> str:
     return name
 
 
-def tell_state(app: App, request: Request, state: str, meta: Any) -> None:
-    """Send a reply that is not the last one. Raises `ConfigurationError` for a `meta` that cannot be sent."""
+def tell_state(app: App, request: Request, state: str, meta: Any, expires: float | None = None) -> None:
+    """Send a reply that is not the last one, and have it stored where the app has a result store, for `expires`
+    seconds. Raises `ConfigurationError` for a `meta` that cannot be sent."""
+    if app.results is not None and not request.ignore_result:
+        record = app.results.recording.on_the_way(request, Properties(), state, meta, expires=expires)
+        app.results.writer.put(record)
+    if request.reply_to is not None:
+        _reply(app, request, state, meta)
+
+
+def _reply(app: App, request: Request, state: str, meta: Any) -> None:
     from amqptasks.results import reply
 
     serializer = app.codec.for_reply(Properties())

@@ -31,10 +31,16 @@ class Replies:
 
     Thread-safe: any thread registers, the link's thread replies. `link_thread` is that thread's identity, once known;
     `get()` refuses to wait there. `reader` knows the content types that a reply may have; with `signing`, a
-    reply is read once its signature is verified.
+    reply is read once its signature is verified. `new_result` makes the results.
     """
 
-    def __init__(self, reader: Reader = JSON_ONLY, signing: Signing | None = None) -> None:
+    def __init__(
+        self,
+        reader: Reader = JSON_ONLY,
+        signing: Signing | None = None,
+        new_result: Callable[[str, str | None, Replies], AsyncResult[Any]] = AsyncResult,
+    ) -> None:
+        self._new_result = new_result
         self._reader = reader
         self._signing = signing
         self._pending: dict[str, KeyedRef[str, AsyncResult[Any]]] = {}
@@ -48,7 +54,7 @@ class Replies:
     def register(self, task_id: str, task_name: str | None = None) -> AsyncResult[Any]:
         """The result of a task that is about to be published. A second call for the same id gives the same result, so
         that publishing a task again wakes whoever waits already."""
-        result: AsyncResult[Any] = AsyncResult(task_id, task_name, self)
+        result = self._new_result(task_id, task_name, self)
         reference = KeyedRef(result, self._collected, task_id)
         known = self._pending.setdefault(task_id, reference)
         if known is reference:
@@ -57,6 +63,11 @@ class Replies:
         if earlier is None:
             self._pending[task_id] = reference
         return earlier or result
+
+    def known(self, task_id: str) -> AsyncResult[Any] | None:
+        """The result of a task that this process called, and that somebody holds and that waits for its reply."""
+        reference = self._pending.get(task_id)
+        return None if reference is None else reference()
 
     def listen(self, correlation_id: str, listener: Callable[[Delivery | ReplyLost], None]) -> None:
         """Give `listener` each reply with this id, as it comes, until `forget`; and a `ReplyLost` when none can come

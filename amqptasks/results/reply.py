@@ -9,12 +9,19 @@ An exception is `{"exc_type", "exc_message", "exc_module"}`: qualified name, arg
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from amqptasks import errors
-from amqptasks.errors import INTERRUPTIONS, ConfigurationError, RemoteError, ResultError, TaskRevoked
+from amqptasks.errors import (
+    INTERRUPTIONS,
+    ConfigurationError,
+    RemoteError,
+    ResultError,
+    TaskRejected,
+    TaskRevoked,
+)
 from amqptasks.messages.body import JSON_ONLY, Reader
 from amqptasks.messages.headers import Wrong
 from amqptasks.messages.properties import LOST_REPLIES, Properties
@@ -24,7 +31,7 @@ from amqptasks.serializers import Serializer, json
 FailureStatus = Literal["FAILURE", "REVOKED", "RETRY"]
 
 #: States in which `result` is an exception (celery/states.py, EXCEPTION_STATES).
-_EXCEPTION_STATES = frozenset({"FAILURE", "REVOKED", "RETRY"})
+_EXCEPTION_STATES = frozenset({"FAILURE", "REVOKED", "RETRY", "REJECTED"})
 
 #: States after which nothing more comes (celery/states.py, READY_STATES, and what `Reject` and `Ignore` lead to).
 FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"})
@@ -39,12 +46,13 @@ _JSON = Properties(content_type=json.SERIALIZER.content_type)
 @dataclass(slots=True)
 class Outcome:
     """What a reply says. `value` is the result (of a state of the user's own: its meta), `described` what stands in its
-    place where the task raised."""
+    place where the task raised. `fields` are all that the reply, or the record of a result store, says besides."""
 
     status: str
     value: Any = None
     traceback: str | None = None
     described: object = None
+    fields: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     _exception: Exception | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -140,8 +148,19 @@ def parse(
     status, result, text = reply["status"], reply.get("result"), reply.get("traceback")
     traceback = text if isinstance(text, str) else None
     if status in _EXCEPTION_STATES:
-        return Outcome(status, None, traceback, result)
-    return Outcome(status, result, traceback)
+        if status == "FAILURE" and _is_rejected(result):
+            status = "REJECTED"
+        return Outcome(status, None, traceback, result, reply)
+    return Outcome(status, result, traceback, None, reply)
+
+
+def _is_rejected(described: object) -> bool:
+    """A dead-lettered task is a FAILURE in a reply: at a state that it does not know, Celery goes on waiting."""
+    return (
+        isinstance(described, dict)
+        and described.get("exc_type") == TaskRejected.__name__
+        and described.get("exc_module") == TaskRejected.__module__
+    )
 
 
 def named_in(ids: Sequence[str]) -> str:

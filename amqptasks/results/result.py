@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from amqptasks.errors import ConfigurationError, ResultError, ResultTimeout
 from amqptasks.runtime.clock import monotonic
+from amqptasks.untrusted import bounds
 
 if TYPE_CHECKING:
     from amqptasks.messages.delivery import Delivery
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from amqptasks.results.reply import Outcome
 
 R = TypeVar("R")
+Said = TypeVar("Said")
 
 #: The state before a reply came, and that of a task whose reply cannot come any more.
 PENDING = "PENDING"
@@ -24,11 +28,22 @@ LOST = "LOST"
 #: The state of a task whose reply was not asked for, or goes elsewhere: nothing is kept of how it ends.
 NOT_KEPT = "NOT_KEPT"
 
+#: The state of a task whose result nobody wants, and what is said of it.
+IGNORED = "IGNORED"
+NOBODY_WANTS_IT = "ignore_result is set"
+
+#: Said to who asks by id where results are kept nowhere.
+NOT_KEPT_HERE = (
+    "results are kept nowhere (backend rpc://): each goes to the process that called, as long as that holds it. To ask"
+    ' by id from any process, name a store for the service and its workers: App(backend="stream://") keeps results on'
+    ' RabbitMQ, App(backend="sqlite:///results.db") in a file'
+)
+
 #: Bytes of replies that are read in an event loop's thread: more would hold its other tasks up for milliseconds.
 MOST_IN_A_LOOP = 256 * 1024
 
 # One lock for all results: it is held for an instant, and a lock each would cost every call that nobody waits for.
-_lock = threading.RLock()  # the handler of a signal may publish, and wait, in the middle of this
+lock = threading.RLock()  # the handler of a signal may publish, and wait, in the middle of this
 
 
 class AsyncResult(Generic[R]):
@@ -87,9 +102,12 @@ class AsyncResult(Generic[R]):
             self._refuse_to_block_the_link()
             arrived = threading.Event()
             left = None if deadline is None else max(0.0, deadline - monotonic())
-            if self._add(arrived.set) and not arrived.wait(left):
+            if self._add(arrived.set):
+                in_time = self._wait(arrived, left)
+                if arrived.is_set():
+                    continue
                 self._remove(arrived.set)
-                if not self.ready():
+                if not in_time and not self.ready():
                     raise ResultTimeout(f"no result of {self.task_name or 'task'} {self.id} within {timeout:g} s")
         answer: R | Exception = self._answer(propagate)
         return answer
@@ -114,10 +132,12 @@ class AsyncResult(Generic[R]):
     @property
     def status(self) -> str:
         """PENDING until something is known, then SUCCESS, FAILURE, REVOKED, RETRY, REJECTED, IGNORED or a state of the
-        task's own; LOST when no reply can come any more, NOT_KEPT when none was asked for."""
+        task's own; LOST when no reply can come any more, NOT_KEPT when it goes elsewhere."""
         self._read()
         if self._loss is not None:
-            return NOT_KEPT if isinstance(self._loss, str) else LOST
+            if isinstance(self._loss, str):
+                return IGNORED if self._loss == NOBODY_WANTS_IT else NOT_KEPT
+            return LOST
         return PENDING if self._latest is None else self._latest.status
 
     @property
@@ -140,6 +160,61 @@ class AsyncResult(Generic[R]):
     state = status
     info = result
 
+    # What the result store says besides; None where there is none, or it does not say.
+
+    @property
+    def date_done(self) -> datetime | None:
+        """When its state was written, by the broker's clock."""
+        try:
+            return bounds.iso_moment(self._fields().get("date_done"))
+        except bounds.OutOfBounds:
+            return None
+
+    @property
+    def name(self) -> str | None:
+        """The task's name."""
+        return self._said("name", str) or self.task_name
+
+    @property
+    def args(self) -> list[Any] | None:
+        """What it was called with, where that is short; secrets are masked."""
+        return self._said("args", list)
+
+    @property
+    def kwargs(self) -> dict[str, Any] | None:
+        """As `args`."""
+        return self._said("kwargs", dict)
+
+    @property
+    def worker(self) -> str | None:
+        """The name of the worker that wrote its state."""
+        return self._said("worker", str)
+
+    @property
+    def retries(self) -> int | None:
+        """How many attempts failed before."""
+        return self._said("retries", int)
+
+    @property
+    def queue(self) -> str | None:
+        """The queue that it came from."""
+        return self._said("queue", str)
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was revoked or rejected."""
+        return self._said("reason", str)
+
+    @property
+    def children(self) -> list[AsyncResult[Any]]:
+        """The calls that this one made, as far as they are known: none without a result store."""
+        return []
+
+    @property
+    def parent(self) -> AsyncResult[Any] | None:
+        """The call that made this one; None where that is not known."""
+        return None
+
     def forget(self) -> None:
         """Wait for it no more: its reply will be dropped, and whoever waits now gets a `ResultError`."""
         if self._replies is not None:
@@ -150,7 +225,7 @@ class AsyncResult(Generic[R]):
     def arrive(self, reply: Delivery | ResultError) -> int:
         """A reply came, or (`ResultError`) none can come any more. Wakes whoever waits, to read it. Called by
         `Replies`; returns how many wait to be read."""
-        with _lock:
+        with lock:
             if self._is_over():
                 return 0
             self._unread = (*self._unread, reply)
@@ -162,6 +237,14 @@ class AsyncResult(Generic[R]):
     def resolve(self, outcome: Outcome) -> None:
         """It has ended so, without a reply."""
         self._latest = outcome
+
+    def _fields(self) -> Mapping[str, Any]:
+        self._read()
+        return {} if self._latest is None else self._latest.fields
+
+    def _said(self, name: str, kind: type[Said]) -> Said | None:
+        found = self._fields().get(name)
+        return found if isinstance(found, kind) else None
 
     def _is_over(self) -> bool:
         return self._loss is not None or (self._latest is not None and self._latest.final)
@@ -175,7 +258,7 @@ class AsyncResult(Generic[R]):
             except IndexError:  # another thread has just read it
                 return
             said = self._outcome(reply)
-            with _lock:
+            with lock:
                 unread = self._unread
                 if not unread or unread[0] is not reply:
                     continue
@@ -215,15 +298,22 @@ class AsyncResult(Generic[R]):
 
     def _add(self, wake: Callable[[], None]) -> bool:
         """False when something is to be read, or there is nothing to wait for any more."""
-        with _lock:
+        with lock:
             if self._unread or self._is_over():
                 return False
             self._waiters = [*(self._waiters or ()), wake]
             return True
 
     def _remove(self, wake: Callable[[], None]) -> None:
-        with _lock:
+        with lock:
             self._waiters = [waiter for waiter in self._waiters or () if waiter != wake] or None
+
+    def _wait(self, arrived: threading.Event, left: float | None) -> bool:
+        """Wait `left` seconds at most, or shorter; False when these are over."""
+        return arrived.wait(left)
+
+    def _unread_bytes(self) -> int:
+        return sum(len(reply.body) for reply in self._unread if not isinstance(reply, ResultError))
 
     def _take_waiters(self) -> list[Callable[[], None]]:
         waiters, self._waiters = self._waiters or [], None
@@ -231,7 +321,7 @@ class AsyncResult(Generic[R]):
 
     async def _awaited(self) -> None:
         while True:
-            if sum(len(reply.body) for reply in self._unread if not isinstance(reply, ResultError)) > MOST_IN_A_LOOP:
+            if self._unread_bytes() > MOST_IN_A_LOOP:
                 await asyncio.to_thread(self._read)
             if self.ready():
                 return
@@ -260,3 +350,21 @@ class AsyncResult(Generic[R]):
             raise ConfigurationError(
                 "get() would wait for ever here: this thread receives the replies. Call it from another thread"
             )
+
+
+def children_of(fields: Mapping[str, Any]) -> list[str]:
+    """The ids of children, each of which Celery writes as `[[id, parent], children]`."""
+    found = fields.get("children")
+    ids: list[str] = []
+    for entry in found[: bounds.MOST_CHILDREN] if isinstance(found, list) else ():
+        with suppress(bounds.OutOfBounds, TypeError, LookupError):
+            ids.append(bounds.text(entry[0][0], bounds.LONGEST_ID, 1))
+    return ids
+
+
+def checked_id(task_id: object) -> str:
+    """The id of a task. Raises `ConfigurationError` for what is none."""
+    try:
+        return bounds.text(task_id, bounds.LONGEST_ID, 1)
+    except bounds.OutOfBounds as error:
+        raise ConfigurationError(f"a task id {error}") from None

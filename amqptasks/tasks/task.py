@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast
 
 from amqptasks import errors
 from amqptasks.calls import bulk, send, submit
@@ -35,7 +35,7 @@ from amqptasks.tasks import hooks
 if TYPE_CHECKING:
     from amqptasks.app.app import App
     from amqptasks.messages.exception_info import ExceptionInfo
-    from amqptasks.results.result import AsyncResult
+    from amqptasks.results import result as results
     from amqptasks.tasks.definition import Definition
     from amqptasks.transport.publisher import Progress
 
@@ -108,6 +108,7 @@ class Task(Generic[P, R]):
         self.limits = TaskLimits.from_options(options)
         #: False: acknowledged when it begins, so lost if its worker dies.
         self.acks_late = options.get("acks_late", True)
+        self.result_expires = cast("float | None", options.get("result_expires"))
         self.track_started = bool(options.get("track_started"))
         self.validates = bool(options.get("validate"))
         #: The hooks that its class overrides.
@@ -190,28 +191,28 @@ class Task(Generic[P, R]):
 
     # Calling
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> results.AsyncResult[R]:
         """Have it run by a worker. Returns once the broker has stored the call; raises `BrokerError` if it cannot."""
         return send.send(self.app, self, args, kwargs, CallOptions())
 
     def apply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
-    ) -> AsyncResult[R]:
+    ) -> results.AsyncResult[R]:
         """As `delay`, with the options of a call: countdown, eta, expires, priority, queue, task_id, ... Raises
         `UnknownOption`, `NoRoute`, `BrokerError`."""
         return send.send(self.app, self, tuple(args or ()), dict(kwargs or {}), options)
 
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> results.AsyncResult[R]:
         """`delay` for asyncio: the loop goes on while the broker confirms."""
         return await send.send_async(self.app, self, args, kwargs, CallOptions())
 
     async def aapply_async(
         self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
-    ) -> AsyncResult[R]:
+    ) -> results.AsyncResult[R]:
         """`apply_async` for asyncio."""
         return await send.send_async(self.app, self, tuple(args or ()), dict(kwargs or {}), options)
 
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[AsyncResult[R]]:
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[results.AsyncResult[R]]:
         """`delay` without waiting for the confirm: the future ends with the result of the call once the broker has
         stored it, or with a `BrokerError`. Its callbacks run one after the other on a thread of their own, which must
         not wait for another such future; what is submitted cannot be cancelled. Nothing bounds how much is under way:
@@ -229,7 +230,7 @@ class Task(Generic[P, R]):
 
     def publish_many(
         self, calls: Iterable[Iterable[Any]], *, progress: Progress | None = None, **options: Unpack[CallOptions]
-    ) -> list[AsyncResult[R]]:
+    ) -> list[results.AsyncResult[R]]:
         """Publish one call for each tuple of arguments, with the pipeline kept full: the fast way for many.
 
         `calls` may be a generator; `progress` is called with the number of calls confirmed so far.
@@ -244,7 +245,7 @@ class Task(Generic[P, R]):
         *,
         throw: bool = False,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[R]:
+    ) -> results.AsyncResult[R]:
         """Run it here and now, as a worker would but for the broker: with its hooks and signals, its retries (at
         once), its links. The result is ready; `throw` raises what the task raised instead."""
         from amqptasks.tasks import eager
@@ -316,7 +317,8 @@ class Task(Generic[P, R]):
         self, task_id: str | None = None, state: str = "PROGRESS", meta: Any = None, *, request: Request | None = None
     ) -> None:
         """Tell whoever waits for the result of the running task how far it is: `result.state` and `result.info`
-        become `state` and `meta`. Does not wait; a caller that asked for no reply is told nothing.
+        become `state` and `meta`, also in the app's result store. Does not wait; of a call with `ignore_result`
+        nothing is told.
 
         `task_id` is Celery's, and can only be the running one's.
         """
@@ -324,8 +326,12 @@ class Task(Generic[P, R]):
         state = checked_state(state)
         if task_id is not None and task_id != request.id:
             raise ConfigurationError(f"update_state tells of the running task, {request.id}, not of {task_id}")
-        if request.reply_to is not None and not request.is_eager:
-            tell_state(self.app, request, state, meta)
+        if not request.is_eager and (request.reply_to is not None or request.ignore_result is False):
+            tell_state(self.app, request, state, meta, self.result_expires)
+
+    def AsyncResult(self, task_id: str) -> results.AsyncResult[R]:
+        """The result of a call of this task by its id; see `App.AsyncResult`."""
+        return self.app.AsyncResult(task_id, self.name)
 
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise `TypeError`, as a call would, when the arguments do not fit the function."""

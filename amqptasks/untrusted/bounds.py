@@ -89,6 +89,15 @@ LARGEST_POOL = 10_000
 #: Bytes of a command, an answer, an event or a record of a stream. Bigger ones are not read.
 LARGEST_RECORD = 16 * 1024 * 1024
 
+#: Bytes of one result in a store. RabbitMQ 4 takes no larger reply either.
+LARGEST_RESULT = 16 * 1024 * 1024
+
+#: Bytes of a task's encoded arguments that its result keeps. Longer ones are left out.
+LARGEST_KEPT_ARGUMENTS = 4096
+
+#: Children of a task that its result names.
+MOST_CHILDREN = 1000
+
 #: Bytes of one answer of the management API: the queues of a broker with 10,000 of them take some 20 MiB.
 LARGEST_ANSWER = 64 * 1024 * 1024
 

@@ -102,7 +102,7 @@ def command(
         "task_id": task_id,
     }
     given = {option: value for option, value in wanted.items() if value is not None}
-    options = CallOptions(ignore_result=not wait, **given)  # type: ignore[typeddict-item]
+    options = CallOptions(ignore_result=not wait and app.results is None, **given)  # type: ignore[typeddict-item]
     began = monotonic()
     try:
         try:

@@ -120,6 +120,7 @@ def command(
         logs.configure(log_level, log_format)
         log_queue.begin()
         sys.exit(_supervise(processes))
+    from amqptasks.results import address
     from amqptasks.worker.process import restart
     from amqptasks.worker.process.leaving import Leaving
 
@@ -131,6 +132,11 @@ def command(
         raise ConfigurationError(
             "memory:// lives within one process, and this would be another:"
             " use `with app.worker(): ...` in the program that publishes"
+        )
+    if app.backend.scheme == address.MEMORY:
+        raise ConfigurationError(
+            "backend memory:// lives within one process, and this would be another: nobody could read its results. Name"
+            " one that others reach, as --backend sqlite:///results.db"
         )
     from amqptasks.worker.node import Node
     from amqptasks.worker.pools.prefork.settings import PreforkSettings

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amqptasks.errors import AmqptasksError, BrokerError, DeclarationConflict
+from amqptasks.errors import AmqptasksError, BrokerError, DeclarationConflict, StoreUnavailable
 
 #: Something that the user wrote cannot work, or a task failed. (2 is click's, for wrong use of the command line.)
 FAILED = 1
 
-#: The broker cannot be reached, refused us, or did not take what we sent.
+#: The broker, or the result store, cannot be reached, refused us, or did not take what we sent.
 NO_BROKER = 3
 
 #: An object exists on the broker with other properties.
@@ -20,4 +20,4 @@ NO_ANSWER = 5
 def exit_code(error: AmqptasksError) -> int:
     if isinstance(error, DeclarationConflict):
         return CONFLICT
-    return NO_BROKER if isinstance(error, BrokerError) else FAILED
+    return NO_BROKER if isinstance(error, BrokerError | StoreUnavailable) else FAILED

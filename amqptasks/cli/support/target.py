@@ -1,4 +1,5 @@
-"""What every command aims at: the app (`-A MODULE[:ATTRIBUTE]`) and the broker (`--broker URL`)."""
+"""What every command aims at: the app (`-A MODULE[:ATTRIBUTE]`), the broker (`--broker URL`) and the result store
+(`--backend URL`)."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ import click
 
 from amqptasks.dial import ENVIRONMENT, REPLACES, addresses, listed
 from amqptasks.errors import ConfigurationError
+from amqptasks.options.environment import RESULT_BACKEND
 
 if TYPE_CHECKING:
     import ssl
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from amqptasks.app.app import App
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+#: As `results.address.REPLACES`, which is not imported for every command.
+BACKEND_REPLACES = "AMQPTASKS_RESULT_BACKEND_REPLACES"
 
 #: The attribute that `-A MODULE` means.
 ATTRIBUTE = "app"
@@ -34,6 +39,7 @@ class Target:
 
     app: str | None = None
     broker: str | None = None
+    backend: str | None = None
 
     def load_app(self) -> App:
         """See `load_app`."""
@@ -83,14 +89,14 @@ def broker_urls(option: str | None, app: App | None = None) -> list[str]:
 
 
 def target_options(decorated: Decorated) -> Decorated:
-    """Add `-A/--app` and `--broker`; their values go to the context's `Target`."""
+    """Add `-A/--app`, `--broker` and `--backend`; their values go to the context's `Target`."""
     for option in reversed(_options()):
         option(decorated)
     return decorated
 
 
 def accept_target_options(command: click.Command) -> None:
-    """Let `command`, and all below it, take `-A` and `--broker` behind its name too, unless it has its own."""
+    """Let `command`, and all below it, take these options behind its name too, unless it has its own."""
     taken = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     holder = click.Command("holder", params=[])
     for option in _options():
@@ -120,6 +126,14 @@ def _options() -> list[Callable[[Any], Any]]:
             is_eager=True,
             callback=_keep_broker,
         ),
+        click.option(
+            "--backend",
+            metavar="URL",
+            help=f"Where results are kept, as stream:// or sqlite:///FILE; before {RESULT_BACKEND} and the app's own.",
+            expose_value=False,
+            is_eager=True,
+            callback=_keep_backend,
+        ),
     ]
 
 
@@ -129,12 +143,21 @@ def _keep_app(ctx: click.Context, parameter: click.Parameter, value: str | None)
 
 
 def _keep_broker(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:  # noqa: ARG001
-    """The environment gets it too: an app reads its broker there when it is made, and so do child processes."""
-    if value is None:
-        return
-    ctx.ensure_object(Target).broker = value
-    before = {name: os.environ.get(name) for name in (ENVIRONMENT, REPLACES)}
-    os.environ[ENVIRONMENT], os.environ[REPLACES] = value, "1"
+    if value is not None:
+        ctx.ensure_object(Target).broker = value
+        _set(ctx, ENVIRONMENT, REPLACES, value)
+
+
+def _keep_backend(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+    if value is not None:
+        ctx.ensure_object(Target).backend = value
+        _set(ctx, RESULT_BACKEND, BACKEND_REPLACES, value)
+
+
+def _set(ctx: click.Context, variable: str, replaces: str, value: str) -> None:
+    """The environment gets it too: an app reads its addresses there when it is made, and so do child processes."""
+    before = {name: os.environ.get(name) for name in (variable, replaces)}
+    os.environ[variable], os.environ[replaces] = value, "1"
 
     def restore() -> None:
         for name, earlier in before.items():

@@ -48,6 +48,7 @@ from amqptasks.worker.job.admission import Admission, deliveries_before, refusal
 from amqptasks.worker.job.dead_letters import dead_letter
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.notifications import is_heard, news, refused
+from amqptasks.worker.job.recorder import Recorder
 from amqptasks.worker.job.settlement import QUIET, Settlement, buried, is_quiet, settlement
 from amqptasks.worker.job.waiting import count_native_retries, waiting
 
@@ -73,10 +74,11 @@ class Executor:
         followers: Followers | None = None,
         began: Callable[[Job], None] | None = None,
         waiting_calls: WaitingCalls | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """`waiting_calls` hears of a job that waited as the only one of its kind, just before it runs. `began` hears of
         a job that is to be acknowledged before it runs (`acks_late=False`), on the pool's thread, just before. Without
-        `followers`, a message that asks for some is refused."""
+        `followers`, a message that asks for some is refused. `recorder` is there where the app has a result store."""
         self._tasks = tasks
         self._codec = codec
         self._worker = worker
@@ -85,6 +87,7 @@ class Executor:
         self._followers = followers
         self._began = began
         self._waiting_calls = waiting_calls
+        self._recorder = recorder
         self._policies = RetryPolicies()
         #: Asked in turn; more may be added before the worker starts.
         self.admissions: list[Admission] = [refusal, self._can_be_followed, self._may_be_answered]
@@ -280,7 +283,7 @@ class Executor:
         settlement in any case. An interruption that arrives here was meant for the task. The task has already ended, so
         its outcome stands."""
         assert job.outcome is not None
-        if is_quiet(job):
+        if is_quiet(job) and (self._recorder is None or not self._recorder.wants(job)):
             job.planned = QUIET
             return
         try:
@@ -304,6 +307,8 @@ class Executor:
         logger.error("%s[%s] cannot be settled as it ended", job.task_name, job.task_id, exc_info=error)
         detail = f"it could not be settled as it ended: {type(error).__name__}: {exception_text(error)}"
         job.planned = buried(job, detail, self._worker)
+        if self._recorder is not None:
+            job.planned.record = self._recorder.rejected(job, detail)
 
     def _planned(self, job: Job, outcome: Outcome) -> Settlement:
         capabilities = self._capabilities()
@@ -314,11 +319,12 @@ class Executor:
         if planned.delay > 0:
             planned.onward = tuple(self._delayed(outgoing, planned.delay) for outgoing in planned.onward)
         if self._followers is not None and job.request is not None:
-            if not job.started and self._can_be_followed(job) is not None:
-                return planned  # it never ran, and what it asks for is in its dead letter
-            self._follow(job, outcome, planned, job.request, self._followers)
+            if job.started or self._can_be_followed(job) is None:  # else what it asks for is in its dead letter
+                self._follow(job, outcome, planned, job.request, self._followers)
         elif isinstance(outcome, Replaced):
             raise ConfigurationError("no other call can be made here, so none can take its place")
+        if self._recorder is not None:
+            planned.record = self._recorder.of(job, outcome, planned)
         return planned
 
     def _follow(self, job: Job, outcome: Outcome, planned: Settlement, request: Request, followers: Followers) -> None:

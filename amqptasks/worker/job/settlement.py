@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
+from amqptasks import errors
 from amqptasks.errors import ConfigurationError, MessageTooLarge, TaskRejected, TaskRevoked
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
@@ -13,6 +14,7 @@ from amqptasks.messages.properties import PERSISTENT, Properties
 from amqptasks.messages.request import FIRST_TIME, Request
 from amqptasks.options.unique import UNIQUE
 from amqptasks.results import reply
+from amqptasks.results.record import Record
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.serializers import Serializer, json
@@ -58,8 +60,10 @@ class Settlement:
     `onward` must all be confirmed before the verdict, after `delay` seconds in the ladder, where that is set; they are
     tried until they are. `followers` are calls that follow on this one, and where they lead is the caller's choice: one
     that cannot be published, after some tries, is given up for `otherwise`, or where that is None, for a line in the
-    log. `answer` is the caller's reply: confirmed too, but a caller that is gone does not hold the task. `kind` is the
-    outcome's name, `report` the line for the log (None for a success: `report.succeeded` makes it).
+    log. `answer` is the caller's reply: confirmed too, but a caller that is gone does not hold the task. `record` is
+    for the result store: a final one is safe there before anything of `onward` is published. The reply to a retry, and
+    a record that is not final, hold nothing. `kind` is the outcome's name, `report` the line for the log (None for a
+    success: `report.succeeded` makes it).
     """
 
     verdict: Verdict
@@ -70,6 +74,7 @@ class Settlement:
     otherwise: Outgoing | None = None
     kind: str = ""
     report: Report | None = None
+    record: Record | None = None
 
 
 #: The settlement of a task that succeeded where nobody waits for its value and nothing follows: one for all of them,
@@ -97,7 +102,10 @@ def settlement(job: Job, outcome: Outcome, worker: str, codec: Codec = PLAIN, la
     planned = _meaning(job, outcome, worker, codec)
     if largest is not None:
         if planned.answer is not None and len(planned.answer.body) > largest:
-            _shorten(planned.answer, job, outcome, codec, largest)
+            if isinstance(outcome, Retry):
+                planned.answer = None
+            else:
+                _shorten(planned.answer, job, outcome, codec, largest)
         if isinstance(outcome, Retry):
             _check(planned.onward[0], largest)
     if planned.answer is not None:
@@ -118,7 +126,8 @@ def _meaning(  # noqa: PLR0912 - one case an outcome
             answer.body = reply.success(_task_id(job), value, codec.for_reply(job.delivery.properties))
             return Settlement("ack", answer=answer)
         case Retry():
-            return Settlement("ack", onward=(_again(job, outcome, codec),), delay=outcome.delay)
+            news = _retry_news(job, outcome, codec)
+            return Settlement("ack", onward=(_again(job, outcome, codec),), delay=outcome.delay, answer=news)
         case Failure() | Reject() | Expired() | Revoked():
             letters = (dead_letter(job, outcome, worker),) if job.queue.dead_letter is not None else ()
             return Settlement("ack", onward=letters, answer=_bad_news(job, outcome, codec))
@@ -230,6 +239,16 @@ def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
         outgoing.body = codec.rewrite(changed, outgoing.properties)
         codec.sign_again(outgoing.properties, outgoing.body, _is_verified(job))
     return outgoing
+
+
+def _retry_news(job: Job, outcome: Retry, codec: Codec) -> Outgoing | None:
+    """Who waits is told why it runs again."""
+    answer = _answer(job, codec)
+    if answer is not None:
+        cause = outcome.cause if outcome.cause is not None else errors.Retry(outcome.delay)
+        serializer = codec.for_reply(job.delivery.properties)
+        answer.body = reply.failure(_task_id(job), cause, job.info(cause).traceback, "RETRY", serializer)
+    return answer
 
 
 def _bad_news(job: Job, outcome: Failure | Reject | Expired | Revoked, codec: Codec) -> Outgoing | None:

@@ -33,6 +33,7 @@ from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.lost_runs import LostRuns
 from amqptasks.worker.execute.waiting_calls import WaitingCalls
 from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.recorder import recorder_of
 from amqptasks.worker.node import banner
 from amqptasks.worker.node.shutdown import GOODBYE, START_GOODBYE, Shutdown
 from amqptasks.worker.node.shutdown_stages import StopPlan
@@ -44,6 +45,7 @@ from amqptasks.worker.pools.time_limits import Limits, TimeLimits
 from amqptasks.worker.process.awaiting import ONE_WAIT, awaited
 from amqptasks.worker.settle import Settler
 from amqptasks.worker.settle.completions import Completions
+from amqptasks.worker.settle.storing import Storing
 from amqptasks.worker.upkeep.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ class Node:
         self.link = app.new_link()
         self.waiting_calls = WaitingCalls(app)
         self._settler = Settler(self.link, self.declare_soon, self.name, app.codec)
+        self._settler.recorder = recorder_of(app, self.name)
         self.completions = Completions(self, self._settler)
         self.decisions = Decisions(self.link, self.completions.reject)
         self.steps = Executor(
@@ -115,6 +118,7 @@ class Node:
             followers=Followers(app),
             began=self.completions.begun,
             waiting_calls=self.waiting_calls,
+            recorder=self._settler.recorder,
         )
         self.lost_runs = LostRuns(self.link, self.completions.drop)
         making = Making(self, self.completions.ack_early, async_concurrency, prefork)
@@ -130,6 +134,8 @@ class Node:
         #: Why it waits; see there.
         self.waits = Waits()
         self.waits.ask(lambda: of_parts(self))
+        if app.results is not None:
+            self._settler.storing = Storing(self.link, app.results, self.waits)
         self._standstill = Standstill(self, self.fail)
         #: Why it could go no further; None while it can.
         self.failure: str | None = None

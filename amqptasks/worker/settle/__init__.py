@@ -21,11 +21,13 @@ from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link
 from amqptasks.worker.job.job import Job
+from amqptasks.worker.job.recorder import Recorder
 from amqptasks.worker.job.report import log, lost, succeeded
 from amqptasks.worker.job.settlement import Settlement, handing_back, without_delivery
 from amqptasks.worker.settle.held_replies import HeldReplies
 from amqptasks.worker.settle.publishing import SettlementPublishing
 from amqptasks.worker.settle.refusals import is_absence
+from amqptasks.worker.settle.storing import Storing
 
 if TYPE_CHECKING:
     from amqptasks.worker.consume.consumer import ConsumedQueue
@@ -68,6 +70,9 @@ class Settler:
         #: Told of each job that is settled, and how.
         self.ended: Callable[[Job, Settlement], None] | None = None
         self.replies = HeldReplies(link, codec)
+        #: Where the app has a result store.
+        self.storing: Storing | None = None
+        self.recorder: Recorder | None = None
         self._under_way: dict[SettlementPublishing, float] = {}
         self._looks = False
         self._stopped_at: float | None = None
@@ -110,7 +115,7 @@ class Settler:
             planned = handing_back(job)
         if job.acked:
             planned = without_delivery(planned, job)
-        if not planned.onward and planned.answer is None and not planned.followers:
+        if not planned.onward and planned.answer is None and not planned.followers and planned.record is None:
             self.finish(job, planned)
         else:
             if planned.kind == RECOUNT:
@@ -127,13 +132,16 @@ class Settler:
         self.replies.look()
         now = monotonic()
         hopeless = self._link.blocked is not None or self._link.trouble is not None
+        if self.storing is not None:
+            self.storing.look(sum(publishing.is_storing for publishing in self._under_way))
+            hopeless = hopeless or self.storing.is_down
         for publishing, since in list(self._under_way.items()):
             if self._stopped_at is None:
                 if now - since >= PUBLISH_TIMEOUT:
                     publishing.late()
             elif now - max(since, self._stopped_at) >= (HOPELESS_WITHIN if hopeless else PUBLISH_TIMEOUT):
                 publishing.give_up()
-        self._looks = bool(self._under_way)
+        self._looks = bool(self._under_way) or (self.storing is not None and self.storing.is_down)
         if self._looks:
             self._link.call_later(LOOK_EVERY, self._look)
 

@@ -96,6 +96,11 @@ class HeldReplies:
         self._under_way[reply] = None
         reply.publishing = self._link.publish(message, lambda error: self._ended(reply, error), math.inf)
 
+    def offer(self, message: Outgoing) -> None:
+        """Publish a reply after which another one comes: it waits for nothing, and is left out in an alarm."""
+        if self._alarm is None:
+            self._link.publish(message, lambda _error: None, CONFIRM_WITHIN)
+
     def blocked(self, reason: str | None) -> None:
         """The broker blocks publishers, for this reason; None: not any more."""
         self._alarm = reason

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from amqptasks.errors import BrokerUnreachable, Nacked
+from amqptasks.errors import BrokerUnreachable, Nacked, StoreRefused
 from amqptasks.messages import protocol
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.results.record import Record
+from amqptasks.results.writer import Waiting
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks.outcomes import Postpone, Retry, Snooze, Throttled
 from amqptasks.transport import Done, Link
@@ -58,22 +60,83 @@ class SettlementPublishing:
         self._planned = planned
         self._onward = [Onward(outgoing) for outgoing in planned.onward]
         self._onward += [Onward(outgoing, follower=True) for outgoing in planned.followers]
-        self._answered = planned.answer is None
+        self._answered = planned.answer is None or planned.kind in DELAYED
+        self._record = planned.record
+        self._storing: Waiting | None = None
+        self._is_smaller = False  # the record is one that says that the first was refused
         self._blocked = False
         self._waiting = False
         self._settled = False
         self._is_last_try = False
 
+    @property
+    def is_storing(self) -> bool:
+        """True while the result store does not have the record."""
+        return self._record is not None
+
     def start(self) -> None:
+        """The record comes first: what follows on a task whose worker stops meanwhile would be published twice."""
+        if self._record is None or not self._store(self._record):
+            self._publish_all()
+        self._answer(self._on_answer)
+
+    def _publish_all(self) -> None:
         for onward in list(self._onward):
             self._publish(onward)
-        self._answer(self._on_answer)
+
+    def _store(self, record: Record) -> bool:
+        """False where nothing is to wait for it."""
+        storing = self._settler.storing
+        if storing is None:
+            self._record = None
+        elif record.final:
+            self._storing = storing.store(record, self._on_stored)
+        else:
+            storing.offer(record)
+            self._record = None
+        return self._record is not None
+
+    def _on_stored(self, refused: StoreRefused | None) -> None:
+        record, recorder = self._record, self._settler.recorder
+        if record is None:  # given up, while it waited
+            return
+        if refused is not None:
+            logger.error(
+                "%s[%s] its result is refused by the store: %s",
+                self._job.task_name,
+                self._job.task_id,
+                refused,
+                extra={"action": "result_refused"},
+            )
+            if recorder is not None and not self._is_smaller:
+                self._is_smaller = True
+                self._record = recorder.too_large(self._job, record, str(refused))
+                self._store(self._record)
+                return
+        self._record = self._storing = None
+        if self._onward:
+            self._publish_all()
+        else:
+            self._done()
+
+    def _forget_record(self) -> None:
+        if self._storing is not None:
+            self._storing.withdraw()
+        self._record = self._storing = None
 
     def give_up(self) -> None:
         """The message goes back to its queue instead. One that was acknowledged before cannot: what else there is for
         it is tried once."""
-        if not self._onward:
+        unstored = self._record is not None
+        if not self._onward and not unstored:
             return
+        self._forget_record()
+        if self._job.acked and unstored:
+            name, identity, action = self._job.task_name, self._job.task_id, "result_lost"
+            logger.error("%s[%s] its result is lost: the store was down", name, identity, extra={"action": action})
+            if not self._onward:
+                self._done()
+                return
         for onward in self._onward:
             onward.withdraw()
         if not self._job.acked:
@@ -110,7 +173,7 @@ class SettlementPublishing:
 
     def late(self) -> None:
         """No answer has come for long: in an alarm, or without a connection. That says nothing of the message."""
-        if self._onward and not (self._blocked or self._waiting):
+        if self._onward and self._record is None and not (self._blocked or self._waiting):
             why = self._link.blocked
             known = f"the broker blocks publishers: {why}" if why is not None else self._link.trouble
             self._settler.blocked(self, BrokerUnreachable(known or "the broker sends no confirm"))
@@ -148,7 +211,7 @@ class SettlementPublishing:
         self._done()
 
     def _answer(self, done: Done) -> None:
-        if self._planned.answer is not None:
+        if self._planned.answer is not None and self._planned.kind not in DELAYED:
             self._answered = False
             self._settler.replies.send(self._planned.answer, done)
 
@@ -182,8 +245,10 @@ class SettlementPublishing:
         self._done()
 
     def _done(self) -> None:
-        if self._answered and not self._onward and not self._settled:
+        if self._answered and not self._onward and self._record is None and not self._settled:
             self._settled = True
+            if self._planned.answer is not None and self._planned.kind in DELAYED:
+                self._settler.replies.offer(self._planned.answer)  # it runs again, for certain
             self._settler.published(self, self._job, self._queue, self._planned)
 
     def _again(self, onward: Onward, error: BaseException) -> None:
@@ -232,6 +297,10 @@ class SettlementPublishing:
             detail = f"what it should go on as cannot be published: {error}"
             self._planned = unpublishable(self._job, detail, self._settler.worker, self._settler.codec)
             self._answer(self._on_answer)
+            if self._settler.recorder is not None:
+                self._record = self._settler.recorder.rejected(self._job, detail)
+                if self._record is not None:
+                    self._store(self._record)
             instead = [Onward(letter) for letter in self._planned.onward]
         elif not onward.bare and not is_the_body(error):
             onward.message, onward.bare = bare(onward.message), True

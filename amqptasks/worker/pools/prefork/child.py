@@ -28,6 +28,7 @@ from amqptasks.worker.execute.lost_runs import NOTHING, was_told
 from amqptasks.worker.execute.waiting_calls import WaitingCalls
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.notifications import telling
+from amqptasks.worker.job.recorder import recorder_of
 from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.child_lease import ChildLease
 from amqptasks.worker.pools.prefork.slots import Slots
@@ -96,6 +97,7 @@ class Child:
             followers=Followers(app),
             began=self._on_begun,
             waiting_calls=WaitingCalls(app),
+            recorder=recorder_of(app, child_config.worker),
         )
         self._number = 0
         self._level = 0

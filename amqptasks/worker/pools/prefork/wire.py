@@ -15,6 +15,7 @@ from typing import Any
 from amqptasks.messages.delivery import Delivery, Lease
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
+from amqptasks.results.record import Record
 from amqptasks.tasks.outcomes import Outcome
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.report import Report
@@ -98,7 +99,7 @@ def encode_result(number: int, job: Job, memory: int) -> bytes:
     assert planned is not None
     report = planned.report
     writes = None
-    if planned.verdict != "ack" or planned.onward or planned.answer or planned.followers:
+    if planned.verdict != "ack" or planned.onward or planned.answer or planned.followers or planned.record:
         writes = (
             planned.verdict,
             [_outgoing(one) for one in planned.onward],
@@ -106,6 +107,7 @@ def encode_result(number: int, job: Job, memory: int) -> bytes:
             None if planned.answer is None else _outgoing(planned.answer),
             [_outgoing(one) for one in planned.followers],
             None if planned.otherwise is None else _outgoing(planned.otherwise),
+            None if planned.record is None else _record(planned.record),
         )
     said = None if report is None else (report.level, report.sentence, report.fields, report.traceback)
     data = pickle.dumps((number, planned.kind, (job.runtime, job.took), memory, writes, said), pickle.HIGHEST_PROTOCOL)
@@ -118,7 +120,7 @@ def decode_result(data: bytes | memoryview) -> tuple[int, Settlement, Times, int
     report = None if said is None else Report(*said)
     if writes is None:
         return number, Settlement("ack", kind=kind, report=report), times, memory
-    verdict, onward, delay, answer, followers, otherwise = writes
+    verdict, onward, delay, answer, followers, otherwise, record = writes
     settlement = Settlement(
         verdict,
         tuple(_incoming(one) for one in onward),
@@ -128,6 +130,7 @@ def decode_result(data: bytes | memoryview) -> tuple[int, Settlement, Times, int
         None if otherwise is None else _incoming(otherwise),
         kind,
         report,
+        None if record is None else _recorded(record),
     )
     return number, settlement, times, memory
 
@@ -144,3 +147,13 @@ def _outgoing(message: Outgoing) -> tuple[Any, ...]:
 def _incoming(given: tuple[Any, ...]) -> Outgoing:
     exchange, routing_key, body, properties, mandatory = given
     return Outgoing(exchange, routing_key, body, Properties(*properties), mandatory)
+
+
+def _record(record: Record) -> tuple[Any, ...]:
+    head = (record.id, record.state, record.body, record.attempt, record.at, record.expires_at)
+    return (*head, _properties(record.properties))
+
+
+def _recorded(given: tuple[Any, ...]) -> Record:
+    identity, state, body, attempt, at, expires_at, properties = given
+    return Record(identity, state, body, Properties(*properties), attempt, at, expires_at)

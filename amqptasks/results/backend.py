@@ -1,0 +1,86 @@
+"""The result store of an app in one process: opened when first used, with its writer, and asked by id."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from amqptasks.errors import ResultError
+from amqptasks.messages.codec import Codec
+from amqptasks.results.address import BackendAddress
+from amqptasks.results.recording import Recording
+from amqptasks.results.reply import Outcome, parse
+from amqptasks.results.stored_result import StoredResult
+from amqptasks.results.stores import open_store
+from amqptasks.results.writer import Writer
+from amqptasks.runtime import forks
+from amqptasks.runtime.clock import broker_time
+
+if TYPE_CHECKING:
+    from amqptasks.results.record import Record
+    from amqptasks.results.replies import Replies
+    from amqptasks.results.stores.base import Store
+
+
+class Backend:
+    """`expires` is the app's own: seconds that results are kept, None: for ever. Thread-safe; reading blocks."""
+
+    def __init__(self, address: BackendAddress, codec: Codec, expires: float | None) -> None:
+        self.address = address
+        self.recording = Recording(address, codec, expires)
+        self._codec = codec
+        self._store: Store | None = None
+        self._writer: Writer | None = None
+        self._lock = threading.Lock()
+        forks.in_child(self._renew)
+
+    @property
+    def store(self) -> Store:
+        """Raises `ConfigurationError` for an address that names none."""
+        with self._lock:
+            if self._store is None:
+                self._store = open_store(self.address.url)
+            return self._store
+
+    @property
+    def writer(self) -> Writer:
+        """Of this process."""
+        store = self.store
+        with self._lock:
+            if self._writer is None:
+                self._writer = Writer(store)
+            return self._writer
+
+    def find(self, ids: Sequence[str]) -> dict[str, Outcome]:
+        """What is known of these tasks, by id. Raises `StoreUnavailable`."""
+        found = self.store.read(ids, broker_time.now())
+        return {identity: self._outcome(record) for identity, record in found.items()}
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Keep nothing of these tasks. Raises `StoreUnavailable`."""
+        self.store.forget(ids)
+
+    def result(self, task_id: str, task_name: str | None = None, replies: Replies | None = None) -> StoredResult[Any]:
+        """Of this task. With `replies`, it is pushed there, too."""
+        return StoredResult(task_id, task_name, replies, backend=self)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+
+    def close(self, timeout: float) -> None:
+        """Write what waits, within `timeout` seconds, and let go of the store; what is used later is opened anew."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+            store, self._store = self._store, None
+        if writer is not None:
+            writer.close(timeout)
+        if store is not None:
+            store.close()
+
+    def _outcome(self, record: Record) -> Outcome:
+        outcome = parse(record.body, record.properties, self._codec.reader, self._codec.signing)
+        if outcome.fields and outcome.fields.get("task_id") != record.id:
+            problem = f"the result store has the result of another task under the id {record.id}"
+            return Outcome("FAILURE", _exception=ResultError(problem))
+        return outcome

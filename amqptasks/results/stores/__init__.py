@@ -1,0 +1,39 @@
+"""Where results are kept, a file for each kind.
+
+base.py      what every store offers
+memory.py    memory://
+sqlite.py    sqlite:///FILE
+"""
+
+from __future__ import annotations
+
+from amqptasks.errors import ConfigurationError
+from amqptasks.results.stores.base import Store
+
+#: Entry points that bring stores of other packages.
+GROUP = "amqptasks.result_stores"
+
+#: Schemes of our own stores.
+OWN = ("memory", "sqlite")
+
+
+def open_store(url: str) -> Store:
+    """The store of this address; it connects when it is first used. Raises `ConfigurationError`."""
+    scheme = url.partition("://")[0]
+    if scheme == "memory":
+        from amqptasks.results.stores.memory import shared
+
+        return shared(url)
+    if scheme == "sqlite":
+        from amqptasks.results.stores.sqlite import SqliteStore
+
+        return SqliteStore(url)
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=GROUP, name=scheme)
+    if not found:
+        others = sorted({f"{entry.name}://" for entry in entry_points(group=GROUP)})
+        known = ", ".join(["rpc://", *(f"{own}://" for own in OWN), *others])
+        raise ConfigurationError(f"backend: there is no result store for {scheme}://; there is {known}")
+    store: Store = next(iter(found)).load()(url)
+    return store
