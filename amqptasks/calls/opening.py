@@ -106,7 +106,8 @@ class Opening:
 
     def _given_up(self, deadline: Deadline) -> BrokerError:
         seen = dict.fromkeys(str(trouble) for trouble in self._troubles)
-        text = "; ".join(seen) or f"{self._where}: nobody answered within {deadline.passed:.1f} s"
+        who = "somebody listens there, and said nothing" if self._link.is_answered else "nobody answered"
+        text = "; ".join(seen) or f"{self._where}: {who} within {deadline.passed:.1f} s"
         return BrokerUnreachable(text if self._answered else f"{text}. {HINT}")
 
     # The link's thread

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pika.exceptions import ConnectionOpenAborted
 
 from amqptasks import App, dial
+from amqptasks.amqp.failures.failures import explain
 from amqptasks.cli import main
 from amqptasks.errors import BrokerUnreachable
 from tests.harness.worker_process import REPOSITORY
@@ -156,6 +158,20 @@ def test_nothing_waits_for_the_first_answer_twice(name: str):
         took = time.monotonic() - began
         app.close()
     assert took < 1.9
+
+
+def test_a_program_that_ends_before_the_broker_spoke_logs_no_failure(caplog: pytest.LogCaptureFixture):
+    with silent() as port:
+        app = App("shop", broker=address(port))
+        with pytest.raises(BrokerUnreachable, match="somebody listens there, and said nothing within"):
+            app.send_task("shop.ship", timeout=0.5)
+        app.close()
+    assert "failed" not in caplog.text
+
+
+def test_a_connection_that_the_other_side_kept_silent_on_is_told_in_words():
+    told = str(explain(ConnectionOpenAborted("Connection.close() called before connection finished opening"), "there"))
+    assert told == "there: somebody listens there, and says nothing"
 
 
 def test_events_end_where_there_never_was_a_broker():

@@ -59,7 +59,7 @@ def _explained(cause: BaseException, where: str) -> BrokerError | None:
             return BrokerUnreachable(f"{where}: the host name is not known")
         case ConnectionRefusedError():
             return BrokerUnreachable(f"{where}: nothing listens there")
-        case AMQPConnectorStackTimeout():
+        case AMQPConnectorStackTimeout() | exceptions.ConnectionOpenAborted():  # nobody but its timer closes it then
             return BrokerUnreachable(f"{where}: somebody listens there, and says nothing")
         case TimeoutError():
             return BrokerUnreachable(f"{where}: nobody answers there")

@@ -247,6 +247,11 @@ class TolerantConnection(SelectConnection):
         """See pika. A blocking connection makes its loop itself, and first hands it over here."""
         return super().create_connection(connection_configs, on_done, _with_our_timers(custom_ioloop), workflow)
 
+    def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
+        """A connection that is closed before the broker has spoken ends with a class, where pika means its instance,
+        and fails at its own assertion."""
+        super()._on_connection_workflow_done(conn_or_exc() if isinstance(conn_or_exc, type) else conn_or_exc)
+
     def _read_frame(self) -> tuple[int, Frame | ProtocolHeader | None]:
         buffer = self._frame_buffer
         if len(buffer) < FRAME_START.size or buffer[0] != FRAME_HEADER:

@@ -64,6 +64,7 @@ from amqptasks.runtime.clock.timers import Timers
         (CallbackManager, "add", ["self", "prefix", "key", "callback", "one_shot", "only_caller", "arguments"]),
         (CallbackManager, "remove", ["self", "prefix", "key", "callback_value", "arguments"]),
         (BlockingConnection, "__init__", ["self", "parameters", "_impl_class"]),
+        (SelectConnection, "_on_connection_workflow_done", ["self", "conn_or_exc"]),
     ],
 )
 def test_a_method_that_we_override_or_call_is_as_we_know_it(owner: type, name: str, parameters: list[str]) -> None:
