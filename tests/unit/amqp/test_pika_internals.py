@@ -97,7 +97,7 @@ def test_what_is_below_pikas_blocking_side_is_where_we_look() -> None:
 def test_nothing_else_looks_below_pikas_blocking_side() -> None:
     package = Path(amqptasks.__file__).parent
     users = {path.name for path in package.rglob("*.py") if "._impl" in path.read_text()}
-    assert users == {"bounded.py"}
+    assert users == {"blocking_connection.py"}
 
 
 def test_pikas_loop_asks_the_timers_that_a_blocking_connection_puts_in_place_of_its_own() -> None:
