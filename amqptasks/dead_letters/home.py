@@ -1,13 +1,15 @@
-"""Where a letter goes back to. Pure."""
+"""Where a letter goes back to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from amqptasks.errors import AccessRefused
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
-from amqptasks.topology.delays import LOST, TO
+from amqptasks.topology.delays import LOST, TO, due
 from amqptasks.topology.topology import DEAD
+from amqptasks.transport import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,16 @@ def meant_for(delivery: Delivery) -> Home | None:
     if exchange != QUEUES_EXCHANGE and exchange.startswith(("amqptasks.", "amq.")):
         return None
     return Home(exchange, delivery.routing_key)
+
+
+def takes_tasks(session: Session, exchange: str) -> bool:
+    """Whether delayed tasks are for this exchange: then it has a twin. The header that names it was written by whoever
+    published the message, who may not write to every exchange that the user of `session` may write to. Where that user
+    may not even look (RabbitMQ 4.3), its own rights say where a message can go."""
+    try:
+        return exchange == QUEUES_EXCHANGE or session.exchange_exists(due(exchange))
+    except AccessRefused:
+        return True
 
 
 def home(came_from: str | None, delivery: Delivery) -> Home | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from amqptasks.dead_letters.home import Home, meant_for
+from amqptasks.dead_letters.home import Home, meant_for, takes_tasks
 from amqptasks.errors import Nacked, PublishRejected, Unroutable
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import Outgoing
@@ -63,6 +63,8 @@ def _round(session: Session, done: SentOn) -> tuple[bool, list[Delivery]]:
 
 
 def _sent(session: Session, delivery: Delivery, home: Home) -> bool:
+    if not takes_tasks(session, home.exchange):
+        return False
     try:
         session.publish(_outgoing(delivery, home))
     except (Unroutable, Nacked, PublishRejected):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from amqptasks.dead_letters.dead_letter import DeadLetter, read
-from amqptasks.dead_letters.home import home, of_queue
+from amqptasks.dead_letters.home import home, is_lost, of_queue, takes_tasks
 from amqptasks.dead_letters.replay import AS_IT_WAS, Edit, to_replay
 from amqptasks.dead_letters.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
@@ -42,6 +42,9 @@ NO_HOME = "nothing says where they came from: name a queue"
 #: Why others stayed.
 ELSEWHERE = "the dead letters of that queue are not in"
 NAME_IT = "replay them with --to, if that is right"
+
+#: Why a delayed message stayed whose header names an exchange of another program.
+NO_TASKS = f"no delayed task is for that exchange, or `amqptasks declare` must make its twin: {NAME_IT}"
 
 
 @dataclass(slots=True)
@@ -122,6 +125,9 @@ def replay(
                 continue
             if str(destination) in replayed.refused:
                 _refuse(replayed, str(destination), replayed.refused[str(destination)][1])
+                continue
+            if to is None and is_lost(delivery) and not takes_tasks(session, destination.exchange):
+                _refuse(replayed, str(destination), Unroutable(NO_TASKS))
                 continue
             if rate is not None:
                 _wait_until(due, session, queue)

@@ -35,9 +35,11 @@ WITHOUT_EFFECT = frozenset(
 )  # fmt: skip
 
 #: Names under which amqptasks keeps objects of its own. A reply into one of their queues would be taken for a token, a
-#: claim, a delayed task.
+#: claim, a delayed task, the broker's time.
 _OWN = re.compile(
-    r"amqptasks\.(beat|claims|control|delay|due|events|joins|nodes|queues|results|revoked|schedules|tokens|unique)(\..*)?"
+    r"amqptasks\.(beat|claims|clock|control|delay|due|events|joins|migrations|nodes|queues|results|revoked|schedules"
+    r"|tokens|unique)(\..*)?",
+    re.DOTALL,
 )
 
 #: The reply queues of Celery's `rpc://` clients.

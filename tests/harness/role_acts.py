@@ -179,6 +179,34 @@ def _consume(place: Place, channel: BlockingChannel) -> None:
     assert body == b"secret"
 
 
+def _delay_one(place: Place) -> None:
+    """A message that waits for half a minute, on a rung for itself."""
+    with place.admin() as admin:
+        channel = admin.channel()
+        channel.confirm_delivery()
+        channel.queue_purge("amqptasks.delay.10")
+        publish(channel, "amqptasks.delay.10", "parked", b"secret", {"x-amqptasks-d10": True})
+
+
+def _take_delayed(place: Place, channel: BlockingChannel) -> None:
+    _delay_one(place)
+    assert wait_for(lambda: channel.basic_get("amqptasks.delay.10", auto_ack=True)[2], SOON) == b"secret"
+
+
+def _purge_delayed(place: Place, channel: BlockingChannel) -> None:
+    _delay_one(place)
+    wait_for(lambda: channel.queue_purge("amqptasks.delay.10").method.message_count, SOON)
+
+
+def _copy_delayed(place: Place, channel: BlockingChannel) -> None:
+    """By a queue of its own behind a rung's exchange: of a name that some role may declare."""
+    queue = f"amqptasks.events.{uuid.uuid4().hex}"
+    channel.queue_declare(queue, exclusive=True)
+    channel.queue_bind(queue, "amqptasks.delay.10", "", {"x-match": "all"})
+    _delay_one(place)
+    assert wait_for(lambda: channel.basic_get(queue, auto_ack=True)[2], SOON) == b"secret"
+
+
 def _link(exchange: str, key: str) -> Way:
     def act(place: Place, channel: BlockingChannel) -> None:
         first, second = new_word(), new_word()
@@ -353,7 +381,7 @@ ACTS: dict[str, list[Way]] = {
         _publish_to_another_program("foreign", ""),
         _publish_to_another_program("amqptasks.delay.00", "foreign"),
     ],
-    "consume tasks": [raw(_consume), _take("parked")],
+    "consume tasks": [raw(_consume), _take("parked"), raw(_take_delayed), raw(_purge_delayed)],
     "link a task of another queue": [_link(*door) for door in _DOORS],
     "reply to a caller": [raw(_reply)],
     "delay a task": [with_app(_delay), _enter_a_rung("01"), _enter_a_rung("02")],
@@ -368,7 +396,7 @@ ACTS: dict[str, list[Way]] = {
     "change a rate limit": [with_app(_rate_limit), _command("rate_limit", task="shop.note", rate="1000/s")],
     "shut workers down": [with_app(_shutdown), _command("shutdown")],
     "read results of others": [_read_stream("amqptasks.results.1.0")],
-    "read arguments": [_take("parked"), _take("orders.dead"), with_app(_active)],
+    "read arguments": [_take("parked"), _take("orders.dead"), with_app(_active), raw(_copy_delayed)],
     "replay dead letters": [raw(_replay)],
     "follow events": [_read_stream("amqptasks.events"), raw(_follow_live)],
     "declare queues and exchanges": [raw(_bind), _declare_queue("parked")],

@@ -21,6 +21,7 @@ from amqptasks.options.unique import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of
 from amqptasks.tasks.outcomes import Success
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.entities import Queue
+from amqptasks.worker.execute import waiting_calls
 from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.waiting_calls import WaitingCalls
 from amqptasks.worker.job.job import Job
@@ -196,6 +197,23 @@ def test_claims_of_many_calls_that_never_ran_are_released_by_one_thread() -> Non
     for one in held:
         while not is_free(app, one):
             assert time.monotonic() < deadline
+    app.close()
+
+
+def test_no_more_claims_wait_to_be_released_than_the_broker_can_release_soon(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(waiting_calls, "MOST_OVER", 5)
+    app = App("shop", "memory://uniqueness-forged")
+    waiting = WaitingCalls(app)
+    with app.claims._lock:  # the broker is slow to answer
+        for number in range(60):
+            header = f"60000 amqptasks.unique.{number:022}"
+            job = Job(delivery(headers={UNIQUE: header, "id": str(number)}), QueueSettings("emails"))
+            job.planned = Settlement("ack", kind="Reject")
+            waiting.end(job)
+        assert len(waiting._over) <= 5
+    assert [record.args for record in caplog.records if "too many claims" in record.msg] == [(1,), (10,)]
     app.close()
 
 

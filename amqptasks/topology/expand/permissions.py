@@ -22,9 +22,6 @@ _LADDER = r"amqptasks\.(clock|(delay|due)\..+)"
 _CLOCK = r"amqptasks\.clock\.[0-9a-f]{32}"
 _CLOCKS = r"amqptasks\.clock(\.[0-9a-f]{32})?"
 
-#: The lowest rungs: an operator enters there to ask for the broker's time.
-_LOWEST = r"amqptasks\.delay\.(high\.)?00"
-
 #: Exchange of commands, and the queue that each worker listens on.
 _CONTROL = r"amqptasks\.control"
 _LISTENER = r"amqptasks\.control\.[0-9a-f]{32}"
@@ -149,13 +146,13 @@ def _viewer(topology: Topology) -> Rights:  # noqa: ARG001 - the same for every 
 
 def _operator(topology: Topology) -> Rights:
     """Letters go back by name, so an operator reaches every queue of the topology, and reads what died in it; of the
-    queues of work it may not take anything. Delayed messages are counted, which takes some right on the rungs."""
+    queues of work it may not take anything, nor of the rungs. Delayed messages are counted, which takes some right on
+    the rungs: with that to read it could take, copy and purge everybody's delayed tasks, so it is that to write."""
     letters = sorted({re.escape(name) for name in topology.ends})
-    targets = [target for target in _targets(topology) if target != _RUNGS]
     return Rights(
         _any([_WATCHER, _CLOCK]),
-        _any([*targets, re.escape(QUEUES_EXCHANGE), _CONTROL, _REVOCATIONS, _WATCHER, _CLOCK, _LOWEST]),
-        _any([*letters, _LOST, _RUNGS, _CLOCKS, _LOGS, _REVOKED, _RESULTS, _WATCHER, _LISTENER]),
+        _any([*_targets(topology), re.escape(QUEUES_EXCHANGE), _CONTROL, _REVOCATIONS, _WATCHER, _CLOCK]),
+        _any([*letters, _LOST, _CLOCKS, _LOGS, _REVOKED, _RESULTS, _WATCHER, _LISTENER]),
         tuple(_keys(topology)),
         ("monitoring",),
     )

@@ -21,12 +21,17 @@ logger = get_logger(__name__)
 NEVER_RAN = frozenset({"Reject", "Expired", "Revoked"})
 
 
+#: Claims that wait to be released by a worker: a minute's work for the broker.
+MOST_OVER = 10_000
+
+
 class WaitingCalls:
     """Of one process that runs tasks."""
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._over: deque[Claim] = deque()  # to be released
+        self._left = 0  # claims that were not released, as too many waited
         self._lock = threading.Lock()
         self._releasing = False
 
@@ -46,8 +51,15 @@ class WaitingCalls:
             self._release_soon(claim)
 
     def _release_soon(self, claim: Claim) -> None:
-        """By one thread for as many as there are: a queue of expired calls is read quicker than claims are released."""
+        """By one thread for as many as there are: a queue of expired calls is read quicker than claims are released.
+        Whoever may publish may name any claim, so there is an end to them."""
         with self._lock:
+            if len(self._over) >= MOST_OVER:
+                self._left += 1
+                if str(self._left).strip("0") == "1":
+                    told = "too many claims wait to be released: this one ends by its own time (%d so far)"
+                    logger.warning(told, self._left, extra={"action": "claim_left", "task_id": claim.identity})
+                return
             self._over.append(claim)
             if self._releasing:
                 return

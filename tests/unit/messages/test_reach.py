@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, get_args
 
 import pytest
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.reach import EVERYWHERE, Reach, reach, stamps_of
+from amqptasks.topology.expand.permissions import permissions_for
+from amqptasks.topology.topology import Role, default
 from amqptasks.untrusted import bounds
 
 OWN = Reach(lambda: {"emails", "letters"})
@@ -31,6 +34,17 @@ ALLOWED: dict[str, Any] = {
     "producer": None, "retry": True, "stamped_headers": ["tenant"], "tenant": ["acme"], "group_id": "g",
     "reply_to": "amq.rabbitmq.reply-to.g1h2", "headers": {},
 }  # fmt: skip
+
+
+def test_no_reply_goes_into_what_a_role_may_write_or_read_of_ours() -> None:
+    """Each name of ours that the rights of some role speak of."""
+    rights = [permissions_for(default("emails"), role) for role in get_args(Role)]
+    texts = " ".join(f"{one.configure} {one.write} {one.read}" for one in rights)
+    pieces = [re.match(r"\(?([a-z]+(?:\|[a-z]+)*)", piece) for piece in texts.split(r"amqptasks\.")[1:]]
+    kinds = {kind for piece in filter(None, pieces) for kind in piece[1].split("|")} - {"amqptasks", "amq"}
+    assert kinds >= {"beat", "claims", "clock", "control", "delay", "nodes", "tokens", "unique"}
+    names = [f"amqptasks.{kind}{rest}" for kind in kinds for rest in ("", ".x", ".0a", ".x\n", "..")]
+    assert [name for name in names if OWN.may_reply_to(name)] == []
 
 
 def test_a_follower_keeps_everything_that_does_not_choose_where_it_goes() -> None:
