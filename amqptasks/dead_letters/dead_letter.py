@@ -17,8 +17,7 @@ from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request
-from amqptasks.topology.delays import PREFIX as LADDER
-from amqptasks.topology.delays import clean
+from amqptasks.topology.delays import PREFIX as LADDER, clean
 
 #: What our own headers begin with.
 PREFIX = "x-amqptasks-"

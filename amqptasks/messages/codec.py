@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from amqptasks import serializers
 from amqptasks.errors import ConfigurationError
-from amqptasks.messages import compression as compressions
-from amqptasks.messages import protocol
+from amqptasks.messages import compression as compressions, protocol
 from amqptasks.messages.body import JSON_ONLY, Reader, reader
 from amqptasks.messages.delivery import Alike, Delivery
 from amqptasks.messages.headers import SIGNATURE, Wrong
@@ -18,8 +17,7 @@ from amqptasks.messages.reach import EVERYWHERE, Reach
 from amqptasks.messages.request import Request
 from amqptasks.messages.signing import Keys, Signing
 from amqptasks.serializers import Serializer, json
-from amqptasks.untrusted.masks import PLAIN as PLAIN_MASK
-from amqptasks.untrusted.masks import Mask
+from amqptasks.untrusted.masks import PLAIN as PLAIN_MASK, Mask
 from amqptasks.untrusted.printable import short
 
 

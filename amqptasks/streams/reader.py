@@ -17,8 +17,7 @@ from amqptasks.streams.liveness import Liveness, Unwatched
 from amqptasks.streams.position import Position, position_of
 from amqptasks.streams.refusals import NOT_THERE, REFUSED
 from amqptasks.streams.tail import Tail
-from amqptasks.transport import Link, StreamOffset
-from amqptasks.transport import Subscription as LinkSubscription
+from amqptasks.transport import Link, StreamOffset, Subscription as LinkSubscription
 
 logger = get_logger(__name__)
 

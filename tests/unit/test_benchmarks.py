@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import __main__ as command
-from benchmarks import baseline, charts, peers, report, subjects
+from benchmarks import __main__ as command, baseline, charts, peers, report, subjects
 from benchmarks.figures import Figures, Spread
 from benchmarks.floors import FLOORS, verdicts
 from benchmarks.gauge import Stuck

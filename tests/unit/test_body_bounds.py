@@ -8,9 +8,7 @@ import tracemalloc
 import msgpack
 import pytest
 
-from amqptasks.serializers import Undecodable, json
-from amqptasks.serializers import msgpack as packed
-from amqptasks.serializers import yaml as written
+from amqptasks.serializers import Undecodable, json, msgpack as packed, yaml as written
 from amqptasks.untrusted import bounds
 
 MANY = bounds.MOST_VALUES + 10

@@ -11,8 +11,7 @@ import zlib
 
 import pytest
 import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from kombu import compression as kombu_compression
 
 from amqptasks.messages import compression

@@ -13,8 +13,7 @@ import celery
 import orjson
 import pytest
 from celery.worker.request import Request as CeleryRequest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from kombu.message import Message
 from kombu.utils import json as kombu_json
 

@@ -18,8 +18,7 @@ import celery
 import orjson
 import pytest
 from celery.backends.base import Backend
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from kombu.serialization import dumps as kombu_dumps
 
 from amqptasks import errors

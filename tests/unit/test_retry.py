@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from amqptasks.errors import ConfigurationError, Ignore, MaxRetriesExceeded, Reject, Retry
 from amqptasks.options.retry import LONGEST_DELAY, GiveUp, RetryAfter, RetryPolicy, decide, delay

@@ -10,8 +10,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from kombu import serialization
 
 from amqptasks import App, serializers
@@ -21,8 +20,7 @@ from amqptasks.messages.properties import Properties
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request
 from amqptasks.results import reply
-from amqptasks.serializers import Undecodable, json
-from amqptasks.serializers import yaml as yaml_kind
+from amqptasks.serializers import Undecodable, json, yaml as yaml_kind
 
 ALL = ("json", "msgpack", "yaml", "pickle")
 WORKFLOW = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amqptasks.cli.support import letters as shown
-from amqptasks.cli.support import parameters
+from amqptasks.cli.support import letters as shown, parameters
 from amqptasks.cli.support.dead_letters import all_queues, chosen, filters, opened, unmasked_option, within
 from amqptasks.cli.support.failures import FAILED
 from amqptasks.cli.support.management import management_option

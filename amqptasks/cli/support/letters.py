@@ -151,8 +151,7 @@ class Progress:
 
     def __init__(self, verb: str, total: int | None, wanted: frozenset[str] = frozenset()) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as Bar
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn
 
         self.count = 0
         self.missing = set(wanted)

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from amqptasks.amqp.wire.content_header import decode_properties
 from amqptasks.amqp.wire.familiar_headers import KEPT, FamiliarHeaders

@@ -10,8 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pika import BasicProperties
 
 from amqptasks.amqp.wire.content_header import DEEPEST, decode_properties

@@ -13,8 +13,7 @@ import pytest
 
 from amqptasks.runtime.clock import monotonic
 from amqptasks.worker.node import Node
-from amqptasks.worker.process import leaving as leaving_module
-from amqptasks.worker.process import restart
+from amqptasks.worker.process import leaving as leaving_module, restart
 from amqptasks.worker.process.failing import STANDSTILL
 from amqptasks.worker.process.inbox import SignalInbox
 from amqptasks.worker.process.leaving import MEANINGLESS, STOPPING, Leaving

@@ -15,8 +15,7 @@ from typing import cast
 import pytest
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.worker.pools.prefork import child as child_module
-from amqptasks.worker.pools.prefork import fork_server
+from amqptasks.worker.pools.prefork import child as child_module, fork_server
 from amqptasks.worker.pools.prefork.child import NO_MEMORY, blocking_socket
 from amqptasks.worker.pools.prefork.slots import Slots
 
