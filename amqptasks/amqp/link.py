@@ -139,9 +139,9 @@ class Link:
         return entry
 
     def subscribe(
-        self, queue: str, prefetch: int, listener: Listener, *, patience: float | None = None
+        self, queue: str, prefetch: int, listener: Listener, *, consumer_timeout: float | None = None
     ) -> Subscription:
-        return self._consume(Subscription(self._loop, self._consuming, queue, prefetch, listener, patience))
+        return self._consume(Subscription(self._loop, self._consuming, queue, prefetch, listener, consumer_timeout))
 
     def subscribe_first(self, queue: str, prefetch: int, listener: Listener) -> Subscription:
         """As `subscribe`, and the broker gives to us what it can before it gives anything to others."""

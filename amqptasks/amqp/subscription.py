@@ -51,10 +51,10 @@ class Subscription:
         queue: str,
         prefetch: int,
         listener: Listener,
-        patience: float | None = None,
+        consumer_timeout: float | None = None,
     ) -> None:
         self.queue = queue
-        self._patience = patience
+        self._consumer_timeout = consumer_timeout
         self._loop = loop
         self._guarded = loop.guard.wrapped
         self._connection = connection
@@ -68,6 +68,7 @@ class Subscription:
         self._closing = False
         self._attempt = 0
         self._opening = False
+        self._pausing = False  # the cancel of a pause is under way: deliveries may still come
         self._leaving = False  # a cancel is under way, and the channel stays open until the broker has answered it
         self._batch: list[Delivery] = []
         self._loop.call_later(WATCHDOG, self._watch)
@@ -83,6 +84,10 @@ class Subscription:
     @property
     def is_closed(self) -> bool:
         return self._closing and self._channel is None
+
+    @property
+    def is_quiet(self) -> bool:
+        return (self._paused or self._closing) and not (self._pausing or self._leaving or self._batch)
 
     def start(self) -> None:
         """Open the channel now, if the connection stands; called again whenever it stands anew."""
@@ -100,7 +105,7 @@ class Subscription:
     def pause(self) -> None:
         if not self._paused:
             self._paused = True
-            self._cancel_consumer()
+            self._pausing = self._cancel_consumer(self._on_paused)
 
     def resume(self) -> None:
         if self._paused and not self._closing:
@@ -161,8 +166,8 @@ class Subscription:
         # A tag is never used twice: 4.3 may still know the old one, and would close the connection (530).
         self._consumer_tag = f"amqptasks-{next(_numbers)}"
         capabilities = self._connection.capabilities
-        if self._patience is not None and capabilities is not None and capabilities.consumer_timeout_argument:
-            arguments = {**(arguments or {}), "x-consumer-timeout": round(self._patience * 1000)}
+        if self._consumer_timeout is not None and capabilities is not None and capabilities.consumer_timeout_argument:
+            arguments = {**(arguments or {}), "x-consumer-timeout": round(self._consumer_timeout * 1000)}
         self._channel.basic_consume(
             self.queue,
             lambda *_: None,
@@ -234,6 +239,9 @@ class Subscription:
         """False also while a connection that broke tells its channels, one after the other."""
         return self._channel is not None and bool(self._channel.is_open) and self._connection.is_open
 
+    def _on_paused(self, _frame: object) -> None:
+        self._pausing = False
+
     def _on_left(self, _frame: object) -> None:
         self._leaving = False
         self._close_when_done()
@@ -260,7 +268,7 @@ class Subscription:
             return
         self._channel = None
         if not self._confirmed and isinstance(reason, exceptions.ChannelClosedByBroker) and reason.reply_code == 406:
-            self._patience = None  # a queue of another type than we were told: it knows no such argument
+            self._consumer_timeout = None  # a queue of another type than we were told: it knows no such argument
         self._end_lease(str(reason))
         if self._closing or not self._connection.is_open:
             return
@@ -270,7 +278,7 @@ class Subscription:
         self._loop.call_later(pause_before(self._attempt), self.start)
 
     def _end_lease(self, reason: str) -> None:
-        self._confirmed = False
+        self._confirmed = self._pausing = False
         self._consumer_tag = None
         lease, self._lease = self._lease, None
         self._batch.clear()  # delivered in this very turn, and already the broker's again

@@ -158,7 +158,7 @@ class MemoryLink:
         prefetch: int,
         listener: Listener,
         *,
-        patience: float | None = None,  # noqa: ARG002 - this broker waits for ever
+        consumer_timeout: float | None = None,  # noqa: ARG002 - this broker waits for ever
     ) -> MemorySubscription:
         return self._consume(MemorySubscription(self._broker, self.call_soon, queue, prefetch, listener))
 

@@ -48,6 +48,10 @@ class MemorySubscription:
         return self._consumer is not None and self._consumer.alive and not self._paused and not self._closed
 
     @property
+    def is_quiet(self) -> bool:
+        return (self._paused or self._closed) and not self._batch
+
+    @property
     def is_over(self) -> bool:
         """Closed, and nothing is held any more."""
         return self._closed and (self._consumer is None or self._consumer.is_empty)

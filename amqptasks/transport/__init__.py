@@ -80,6 +80,10 @@ class Subscription(Protocol):
     def is_closed(self) -> bool:
         """True once it was closed, nothing more comes, and all that it held is settled."""
 
+    @property
+    def is_quiet(self) -> bool:
+        """True once no delivery can come any more: it is paused or closed, and the broker has said so."""
+
     def pause(self) -> None:
         """No new deliveries; what is held stays held and can be settled."""
 
@@ -154,10 +158,10 @@ class Link(Protocol):
         is published again."""
 
     def subscribe(
-        self, queue: str, prefetch: int, listener: Listener, *, patience: float | None = None
+        self, queue: str, prefetch: int, listener: Listener, *, consumer_timeout: float | None = None
     ) -> Subscription:
-        """Consume `queue` with at most `prefetch` unsettled deliveries. `patience`: seconds in which each is settled,
-        for a broker that takes a consumer's word (RabbitMQ 4.3, quorum queues). Link thread only."""
+        """Consume `queue` with at most `prefetch` unsettled deliveries. Each is settled within `consumer_timeout`
+        seconds; RabbitMQ 4.3 takes a consumer's word for that, in quorum queues. Link thread only."""
 
     def get(self, queue: str, done: Got) -> None:
         """Take one message, if one is ready now. Link thread only; `done` is called there, exactly once, later. The

@@ -114,6 +114,26 @@ def test_a_paused_subscription_gets_nothing_and_can_still_settle(transport: Tran
     assert transport.on_link(lambda: inbox.subscription.consuming)
 
 
+def test_once_a_paused_subscription_is_quiet_nothing_comes_any_more(transport: Transport) -> None:
+    queue = transport.queue()
+    inbox = transport.subscribe(queue, prefetch=500)
+    transport.send(queue, *map(str, range(500)))  # the first are being delivered while it is paused
+
+    def paused() -> bool:
+        inbox.subscription.pause()
+        return inbox.subscription.is_quiet
+
+    transport.on_link(paused)
+    wait_for(lambda: transport.on_link(lambda: inbox.subscription.is_quiet), SOON)
+    seen = sum(inbox.batches)
+    transport.send(queue, "500")
+    transport.wait_until_ready(queue, 501 - seen)
+    assert sum(inbox.batches) == seen
+    transport.on_link(inbox.subscription.resume)
+    assert texts(inbox.take(500)) == list(map(str, range(500)))
+    assert not transport.on_link(lambda: inbox.subscription.is_quiet)
+
+
 def test_a_closed_subscription_settles_what_it_holds(transport: Transport) -> None:
     queue = transport.queue()
     inbox = transport.subscribe(queue)

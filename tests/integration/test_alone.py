@@ -49,7 +49,7 @@ async def anap(number, seconds):
 TOPOLOGY = "version: 1\nqueues:\n  default: {delivery_limit: LIMIT}\n"
 
 #: Seconds without any new line of a task that are a failure: a worker that died begins again meanwhile.
-STILL = 60.0
+STILL = 25.0
 
 OPTIONS = {
     "threads": ("-P", "threads", "-c", "4"),
@@ -88,7 +88,9 @@ def ran(
         lines = log.read_text().splitlines() if log.exists() else []
         if len(lines) != seen:
             seen, since = len(lines), time.monotonic()
-        assert time.monotonic() - since < STILL, f"nothing runs any more:\n{worker.output[-3000:]}"
+        if time.monotonic() - since > STILL:
+            depths = [vhost.management.depth(queue) for queue in ("default", "default.dead")]
+            pytest.fail(f"nothing runs any more: {lines}, {depths}\n{worker.output}")
         ended = {line for line in lines if line.startswith("ended")}
         return len(ended) == innocents and vhost.management.ready("default.dead") == poisons
 
@@ -113,8 +115,10 @@ def judge(found: Counter[str], worker_process: WorkerFactory, *, poisons: int, m
 
 
 def test_a_task_that_kills_its_process_is_the_only_dead_letter(vhost: Vhost, worker_process: WorkerFactory) -> None:
-    found = ran(vhost, worker_process, "threads", limit=2, poisons=1, innocents=10, seconds=0.3)
-    judge(found, worker_process, poisons=1, most_runs=3)
+    # With a limit of 2, an innocent message may use up both before RabbitMQ 4.3. There it counts a delivery that was on
+    # its way to a consumer when that was cancelled, and a worker cancels its consumer before a message runs alone.
+    found = ran(vhost, worker_process, "threads", limit=3, poisons=1, innocents=10, seconds=0.3)
+    judge(found, worker_process, poisons=1, most_runs=4)
 
 
 @pytest.mark.long

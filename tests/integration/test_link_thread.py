@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -172,19 +173,19 @@ def test_what_ends_the_thread_of_the_link_ends_the_worker_and_its_messages_run_e
     how: str, worker_process: WorkerFactory, vhost: Vhost
 ) -> None:
     worker = worker_process(ENDED, "-P", "threads", "-c", "4", "-Q", "default", module="ended")
-    app, ran = App("elsewhere", vhost.url, ignore_result=True), set[int]()
-    app.task(name="note")(ran.add)
-    for number in range(3):
-        app.send_task("note", (number,))
-    wait_for(lambda: vhost.management.ready("default") == 0, BACK_WITHIN, "it holds them")
-    app.send_task(how)
-    assert worker.wait(ENDS_WITHIN + 5) == STANDSTILL
-    assert "the worker ends: the thread of the broker's connections has ended" in worker.output
-    assert worker.output.count("\n") < MOST_LINES
-    app.task(name=how)(lambda: None)
-    with app.worker(["default"]):
-        wait_for(lambda: ran == {0, 1, 2}, BACK_WITHIN, lambda: f"{ran}")
-    app.close()
+    ran = set[int]()
+    with closing(App("elsewhere", vhost.url, ignore_result=True)) as app:
+        app.task(name="note")(ran.add)
+        for number in range(3):
+            app.send_task("note", (number,))
+        wait_for(lambda: vhost.management.ready("default") == 0, BACK_WITHIN, "it holds them")
+        app.send_task(how)
+        assert worker.wait(ENDS_WITHIN + 5) == STANDSTILL, worker.output
+        assert "the worker ends: the thread of the broker's connections has ended" in worker.output
+        assert worker.output.count("\n") < MOST_LINES
+        app.task(name=how)(lambda: None)
+        with app.worker(["default"]):
+            wait_for(lambda: ran == {0, 1, 2}, BACK_WITHIN, lambda: f"{ran}")
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def show(planned: Planned, where: str, everything: bool = False, prune: bool = F
     console.print()
     show_steps(planned.plan, console, everything)
     show_warnings(planned.plan, console)
-    told = planned.decisions if everything else planned.news
+    told = planned.decisions if everything else planned.notable
     if told:
         _line(console, "What the file's words become on this broker:")
         decisions.show(told, console)

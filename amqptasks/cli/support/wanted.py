@@ -101,7 +101,7 @@ class Planned:
     decisions: tuple[Decision, ...]
 
     @property
-    def news(self) -> Sequence[Decision]:
+    def notable(self) -> Sequence[Decision]:
         """The decisions about what is to be created, or stands in the way."""
         touched = {step.name for step in self.plan.steps if step.kind == "queue" and step.action != "leave"}
         return [one for one in self.decisions if one.queue is None or one.queue in touched]

@@ -58,7 +58,7 @@ class Alone:
         self._job: Job | None = None
         self._begun = False
         self._since = 0.0  # when it was taken, or ended
-        self._given_back = 0.0  # when something last went back
+        self._held = 0.0  # when others were last held, or could come
 
     @property
     def job(self) -> Job | None:
@@ -68,7 +68,7 @@ class Alone:
     def takes(self, delivery: Delivery, queue: ConsumedQueue) -> bool:
         """Whether this delivery is not to go to a pool now: it is kept to run alone, or one is, and this goes back."""
         if self._job is not None:
-            self._give_back(queue.hold(delivery))
+            self._node.completions.give_back(queue.hold(delivery))
             return True
         if (delivery.redelivered or DELIVERIES in delivery.shared_headers) and self._is_suspect(delivery, queue):
             self._take(queue.hold(delivery), queue)
@@ -88,7 +88,8 @@ class Alone:
         return node.pools.for_task(queue.name, task_name(delivery.shared_headers)) is not node.pools.named("prefork")
 
     def _take(self, job: Job, queue: ConsumedQueue) -> None:
-        self._job, self._begun, self._since = job, False, monotonic()
+        self._job, self._begun = job, False
+        self._since = self._held = monotonic()
         for one in self._node.queues.values():
             one.stand_aside()
         logger.info(
@@ -116,7 +117,9 @@ class Alone:
         else:
             self._empty()
             is_empty = not any(one is not job for one in node.held) and self._is_settled()
-            if is_empty and monotonic() - self._given_back >= APPLIED_WITHIN:
+            if not (is_empty and all(one.is_quiet for one in node.queues.values())):
+                self._held = monotonic()
+            elif monotonic() - self._held >= APPLIED_WITHIN:
                 self._begun = True
                 node.dispatcher.begin(job)
         node.link.call_later(LOOK, self._look)
@@ -138,8 +141,4 @@ class Alone:
             pool.submit([one for one in mine if one.settled or one.acked])
             for one in mine:
                 if not (one.settled or one.acked):
-                    self._give_back(one)
-
-    def _give_back(self, job: Job) -> None:
-        self._given_back = monotonic()
-        self._node.completions.give_back(job)
+                    self._node.completions.give_back(one)

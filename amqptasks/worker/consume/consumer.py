@@ -96,6 +96,11 @@ class ConsumedQueue:
         if self.subscription is not None:
             self.subscription.pause()
 
+    @property
+    def is_quiet(self) -> bool:
+        """True once no message can come any more, after `stand_aside`."""
+        return self.subscription is None or self.subscription.is_quiet
+
     def come_back(self) -> None:
         """Undo `stand_aside`: take one message, and others once that one was seen (see `take_more`)."""
         self.is_aside, self.is_probing = False, True

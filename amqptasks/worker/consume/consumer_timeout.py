@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amqptasks.worker.consume.consumer import ConsumedQueue
 
 
-class Patience:
+class ConsumerTimeout:
     """`limit` is the worker's own time limit in seconds, for tasks that have none; `concurrency` how many run at once.
     Asked once the tasks are imported."""
 

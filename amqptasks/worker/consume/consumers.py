@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from amqptasks.worker.consume.consumer import ConsumedQueue
-from amqptasks.worker.consume.consumer_timeout import Patience
+from amqptasks.worker.consume.consumer_timeout import ConsumerTimeout
 from amqptasks.worker.consume.prefetch import LEAST, Prefetch
 from amqptasks.worker.consume.prefetching import Prefetching
 
@@ -19,10 +19,15 @@ class Consumers:
     None: as the topology says, else it follows the tasks (see `consume.prefetch`). `at_once` tasks run at once."""
 
     def __init__(
-        self, node: Node, wanted: Mapping[str, int | None], prefetch: int | None, at_once: int, patience: Patience
+        self,
+        node: Node,
+        wanted: Mapping[str, int | None],
+        prefetch: int | None,
+        at_once: int,
+        consumer_timeout: ConsumerTimeout,
     ) -> None:
         self._node = node
-        self._patience = patience
+        self._consumer_timeout = consumer_timeout
         self._prefetch = prefetch
         self._at_once = at_once
         self._closed = False
@@ -104,7 +109,7 @@ class Consumers:
             # A node that is told to stop while it starts. It gives back whatever comes, at once, and gets it again: so
             # before 4.3, where that counts, a second is enough to bring a queue's whole content to its delivery limit.
             return
-        patience = self._patience.of(queue)
+        consumer_timeout = self._consumer_timeout.of(queue)
         queue.subscription = self._node.link.subscribe(
-            queue.name, queue.prefetch, self._node.dispatcher, patience=patience
+            queue.name, queue.prefetch, self._node.dispatcher, consumer_timeout=consumer_timeout
         )

@@ -47,7 +47,7 @@ from amqptasks.worker.execute.waiting_calls import WaitingCalls
 from amqptasks.worker.job.admission import Admission, deliveries_before, refusal
 from amqptasks.worker.job.dead_letters import dead_letter
 from amqptasks.worker.job.job import Job
-from amqptasks.worker.job.notifications import is_heard, news, refused
+from amqptasks.worker.job.notifications import is_heard, notifications, refused
 from amqptasks.worker.job.recorder import Recorder
 from amqptasks.worker.job.settlement import QUIET, Settlement, buried, is_quiet, settlement
 from amqptasks.worker.job.waiting import count_native_retries, waiting
@@ -375,7 +375,7 @@ class Executor:
         elif is_heard(job.task):
             token = current_request.set(job.request)
             try:
-                hooks.run(news(job), job.task, job.request)
+                hooks.run(notifications(job), job.task, job.request)
             finally:
                 current_request.reset(token)
 
@@ -384,7 +384,7 @@ class Executor:
         if job.task is None or job.request is None or not job.started:
             refused(job)
         elif is_heard(job.task):
-            await hooks.run_async(news(job), job.task, job.request)
+            await hooks.run_async(notifications(job), job.task, job.request)
 
     def _classify(self, job: Job, error: BaseException) -> None:
         assert job.task is not None

@@ -45,7 +45,7 @@ def telling(delivery: Delivery, queue: QueueSettings, outcome: Outcome, started:
     return job
 
 
-def news(job: Job) -> hooks.Steps:
+def notifications(job: Job) -> hooks.Steps:
     """All that is to be called after a run."""
     task, request, outcome = job.task, job.request, job.outcome
     assert task is not None

@@ -23,7 +23,7 @@ from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker import process
 from amqptasks.worker.connection.reaching import Reaching
 from amqptasks.worker.connection.trouble_log import TroubleLog
-from amqptasks.worker.consume.consumer_timeout import Patience
+from amqptasks.worker.consume.consumer_timeout import ConsumerTimeout
 from amqptasks.worker.consume.consumers import Consumers
 from amqptasks.worker.consume.dispatcher import Dispatcher
 from amqptasks.worker.consume.waits import ALARM, Waits, of_parts
@@ -100,8 +100,8 @@ class Node:
         names = queues if queues is not None else app.topology.work_queues
         wanted: Mapping[str, int | None] = names if isinstance(names, Mapping) else dict.fromkeys(names)
         at_once = (prefork.most if prefork is not None else None) or concurrency
-        patience = Patience(app, limits.hard if limits is not None else None, concurrency)
-        self.consumers = Consumers(self, wanted, prefetch, at_once, patience)
+        consumer_timeout = ConsumerTimeout(app, limits.hard if limits is not None else None, concurrency)
+        self.consumers = Consumers(self, wanted, prefetch, at_once, consumer_timeout)
         self.queues = self.consumers.queues
         self.link = app.new_link()
         self.waiting_calls = WaitingCalls(app)

@@ -56,7 +56,8 @@ class SignalInbox:
     def attach(self) -> None:
         """Have the bytes written here. Again now and then: a task that runs `asyncio.run` in the main thread takes them
         away. Main thread only."""
-        signal.set_wakeup_fd(self._rung.fileno(), warn_on_full_buffer=False)
+        with contextlib.suppress(OSError, ValueError):  # a task has closed it: the handlers note signals all the same
+            signal.set_wakeup_fd(self._rung.fileno(), warn_on_full_buffer=False)
 
     def ring(self) -> None:
         """End the `wait` of another thread."""
@@ -106,4 +107,5 @@ class SignalInbox:
 
 def _close(*ends: socket.socket) -> None:
     for end in ends:
-        end.close()
+        with contextlib.suppress(OSError):  # something in this process has closed it before
+            end.close()

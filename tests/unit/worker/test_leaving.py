@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -279,3 +281,19 @@ def test_signals_are_heard_while_the_main_thread_calls_no_handler_and_while_some
     os.kill(os.getpid(), signal.SIGUSR1)
     inbox.wait(1.0)
     assert inbox.take() == [signal.SIGUSR1]
+
+
+def test_a_signal_is_taken_after_a_task_closed_all_descriptors_of_the_process() -> None:
+    code = """
+import os, signal
+from amqptasks.worker.process.inbox import SignalInbox
+inbox = SignalInbox()
+inbox.listen([signal.SIGUSR2])
+os.closerange(3, 256)
+inbox.attach()
+os.kill(os.getpid(), signal.SIGUSR2)
+inbox.wait(0.1)
+if inbox.take() != [signal.SIGUSR2]: raise SystemExit(3)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from amqptasks import App
 from amqptasks.worker.consume.consumer import ConsumedQueue
-from amqptasks.worker.consume.consumer_timeout import Patience
+from amqptasks.worker.consume.consumer_timeout import ConsumerTimeout
 
 HOUR = 3600.0
 
@@ -41,7 +41,7 @@ def _nothing() -> None: ...
 
 
 def asked(app: App, queue: str, prefetch: int = 4, concurrency: int = 2, limit: float | None = None) -> float | None:
-    return Patience(app, limit, concurrency).of(ConsumedQueue(app.topology.queue(queue), prefetch))
+    return ConsumerTimeout(app, limit, concurrency).of(ConsumedQueue(app.topology.queue(queue), prefetch))
 
 
 def test_it_is_as_long_as_what_was_prefetched_before_a_task_may_run_and_then_the_task(app: App) -> None:
