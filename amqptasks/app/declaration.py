@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+#: Questions of who insists on the broker's time: a busy broker may leave one without an answer in time. Who revokes by
+#: another clock means other calls.
+INSISTS = 3
+
 #: So often within so many seconds the topology is declared again for the same thing that is missing: what is deleted
 #: twice is mended twice, and a route that leads nowhere for good does not make each call declare everything.
 MOST_AGAIN, AGAIN_WITHIN = 3, 5.0
@@ -147,8 +151,9 @@ class Declaration:
         if not self._clock_lock.acquire(timeout=ANSWERED_WITHIN):
             return
         try:
-            if again or not self._is_settled(insist):
-                self._ask_for_the_time(exactly=again)
+            for _ in range(INSISTS if insist else 1):
+                if again or not self._is_settled(insist):
+                    self._ask_for_the_time(exactly=again)
         finally:
             self._clock_lock.release()
 
