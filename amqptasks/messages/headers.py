@@ -13,9 +13,6 @@ from typing import Any, Literal
 from amqptasks.messages.properties import Headers
 from amqptasks.untrusted import bounds
 
-#: The id becomes the correlation id of a reply, and AMQP limits that to 255 bytes (a short string).
-_LONGEST_ID = 255
-
 #: Header with the signature of a message; see `signing`.
 SIGNATURE = "x-amqptasks-signature"
 
@@ -70,8 +67,8 @@ def short(value: object) -> str:
 
 
 def _identifier(name: str, value: object, fields: dict[str, Any]) -> None:
-    if not isinstance(value, str) or not value or len(value.encode(errors="replace")) > _LONGEST_ID:
-        raise Wrong("header", f"header {name!r} is {short(value)}, not a text of 1 to {_LONGEST_ID} bytes")
+    if not isinstance(value, str) or not value or len(value.encode(errors="replace")) > bounds.LONGEST_ID:
+        raise Wrong("header", f"header {name!r} is {short(value)}, not a text of 1 to {bounds.LONGEST_ID} bytes")
     fields[name] = value
 
 

@@ -193,7 +193,7 @@ def _read(task: str, options: Mapping[str, Any]) -> None:
 def _stamp_names(task: str, options: Mapping[str, Any]) -> Collection[str]:
     given = options.get(STAMPED)
     try:
-        names = bounds.names(list(given) if isinstance(given, tuple) else given or [], _MOST_STAMPS)
+        names = bounds.names(list(given) if isinstance(given, tuple) else given or [], MOST_STAMPS)
         for name in names:
             for one in options[name] if isinstance(options.get(name), list) else [options.get(name)]:
                 if one is not None and not isinstance(one, bool | float):
@@ -204,7 +204,7 @@ def _stamp_names(task: str, options: Mapping[str, Any]) -> Collection[str]:
 
 
 #: Stamps of one follower. Each becomes part of a header.
-_MOST_STAMPS = 100
+MOST_STAMPS = 100
 
 
 def _flag(value: object) -> bool:

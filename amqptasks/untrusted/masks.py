@@ -19,7 +19,7 @@ HIDDEN = "***"
 MASKED = ("*password*", "*passwd*", "*token*", "*secret*", "*authorization*", "*api_key*", "*apikey*", "*private_key*")
 
 #: Levels of lists and objects that are looked into. Deeper values are hidden as a whole.
-_DEEPEST = 50
+DEEPEST = 50
 
 #: A URL with credentials, wherever it stands in a text. The last `@` before the path ends the credentials.
 _CREDENTIALS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,30}://)([^\s/?#\"'<>]*)@")
@@ -75,14 +75,14 @@ class Mask:
         if isinstance(value, str):
             return self.masked_text(value)
         if isinstance(value, Mapping):
-            if depth == _DEEPEST:
+            if depth == DEEPEST:
                 return HIDDEN
             return {
                 name: HIDDEN if self.hides(name) and one is not None else self.masked(one, depth + 1)
                 for name, one in value.items()
             }
         if isinstance(value, list | tuple):
-            if depth == _DEEPEST:
+            if depth == DEEPEST:
                 return HIDDEN
             found = [self.masked(one, depth + 1) for one in value]
             return tuple(found) if isinstance(value, tuple) else found

@@ -15,9 +15,6 @@ from amqptasks.transport.entities import Binding, Exchange, Queue
 #: broker tells everybody else that there is none, which is so nearly always.
 MIGRATIONS = "amqptasks.migrations"
 
-#: The longest name that AMQP can carry, in bytes.
-LONGEST_NAME = 255
-
 #: What of the new queue's arguments the waiting place has too: an expired message must find its way.
 _DEAD_LETTERING = ("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy")
 

@@ -11,6 +11,7 @@ from amqptasks.topology.broker.observed import ObservedQueue, Section, observe
 from amqptasks.topology.migrate import marks
 from amqptasks.topology.migrate.migration import Migration
 from amqptasks.transport.entities import Policy, Queue
+from amqptasks.untrusted.bounds import LONGEST_NAME
 
 #: Seconds for the broker to notice that an interrupted migration is gone, and to free its lock.
 LOCK_WITHIN = 3.0
@@ -29,7 +30,7 @@ def refuse_topology(wanted: Queue) -> None:
         )
     if name.startswith("amqptasks."):
         raise ConfigurationError(f"queue {name!r} belongs to the delays; `amqptasks declare` looks after it")
-    if len(marks.aside(name).encode()) > marks.LONGEST_NAME:
+    if len(marks.aside(name).encode()) > LONGEST_NAME:
         raise ConfigurationError(f"the name {name!r} is too long: {marks.aside(name)!r} must fit into 255 bytes")
 
 

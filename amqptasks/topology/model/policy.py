@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from amqptasks.topology.model.part import Part, Wrong
-from amqptasks.topology.model.values import LARGEST_NUMBER, Age, Arguments, Bound, Count, Expression, Lasting, Text, Ttl
+from amqptasks.topology.model.values import Age, Arguments, Bound, Count, Expression, Lasting, Text, Ttl
 from amqptasks.transport.entities import AppliesTo, Policy
+from amqptasks.untrusted.bounds import LARGEST_NUMBER
 
 #: Keys whose value is sent in milliseconds.
 TIMES = frozenset(

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from amqptasks.topology.delays import LONGEST
 from amqptasks.topology.model.part import Part, Wrong
-from amqptasks.topology.model.values import LARGEST_NUMBER, Duration, Percentage
+from amqptasks.topology.model.values import Duration, Percentage
 from amqptasks.topology.topology import QueueRetry
+from amqptasks.untrusted.bounds import LARGEST_NUMBER
 
 #: Retry queues of one queue: more would be cheaper in the ladder, which all queues share.
 MOST_QUEUES = 16

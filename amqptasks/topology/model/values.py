@@ -10,12 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from amqptasks.topology import durations
 from amqptasks.topology.model.part import Wrong
-
-#: RabbitMQ takes lengths and limits up to a signed 64-bit number.
-LARGEST_NUMBER = 2**63 - 1
-
-#: AMQP's short string, the type of the names in a field table: 255 bytes.
-LONGEST_FIELD_NAME = 255
+from amqptasks.untrusted.bounds import LARGEST_NUMBER, LONGEST_NAME
 
 
 def _duration(value: object) -> object:
@@ -67,8 +62,8 @@ def _argument(value: object, inside: tuple[str | int, ...] = ()) -> object:
         return str(value)
     if isinstance(value, dict):
         for name in value:
-            if len(name.encode()) > LONGEST_FIELD_NAME:
-                raise Wrong(f"the name is too long: AMQP's limit is {LONGEST_FIELD_NAME} bytes", None, (*inside, name))
+            if len(name.encode()) > LONGEST_NAME:
+                raise Wrong(f"the name is too long: AMQP's limit is {LONGEST_NAME} bytes", None, (*inside, name))
         return {name: _argument(one, (*inside, name)) for name, one in value.items()}
     if isinstance(value, list):
         return [_argument(one, (*inside, index)) for index, one in enumerate(value)]
@@ -103,7 +98,7 @@ Arguments = Annotated[
     WithJsonSchema(
         {
             "type": "object",
-            "propertyNames": {"maxLength": LONGEST_FIELD_NAME},
+            "propertyNames": {"maxLength": LONGEST_NAME},
             "additionalProperties": {
                 "anyOf": [
                     {"type": ["string", "boolean", "null", "array", "object"]},

@@ -13,9 +13,7 @@ from amqptasks.topology.delays import due
 from amqptasks.topology.read.document import Where
 from amqptasks.topology.topology import BUILT_IN, DEAD, ExchangeType, QueueSettings, Source, Topology, did_you_mean
 from amqptasks.transport.exchange_types import LOCAL_RANDOM
-
-#: AMQP's short string, the type of names and routing keys: 255 bytes.
-LONGEST_NAME = 255
+from amqptasks.untrusted.bounds import LONGEST_NAME
 
 #: From 4.3.5 on RabbitMQ refuses topic binding keys with more `#`.
 MOST_HASHES = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -99,6 +100,34 @@ def test_the_page_of_bounds_has_every_bound_of_the_module_with_its_value() -> No
     told = {name: float(value) for name, value in re.findall(r"^\| `([A-Z_]+)` \| ([0-9.]+) \|", page, re.MULTILINE)}
     constants = {name: value for name, value in vars(bounds).items() if isinstance(value, int | float)}
     found = {name: float(value) for name, value in constants.items() if re.fullmatch(r"[A-Z][A-Z_]+", name)}
+    assert told == found
+
+
+#: Packages that read what others wrote. A name that says how much is a bound there.
+READERS = (
+    "amqp/wire", "control", "events", "management", "messages", "serializers", "untrusted", "worker/consume",
+    "worker/control", "worker/execute", "worker/job", "worker/settle",
+)  # fmt: skip
+
+#: A name that says how much, but of our own patience.
+BOUND = re.compile(r"^((?:MOST|LARGEST|DEEPEST|LONGEST)(?:_(?!PAUSE|WAIT\b)[A-Z_]+)?) = (.+)$", re.MULTILINE)
+
+
+def test_the_page_of_bounds_has_every_bound_of_the_modules_that_read_what_others_wrote() -> None:
+    page = (REPOSITORY / "docs" / "bounds.md").read_text()
+    told = {
+        name: float(value)
+        for name, value in re.findall(r"^\| `([a-z_.]+\.[A-Z_]+)` \| ([0-9]+) \|", page, re.MULTILINE)
+    }
+    known = {name for name in vars(bounds) if name.isupper()}
+    found = {}
+    root = REPOSITORY / "amqptasks"
+    for file in sorted(one for folder in READERS for one in (root / folder).rglob("*.py") if one.name != "bounds.py"):
+        for name, value in BOUND.findall(file.read_text()):
+            if value.removeprefix("bounds.") in known:
+                continue  # it stands in the first table
+            module = ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+            found[f"{module}.{name}"] = float(getattr(importlib.import_module(f"amqptasks.{module}"), name))
     assert told == found
 
 
