@@ -10,6 +10,7 @@ import pytest
 
 from amqptasks.serializers import Undecodable, json, msgpack as packed, yaml as written
 from amqptasks.untrusted import bounds
+from amqptasks.untrusted.bounds import OutOfBounds
 
 MANY = bounds.MOST_VALUES + 10
 
@@ -51,3 +52,15 @@ def test_yaml_with_too_many_values_ends_at_the_first_too_many() -> None:
     with pytest.raises(Undecodable, match="more than"):
         written.SERIALIZER.decode(body)
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("at", [0, bounds.PIECE - 25, bounds.PIECE - 10, bounds.PIECE - 1, bounds.PIECE + 5])
+def test_a_large_body_is_looked_at_in_pieces_and_means_the_same(at: int) -> None:
+    """A number of more digits than a float has stands across two pieces, or beside them."""
+    number = 12345678901234567890123
+    text = b'["' + b"a" * at + b'",' + str(number).encode() + b',"' + b"b" * bounds.PIECE + b'"]'
+    assert json.decode(text)[1] == number
+    assert sum(map(len, bounds.pieces(text))) == len(text)
+    many = b"[" + b"1," * bounds.MOST_VALUES + b"1]"
+    with pytest.raises(OutOfBounds, match="values"):
+        bounds.json_values(many)
