@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import environment
 from amqptasks.runtime import forks
+from amqptasks.runtime.clock import command_start
 from amqptasks.transport import Link, Session
 
 #: Where a broker is looked for when nobody names one: RabbitMQ's own defaults.
@@ -117,10 +118,11 @@ def session(
     urls: Sequence[str],
     tls: ssl.SSLContext | None = None,
     timeout: float = TIMEOUT,
-    connect_timeout: float = CONNECT_TIMEOUT,
+    connect_timeout: float | None = None,
 ) -> Session:
     """A session, which connects with its first question. That raises `BrokerUnreachable` after `timeout` seconds, or
-    after `connect_timeout` where nobody has answered, and at once what does not mend itself."""
+    after `connect_timeout` where nobody has answered (None: `CONNECT_TIMEOUT`, from the start of a command on), and at
+    once what does not mend itself."""
     load(urls)
     if is_memory(urls):
         from amqptasks.memory.session import MemorySession
@@ -128,4 +130,5 @@ def session(
         return MemorySession(urls[0])
     from amqptasks.amqp.blocking.session import Session as AmqpSession
 
-    return AmqpSession(urls, timeout=timeout, ssl=tls, connect_timeout=connect_timeout)
+    first = command_start.left_of(CONNECT_TIMEOUT) if connect_timeout is None else connect_timeout
+    return AmqpSession(urls, timeout=timeout, ssl=tls, connect_timeout=first)

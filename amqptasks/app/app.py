@@ -40,7 +40,7 @@ from amqptasks.options import (
 from amqptasks.results import address
 from amqptasks.results.backend import Backend
 from amqptasks.results.result import NOT_KEPT_HERE, checked_id
-from amqptasks.runtime.clock import broker_time
+from amqptasks.runtime.clock import broker_time, command_start
 from amqptasks.runtime.forks.cached import cached
 from amqptasks.tasks.task import Task, current_task
 from amqptasks.transport.publisher import Publisher
@@ -172,7 +172,7 @@ class App:
             self.codec,
             not self._files,  # with topology files, declaring is their owner's business, before anything runs
             self._declaration.once,
-            lambda timeout: Deadline.of(timeout, self.publish_timeout, self.connect_timeout),
+            lambda timeout: Deadline.of(timeout, self.publish_timeout, command_start.left_of(self.connect_timeout)),
             self.results,
         )
         self._hears = False  # it listens for heartbeats, because the broker's time cannot be asked for

@@ -57,7 +57,9 @@ class Commands(LazyGroup):
         if args is not None:
             return super().main(args, *more, **options)
         from amqptasks.cli.support import pid_one, surroundings
+        from amqptasks.runtime.clock import command_start
 
+        command_start.begin()
         pid_one.take_over()
         surroundings.settle()
         try:
