@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amqptasks.messages import compression
+from amqptasks.messages import compression, large_bodies
 from amqptasks.messages.headers import Reason, Wrong, short
+from amqptasks.messages.large_bodies import LARGE
 from amqptasks.messages.properties import Properties
 from amqptasks.serializers import ENCODINGS, Serializer, Undecodable, find, json
 
@@ -40,7 +41,10 @@ class Reader:
             except compression.Unreadable as error:
                 raise Wrong("compression", str(error)) from None
         try:
-            return serializer.decode(body)
+            if len(body) < LARGE:
+                return serializer.decode(body)
+            with large_bodies.in_turn():
+                return serializer.decode(body)
         except Undecodable as error:
             reason: Reason = "json" if serializer.name == "json" else "undecodable"
             raise Wrong(reason, short_text(f"the body is no {serializer.name.upper()}: {error}")) from None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 import tracemalloc
 
 import msgpack
 import pytest
 
-from amqptasks.serializers import Undecodable, json, msgpack as packed, yaml as written
+from amqptasks.messages.body import Reader
+from amqptasks.messages.large_bodies import LARGE
+from amqptasks.messages.properties import Properties
+from amqptasks.serializers import Serializer, Undecodable, json, msgpack as packed, yaml as written
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
 
@@ -64,3 +69,30 @@ def test_a_large_body_is_looked_at_in_pieces_and_means_the_same(at: int) -> None
     many = b"[" + b"1," * bounds.MOST_VALUES + b"1]"
     with pytest.raises(OutOfBounds, match="values"):
         bounds.json_values(many)
+
+
+def test_large_bodies_are_read_one_after_the_other_with_pauses() -> None:
+    reading: list[tuple[float, float]] = []
+
+    def decode(body: bytes) -> object:
+        began = time.monotonic()
+        if len(body) >= LARGE:
+            time.sleep(0.05)
+            reading.append((began, time.monotonic()))
+        return None
+
+    accept = {"slow": Serializer("slow", lambda _value: b"", decode, "slow")}
+    large, small = bytes(LARGE), bytes(10)
+
+    def read(body: bytes) -> None:
+        Reader(accept).read(Properties("slow"), body)
+
+    threads = [threading.Thread(target=read, args=(large,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    read(small)
+    for thread in threads:
+        thread.join()
+    gaps = [after[0] - before[1] for before, after in itertools.pairwise(sorted(reading))]
+    assert len(gaps) == 3
+    assert min(gaps) >= 0.04
