@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import socket
 import ssl
 import sys
 import weakref
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 
 from amqptasks import dial, signals
 from amqptasks.app import registry
+from amqptasks.app.caller import Caller
 from amqptasks.app.connections import Connections
 from amqptasks.app.declaration import Declaration
 from amqptasks.calls import call, send
@@ -40,24 +40,17 @@ from amqptasks.options import (
 from amqptasks.results import address
 from amqptasks.results.backend import Backend
 from amqptasks.results.result import NOT_KEPT_HERE, checked_id
-from amqptasks.runtime.clock import broker_time, command_start
+from amqptasks.runtime.clock import command_start
 from amqptasks.runtime.forks.cached import cached
 from amqptasks.tasks.task import Task, current_task
-from amqptasks.transport.publisher import Publisher
 from amqptasks.untrusted.masks import Mask
 
 if TYPE_CHECKING:
-    from amqptasks.app.connections import Submitting
-    from amqptasks.calls.unique_claims import Claims
     from amqptasks.control.client import Control
-    from amqptasks.errors import PublishRejected, Unroutable
-    from amqptasks.events.emitter import Emitter
-    from amqptasks.messages.outgoing import Outgoing
     from amqptasks.results import result as results
-    from amqptasks.results.replies import Replies
     from amqptasks.topology.broker.declare import Change
     from amqptasks.topology.topology import Topology
-    from amqptasks.transport import Link, Session
+    from amqptasks.transport import Session
     from amqptasks.transport.capabilities import Capabilities
     from amqptasks.worker.node import Node
 
@@ -175,7 +168,7 @@ class App:
             lambda timeout: Deadline.of(timeout, self.publish_timeout, command_start.left_of(self.connect_timeout)),
             self.results,
         )
-        self._hears = False  # it listens for heartbeats, because the broker's time cannot be asked for
+        self.caller = Caller(self, self.connections, self._declaration)
 
     @property
     def addresses(self) -> list[str]:
@@ -184,11 +177,6 @@ class App:
 
     def _addresses(self) -> list[str]:
         return dial.within(self.broker, self.topology.vhost)
-
-    def inherit(self, capabilities: Capabilities) -> None:
-        """A process of a worker's pool: what its worker learnt from the broker, and declared there, needs no second
-        look."""
-        self._declaration.inherit(capabilities)
 
     @property
     def capabilities(self) -> Capabilities | None:
@@ -311,66 +299,12 @@ class App:
 
         return Control(self)
 
-    def emitter(self, hostname: str) -> Emitter:
-        """What sends events in the name of `hostname`, over a connection of its own."""
-        return self.connections.emitter(hostname)
-
-    def tell_sent(self, name: str | None, identity: str, outgoing: Outgoing, emitter: Emitter | None = None) -> None:
-        """Send the event of a call that was published, where this app sends events; by this emitter, if there is one
-        that was taken before."""
-        if self.events:
-            from amqptasks.events.sent import emit_sent
-
-            emit_sent(emitter or self.emitter(self._hostname), name, identity, outgoing, self.codec.mask)
-
-    @property
-    def _hostname(self) -> str:
-        return f"{self.name}@{socket.gethostname()}:{os.getpid()}"
-
     # Doors to the broker
 
     def session(self, timeout: float | None = None) -> AbstractContextManager[Session]:
         """A blocking connection of its own, for rare things. `timeout` as of `declare`. Raises `BrokerUnreachable`,
         `AccessRefused`."""
         return self.connections.session(timeout)
-
-    @property
-    def link(self) -> Link:
-        """The connections of this process, opened when first used. Raises `BrokerError`."""
-        self.connections.open()
-        return self.connections.link
-
-    def new_link(self) -> Link:
-        """Connections of one's own, not started yet."""
-        return self.connections.new_link()
-
-    def use(self, link: Link) -> None:
-        """Publish through this link from now on: a worker's tasks share the worker's. `leave` closes it."""
-        self.connections.use(link)
-
-    def leave(self, timeout: float = 5.0) -> None:
-        """As `close`, with the link that `use` brought."""
-        self.connections.leave(timeout)
-
-    @property
-    def publisher(self) -> Publisher:
-        if not self.connections.is_ready:
-            self.connections.open()
-        return self.connections.publisher
-
-    def submitting(self, timeout: float) -> Submitting:
-        """What a call is published and ended with that nobody waits for (`Task.submit`); it counts as under way from
-        now on, and is confirmed within `timeout` seconds."""
-        return self.connections.submitting(timeout, self._hostname if self.events else None)
-
-    @property
-    def replies(self) -> Replies:
-        return self.connections.replies
-
-    @property
-    def claims(self) -> Claims:
-        """Of calls that are to be the only ones of their kind (`unique=`)."""
-        return self.connections.claims
 
     def close(self, timeout: float = 5.0) -> None:
         """Publish what is under way and close the connections, within `timeout` seconds. The app can be used again.
@@ -431,55 +365,8 @@ class App:
             raise ResultsNotKept(NOT_KEPT_HERE)
         return self.results.result(task_id, task_name)
 
-    def is_ready_for(self, *, delayed: bool) -> bool:
-        """True when a call can be made without connecting, declaring or asking first, which would block."""
-        ready = self._declaration.is_done and self._declaration.knows_the_time
-        return self.connections.is_ready and (ready or not delayed)
-
-    def know_the_time_soon(self) -> None:
-        """As `know_the_time`, on a thread of its own."""
-        self._declaration.know_the_time_soon()
-
-    def know_the_time(self, *, insist: bool = False) -> None:
-        """Learn by how much the broker's clock is ahead of this machine's, unless that is known or was just tried;
-        `insist` also where it was just tried in vain."""
-        self._declaration.know_the_time(insist=insist)
-        self._take_heartbeats()
-
-    def know_the_time_again(self) -> None:
-        """Ask for it again, on a thread of its own."""
-        self._declaration.know_the_time_soon(again=True)
-        self._take_heartbeats()
-
-    def _take_heartbeats(self) -> None:
-        """Where the broker's time cannot be asked for, the next worker that sends a heartbeat tells it."""
-        if broker_time.ahead() is None and self.connections.is_open and not self._hears and self._has_clock():
-            from amqptasks.control.heartbeat_clock import HeartbeatClock
-
-            self._hears = True
-            link = self.connections.link
-            link.call_soon(HeartbeatClock(link, self.codec.signing).start)
-
     def _has_clock(self) -> bool:
         return not dial.is_memory(self.broker)
-
-    def into_ladder(self, outgoing: Outgoing, delay: float) -> Outgoing:
-        """Into the ladder, which is made sure to be there."""
-        if not self._declaration.is_done:
-            self.connections.open(delayed=True)
-        return self.delayed(outgoing, delay)
-
-    def delayed(self, outgoing: Outgoing, delay: float) -> Outgoing:
-        """The same message, to arrive in `delay` seconds at the exchange it was meant for."""
-        return self._declaration.delayed(outgoing, delay)
-
-    def declare_again(
-        self, error: Unroutable | PublishRejected, since: float | None = None, timeout: float | None = None
-    ) -> bool:
-        """Something is gone that a message needs which was published at `since`, on the monotonic clock. Declare it
-        again, unless that was done since; True where the message can be published again. Raises `BrokerError`, after
-        `timeout` seconds at the latest."""
-        return self._declaration.again(error, self.publish_timeout if timeout is None else timeout, since)
 
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()

@@ -53,7 +53,7 @@ def send_many(
                 call = alike.make(args, kwargs)
                 if call.claim is not None:
                     with errors_of(call):
-                        app.claims.take(call.claim, monotonic() + timeout)
+                        app.caller.claims.take(call.claim, monotonic() + timeout)
                     claims[len(results)] = call.claim
             except AlreadyQueued as error:
                 unsendable.append((position, error))
@@ -71,11 +71,11 @@ def send_many(
                 heard.append(call)
             yield call.outgoing
 
-    failed = app.publisher.publish_many(_until_broken(outgoings(), broken), timeout, progress)
+    failed = app.caller.publisher.publish_many(_until_broken(outgoings(), broken), timeout, progress)
     failed = _mended(app, failed, timeout, len(results) - len(failed), progress)
     for one in failed:
         if one.position in claims:
-            app.claims.give_back(claims[one.position], one.error)
+            app.caller.claims.give_back(claims[one.position], one.error)
     if heard:
         lost = {one.position for one in failed}
         for position, call in enumerate(heard):
@@ -97,7 +97,7 @@ def _opened(app: App, task: Task[..., Any], options: CallOptions) -> float:
         raise ConfigurationError("publish_many makes an id for each call: leave task_id out")
     merged: dict[str, Any] = {**task.call_options, **options}
     delayed = is_delayed(merged)
-    if not app.is_ready_for(delayed=delayed):
+    if not app.caller.is_ready_for(delayed=delayed):
         app.connections.open(app.connections.deadline(named_time(merged, app.publish_timeout)), delayed=delayed)
     return publish_timeout(merged, app.publish_timeout)
 
@@ -120,13 +120,13 @@ def _mended(app: App, failed: list[Failed], timeout: float, confirmed: int, prog
     if not mendable:
         return failed
     try:
-        if not app.declare_again(cast("Unroutable | PublishRejected", mendable[0].error), timeout=timeout):
+        if not app.caller.declare_again(cast("Unroutable | PublishRejected", mendable[0].error), timeout=timeout):
             return failed
     except BrokerError:  # what is told of each call is why it failed
         return failed
     more = None if progress is None else lambda count: progress(confirmed + count)
     others = [one for one in failed if one not in mendable]
-    return others + _published_again(app.publisher, mendable, timeout, more)
+    return others + _published_again(app.caller.publisher, mendable, timeout, more)
 
 
 def _published_again(

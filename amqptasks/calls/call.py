@@ -96,7 +96,7 @@ def _make(
             args, kwargs = tuple(map(plain, args)), {key: plain(value) for key, value in kwargs.items()}
     merged: dict[str, Any] = {**own, **options} if options or own else {}
     if not MOMENTS.isdisjoint(merged):
-        app.know_the_time()
+        app.caller.know_the_time()
     request = Request(name, merged.get("task_id") or task_id(), args, kwargs)
     delay = _fill(request, merged) if merged else 0.0
     if request.callbacks or request.errbacks or request.chain or "reply_to" in merged:
@@ -125,7 +125,7 @@ def _make(
         policy = merged.get("retry_policy")
         signals.before_task_publish.send(name, **published(request, outgoing), declare=[], retry_policy=policy)
     if delay > 0:
-        outgoing = app.into_ladder(outgoing, delay)
+        outgoing = app.caller.into_ladder(outgoing, delay)
     return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout), claim)
 
 
@@ -201,7 +201,9 @@ class Alike:
         body = protocol.encode_arguments(task.name, args, kwargs)
         identity = task_id()
         result: AsyncResult[Any]
-        result = app.replies.register(identity, task.name) if self._replies else _without_reply(identity, task.name)
+        result = (
+            app.caller.replies.register(identity, task.name) if self._replies else _without_reply(identity, task.name)
+        )
         return Call(None, Templated(template, identity, body), result, self._timeout)
 
     def _first(self, args: Any, kwargs: Any) -> Call:
@@ -235,7 +237,7 @@ def _result(app: App, request: Request, options: Mapping[str, Any]) -> AsyncResu
     if options.get("ignore_result", app.ignore_result):
         return _without_reply(request.id, request.task)
     request.reply_to = REPLY_TO
-    return app.replies.register(request.id, request.task)
+    return app.caller.replies.register(request.id, request.task)
 
 
 def published(request: Request, outgoing: Outgoing) -> dict[str, Any]:

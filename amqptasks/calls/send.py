@@ -35,7 +35,7 @@ LEAST = 0.05
 def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> AsyncResult[Any]:
     """Publish a call and wait for the broker's confirm. Raises as `make`, and `BrokerError`, after the call's `timeout`
     at the latest."""
-    if app.is_ready_for(delayed=True):
+    if app.caller.is_ready_for(delayed=True):
         call = make(app, task, args, kwargs, options)
     else:
         call = opened(app, task, args, kwargs, options)
@@ -63,7 +63,7 @@ def opened(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options
 def _timed(app: App, task: Task[..., Any] | str, options: CallOptions, identified: CallOptions) -> CallOptions:
     """The id of a first call is made before the broker's clock is known. Where the clocks differ it is made anew, for
     it tells when the call was made."""
-    app.know_the_time_soon()
+    app.caller.know_the_time_soon()
     own: Mapping[str, Any] = {} if isinstance(task, str) else task.call_options
     if "task_id" in options or "task_id" in own or not broker_time.ahead():
         return identified
@@ -80,7 +80,7 @@ def _opening(
     own: Mapping[str, Any] = {} if isinstance(task, str) else task.call_options
     merged: dict[str, Any] = {**own, **options}
     delayed = is_delayed(merged)
-    if app.is_ready_for(delayed=delayed):
+    if app.caller.is_ready_for(delayed=delayed):
         return None
     if not isinstance(task, str):
         task.check_arguments(args, kwargs)
@@ -109,25 +109,25 @@ def _within(call: Call, deadline: Deadline) -> Call:
 def _publish(app: App, call: Call) -> None:
     began = monotonic()
     try:
-        app.publisher.publish(call.outgoing, call.timeout)
+        app.caller.publisher.publish(call.outgoing, call.timeout)
     except (Unroutable, PublishRejected) as error:
         again = Again(error, began + call.timeout)
         with again.telling(call):
-            if not app.declare_again(error, began, again.left):
+            if not app.caller.declare_again(error, began, again.left):
                 raise
-            app.publisher.publish(call.outgoing, again.left)
+            app.caller.publisher.publish(call.outgoing, again.left)
 
 
 def _publish_claimed(app: App, call: Call, claim: Claim) -> None:
     until = monotonic() + call.timeout
     with errors_of(call):
-        ours = app.claims.take(claim, until)
+        ours = app.caller.claims.take(claim, until)
     try:
         call.timeout = max(LEAST, until - monotonic())
         _publish(app, call)
     except BaseException as error:
         if ours:
-            app.claims.give_back(claim, error, until)
+            app.caller.claims.give_back(claim, error, until)
         raise
 
 
@@ -165,7 +165,7 @@ async def send_async(
     app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions
 ) -> AsyncResult[Any]:
     """`send` for asyncio: the loop goes on meanwhile."""
-    if app.is_ready_for(delayed=True):
+    if app.caller.is_ready_for(delayed=True):
         call = make(app, task, args, kwargs, options)
     else:
         call = await _opened_async(app, task, args, kwargs, options)
@@ -182,7 +182,7 @@ async def _opened_async(app: App, task: Task[..., Any] | str, args: Any, kwargs:
     if opening is None:
         own = () if isinstance(task, str) else task.call_options
         if not MOMENTS.isdisjoint((*options, *own)):
-            await asyncio.to_thread(app.know_the_time)
+            await asyncio.to_thread(app.caller.know_the_time)
         return make(app, task, args, kwargs, options)
     deadline, delayed, identified = opening
     try:
@@ -196,31 +196,31 @@ async def _opened_async(app: App, task: Task[..., Any] | str, args: Any, kwargs:
 async def _publish_async(app: App, call: Call) -> None:
     began = monotonic()
     try:
-        await app.publisher.publish_async(call.outgoing, call.timeout)
+        await app.caller.publisher.publish_async(call.outgoing, call.timeout)
     except (Unroutable, PublishRejected) as error:
         again = Again(error, began + call.timeout)
         with again.telling(call):
-            if not await asyncio.to_thread(app.declare_again, error, began, again.left):
+            if not await asyncio.to_thread(app.caller.declare_again, error, began, again.left):
                 raise
-            await app.publisher.publish_async(call.outgoing, again.left)
+            await app.caller.publisher.publish_async(call.outgoing, again.left)
 
 
 async def _publish_claimed_async(app: App, call: Call, claim: Claim) -> None:
     until = monotonic() + call.timeout
     with errors_of(call):
-        ours = await app.claims.take_async(claim, until)
+        ours = await app.caller.claims.take_async(claim, until)
     try:
         call.timeout = max(LEAST, until - monotonic())
         await _publish_async(app, call)
     except BaseException as error:
         if ours:
-            await asyncio.to_thread(app.claims.give_back, claim, error, until)
+            await asyncio.to_thread(app.caller.claims.give_back, claim, error, until)
         raise
 
 
 def tell(app: App, call: Call, emitter: Emitter | None = None) -> None:
     """The event, by this emitter or else the app's, and the signal of a call that the broker has."""
-    app.tell_sent(call.result.task_name, call.result.id, call.outgoing, emitter)
+    app.caller.tell_sent(call.result.task_name, call.result.id, call.outgoing, emitter)
     if signals.after_task_publish:
         tell_published(call)
 

@@ -62,11 +62,11 @@ def submit(
     made = send.opened(app, task, args, kwargs, options)
     until = monotonic() + made.timeout
     with send.errors_of(made):
-        ours = made.claim is not None and app.claims.take(made.claim, until)
+        ours = made.claim is not None and app.caller.claims.take(made.claim, until)
     future = Submission()
     future.set_running_or_notify_cancel()  # what is on its way cannot be called back
     try:
-        with_these = app.submitting(made.timeout)
+        with_these = app.caller.submitting(made.timeout)
     except BaseException as error:
         _give_back(app, made, ours, error)
         raise
@@ -115,14 +115,14 @@ def _confirm(app: App, made: Call, with_these: Submitting, published: Future[Non
     except (Unroutable, PublishRejected) as error:
         again = send.Again(error, monotonic() + made.timeout)
         with again.telling(made):
-            if not app.declare_again(error, None, again.left):
+            if not app.caller.declare_again(error, None, again.left):
                 raise
             with_these.publisher.publish(made.outgoing, again.left)
 
 
 def _give_back(app: App, made: Call, ours: bool, error: BaseException) -> None:
     if ours and made.claim is not None:
-        app.claims.give_back(made.claim, error)
+        app.caller.claims.give_back(made.claim, error)
 
 
 # In a task that runs: what it submitted is the broker's before the task is acknowledged.

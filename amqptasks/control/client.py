@@ -126,7 +126,7 @@ class Control:
         """
         told = {"terminate": terminate, "signal": signal_named(signal)}
         self._reach(timeout)
-        self._app.know_the_time(insist=True)  # workers judge by it which calls are meant
+        self._app.caller.know_the_time(insist=True)  # workers judge by it which calls are meant
         revocation = Revocation("revoke", _texts(ids), _texts(task), dict(headers or {}))
         self._keep(revocation, timeout)
         return self.ask("revoke", {"revocation": revocation.said, **told}, destination, timeout)
@@ -143,7 +143,7 @@ class Control:
         """Undo `revoke` for the same ids, pattern or headers. What went to a dead-letter queue meanwhile is there:
         `amqptasks dead replay`."""
         self._reach(timeout)
-        self._app.know_the_time(insist=True)  # workers judge by it which calls are meant
+        self._app.caller.know_the_time(insist=True)  # workers judge by it which calls are meant
         revocation = Revocation("restore", _texts(ids), _texts(task), dict(headers or {}))
         self._keep(revocation, timeout)
         return self.ask("revoke", {"revocation": revocation.said}, destination, timeout)
@@ -253,10 +253,10 @@ class Control:
         """Any command by its name; the methods above are this with types."""
         app = self._app
         self._reach(timeout)
-        app.know_the_time()
+        app.caller.know_the_time()
         if not self._has_exchange:
             return nobody(_destination(destination))
-        question = Question(app.link, app.replies, app.session, app.codec.signing)
+        question = Question(app.caller.link, app.caller.replies, app.session, app.codec.signing)
         found = question.ask(Command(command, arguments or {}, _destination(destination)), timeout)
         self._has_exchange = question.was_heard  # where nobody heard it, it may be gone
         return found

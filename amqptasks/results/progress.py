@@ -63,4 +63,4 @@ def _reply(app: App, request: Request, state: str, meta: Any) -> None:
         if error is not None:
             logger.warning("the state of task %s could not be sent: %s", request.id, error)
 
-    app.publisher.submit(outgoing, app.publish_timeout).add_done_callback(done)
+    app.caller.publisher.submit(outgoing, app.publish_timeout).add_done_callback(done)

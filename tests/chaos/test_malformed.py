@@ -47,7 +47,7 @@ def test_a_thousand_malformed_messages_end_in_the_dead_letter_queue_and_a_hundre
     app = App("poison", vhost.url)
     app.declare()
     expected = Counter[str]()
-    publisher = app.publisher
+    publisher = app.caller.publisher
 
     def outgoings() -> Iterator[Outgoing]:
         for reason, properties, body in malformed(MALFORMED):

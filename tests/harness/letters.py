@@ -28,5 +28,5 @@ def publish_letters(app: App, count: int, body: bytes = b'[["x"], {}, null]', qu
         )
         for number, task_id in enumerate(ids)
     )
-    assert app.publisher.publish_many(outgoings, 30.0) == []
+    assert app.caller.publisher.publish_many(outgoings, 30.0) == []
     return ids

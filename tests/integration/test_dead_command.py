@@ -79,8 +79,10 @@ def test_letters_of_every_kind_are_listed_with_their_reason(
     app.send_task("shop.cancel")
     app.send_task("shop.refund", [1], expires=0.001)
     app.send_task("shop.nobody")
-    app.publisher.publish(Outgoing(QUEUES_EXCHANGE, "default", b"\xff noise", Properties()), 10)
-    app.publisher.publish(Outgoing(QUEUES_EXCHANGE, "default.dead", b"by hand", Properties(message_id="hand")), 10)
+    app.caller.publisher.publish(Outgoing(QUEUES_EXCHANGE, "default", b"\xff noise", Properties()), 10)
+    app.caller.publisher.publish(
+        Outgoing(QUEUES_EXCHANGE, "default.dead", b"by hand", Properties(message_id="hand")), 10
+    )
     wait_for(lambda: vhost.management.ready("default.dead") == 6, message="six dead letters")
     shop.terminate()
 
@@ -139,7 +141,7 @@ def test_filters_narrow_the_list(app: App, dead: Dead, worker_process: WorkerFac
 
 def test_what_no_worker_handled_carries_the_brokers_own_reason(app: App, dead: Dead, vhost: Vhost) -> None:
     expiring = Outgoing(QUEUES_EXCHANGE, "default", b"[[], {}, null]", Properties(expiration="1"))
-    app.publisher.publish(expiring, 10)
+    app.caller.publisher.publish(expiring, 10)
     limit = pika.BlockingConnection(pika.URLParameters(vhost.url))
     channel = limit.channel()
     headers = {"task": "shop.killer", "id": "killer"}
@@ -198,7 +200,9 @@ def test_an_expired_task_can_be_replayed(app: App, dead: Dead, worker_process: W
 
 
 def test_what_is_no_task_can_be_made_one(app: App, dead: Dead, worker_process: WorkerFactory, vhost: Vhost) -> None:
-    app.publisher.publish(Outgoing(QUEUES_EXCHANGE, "default.dead", b"noise", Properties(message_id="noise")), 10)
+    app.caller.publisher.publish(
+        Outgoing(QUEUES_EXCHANGE, "default.dead", b"noise", Properties(message_id="noise")), 10
+    )
     worker = worker_process(SHOP, "-Q", "default")
     ended = dead("replay", "default", "noise", "--set-task", "shop.refund", "--set-args", "[1, 2]")
     assert ended.returncode == 0, ended.stderr
@@ -228,7 +232,7 @@ def test_a_queue_that_refuses_keeps_its_letters_here_and_others_go_on(
 ) -> None:
     publish_letters(app, 4)
     lost = Properties(headers={"task": "a", "id": "lost", "x-amqptasks-reason": "failed", "x-amqptasks-queue": "gone"})
-    app.publisher.publish(Outgoing(QUEUES_EXCHANGE, "default.dead", b"[[], {}, null]", lost), 10)
+    app.caller.publisher.publish(Outgoing(QUEUES_EXCHANGE, "default.dead", b"[[], {}, null]", lost), 10)
     ended = dead("replay", "default", "--all")
     assert ended.returncode == 1
     assert "4 letters of default.dead replayed" in ended.stdout

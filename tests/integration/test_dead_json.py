@@ -26,7 +26,9 @@ def test_what_became_of_letters_is_one_object_and_a_status(app: App, vhost: Vhos
 
     publish_letters(app, 5)
     gone = {"task": "a", "id": "gone", "x-amqptasks-reason": "failed", "x-amqptasks-queue": "nowhere"}
-    app.publisher.publish(Outgoing(QUEUES_EXCHANGE, "default.dead", b"[[], {}, null]", Properties(headers=gone)), 10)
+    app.caller.publisher.publish(
+        Outgoing(QUEUES_EXCHANGE, "default.dead", b"[[], {}, null]", Properties(headers=gone)), 10
+    )
 
     assert told("replay", "default", "--all", "--task", "shop.ship", "--dry-run") == (0, expected(2))
     assert told("replay", "default", "task-0", "task-98", "--dry-run") == (0, expected(1, "task-98"))

@@ -73,7 +73,9 @@ def dead(tmp_path: Path, vhost: Vhost) -> Dead:
 
 def publish(app: App, queue: str, identity: str, **properties: Any) -> None:
     headers = {"task": "shop.refund", "id": identity}
-    app.publisher.publish(Outgoing(QUEUES_EXCHANGE, queue, NO_ARGUMENTS, Properties(headers=headers, **properties)), 10)
+    app.caller.publisher.publish(
+        Outgoing(QUEUES_EXCHANGE, queue, NO_ARGUMENTS, Properties(headers=headers, **properties)), 10
+    )
 
 
 def listed(dead: Dead, *arguments: str) -> dict[str, dict[str, Any]]:

@@ -33,7 +33,7 @@ def app(vhost: Vhost) -> Iterator[App]:
 
 def publish(app: App, exchange: str, key: str, headers: dict[str, object], expiration: str | None = None) -> None:
     properties = Properties("application/json", "utf-8", headers, expiration=expiration)
-    app.publisher.publish(Outgoing(exchange, key, b"[[1],{},{}]", properties), 10)
+    app.caller.publisher.publish(Outgoing(exchange, key, b"[[1],{},{}]", properties), 10)
 
 
 def test_replay_believes_no_header_of_a_message_that_the_broker_made_a_dead_letter(app: App, vhost: Vhost) -> None:

@@ -27,10 +27,10 @@ def test_a_command_and_a_revocation_that_are_dear_to_read_are_read_elsewhere(vho
         node = Node(app, ["default"], concurrency=1)
         node.start()
         try:
-            app.publisher.publish(
+            app.caller.publisher.publish(
                 Outgoing(places.EXCHANGE.name, "", command, Properties(content_type="application/json")), 10
             )
-            app.publisher.publish(Outgoing(places.EXCHANGE.name, "", DEAR, Properties()), 10)
+            app.caller.publisher.publish(Outgoing(places.EXCHANGE.name, "", DEAR, Properties()), 10)
             wait_for(lambda: node.control.skipped == 1, WITHIN)
             with app.session() as session:
                 session.publish(places.REVOKED.message(b'{"revoke":{"ids":%b},"at":1}' % DEAR))

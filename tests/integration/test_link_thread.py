@@ -192,7 +192,7 @@ def test_what_ends_the_thread_of_the_link_ends_the_worker_and_its_messages_run_e
 def app(vhost: Vhost) -> Iterator[App]:
     made = App("shop", vhost.url, ignore_result=True)
     yield made
-    made.leave()
+    made.caller.leave()
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_a_signed_command_says_until_when_it_may_be_obeyed(vhost: Vhost) -> None
     message.body = b'{"command":"shutdown"}'
     signing.sign(message.properties, message.body)
     with closing(App("shop", vhost.url, signing=KEYS)) as app, working(app) as node:
-        app.publisher.publish(message, 10)
+        app.caller.publisher.publish(message, 10)
         wait_for(lambda: node.control.skipped == 1)
         assert len(app.control.ping()) == 1
 
@@ -89,7 +89,7 @@ def test_an_answer_goes_to_who_asks_and_to_no_queue(vhost: Vhost) -> None:
     with closing(App("shop", vhost.url)) as app, working(app):
         message = envelope.outgoing(Command("ping", id="q"), 5.0)
         message.properties.reply_to = "default.dead"
-        app.publisher.publish(message, 10)
+        app.caller.publisher.publish(message, 10)
         assert len(app.control.ping()) == 1
         assert vhost.management.ready("default.dead") == 0
 

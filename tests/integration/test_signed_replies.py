@@ -113,7 +113,7 @@ def test_events_of_a_signing_app_are_signed_and_forged_ones_are_left_out(vhost: 
     with closing(App("shop", vhost.url, signing=KEYS, events=True)) as app:
         app.declare()
         identity = app.send_task("shop.pay", (5,)).id
-        wait_for(lambda: app.emitter(app._hostname).sent == 1, SOON, "the event is there")
+        wait_for(lambda: app.caller.emitter(app.caller.hostname).sent == 1, SOON, "the event is there")
     with pika.BlockingConnection(pika.URLParameters(vhost.url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()

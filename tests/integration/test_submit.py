@@ -77,7 +77,7 @@ def test_signals_events_and_callbacks_come_after_the_confirm_and_not_on_the_link
     def tell(what: str) -> None:
         told.append((what, threading.current_thread().name, ready(app)))
 
-    monkeypatch.setattr(app, "tell_sent", lambda *_: tell("event"))
+    monkeypatch.setattr(app.caller, "tell_sent", lambda *_: tell("event"))
 
     @signals.after_task_publish.connect
     def published(**_: Any) -> None:

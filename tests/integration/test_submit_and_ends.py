@@ -119,7 +119,7 @@ def test_closing_sends_the_events_of_what_was_under_way_and_opens_nothing_anew(n
     app = new_app(events=True)
     note = app.task(name="note")(lambda number: None)
     note.delay(0)
-    emitter = app.emitter(app._hostname)
+    emitter = app.caller.emitter(app.caller.hostname)
     before = {thread for thread in threading.enumerate() if thread.name == "amqptasks-link"}
     futures = [note.submit(number) for number in range(300)]
     app.close(20)

@@ -172,7 +172,7 @@ def test_asyncio_is_told_as_well(new_app: NewApp) -> None:
 def test_a_call_that_is_cancelled_while_it_asks_for_its_claim_leaves_none(new_app: NewApp) -> None:
     app, asks, may_take = new_app(), threading.Event(), threading.Event()
     task = app.task(name="work", unique=True)(lambda: None)
-    take = app.claims.take
+    take = app.caller.claims.take
 
     def slow(claim: Claim, until: float | None = None) -> bool:
         asks.set()
@@ -180,7 +180,7 @@ def test_a_call_that_is_cancelled_while_it_asks_for_its_claim_leaves_none(new_ap
         return take(claim)
 
     async def run() -> None:
-        app.claims.take = slow  # type: ignore[method-assign]
+        app.caller.claims.take = slow  # type: ignore[method-assign]
         calling = asyncio.create_task(task.adelay())
         assert await asyncio.to_thread(asks.wait, 20)
         calling.cancel()
@@ -188,7 +188,7 @@ def test_a_call_that_is_cancelled_while_it_asks_for_its_claim_leaves_none(new_ap
         may_take.set()
         with pytest.raises(asyncio.CancelledError):
             await calling
-        app.claims.take = take  # type: ignore[method-assign]
+        app.caller.claims.take = take  # type: ignore[method-assign]
 
     asyncio.run(run())
     task.delay()
@@ -200,7 +200,7 @@ def test_a_call_that_is_interrupted_while_it_asks_for_its_claim_leaves_none(
     app = new_app()
     task = app.task(name="work", unique=True)(lambda word: None)
     task.delay("a")
-    session = app.claims._session
+    session = app.caller.claims._session
     assert session is not None
     declare = session.declare_queue
 
@@ -344,8 +344,8 @@ def test_a_connection_that_got_no_claim_is_closed_later_too(new_app: NewApp) -> 
         session.declare_queue(Queue(made.claim.name, arguments={"x-queue-type": "classic", "x-max-length": 1}))
     with pytest.raises(DeclarationConflict):
         task.delay()
-    assert app.claims._session is not None
-    assert app.claims._closing
+    assert app.caller.claims._session is not None
+    assert app.caller.claims._closing
 
 
 def test_an_id_of_any_length_is_known_again(new_app: NewApp) -> None:

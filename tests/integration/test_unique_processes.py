@@ -73,8 +73,8 @@ from amqptasks import App
 
 app = App("shop", ignore_result=True)
 work = app.task(name="work", unique=True, expires=5.0)(lambda: None)
-app.link  # connects
-app.publisher.publish = lambda *_: os._exit(9)  # after the claim, before the call
+app.caller.link  # connects
+app.caller.publisher.publish = lambda *_: os._exit(9)  # after the claim, before the call
 work.delay()
 """
 

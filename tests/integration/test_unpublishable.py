@@ -41,7 +41,7 @@ def publish(app: App, body: bytes, **headers: Any) -> None:
         body,
         Properties(content_type="application/json", content_encoding="utf-8", headers=headers),
     )
-    assert app.publisher.publish_many([outgoing], 30.0) == []
+    assert app.caller.publisher.publish_many([outgoing], 30.0) == []
 
 
 def takes_large_bodies(app: App) -> bool:

@@ -347,8 +347,8 @@ def test_whoever_waits_for_a_result_that_is_forgotten_is_told(app: App) -> None:
 
 def test_a_lost_reply_is_no_lost_result(app: App) -> None:
     result = app.tasks["add"].delay(1, 1)
-    replies = app.replies
-    app.link.call_soon(lambda: replies.lost("the connection broke"))
+    replies = app.caller.replies
+    app.caller.link.call_soon(lambda: replies.lost("the connection broke"))
     wait_for(lambda: replies.known(result.id) is None, message="nothing is pushed any more")
     with app.worker():
         assert result.get(SOON) == 2

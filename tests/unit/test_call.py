@@ -76,7 +76,7 @@ def test_each_call_has_an_id_a_result_and_a_check_of_its_own(app: App) -> None:
     alike = call.Alike(app, task, {})
     made = [alike.make((number,), {}) for number in range(3)]
     assert len({one.result.id for one in made}) == 3
-    assert all(app.replies.register(one.result.id) is one.result for one in made)
+    assert all(app.caller.replies.register(one.result.id) is one.result for one in made)
     with pytest.raises(TypeError, match="missing"):
         alike.make((), {})
     with pytest.raises(ConfigurationError, match="argument 1"):

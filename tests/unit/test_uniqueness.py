@@ -185,9 +185,9 @@ def test_claims_of_many_calls_that_never_ran_are_released_by_one_thread() -> Non
     waiting = WaitingCalls(app)
     held = [Claim(f"amqptasks.unique.{number:022}", f"id-{number}", 60_000) for number in range(50)]
     for one in held:
-        app.claims.take(one)
+        app.caller.claims.take(one)
     before = threading.active_count()
-    with app.claims._lock:  # the broker is slow to answer
+    with app.caller.claims._lock:  # the broker is slow to answer
         for one in held:
             job = Job(delivery(headers={UNIQUE: one.header, "id": one.identity}), QueueSettings("emails"))
             job.planned = Settlement("ack", kind="Expired")
@@ -206,7 +206,7 @@ def test_no_more_claims_wait_to_be_released_than_the_broker_can_release_soon(
     monkeypatch.setattr(waiting_calls, "MOST_OVER", 5)
     app = App("shop", "memory://uniqueness-forged")
     waiting = WaitingCalls(app)
-    with app.claims._lock:  # the broker is slow to answer
+    with app.caller.claims._lock:  # the broker is slow to answer
         for number in range(60):
             header = f"60000 amqptasks.unique.{number:022}"
             job = Job(delivery(headers={UNIQUE: header, "id": str(number)}), QueueSettings("emails"))
@@ -219,7 +219,7 @@ def test_no_more_claims_wait_to_be_released_than_the_broker_can_release_soon(
 
 def is_free(app: App, one: Claim) -> bool:
     try:
-        app.claims.take(replace(one, identity="another"))
+        app.caller.claims.take(replace(one, identity="another"))
     except AlreadyQueued:
         return False
     return True

@@ -9,15 +9,13 @@
    deliveries and confirms straight from the buffer, and writes publishes and acks as bytes; all else is pika's.
 3. After `basic_cancel` pika answers deliveries that were already under way with `basic.reject(requeue)`, which counts
    as a failed attempt on every release of RabbitMQ. `WireChannel` hands them over like all others.
-4. A header frame over the negotiated size would make the broker close the whole connection (501), again and again
-   when the message is published anew. `Wire` refuses to write it.
+4. For a header frame over the negotiated size the broker closes the connection (501). `Wire` refuses to write it.
 5. pika does not say whether TCP stands while it opens a connection. `Wire.is_accepted` looks.
-6. pika's decoder of content headers raises at some that the broker delivers, and breaks the connection each time.
-   `TolerantConnection` decodes them itself.
-6. The timers of pika's loop go by `time.monotonic`, which freezegun freezes. `TolerantConnection` puts
-   `clock.timers.Timers` in their place for a blocking connection; a link has a loop of its own (`loop.py`).
-7. A forked child must close its copies of the connections. `watched_descriptors` finds those of a blocking one.
-8. pika's encoder of arguments knows no floating-point numbers. `TolerantConnection` has them encoded by us.
+6. pika's decoder of headers raises at some, which breaks the connection. `TolerantConnection` decodes them itself.
+7. The timers of pika's loop go by `time.monotonic`, which freezegun freezes. `TolerantConnection` puts ours in their
+   place for a blocking connection; a link has a loop of its own (`loop.py`).
+8. A forked child must close its copies of the connections. `watched_descriptors` finds those of a blocking one.
+9. pika's encoder of arguments knows no floats. `TolerantConnection` has them encoded by us.
 """
 
 from __future__ import annotations
@@ -397,8 +395,6 @@ def _check(properties: int, largest: int) -> None:
 
 def _header(buffer: bytes, position: int, end: int) -> Header:
     """The header frame from `position` to its end octet at `end`."""
-    start = position + FRAME_START.size
-    number = FRAME_START.unpack_from(buffer, position)[1]
-    body_size = HEADER_START.unpack_from(buffer, start)[2]
-    properties = decode_properties(buffer[start + HEADER_START.size : end])
-    return Header(number, body_size, ReceivedProperties(properties))
+    start, number = position + FRAME_START.size, FRAME_START.unpack_from(buffer, position)[1]
+    size, properties = HEADER_START.unpack_from(buffer, start)[2], buffer[start + HEADER_START.size : end]
+    return Header(number, size, ReceivedProperties(decode_properties(properties)))

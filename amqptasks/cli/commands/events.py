@@ -67,7 +67,7 @@ def command(
     with app.session() as session:
         _ = session.capabilities  # a broker that is not there is told at once; one that goes later is waited for
     verifier = Verifier(app.codec.signing)
-    link = app.new_link()
+    link = app.caller.new_link()
     link.start()
     shown = 0
     try:

@@ -76,12 +76,12 @@ def control_of(target: Target) -> Iterator[Control]:
     """The control of what the command line names. Nothing is declared: whoever asks changes nothing."""
     app = app_of(target)
     try:
-        link = app.new_link()
+        link = app.caller.new_link()
         link.start()
-        app.use(link)
+        app.caller.use(link)
         yield app.control
     finally:
-        app.leave()
+        app.caller.leave()
 
 
 def app_of(target: Target) -> App:

@@ -25,7 +25,7 @@ def consumer_timeouts(seen: Snapshot) -> Iterator[Finding]:
         if timeout is not None and timeout <= limit.seconds:
             may = durations.written(limit.seconds)
             problem = f"{limit.task} may run for {may}, and {whose} takes it back after {durations.written(timeout)}"
-            yield Finding("wrong", f"queue {queue}", problem, _mend(seen, queue, limit))
+            yield Finding("wrong", f"queue {queue}", problem, _fix(seen, queue, limit))
 
 
 def _timeout(seen: Snapshot, name: str) -> tuple[float | None, str]:
@@ -62,7 +62,7 @@ def _kind(seen: Snapshot, name: str) -> str:
     return "quorum" if wanted is None else str(wanted.arguments.get("x-queue-type", "classic"))
 
 
-def _mend(seen: Snapshot, queue: str, limit: TimeLimit) -> str:
+def _fix(seen: Snapshot, queue: str, limit: TimeLimit) -> str:
     milliseconds = int(limit.seconds * ROOM * 1000)
     if not seen.capabilities.consumer_timeout_of_queues:
         wanted = durations.written(limit.seconds * ROOM)

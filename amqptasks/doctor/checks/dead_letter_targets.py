@@ -31,7 +31,7 @@ def dead_letter_targets(seen: Snapshot) -> Iterator[Finding]:
             then = (
                 "its dead letters stay in it and are tried every 180 seconds" if waits else "its dead letters are lost"
             )
-            yield Finding(level, f"queue {queue.name}", f"{missing}: {then}", _mend(seen, queue, str(exchange)))
+            yield Finding(level, f"queue {queue.name}", f"{missing}: {then}", _fix(seen, queue, str(exchange)))
             continue
         full = _full(seen, observed, str(exchange), None if key is None else str(key))
         if full is not None:
@@ -80,7 +80,7 @@ def _missing(seen: Snapshot, observed: Observed, exchange: str, key: str | None)
     return f"nothing is bound to the exchange {exchange} with its routing key {key}"
 
 
-def _mend(seen: Snapshot, queue: ObservedQueue, exchange: str) -> str:
+def _fix(seen: Snapshot, queue: ObservedQueue, exchange: str) -> str:
     if seen.topology is not None and queue.name in seen.planned:
         return amqptasks(seen.app, "declare")
     return (

@@ -41,7 +41,7 @@ def _quorum(seen: Snapshot, queue: ObservedQueue) -> Iterator[Finding]:
     )
     problem = f"its dead-lettering is at most once ({because}): what is under way when the broker is killed is lost"
     level = "note" if _wanted(seen, queue.name) else seen.level(queue.name)
-    yield Finding(level, f"queue {queue.name}", problem, _mend(seen, queue))
+    yield Finding(level, f"queue {queue.name}", problem, _fix(seen, queue))
 
 
 def _wanted(seen: Snapshot, name: str) -> bool:
@@ -50,7 +50,7 @@ def _wanted(seen: Snapshot, name: str) -> bool:
     return wanted is not None and any(wanted.arguments.get(key) != value for key, value in SAFE.items())
 
 
-def _mend(seen: Snapshot, queue: ObservedQueue) -> str:
+def _fix(seen: Snapshot, queue: ObservedQueue) -> str:
     """A policy's `overflow` beats the argument of a quorum queue."""
     safe = {key.removeprefix("x-"): value for key, value in SAFE.items()}
     return set_policy(seen.vhost, queue.name, "safe", safe, seen.policy(queue))

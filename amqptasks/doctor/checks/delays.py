@@ -39,7 +39,7 @@ def delays(seen: Snapshot) -> Iterator[Finding]:
                 f"{counted(length.leaving, 'message is', 'messages are')} due and cannot leave it: what comes next is"
                 " full, or gone"
             )
-            yield Finding("wrong", f"queue {name}", problem, _mend(seen, name))
+            yield Finding("wrong", f"queue {name}", problem, _fix(seen, name))
 
 
 def _queue_behind(seen: Snapshot, name: str) -> str | None:
@@ -49,7 +49,7 @@ def _queue_behind(seen: Snapshot, name: str) -> str | None:
     return queue if isinstance(queue, str) else None
 
 
-def _mend(seen: Snapshot, name: str) -> str:
+def _fix(seen: Snapshot, name: str) -> str:
     if name.startswith(OWN) or name in seen.planned:
         return f"{amqptasks(seen.app, 'declare')}; RabbitMQ tries again every 180 seconds"
     return "declare its dead-letter exchange with a queue; RabbitMQ tries again every 180 seconds"

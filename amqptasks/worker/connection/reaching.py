@@ -72,7 +72,7 @@ class Reaching:
         def declare() -> None:
             try:
                 self._app.declare()
-                self._app.know_the_time()  # of a broker far away: expires and revocations are judged by it
+                self._app.caller.know_the_time()  # of a broker far away: expires and revocations are judged by it
             except BaseException as error:
                 done.set_result(error)
             else:

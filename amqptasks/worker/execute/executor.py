@@ -44,7 +44,7 @@ from amqptasks.transport.capabilities import Capabilities
 from amqptasks.worker.execute.rescue import rescue
 from amqptasks.worker.execute.retry_policy import RetryPolicies
 from amqptasks.worker.execute.waiting_calls import WaitingCalls
-from amqptasks.worker.job.admission import Admission, deliveries_before, refusal
+from amqptasks.worker.job.admission import Admission, deliveries_before, refusal, replies_to
 from amqptasks.worker.job.dead_letters import dead_letter
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.notifications import is_heard, notifications, refused
@@ -90,7 +90,7 @@ class Executor:
         self._recorder = recorder
         self._policies = RetryPolicies()
         #: Asked in turn; more may be added before the worker starts.
-        self.admissions: list[Admission] = [refusal, self._can_be_followed, self._may_be_answered]
+        self.admissions: list[Admission] = [refusal, self._can_be_followed, replies_to(codec.reach)]
 
     def execute(self, job: Job) -> None:
         """All steps of a plain function's job, or for one that was ended from outside, the telling. Raises nothing but
@@ -342,14 +342,6 @@ class Executor:
                 outcome.cause if isinstance(outcome, Failure) else TaskRejected(f"{outcome.reason}: {outcome.detail}")
             )
             planned.followers = followers.after_failure(request, job.info(cause))
-
-    def _may_be_answered(self, job: Job) -> Outcome | None:
-        request = job.request
-        assert request is not None
-        if request.reply_to is None or request.verified:
-            return None
-        problem = self._codec.reach.reply_problem(request.reply_to)
-        return None if problem is None else Reject("unsupported", problem)
 
     def _can_be_followed(self, job: Job) -> Outcome | None:
         request = job.request

@@ -79,7 +79,7 @@ class WaitingCalls:
         """Raises nothing but what interrupts the task from outside: the claim that could not be released ends in time,
         and its task runs, or was settled."""
         try:
-            self._app.claims.release(claim)
+            self._app.caller.claims.release(claim)
         except INTERRUPTIONS:
             raise
         except Exception as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.reach import Reach
 from amqptasks.runtime.clock import broker_time
 from amqptasks.tasks.outcomes import Expired, Outcome, Postpone, Recount, Reject
 from amqptasks.topology.delays import arrived_by_ladder
@@ -94,6 +95,20 @@ def failed_deliveries(delivery: Delivery) -> int:
         if isinstance(count, int) and count > 0:
             found += count
     return min(found, bounds.MOST_RETRIES)  # whoever publishes can write such a header
+
+
+def replies_to(reach: Reach) -> Admission:
+    """Refuses a message that asks for its reply in a place where this app sends none."""
+
+    def refused(job: Job) -> Outcome | None:
+        request = job.request
+        assert request is not None
+        if request.reply_to is None or request.verified:
+            return None
+        problem = reach.reply_problem(request.reply_to)
+        return None if problem is None else Reject("unsupported", problem)
+
+    return refused
 
 
 def _is_counted(delivery: Delivery) -> bool:

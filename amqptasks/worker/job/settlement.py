@@ -126,8 +126,8 @@ def _meaning(  # noqa: PLR0912 - one case an outcome
             answer.body = reply.success(_task_id(job), value, codec.for_reply(job.delivery.properties))
             return Settlement("ack", answer=answer)
         case Retry():
-            news = _retry_news(job, outcome, codec)
-            return Settlement("ack", onward=(_again(job, outcome, codec),), delay=outcome.delay, answer=news)
+            told = _retry_told(job, outcome, codec)
+            return Settlement("ack", onward=(_again(job, outcome, codec),), delay=outcome.delay, answer=told)
         case Failure() | Reject() | Expired() | Revoked():
             letters = (dead_letter(job, outcome, worker),) if job.queue.dead_letter is not None else ()
             return Settlement("ack", onward=letters, answer=_bad_news(job, outcome, codec))
@@ -241,7 +241,7 @@ def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
     return outgoing
 
 
-def _retry_news(job: Job, outcome: Retry, codec: Codec) -> Outgoing | None:
+def _retry_told(job: Job, outcome: Retry, codec: Codec) -> Outgoing | None:
     """Who waits is told why it runs again."""
     answer = _answer(job, codec)
     if answer is not None:

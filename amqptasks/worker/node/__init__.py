@@ -103,7 +103,7 @@ class Node:
         consumer_timeout = ConsumerTimeout(app, limits.hard if limits is not None else None, concurrency)
         self.consumers = Consumers(self, wanted, prefetch, at_once, consumer_timeout)
         self.queues = self.consumers.queues
-        self.link = app.new_link()
+        self.link = app.caller.new_link()
         self.waiting_calls = WaitingCalls(app)
         self._settler = Settler(self.link, self.declare_soon, self.name, app.codec)
         self._settler.recorder = recorder_of(app, self.name)
@@ -112,7 +112,7 @@ class Node:
         self.steps = Executor(
             app.tasks,
             self.name,
-            app.delayed,
+            app.caller.delayed,
             app.codec,
             lambda: app.capabilities,
             followers=Followers(app),
@@ -229,7 +229,7 @@ class Node:
         self.started = True
         self.link.call_soon(lambda: self.link.watch_trouble(self._trouble_log.tell))
         self._standstill.start()
-        self.app.use(self.link)
+        self.app.caller.use(self.link)
         process.begin(self.app)
         self.pools.start()
         self.control.start()
@@ -285,7 +285,7 @@ class Node:
             self.pools.stop(remaining)
         process.end(self.app)
         signals.worker_shutdown.send(self)
-        self.app.leave(self.goodbye)
+        self.app.caller.leave(self.goodbye)
         logger.info("%s", banner.closing(self.name, self.counts), extra={"action": "worker_stopped"})
         if self._logs_beside:
             self._logs_beside = False

@@ -34,7 +34,7 @@ class WorkerEvents:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._mask = node.app.codec.mask
-        self.emitter = node.app.emitter(node.name)
+        self.emitter = node.app.caller.emitter(node.name)
         self._begun: set[int] = set()  # deliveries whose start was told, by identity: their jobs may be replaced
         self._looking = False
         self._over = False

@@ -216,7 +216,7 @@ class Leaving:
         node = self._node
         if node is not None and node.is_over:
             if node.cold:
-                node.app.leave(COLD_CLOSE)
+                node.app.caller.leave(COLD_CLOSE)
                 self._end()
             if not self._over:
                 self._over = True

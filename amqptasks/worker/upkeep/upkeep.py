@@ -99,7 +99,7 @@ class Upkeep:
             return
         if not broker_time.is_current() or monotonic() - self._clock_asked > broker_clock.EVERY:
             self._clock_asked = monotonic()
-            self._node.app.know_the_time_again()
+            self._node.app.caller.know_the_time_again()
         if can is None:  # not connected yet
             self._on_looked(None, None)
             return

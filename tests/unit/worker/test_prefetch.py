@@ -141,7 +141,7 @@ def test_a_worker_settles_at_once_a_message_whose_task_header_is_no_name(name: o
         ran = app.task(name="note")(lambda: "ran")
         app.declare()
         properties = Properties("application/json", "utf-8", {"task": name, "id": "1"})
-        app.publisher.publish(Outgoing("amqptasks.queues", "default", b"[[], {}, {}]", properties), 10)
+        app.caller.publisher.publish(Outgoing("amqptasks.queues", "default", b"[[], {}, {}]", properties), 10)
         result = ran.delay()
         with app.worker(["default"], concurrency=1) as node:
             assert result.get(10) == "ran"

@@ -85,12 +85,12 @@ def command(
 
 
 def _form_of(output: Path | None) -> str:
-    endings = {ending: form for form, endings in FORMATS.items() for ending in endings}
+    forms = {suffix: form for form, suffixes in FORMATS.items() for suffix in suffixes}
     if output is None:
         return "mermaid"
-    if output.suffix not in endings:
+    if output.suffix not in forms:
         raise click.UsageError(f"{output.name!r} says not which format: give --format, or another ending")
-    return endings[output.suffix]
+    return forms[output.suffix]
 
 
 def _written(graph: Graph, form: str, title: str) -> str:

@@ -86,12 +86,12 @@ class Child:
         self._slot = slot
         self._queues: dict[str, QueueSettings] = {}
         if child_config.capabilities is not None:
-            app.inherit(child_config.capabilities)
+            app.caller.inherit(child_config.capabilities)
         broker_time.inherit(child_config.ahead)
         self._steps = Executor(
             app.tasks,
             child_config.worker,
-            app.delayed,
+            app.caller.delayed,
             app.codec,
             lambda: app.capabilities,
             followers=Followers(app),
