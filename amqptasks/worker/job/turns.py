@@ -46,13 +46,14 @@ class Turns(Generic[Item]):
         """The first of the line whose turn it is, with its queue. Raises `IndexError` where nothing waits."""
         lines, turns = self._lines, self._turns
         with self._lock:
-            queue = turns.popleft()
+            queue = turns[0]
             line = lines[queue]
             item = line.popleft()
-            if line:
-                turns.append(queue)
-            else:
+            if not line:
+                turns.popleft()
                 del lines[queue]
+            elif len(turns) > 1:
+                turns.rotate(-1)
         return queue, item
 
     def items(self) -> list[Item]:

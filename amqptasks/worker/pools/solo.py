@@ -99,9 +99,9 @@ class SoloPool(Waiting):
             # Not by the queue's own timeout: where a signal's handler outlasts it, Python 3.11's waits for ever.
             self._arrived.wait(timeout)
             return
-        if not ticket:
+        if ticket is False:
             return
-        _, job = self._turns.take()
+        job = self._turns.take()[1] if ticket is True else ticket
         if not self.withdraw(job):
             return
         began = monotonic()

@@ -132,9 +132,10 @@ class ThreadPool(Waiting):
                 if not self._leave(me, held[0]):
                     return
                 finished(held.pop())
-            if not get():
+            ticket = get()
+            if ticket is False:
                 return
-            _, job = take()
+            job = take()[1] if ticket is True else ticket
             try:
                 claim(job)
             except KeyError:
