@@ -48,6 +48,9 @@ POOL_STARTS: Final = "pool-starts"
 #: A message that came back from deaths of its process runs alone, or waits for what runs.
 RUNS_ALONE: Final = "runs-alone"
 
+#: Messages are read before their tasks run, because their limits or their end ask for it.
+READS: Final = "reads-messages"
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -109,6 +112,9 @@ def of_parts(node: Node) -> Iterator[Wait]:
         yield Wait(REVOCATIONS, why)
     if (job := node.dispatcher.alone.job) is not None:
         yield Wait(RUNS_ALONE, f"{job.task_name}[{job.task_id}] may kill its process, and runs alone", ready=True)
+    if (reading := node.decisions.reading) is not None:
+        count, since = reading
+        yield Wait(READS, f"{counted(count, 'message')} must be read before their tasks run", True, since)
     for kind, pool in node.pools.items():
         if pool.begins:
             yield Wait(POOL_STARTS, f"the {kind} pool has no process yet that has begun", ready=True)

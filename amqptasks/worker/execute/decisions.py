@@ -30,6 +30,10 @@ LONG = 0.5
 #: hundred megabytes lets no other thread run for half a second.
 LONG_COMPUTING = 5.0
 
+#: Seconds after which all that is being read is taken for what never ends. The largest message takes some seconds to
+#: read.
+STUCK = 60.0
+
 #: Threads at most: so many messages that never end can be held up before the others are, too.
 MOST_THREADS = 16
 
@@ -72,6 +76,16 @@ class Decisions:
     def pending(self) -> bool:
         """True while something is to be decided, or was and is not told yet."""
         return bool(self._waiting or self._running or self._done)
+
+    @property
+    def reading(self) -> tuple[int, float] | None:
+        """How many are to be decided, and since when the latest of them is being read, on the monotonic clock. None
+        where none is, and where that has been for so long that none will end. Any thread."""
+        running = list(self._running.values())
+        latest = max((decision.began for decision in running), default=0.0)
+        if not running or monotonic() - latest > STUCK:
+            return None
+        return len(self._waiting) + len(running), latest
 
     def ask(
         self,
