@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from amqptasks.cli.support.failures import exit_code
+from amqptasks.cli.support.failures import exit_code, tell
 from amqptasks.cli.support.lazy import LazyGroup
 from amqptasks.cli.support.target import Target, target_options
 
@@ -76,7 +76,7 @@ class Commands(LazyGroup):
         try:
             return super().invoke(ctx)
         except AmqptasksError as error:
-            click.secho(f"amqptasks: {error}", fg="red", err=True)
+            tell(error)
             ctx.exit(exit_code(error))
 
 

@@ -73,7 +73,10 @@ from amqptasks.errors.tasks import (
 )
 
 #: What helps whoever has just begun, at the end of the error of a first connection that nobody answered.
-HINT = "Is the broker up, and is the address right? To start one on this machine: amqptasks broker start"
+HINT = (
+    "Is the broker up, and is the address right? To start one on this machine, and be told its address:"
+    " amqptasks broker start"
+)
 
 
 class ConfigurationError(AmqptasksError):

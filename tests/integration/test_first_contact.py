@@ -18,7 +18,11 @@ from pika.exceptions import ConnectionOpenAborted
 from amqptasks import App, dial
 from amqptasks.amqp.failures.failures import explain
 from amqptasks.cli import main
+from amqptasks.cli.commands.worker import mistyped
+from amqptasks.dev.brokers import state
+from amqptasks.dev.brokers.running import Running
 from amqptasks.errors import BrokerUnreachable
+from tests.harness.vhost import Vhost
 from tests.harness.worker_process import REPOSITORY
 
 #: Seconds for a call, and until a command says a word, where nobody takes the connection. Python's own start is beside.
@@ -172,6 +176,29 @@ def test_events_end_where_there_never_was_a_broker():
         done = CliRunner().invoke(main, ["events", "--since", "1h", "--follow", "--broker", address(port)])
     assert done.exit_code == 3
     assert "amqptasks broker start" in done.stderr
+
+
+def test_a_worker_is_told_of_a_queue_that_is_called_almost_like_one_of_the_app():
+    app = App("shop", broker=address(9))
+    app.task(len, name="shop.ship", queue="emails")
+    assert mistyped(app, ["deflaut", "emials", "default", "reports"]) == [
+        "no task of this app goes to the queue deflaut: did you mean `default`?",
+        "no task of this app goes to the queue emials: did you mean `emails`?",
+    ]
+    assert mistyped(app, None) == []
+
+
+def test_who_started_a_broker_and_did_not_export_its_address_is_told_of_it(
+    vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    state.folder().mkdir(parents=True)
+    with refusing() as port:
+        arguments = ["status", "--broker", address(port)]
+        assert "another address" not in CliRunner().invoke(main, arguments).stderr
+        state.remember(Running("private node", vhost.url, None, "4.3", started=True))
+        told = CliRunner().invoke(main, arguments).stderr
+    assert told.splitlines()[-1].endswith(f"another address: export AMQPTASKS_BROKER_URL={vhost.url}")
 
 
 @pytest.mark.long

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from amqptasks.cli.support.failures import FAILED
+from amqptasks.cli.support.failures import FAILED, tell
 from amqptasks.cli.support.management import management_option, need
 from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.cli.support.wanted import CommandLine, planned, topology_of
@@ -52,7 +52,7 @@ class PlanCommand(click.Command):
         except click.UsageError as error:
             raise WrongUse(error.message, error.ctx) from None
         except AmqptasksError as error:
-            click.secho(f"amqptasks: {error}", fg="red", err=True)
+            tell(error)
             ctx.exit(FAILED)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from amqptasks.worker.node.name import expanded
 from amqptasks.worker.node.shutdown_stages import FINISH_WITHIN, TIDY_WITHIN, Beginning, StopPlan
 
 if TYPE_CHECKING:
+    from amqptasks.app.app import App
     from amqptasks.worker.pools.prefork.settings import StartMethod
 
 EXAMPLES = """\b
@@ -46,6 +47,18 @@ Exit status: 0 it was told to stop, and has; 1 the app or an option cannot work;
              there yet, or that goes away. With --processes: that of a node that cannot start; with --watch: that of
              the last worker.
 """
+
+
+def mistyped(app: App, queues: Iterable[str] | None) -> list[str]:
+    """A line for each queue that no task of the app names, and that is called almost like one. It is made all the same:
+    callers may name it."""
+    from amqptasks.topology.topology import did_you_mean
+
+    if not queues:
+        return []
+    known = tuple(app.topology.queues)
+    hints = {name: did_you_mean(name, known) for name in queues if name not in known}
+    return [f"no task of this app goes to the queue {name}: {hint}" for name, hint in hints.items() if hint]
 
 
 @click.command(epilog=EXAMPLES)
@@ -138,6 +151,8 @@ def command(
             "backend memory:// lives within one process, and this would be another: nobody could read its results. Name"
             " one that others reach, as --backend sqlite:///results.db"
         )
+    for line in mistyped(app, queues):
+        click.secho(f"amqptasks: {line}", fg="yellow", err=True)
     from amqptasks.worker.node import Node
     from amqptasks.worker.pools.prefork.settings import PreforkSettings
     from amqptasks.worker.pools.time_limits import TimeLimits

@@ -38,6 +38,12 @@ def greeting_version(host: str, port: int, timeout: float = ANSWER_WITHIN) -> st
     return None if properties is None else _version(properties)
 
 
+def answers(url: str, timeout: float = ANSWER_WITHIN / 10) -> bool:
+    """Whether AMQP 0-9-1 is spoken at the address."""
+    wanted = parameters(url)
+    return greeting_version(str(wanted.host), int(wanted.port), timeout) is not None
+
+
 def version(url: str, timeout: float = ANSWER_WITHIN) -> str:
     """Log in once, and tell the server's version.
 
