@@ -139,8 +139,8 @@ def record(kind: type[Record], given: Any) -> Record:
 
 
 def records(kind: type[Record]) -> Callable[[Any], tuple[Record, ...]]:
-    """For `Answers.mapped`: a list of `kind`."""
-    return lambda given: tuple(record(kind, one) for one in given or ())
+    """For `Answers.mapped`: a list of `kind`; none of what is no list."""
+    return lambda given: tuple(record(kind, one) for one in given) if isinstance(given, list | tuple) else ()
 
 
 def one(kind: type[Record]) -> Callable[[Any], Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -89,6 +90,25 @@ def test_a_policy_that_is_wrong_is_the_only_thing_to_mend_of_the_queues_below_it
     assert "set_policy" not in " ".join(one.fix for one in look(below))
     beside = without_overriding(seen(observed=broker(safe, queue("stale", "classic"))))
     assert [one.subject for one in look(beside) if "set_policy" in one.fix] == ["queue stale"]
+
+
+def test_a_policy_that_sends_the_letters_of_several_queues_nowhere_is_one_finding() -> None:
+    gone = Policy("by hand", ".*", {"dead-letter-exchange": "gone", "overflow": "drop-head"}, "queues")
+    safe = queue("safe", dead_letter_strategy="at-least-once", overflow="reject-publish")
+    read = seen(observed=broker(safe, queue("a", "classic"), queue("b"), policies=(gone,)))
+    found = list(BY_NAME["policies"].look(read))
+    assert [one.subject for one in found] == ["policy by hand"]
+    assert (
+        "the exchange gone for dead letters does not exist: those of a, b, safe are lost; its overflow"
+        in found[0].problem
+    )
+    assert found[0].fix.endswith("or rabbitmqctl clear_policy -p shop 'by hand'")
+    assert not list(BY_NAME["dead-letter-targets"].look(without_overriding(read)))
+    alone = seen(
+        observed=broker(queue("a", "classic"), policies=(replace(gone, definition={"dead-letter-exchange": "gone"}),))
+    )
+    assert not list(BY_NAME["policies"].look(alone))
+    assert [one.subject for one in BY_NAME["dead-letter-targets"].look(alone)] == ["queue a"]
 
 
 def test_a_mending_policy_keeps_what_the_one_that_counts_says() -> None:
