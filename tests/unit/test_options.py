@@ -25,9 +25,11 @@ from amqptasks.topology.model.queue import QueuePart
 
 
 def test_known_options_pass() -> None:
-    checked({"queue": "emails", "max_retries": 3, "autoretry_for": (OSError,)}, TASK, "task 'a'")
-    checked({"countdown": 5, "priority": 9, "task_id": "x", "timeout": 3}, CALL, "apply_async() of 'a'")
-    checked({}, CALL, "apply_async() of 'a'")
+    of_task = {"queue": "emails", "max_retries": 3, "autoretry_for": (OSError,)}
+    of_call = {"countdown": 5, "priority": 9, "task_id": "x", "timeout": 3}
+    assert checked(of_task, TASK, "task 'a'") == of_task
+    assert checked(of_call, CALL, "apply_async() of 'a'") == of_call
+    assert checked({}, CALL, "apply_async() of 'a'") == {}
 
 
 @pytest.mark.parametrize(

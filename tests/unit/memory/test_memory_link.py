@@ -89,7 +89,10 @@ def test_a_stopped_link_leaves_no_thread(url: str) -> None:
 
 
 def test_a_link_that_never_started_can_be_stopped(url: str) -> None:
-    MemoryLink(url).stop(1.0)
+    link, called = MemoryLink(url), threading.Event()
+    link.stop(1.0)
+    link.call_soon(called.set)
+    assert not called.is_set()
 
 
 def test_a_failing_callback_is_logged_and_the_rest_goes_on(url: str, caplog: pytest.LogCaptureFixture) -> None:
