@@ -301,9 +301,12 @@ class Task(Generic[P, R]):
             call_kwargs=None if kwargs is None else dict(kwargs),
             max_retries=given["max_retries"],
         )
-        if current_request.get() is None and cause is not None:
-            raise cause
-        raise retry from cause
+        try:
+            if current_request.get() is None and cause is not None:
+                raise cause
+            raise retry from cause
+        finally:  # else this frame and its exception keep each other, and with them the variables of the task
+            del cause, retry
 
     def replace(self, signature: Signature[Any]) -> NoReturn:
         """End this run and let `signature` take its place: `raise self.replace(other.s(1))`. That runs under this

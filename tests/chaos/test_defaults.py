@@ -134,5 +134,5 @@ def test_failing_tasks_with_large_locals_leave_no_memory_behind(
             )
             points.append((dead, sample(worker.pid, dead).memory))
     a_task = slope([point for point in points if point[0] >= WARM])
-    print(f"{pool}, {name}: {a_task:+.0f} bytes a task, {points[0][1] >> 20} to {points[-1][1] >> 20} MiB")
+    print(f"{pool}, {name}: {a_task:+.0f} bytes a task, MiB {[memory >> 20 for _, memory in points]}")
     assert a_task < MOST_BYTES

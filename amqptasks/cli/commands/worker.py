@@ -156,7 +156,7 @@ def command(
     from amqptasks.worker.node import Node
     from amqptasks.worker.pools.prefork.settings import PreforkSettings
     from amqptasks.worker.pools.time_limits import TimeLimits
-    from amqptasks.worker.process import garbage
+    from amqptasks.worker.process import allocator, garbage
     from amqptasks.worker.process.failing import end_process
     from amqptasks.worker.process.processors import available
 
@@ -193,6 +193,7 @@ def command(
         from amqptasks.worker.process.supervisor import stop_with
 
         stop_with(supervisor)
+    allocator.return_large_blocks()
     node.prepare()  # before any thread: processes are forked from here
     leaving.begin()
     if health_port is not None:

@@ -382,6 +382,7 @@ class Executor:
         assert job.task is not None
         assert job.policy is not None
         assert job.request is not None
+        job.raised = error
         try:
             job.outcome = classify(error, job.policy, job.request, job.task.options)
         except INTERRUPTIONS:

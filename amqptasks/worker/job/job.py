@@ -48,6 +48,7 @@ class Job:
         "planned",
         "policy",
         "queue",
+        "raised",
         "request",
         "runtime",
         "settled",
@@ -75,6 +76,7 @@ class Job:
         self.settled = False
         self._info: ExceptionInfo | None = None
         self.unbegun = 0
+        self.raised: BaseException | None  # set by a task that raises: what it raised, until `let_go`
 
     @property
     def ours(self) -> bool:
@@ -89,9 +91,10 @@ class Job:
 
     def let_go(self) -> None:
         """The job has ended and everybody was told: the local variables of its task go, where an exception has them."""
-        cause = getattr(self.outcome, "cause", None)
-        if isinstance(cause, BaseException):
-            let_go_of_frames(cause)
+        for error in (getattr(self.outcome, "cause", None), getattr(self, "raised", None)):
+            if isinstance(error, BaseException):
+                let_go_of_frames(error)
+        self.raised = None
 
     @property
     def task_name(self) -> str:

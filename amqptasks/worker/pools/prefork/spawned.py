@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from amqptasks.worker.pools.prefork.child import INTERRUPT, NODE_SIGNALS, Child, blocking_socket, disregard, live
 from amqptasks.worker.pools.prefork.fork_server import import_app, preload
 from amqptasks.worker.pools.prefork.slots import Slots
-from amqptasks.worker.process import garbage
+from amqptasks.worker.process import allocator, garbage
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     taught = pickle.loads(bytes.fromhex(child_config))  # noqa: S301 - from our own fork server
     ours = blocking_socket(int(jobs)), blocking_socket(int(results))
     preload(app)
+    allocator.return_large_blocks()
     garbage.leave_alone()
     live(Child(app, taught, ours[0], ours[1], Slots(int(slots)), int(slot)))
 
