@@ -172,8 +172,10 @@ class Link:
         subscription.start()
         return subscription
 
-    def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> Subscription:
-        return self._listen(StreamSubscription(self._loop, self._listening, queue, offset, prefetch, listener))
+    def read_stream(
+        self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener, filters: Sequence[str] = ()
+    ) -> Subscription:
+        return self._listen(StreamSubscription(self._loop, self._listening, queue, offset, prefetch, listener, filters))
 
     def read_elsewhere(self) -> bool:
         return self._listening.move()

@@ -6,13 +6,15 @@ closing the connection (540), so nothing here gives anything back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.lease import ChannelLease
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.amqp.wire.pika_internals import WireChannel
 from amqptasks.messages.delivery import Delivery
-from amqptasks.transport import STREAM_OFFSET, Listener, StreamOffset
+from amqptasks.transport import STREAM_FILTER, STREAM_OFFSET, Listener, StreamOffset
 
 
 class StreamSubscription(Subscription):
@@ -26,12 +28,17 @@ class StreamSubscription(Subscription):
         offset: StreamOffset,
         prefetch: int,
         listener: Listener,
+        filters: Sequence[str] = (),
     ) -> None:
         self._offset = offset
+        self._filters = list(filters)
         super().__init__(loop, connection, queue, prefetch, listener)
 
     def _consume(self, *, auto_ack: bool = False, arguments: dict[str, object] | None = None) -> None:
-        super()._consume(auto_ack=auto_ack, arguments={**(arguments or {}), STREAM_OFFSET: self._offset})
+        arguments = {**(arguments or {}), STREAM_OFFSET: self._offset}
+        if self._filters:
+            arguments[STREAM_FILTER] = self._filters
+        super()._consume(auto_ack=auto_ack, arguments=arguments)
 
     def _add(self, delivery: Delivery, lease: ChannelLease) -> None:
         number = delivery.shared_headers.get(STREAM_OFFSET)

@@ -40,6 +40,7 @@ from amqptasks.options import (
 from amqptasks.results import address
 from amqptasks.results.backend import Backend
 from amqptasks.results.result import NOT_KEPT_HERE, checked_id
+from amqptasks.results.stores.base import Around
 from amqptasks.runtime.clock import command_start
 from amqptasks.runtime.forks.cached import cached
 from amqptasks.tasks.task import Task, current_task
@@ -125,6 +126,7 @@ class App:
         self.name = name
         self.broker = dial.addresses(broker)
         self.backend = address.chosen(backend)
+        address.refuse_streams_in_memory(self.backend, in_memory=dial.is_memory(self.broker))
         self._result_expires = options["result_expires"]
         self.tasks: dict[str, Task[..., Any]] = {}
         self.task_class = task_class
@@ -157,8 +159,9 @@ class App:
     def _reset(self) -> None:
         """No connection yet; also what a forked child begins with, for its parent's are not its own."""
         #: The result store, as this process uses it; None where results are kept nowhere.
-        self.results = Backend(self.backend, self.codec, self._result_expires) if self.backend.keeps else None
-        self._declaration = Declaration(lambda: self.topology, self.session, has_clock=self._has_clock)
+        self.results = self._new_backend() if self.backend.keeps else None
+        results = address.result_streams(self.backend)
+        self._declaration = Declaration(lambda: self.topology, self.session, self._has_clock, results)
         self.connections = Connections(
             self._addresses,
             self.tls,
@@ -169,6 +172,10 @@ class App:
             self.results,
         )
         self.caller = Caller(self, self.connections, self._declaration)
+
+    def _new_backend(self) -> Backend:
+        around = Around(lambda: self.caller.link, lambda: self.caller.publisher, self.session)
+        return Backend(self.backend, self.codec, self._result_expires, around)
 
     @property
     def addresses(self) -> list[str]:

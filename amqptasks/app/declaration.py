@@ -18,6 +18,7 @@ from amqptasks.transport import Session
 
 if TYPE_CHECKING:
     from amqptasks.control.broker_clock import Asked
+    from amqptasks.results.address import Streams
     from amqptasks.topology.broker.declare import Change
     from amqptasks.topology.topology import Topology
     from amqptasks.transport.capabilities import Capabilities
@@ -50,14 +51,17 @@ SHORTEST = 0.5
 
 
 class Declaration:
-    """`topology` says what is to be there, `session` opens a connection for so many seconds."""
+    """`topology` says what is to be there, `session` opens a connection for so many seconds. `results` are the
+    streams of its result store, where it has some."""
 
     def __init__(
         self,
         topology: Callable[[], Topology],
         session: Callable[[float | None], AbstractContextManager[Session]],
         has_clock: Callable[[], bool] = lambda: False,
+        results: Streams | None = None,
     ) -> None:
+        self._results = results
         self._topology = topology
         self._session = session
         self._has_clock = has_clock
@@ -86,6 +90,7 @@ class Declaration:
             from amqptasks.topology.broker.declare import declare_or_check
             from amqptasks.topology.expand.expand import expand
             from amqptasks.topology.expand.ladder import ladder_objects
+            from amqptasks.topology.expand.results import result_objects
             from amqptasks.topology.migrate.marks import settled
 
         topology = self._topology()
@@ -95,6 +100,8 @@ class Declaration:
             is_near = monotonic() - began < SLOW
             asked = self._ask(session) if is_near else None
             objects = expand(topology, capabilities) + ladder_objects(topology, capabilities)
+            if self._results is not None:
+                objects += result_objects(self._results.count, capabilities)
             changes = declare_or_check(settled(objects, session), session)
             if is_near:
                 self._hear(asked, session)

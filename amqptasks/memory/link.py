@@ -189,7 +189,14 @@ class MemoryLink:
     def listen(self, prefix: str, bindings: Sequence[tuple[str, str]], listener: Listener) -> MemorySubscription:
         return self._consume(MemoryListening(self._broker, self.call_soon, prefix, bindings, listener))
 
-    def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> MemorySubscription:  # noqa: ARG002 - there are none
+    def read_stream(
+        self,
+        queue: str,
+        offset: StreamOffset,  # noqa: ARG002 - there are none
+        prefetch: int,  # noqa: ARG002 - as above
+        listener: Listener,  # noqa: ARG002 - as above
+        filters: Sequence[str] = (),  # noqa: ARG002 - as above
+    ) -> MemorySubscription:
         raise BrokerError(f"queue {queue!r}: memory:// has no streams; use RabbitMQ where one is needed")
 
     def read_elsewhere(self) -> bool:

@@ -22,6 +22,9 @@ RPC = "rpc"
 
 MEMORY = "memory"
 
+#: Results are in streams of the app's broker.
+STREAM = "stream"
+
 #: Options that every store has, behind the `?` of its address. The others are the store's own.
 OPTIONS = ("expires", "failure_expires", "compression")
 
@@ -47,6 +50,13 @@ class BackendAddress:
         return self.scheme != RPC
 
 
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """How many streams hold results; None: as many as the release needs."""
+
+    count: int | None
+
+
 def chosen(given: str | None) -> BackendAddress:
     """The environment's address, else the one given, else `rpc://`. `memory://` that is given in code stays, unless a
     command has `--backend`. Raises `ConfigurationError`."""
@@ -54,6 +64,23 @@ def chosen(given: str | None) -> BackendAddress:
     if named and (given is None or not given.startswith(f"{MEMORY}://") or os.environ.get(REPLACES)):
         return read(named)
     return read(given or f"{RPC}://")
+
+
+def refuse_streams_in_memory(address: BackendAddress, *, in_memory: bool) -> None:
+    """Raise `ConfigurationError` for streams on a broker that has none."""
+    if in_memory and address.scheme == STREAM:
+        raise ConfigurationError(
+            'backend stream:// needs RabbitMQ, and this broker is memory://: use backend="memory://"'
+        )
+
+
+def result_streams(address: BackendAddress) -> Streams | None:
+    """What is to be declared on the broker for this store; None: nothing. Raises `ConfigurationError`."""
+    if address.scheme != STREAM:
+        return None
+    from amqptasks.results.stores.stream import partitions_of
+
+    return Streams(partitions_of(address.url))
 
 
 def read(text: str) -> BackendAddress:

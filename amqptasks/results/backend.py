@@ -20,14 +20,18 @@ from amqptasks.runtime.clock import broker_time
 if TYPE_CHECKING:
     from amqptasks.results.record import Record
     from amqptasks.results.replies import Replies
-    from amqptasks.results.stores.base import Store
+    from amqptasks.results.stores.base import Around, Store
 
 
 class Backend:
-    """`expires` is the app's own: seconds that results are kept, None: for ever. Thread-safe; reading blocks."""
+    """`expires` is the app's own: seconds that results are kept, None: for ever. `around` is for a store on the
+    app's own broker. Thread-safe; reading blocks."""
 
-    def __init__(self, address: BackendAddress, codec: Codec, expires: float | None) -> None:
+    def __init__(
+        self, address: BackendAddress, codec: Codec, expires: float | None, around: Around | None = None
+    ) -> None:
         self.address = address
+        self._around = around
         self.recording = Recording(address, codec, expires)
         self._codec = codec
         self._store: Store | None = None
@@ -40,7 +44,7 @@ class Backend:
         """Raises `ConfigurationError` for an address that names none."""
         with self._lock:
             if self._store is None:
-                self._store = open_store(self.address.url)
+                self._store = open_store(self.address.url, self._around)
             return self._store
 
     @property

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-#: Seconds between two questions to the store while somebody waits; doubled up to the second figure. The store of many
-#: that wait shall not be busy with their questions.
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
+#: Seconds between two questions about a record that is being written; doubled each time.
+FIRST_PAUSE = 0.02
 
-#: The same while a reply is to be pushed: it comes first, but for one that was dropped on its way.
+#: Seconds between two questions while a reply is to be pushed: it comes first, but for one that was dropped on its way.
 PAUSE_WHEN_PUSHED = 10.0
 
 #: Seconds that whoever has the pushed reply waits for the record: it is written while the reply is on its way.
@@ -45,7 +44,7 @@ class StoredResult(AsyncResult[R]):
         self._backend = backend
         #: True while a reply is to come.
         self._pushed = replies is not None
-        self._pause = FIRST_PAUSE
+        self._pause = 0.0
         self._asked = False  # the store, for what a pushed reply does not say
 
     def __repr__(self) -> str:
@@ -136,7 +135,9 @@ class StoredResult(AsyncResult[R]):
     def _next_pause(self) -> float:
         if self._pushed:
             return PAUSE_WHEN_PUSHED
-        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        first, longest = self._backend.store.pauses
+        pause = max(first, self._pause)
+        self._pause = min(2 * pause, longest)
         return pause
 
     async def _awaited(self) -> None:

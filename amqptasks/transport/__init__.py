@@ -32,6 +32,10 @@ STOPPED = "the link was stopped"
 #: Header with a stream message's number.
 STREAM_OFFSET = "x-stream-offset"
 
+#: Argument with the filter values that a consumer of a stream asks for.
+#: https://www.rabbitmq.com/docs/streams#filtering
+STREAM_FILTER = "x-stream-filter"
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -176,8 +180,11 @@ class Link(Protocol):
         gets a new name, `PREFIX.` and something unique, each time it is made. What is published while there is none is
         missed. Deliveries are settled by nobody: their lease is over. Link thread only."""
 
-    def read_stream(self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener) -> Subscription:
-        """Read a stream from `offset` on, without end; after a break it goes on behind what it has delivered.
+    def read_stream(
+        self, queue: str, offset: StreamOffset, prefetch: int, listener: Listener, filters: Sequence[str] = ()
+    ) -> Subscription:
+        """Read a stream from `offset` on, without end; after a break it goes on behind what it has delivered. With
+        `filters`, records with another filter value may be left out, where the broker can do that.
         Deliveries are acked to get more, nothing is taken out; never nack one. Link thread only. Raises `BrokerError`
         where the transport has no streams."""
 

@@ -58,6 +58,11 @@ class Capabilities:
         return self.version >= (4, 3, 0) and self.product == "RabbitMQ"
 
     @property
+    def stream_filters(self) -> bool:
+        """A stream keeps a filter of its records' values, and a consumer may ask for some of them."""
+        return self.version >= (3, 13, 0)
+
+    @property
     def classic_leader_locator(self) -> bool:
         """Classic queues take `x-queue-leader-locator`; 3.x knows it there as `x-queue-master-locator`."""
         return self.version >= (4, 0, 0)

@@ -20,7 +20,7 @@ from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from amqptasks import App
-from amqptasks.errors import AccessRefused, BrokerError
+from amqptasks.errors import AccessRefused, BrokerError, StoreUnavailable
 from amqptasks.worker.node import Node
 from tests.harness.management import Management
 from tests.harness.vhost import Vhost
@@ -43,12 +43,13 @@ class Refused(Exception):
 @dataclass
 class Place:
     """A virtual host with the topology of `shop.yaml`, its users, and a worker that runs `default` and `orders`.
-    `ran` has what its tasks were called with."""
+    `ran` has what its tasks were called with, `result` is the id of a task whose result is stored."""
 
     vhost: Vhost
     folder: Path
     app: App
     ran: list[str] = field(default_factory=list)
+    result: str = ""
 
     def url(self, role: str) -> str:
         return self.vhost.url.replace("guest:guest", f"{self.vhost.name}-{role}:hunter2")
@@ -64,6 +65,9 @@ class Place:
 
 
 Way = Callable[[Place, str], None]
+
+#: The result store of the workers.
+RESULTS = "stream://?partitions=1"
 
 
 def raw(act: Callable[[Place, BlockingChannel], None]) -> Way:
@@ -85,14 +89,14 @@ def raw(act: Callable[[Place, BlockingChannel], None]) -> Way:
     return way
 
 
-def with_app(act: Callable[[Place, App], None]) -> Way:
-    """An act with our own library."""
+def with_app(act: Callable[[Place, App], None], **options: Any) -> Way:
+    """An act with our own library; `options` are those of the app."""
 
     def way(place: Place, role: str) -> None:
-        with closing(place.as_role(role)) as app:
+        with closing(place.as_role(role, **options)) as app:
             try:
                 act(place, app)
-            except BrokerError as error:
+            except (BrokerError, StoreUnavailable) as error:
                 if not (isinstance(error, AccessRefused) or "403" in str(error) or "refused" in str(error).lower()):
                     raise
                 raise Refused(str(error)) from None
@@ -320,6 +324,10 @@ def _read_stream(queue: str) -> Way:
     return raw(act)
 
 
+def _look_up(place: Place, app: App) -> None:
+    assert app.AsyncResult(place.result).get(SOON) == "noted"
+
+
 def _active(place: Place, app: App) -> None:
     """Asks workers for the arguments of what runs."""
     app.send_task("shop.nap", ("secret",), queue="orders")
@@ -395,7 +403,9 @@ ACTS: dict[str, list[Way]] = {
     ],
     "change a rate limit": [with_app(_rate_limit), _command("rate_limit", task="shop.note", rate="1000/s")],
     "shut workers down": [with_app(_shutdown), _command("shutdown")],
-    "read results of others": [_read_stream("amqptasks.results.1.0")],
+    "look up a result by its id": [with_app(_look_up, backend=RESULTS)],
+    "read results of others": [_read_stream("amqptasks.results.01.00")],
+    "write results": [_write("amqptasks.results", "01.00")],
     "read arguments": [_take("parked"), _take("orders.dead"), with_app(_active), raw(_copy_delayed)],
     "replay dead letters": [raw(_replay)],
     "follow events": [_read_stream("amqptasks.events"), raw(_follow_live)],

@@ -1,9 +1,10 @@
-"""Results by id on a real broker, in several processes: kept in a file of SQLite, written by pools of each kind, and by
-workers that are killed between any two steps."""
+"""Results by id on a real broker, in several processes: kept in a file of SQLite and in streams, written by pools of
+each kind, and by workers that are killed between any two steps."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from amqptasks import App
+from amqptasks.results.address import ENVIRONMENT
 from tests.harness.management import Management
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
-from tests.harness.worker_process import WorkerFactory
+from tests.harness.worker_process import REPOSITORY, WorkerFactory
 
 SOON = 20.0
 
@@ -23,9 +25,9 @@ SHOP = """
 import os, signal
 from pathlib import Path
 from amqptasks import App
-from amqptasks.results.stores import sqlite
+from amqptasks.results.stores import sqlite, stream
 
-app = App("shop", backend="sqlite:///results.db")
+app = App("shop")
 
 
 @app.task(bind=True, track_started=True)
@@ -60,19 +62,24 @@ def once(name):
 
 
 KILL = os.environ.get("KILL")
-write = sqlite.SqliteStore.write
 
 
-def killing(self, records):
-    final = any(record.final for record in records)
-    if final and KILL == "before" and once("killed"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    write(self, records)
-    if final and KILL == "after" and once("killed"):
-        os.kill(os.getpid(), signal.SIGKILL)
+def kill_around(kind):
+    write = kind.write
+
+    def killing(self, records):
+        final = any(record.final for record in records)
+        if final and KILL == "before" and once("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(self, records)
+        if final and KILL == "after" and once("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    kind.write = killing
 
 
-sqlite.SqliteStore.write = killing
+kill_around(sqlite.SqliteStore)
+kill_around(stream.StreamStore)
 """
 
 READER = """
@@ -87,9 +94,15 @@ app.close()
 """
 
 
+@pytest.fixture(params=["sqlite", "stream"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return {"sqlite": f"sqlite:///{tmp_path}/results.db", "stream": "stream://?partitions=2"}[request.param]
+
+
 @pytest.fixture
-def app(vhost: Vhost, worker_process: WorkerFactory) -> Iterator[App]:
-    made = App("caller", vhost.url, backend=f"sqlite:///{worker_process.folder}/results.db")
+def app(vhost: Vhost, backend: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    monkeypatch.setenv(ENVIRONMENT, backend)  # for the processes, too
+    made = App("caller", vhost.url)
     yield made
     made.close()
 
@@ -102,7 +115,7 @@ def unsettled(management: Management) -> int:
 
 def read_elsewhere(identity: str, worker_process: WorkerFactory) -> list[object]:
     """What another process reads of this id, which knows nothing but the app's module."""
-    environment = {"AMQPTASKS_BROKER_URL": worker_process.broker_url, "PYTHONPATH": str(Path.cwd())}
+    environment = {**os.environ, "AMQPTASKS_BROKER_URL": worker_process.broker_url, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         [sys.executable, "-c", READER, identity],
         cwd=worker_process.folder,

@@ -16,7 +16,7 @@ from amqptasks.cli import main
 from amqptasks.topology.topology import Role
 from amqptasks.worker.node import Node
 from tests.harness.nodes import GivenBroker, StartedBroker
-from tests.harness.role_acts import ACTS, SOON, Place, Refused
+from tests.harness.role_acts import ACTS, RESULTS, SOON, Place, Refused
 from tests.harness.vhost import new_vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import REPOSITORY
@@ -57,7 +57,8 @@ def place(broker: GivenBroker | StartedBroker, tmp_path_factory: pytest.TempPath
         users = [f"  {vhost.name}-{role}: {{password_from: ROLE_PASSWORD, role: {role}}}" for role in ROLES]
         file = folder / "shop.yaml"
         file.write_text(TOPOLOGY.format() + "\n".join(users) + "\n")
-        done = CliRunner().invoke(main, ["declare", str(file), "--broker", vhost.url, "--management", api(vhost)])
+        where = ["--broker", vhost.url, "--management", api(vhost), "--backend", RESULTS]
+        done = CliRunner().invoke(main, ["declare", str(file), *where])
         assert done.exit_code == 0, done.output
         with closing(App("shop", vhost.url, topology=str(file))) as app:
             made = Place(vhost, folder, app)
@@ -65,15 +66,13 @@ def place(broker: GivenBroker | StartedBroker, tmp_path_factory: pytest.TempPath
                 channel = admin.channel()
                 channel.queue_declare("foreign", durable=True)
                 channel.exchange_declare("foreign", "fanout")
-                channel.queue_declare("amqptasks.results.1.0", durable=True, arguments={"x-queue-type": "stream"})
-                channel.basic_publish("", "amqptasks.results.1.0", b"result")
             yield from _with_a_worker(made)
         for role in ROLES:
             vhost.management.request("DELETE", "users", f"{vhost.name}-{role}")
 
 
 def _with_a_worker(made: Place) -> Iterator[Place]:
-    with closing(made.as_role("worker", events=True)) as app:
+    with closing(made.as_role("worker", events=True, backend=RESULTS)) as app:
 
         @app.task(name="shop.note")
         def note(word: str) -> str:
@@ -88,6 +87,8 @@ def _with_a_worker(made: Place) -> Iterator[Place]:
         node.start()
         try:
             wait_for(lambda: len(made.app.control.ping()) == 1, SOON, "the worker answers")
+            made.result = note.delay("first").id
+            wait_for(lambda: app.AsyncResult(made.result).ready(), SOON, "its result is stored")
             yield made
         finally:
             node.stop()

@@ -1,27 +1,33 @@
-"""`store`: each test that takes it runs over every result store. `open_again` opens the same one a second time."""
+"""`store`: each test that takes it runs over every result store. `open_again` opens the same one a second time. Tests
+with `address` alone need no broker, and leave out the streams."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from amqptasks import dial
 from amqptasks.messages.properties import Properties
 from amqptasks.results.record import Record
 from amqptasks.results.stores import memory, open_store
-from amqptasks.results.stores.base import Store
+from amqptasks.results.stores.base import Around, Store
+from amqptasks.transport import Link
+from amqptasks.transport.publisher import Publisher
+from tests.harness.wait import wait_for
 
-STORES = ("memory", "sqlite")
+STORES = ("memory", "sqlite", pytest.param("stream", marks=pytest.mark.broker))
 
 #: When the records of these tests are made.
 NOW = 1_800_000_000.0
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=("memory", "sqlite"))
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Of a store of this test's own."""
+    """Of a store of this test's own, which needs no broker."""
     if request.param == "memory":
         name = f"memory://{uuid.uuid4().hex}"
         yield name
@@ -30,17 +36,35 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path}/results.db"
 
 
-@pytest.fixture
-def open_again(address: str) -> Iterator[Callable[[], Store]]:
+@pytest.fixture(params=STORES)
+def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
     made: list[Store] = []
+    links: list[Link] = []
+    vhost = request.getfixturevalue("vhost") if request.param == "stream" else None
+    url = {
+        "memory": f"memory://{uuid.uuid4().hex}",
+        "sqlite": f"sqlite:///{tmp_path}/results.db",
+        "stream": "stream://?partitions=2",
+    }[request.param]
 
     def again() -> Store:
-        made.append(open_store(address))
+        around = None
+        if vhost is not None:
+            link = dial.link([vhost.url])
+            links.append(link)
+            link.start()
+            link.call_soon(lambda: link.connect(lambda _error: None))
+            wait_for(lambda: link.capabilities, message="the link is connected")
+            around = Around(lambda: link, lambda: Publisher(link), lambda: closing(dial.session([vhost.url])))
+        made.append(open_store(url, around))
         return made[-1]
 
     yield again
     for one in made:
         one.close()
+    for link in links:
+        link.stop(5.0)
+    memory._stores.pop(url, None)
 
 
 @pytest.fixture

@@ -490,3 +490,11 @@ def test_the_environment_names_the_store(new_app: NewApp, address: str, monkeypa
     assert new_app(backend="memory://in-code").backend.url == "memory://in-code"
     monkeypatch.setenv(REPLACES, "1")
     assert new_app(backend="memory://in-code").backend.url == address
+
+
+def test_a_worker_does_not_begin_without_a_store(new_app: NewApp) -> None:
+    with (
+        pytest.raises(ConfigurationError, match="there is no result store for nosuch://"),
+        new_app(backend="nosuch://").worker(),
+    ):
+        pytest.fail("it began")

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,24 @@ def test_a_forked_child_has_a_connection_of_its_own(file: Path) -> None:
     store.write([record("after")])
     assert len(store.read(["parent", "child", "after"], NOW)) == 3
     store.close()
+
+
+def test_many_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """SQLite itself does not wait for another one that changes the file's journal."""
+    errors: list[Exception] = []
+
+    def read(file: Path) -> None:
+        store = store_of(file)
+        try:
+            store.read(["1"], NOW)
+        except StoreUnavailable as error:
+            errors.append(error)
+        store.close()
+
+    for number in range(20):
+        threads = [threading.Thread(target=read, args=(tmp_path / f"{number}.db",)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []

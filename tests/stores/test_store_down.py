@@ -51,7 +51,7 @@ class Obedient(MemoryStore):
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Obedient:
     made = Obedient()
-    monkeypatch.setattr(backends, "open_store", lambda url: made)
+    monkeypatch.setattr(backends, "open_store", lambda *given: made)
     monkeypatch.setattr(storing, "LATE", 0.2)
     return made
 

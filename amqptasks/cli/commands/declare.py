@@ -21,6 +21,7 @@ from amqptasks.untrusted.numbers import counted
 if TYPE_CHECKING:
     from amqptasks.amqp.blocking.session import Session as AmqpSession
     from amqptasks.management.client import Management
+    from amqptasks.results.address import Streams
     from amqptasks.topology.broker.declare import Change
     from amqptasks.topology.topology import Topology
     from amqptasks.transport import Session
@@ -98,7 +99,7 @@ def command(
     """
     if prune and as_json and not yes:
         raise click.UsageError("--prune with --json cannot ask: add --yes")
-    tls = target.tls
+    tls, results = target.tls, target.result_streams()
     topology = topology_of(target, files)
     urls = dial.within(target.broker_urls(), topology.vhost)
     api = find(target, management_url, topology.vhost)
@@ -111,12 +112,13 @@ def command(
             keep,
             not no_delays,
             CommandLine(files, target.app, target.broker),
+            results,
             needed=prune or management_url is not None,
         )
     )
     if isinstance(api, Nowhere) or found is None:
         lacking = api if isinstance(api, Nowhere) else "RabbitMQ's management API does not let this user look"
-        changes = _over_amqp(topology, dial.session(urls, tls), no_delays, prune, as_json, str(lacking))
+        changes = _over_amqp(topology, dial.session(urls, tls), no_delays, results, prune, as_json, str(lacking))
     else:
         _stop_at_conflicts(found, as_json)
         with _amqp(urls, tls) as session:
@@ -139,13 +141,19 @@ def command(
 
 
 def _planned(
-    topology: Topology, api: Management, keep: Sequence[str], delays: bool, around: CommandLine, needed: bool
+    topology: Topology,
+    api: Management,
+    keep: Sequence[str],
+    delays: bool,
+    around: CommandLine,
+    results: Streams | None,
+    needed: bool,
 ) -> Planned | None:
     """None where the API does not let this user look, and AMQP will do."""
     from amqptasks.management.client import Unanswered
 
     try:
-        return planned(topology, api, keep, delays, around)
+        return planned(topology, api, keep, delays, around, results)
     except Unanswered as unanswered:
         if needed or unanswered.status not in (401, 403):
             raise
@@ -154,7 +162,13 @@ def _planned(
 
 
 def _over_amqp(
-    topology: Topology, session: Session, no_delays: bool, prune: bool, quiet: bool, lacking: str
+    topology: Topology,
+    session: Session,
+    no_delays: bool,
+    results: Streams | None,
+    prune: bool,
+    quiet: bool,
+    lacking: str,
 ) -> list[Change]:
     """`lacking` says why the management API is not used, where something needs it."""
     from amqptasks.topology.broker.declare import Change, declare
@@ -162,7 +176,7 @@ def _over_amqp(
     from amqptasks.topology.plan import retired
 
     try:
-        objects = objects_of(topology, session.capabilities, not no_delays)
+        objects = objects_of(topology, session.capabilities, not no_delays, results)
         if objects.needs_management or prune:
             asked = "--prune" if prune else "the file has policies, users, permissions, limits or a vhost, and this"
             raise ConfigurationError(f"{asked}: {lacking}")

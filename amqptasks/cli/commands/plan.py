@@ -87,7 +87,8 @@ def command(
     if dial.is_memory(target.broker_urls()):
         raise ConfigurationError("memory:// lives within one process: there is nothing to plan for")
     api = need(target, management_url, topology.vhost)
-    found = planned(topology, api, keep, not no_delays, CommandLine(files, target.app, target.broker))
+    around = CommandLine(files, target.app, target.broker)
+    found = planned(topology, api, keep, not no_delays, around, target.result_streams())
     plan = found.plan
     if as_json:
         click.echo(plans.as_json(found, shown(api.url), everything))

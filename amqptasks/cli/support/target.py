@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import ssl
 
     from amqptasks.app.app import App
+    from amqptasks.results.address import Streams
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -48,6 +49,12 @@ class Target:
     def broker_urls(self) -> list[str]:
         """See `broker_urls`; the app is loaded when one is named."""
         return broker_urls(self.broker, load_app(self.app) if self.app else None)
+
+    def result_streams(self) -> Streams | None:
+        """The streams of the result store, where it has some; the app is loaded when one is named."""
+        from amqptasks.results import address
+
+        return address.result_streams(load_app(self.app).backend if self.app else address.chosen(None))
 
     @property
     def tls(self) -> ssl.SSLContext | None:

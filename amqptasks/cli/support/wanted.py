@@ -17,6 +17,7 @@ from amqptasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from amqptasks.management.client import Management
+    from amqptasks.results.address import Streams
     from amqptasks.topology.broker.observed import Observed
     from amqptasks.topology.broker.steps import Plan
     from amqptasks.topology.expand.decisions import Decision
@@ -65,12 +66,18 @@ def _warn_of_old_words(topology: Topology) -> None:
         click.secho(f"{place}warning: {path(where)}: {problem_of(word)}. {fix_of(word)}", fg="yellow", err=True)
 
 
-def objects_of(topology: Topology, capabilities: Capabilities, delays: bool = True) -> Objects:
-    """What the topology comes down to on a broker with these capabilities; with the ladder of delays, or without."""
+def objects_of(
+    topology: Topology, capabilities: Capabilities, delays: bool = True, results: Streams | None = None
+) -> Objects:
+    """What the topology comes down to on a broker with these capabilities; with the ladder of delays, or without, and
+    with the streams of `results`."""
     from amqptasks.topology.expand.expand import expand
     from amqptasks.topology.expand.ladder import ladder_objects
+    from amqptasks.topology.expand.results import result_objects
 
     objects = expand(topology, capabilities)
+    if results is not None:
+        objects += result_objects(results.count, capabilities)
     return objects + ladder_objects(topology, capabilities) if delays else objects
 
 
@@ -119,17 +126,19 @@ def planned(
     keep: Sequence[str] = (),
     delays: bool = True,
     around: CommandLine | None = None,
+    results: Streams | None = None,
 ) -> Planned:
     """The plan for the broker of `management`; passwords of users come from the environment, names that fit a glob of
-    `keep` belong to others. `around` is what commands that the plan names need besides. Raises `Unanswered` where the
-    API refuses, `ConfigurationError` for a virtual host that is not there, and for an empty password."""
+    `keep` belong to others. `around` is what commands that the plan names need besides, `results` are the streams of
+    the result store. Raises `Unanswered` where the API refuses, `ConfigurationError` for a virtual host that is not
+    there, and for an empty password."""
     from amqptasks.topology.broker.observed import capabilities_of, observe
     from amqptasks.topology.expand.decisions import decisions
     from amqptasks.topology.plan.drift import keeping
     from amqptasks.topology.plan.plan import plan, sections_for
 
     capabilities = capabilities_of(management)
-    wanted = objects_of(topology, capabilities, delays)
+    wanted = objects_of(topology, capabilities, delays, results)
     observed = observe(management, sections_for(wanted))
     if observed.hidden:
         raise ConfigurationError(

@@ -3,22 +3,24 @@
 base.py      what every store offers
 memory.py    memory://
 sqlite.py    sqlite:///FILE
+stream.py    stream://, on the app's broker; stream_look.py reads there
 """
 
 from __future__ import annotations
 
 from amqptasks.errors import ConfigurationError
-from amqptasks.results.stores.base import Store
+from amqptasks.results.stores.base import Around, Store
 
 #: Entry points that bring stores of other packages.
 GROUP = "amqptasks.result_stores"
 
 #: Schemes of our own stores.
-OWN = ("memory", "sqlite")
+OWN = ("memory", "sqlite", "stream")
 
 
-def open_store(url: str) -> Store:
-    """The store of this address; it connects when it is first used. Raises `ConfigurationError`."""
+def open_store(url: str, around: Around | None = None) -> Store:
+    """The store of this address; it connects when it is first used. `around` is for one on the app's own broker. Raises
+    `ConfigurationError`."""
     scheme = url.partition("://")[0]
     if scheme == "memory":
         from amqptasks.results.stores.memory import shared
@@ -28,6 +30,11 @@ def open_store(url: str) -> Store:
         from amqptasks.results.stores.sqlite import SqliteStore
 
         return SqliteStore(url)
+    if scheme == "stream":
+        from amqptasks.results.stores.stream import StreamStore
+
+        assert around is not None
+        return StreamStore(url, around)
     from importlib.metadata import entry_points
 
     found = entry_points(group=GROUP, name=scheme)

@@ -8,13 +8,22 @@ with that address.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from amqptasks.results.record import Record
+from amqptasks.transport import Link, Session
+from amqptasks.transport.publisher import Publisher
 
 
 class Store(Protocol):
-    """Raises `StoreUnavailable` where trying again later may help, `StoreRefused` where this record is never taken."""
+    """Its methods raise `StoreUnavailable` where trying again later may help, and `StoreRefused` where this record is
+    never taken."""
+
+    @property
+    def pauses(self) -> tuple[float, float]:
+        """Seconds between two questions of one who waits for a result: at first, and at most."""
 
     @property
     def where(self) -> str:
@@ -35,6 +44,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files. It can be used again afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a store on the app's own broker uses. Each raises `BrokerError` where the broker is not there."""
+
+    link: Callable[[], Link]
+    publisher: Callable[[], Publisher]
+    session: Callable[[], AbstractContextManager[Session]]
 
 
 #: Makes a store from its address.

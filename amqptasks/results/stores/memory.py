@@ -15,6 +15,8 @@ MOST_BYTES = 256 * 2**20
 class MemoryStore:
     """`memory://NAME`: apps of one process that name the same address share it."""
 
+    pauses = (0.02, 0.5)
+
     def __init__(self, url: str) -> None:
         self.where = url
         self._records: dict[str, Record] = {}

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from amqptasks.errors import ConfigurationError, StoreRefused, StoreUnavailable
 from amqptasks.results.record import Record, UnreadableRecord, decode
 from amqptasks.runtime import forks
+from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 
 logger = get_logger(__name__)
@@ -65,6 +67,8 @@ _of_parents: list[sqlite3.Connection] = []
 
 class SqliteStore:
     """`sqlite:///relative/path` or `sqlite:////absolute/path`."""
+
+    pauses = (0.02, 0.5)
 
     def __init__(self, url: str) -> None:
         path = url.removeprefix(SCHEME)
@@ -149,7 +153,7 @@ class SqliteStore:
                     self._connection.close()  # somebody removed the file: what is written to it nobody would find
                     self._connection = None
                 if self._connection is None:
-                    self._connection = self._open()
+                    self._connection = self._opened()
                 yield self._connection
             except (sqlite3.DataError, OverflowError) as error:
                 raise StoreRefused(f"{self.where} does not take it: {error}") from error
@@ -159,7 +163,8 @@ class SqliteStore:
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, BUSY_WITHIN, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("pragma journal_mode = wal")
+            if connection.execute("pragma journal_mode").fetchone()[0] != "wal":  # the file keeps it
+                connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")  # safe also when the power fails: a task is acked after it
             self._migrate(connection)
             self._inode = os.stat(self._path).st_ino
@@ -167,6 +172,17 @@ class SqliteStore:
             connection.close()
             raise
         return connection
+
+    def _opened(self) -> sqlite3.Connection:
+        """SQLite does not wait for one that changes the journal of a new file, nor for the last one that closes it."""
+        until = monotonic() + BUSY_WITHIN
+        while True:
+            try:
+                return self._open()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
     def _is_same_file(self) -> bool:
         try:

@@ -36,6 +36,11 @@ _CLIENT_RECORDS = r"amqptasks\.(results\.probe|joins\.open)"
 #: The streams of results, of which a client looks up its own by id.
 _RESULTS = r"amqptasks\.results\.[0-9]+\.[0-9]+"
 
+#: What records of results and probes come through: `declare` binds the streams to both. Whoever looks a result up
+#: writes probes.
+_RESULT_EXCHANGES = r"amqptasks\.results(\.probe)?"
+_PROBE = r"amqptasks\.results\.probe"
+
 #: Schedules: a stream with its exchanges, and the lock of whoever leads.
 _SCHEDULES = r"amqptasks\.(beat\.lock|schedules(\.[a-z]+)?)"
 
@@ -141,7 +146,7 @@ def _worker(topology: Topology) -> Rights:
 
 
 def _viewer(topology: Topology) -> Rights:  # noqa: ARG001 - the same for every topology
-    return Rights(_any([_WATCHER]), _any([_WATCHER]), _any([_WATCHER, _LOGS, _RESULTS]), tags=("monitoring",))
+    return Rights(_any([_WATCHER]), _any([_WATCHER, _PROBE]), _any([_WATCHER, _LOGS, _RESULTS]), tags=("monitoring",))
 
 
 def _operator(topology: Topology) -> Rights:
@@ -151,7 +156,7 @@ def _operator(topology: Topology) -> Rights:
     letters = sorted({re.escape(name) for name in topology.ends})
     return Rights(
         _any([_WATCHER, _CLOCK]),
-        _any([*_targets(topology), re.escape(QUEUES_EXCHANGE), _CONTROL, _REVOCATIONS, _WATCHER, _CLOCK]),
+        _any([*_targets(topology), re.escape(QUEUES_EXCHANGE), _CONTROL, _REVOCATIONS, _WATCHER, _CLOCK, _PROBE]),
         _any([*letters, _LOST, _CLOCKS, _LOGS, _REVOKED, _RESULTS, _WATCHER, _LISTENER]),
         tuple(_keys(topology)),
         ("monitoring",),
@@ -172,8 +177,9 @@ def _declarer(topology: Topology) -> Rights:
     topics = tuple((name, _NOTHING, ".*") for name, one in topology.exchanges.items() if one.type == "topic")
     tags = ("policymaker",) if topology.policies else ("management",)
     write = [*own, *(re.escape(name) for name in sorted(filter(None, alternates)))]
-    read = [*own, _SOURCES, *map(re.escape, sorted(sources))]
-    return Rights(_any([*own, _SOURCES]), _any([*write, _MOVED]), _any(read), topics, tags)
+    read = [*own, _SOURCES, _RESULT_EXCHANGES, *map(re.escape, sorted(sources))]
+    configure = [*own, _SOURCES, _RESULT_EXCHANGES, _RESULTS]
+    return Rights(_any(configure), _any([*write, _MOVED, _RESULTS]), _any(read), topics, tags)
 
 
 def _targets(topology: Topology) -> Iterator[str]:

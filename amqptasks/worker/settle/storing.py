@@ -24,12 +24,12 @@ LATE = 3.0
 
 
 class Storing:
-    """Of one worker."""
+    """Of one worker. Raises `ConfigurationError` for an address that names no store: no task shall run then."""
 
     def __init__(self, link: Link, backend: Backend, waits: Waits) -> None:
         self._link = link
-        self._backend = backend
         self._waits = waits
+        self._writer = backend.writer
         self._stored: deque[tuple[Callable[[StoreRefused | None], None], StoreRefused | None]] = deque()
         self._waking = False
         #: True once it was said that the store is down, until it takes something.
@@ -37,15 +37,15 @@ class Storing:
 
     def store(self, record: Record, done: Callable[[StoreRefused | None], None]) -> Waiting:
         """Have it written. `done` is called once it is safe, or with why it will never be."""
-        return self._backend.writer.put(record, lambda refused: self._on_stored(done, refused))
+        return self._writer.put(record, lambda refused: self._on_stored(done, refused))
 
     def offer(self, record: Record) -> None:
         """Have it written, if that goes: nothing waits for it."""
-        self._backend.writer.put(record)
+        self._writer.put(record)
 
     def look(self, waiting: int) -> None:
         """Say that the store is down, and that it is back. Called every second while `waiting` tasks wait for it."""
-        writer = self._backend.writer
+        writer = self._writer
         oldest = writer.oldest
         if waiting and oldest is not None and oldest >= LATE:
             why = writer.trouble or f"it has not answered for {oldest:.0f} s"
