@@ -17,6 +17,7 @@ from amqptasks.errors import (
 )
 from amqptasks.messages.request import Request
 from amqptasks.messages.signing import Signing
+from amqptasks.results.result_set import ResultSet
 from amqptasks.tasks.resources import resource
 from amqptasks.tasks.task import Task
 
@@ -32,6 +33,7 @@ __all__ = [
     "Reject",
     "RemoteError",
     "Request",
+    "ResultSet",
     "ResultTimeout",
     "Retry",
     "Signature",

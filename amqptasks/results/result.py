@@ -246,6 +246,27 @@ class AsyncResult(Generic[R]):
         found = self._fields().get(name)
         return found if isinstance(found, kind) else None
 
+    # For `ResultSet`, which waits for many
+
+    def is_over(self, *, read: bool = False) -> bool:
+        """Whether `get()` would not wait, as far as this process knows; with `read`, what came is read first."""
+        if read and self._unread:
+            AsyncResult._read(self)
+        return self._is_over()
+
+    @property
+    def known_state(self) -> str | None:
+        """The state as far as this process knows; None where nothing is known, or no reply can come."""
+        return None if self._latest is None or self._loss is not None else self._latest.status
+
+    def wake_by(self, wake: Callable[[], None]) -> bool:
+        """Call `wake` once something comes. False where something is there, or nothing can come any more."""
+        return self._add(wake)
+
+    def wake_no_more(self, wake: Callable[[], None]) -> None:
+        """Undo `wake_by`."""
+        self._remove(wake)
+
     def _is_over(self) -> bool:
         return self._loss is not None or (self._latest is not None and self._latest.final)
 

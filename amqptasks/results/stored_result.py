@@ -35,13 +35,13 @@ class StoredResult(AsyncResult[R]):
     """As `AsyncResult`, from any process. While nothing final is known, each question asks the store, which blocks, and
     raises `StoreUnavailable` where it does not answer. Where a reply is pushed to this process, none is asked."""
 
-    __slots__ = ("_asked", "_backend", "_pause", "_pushed")
+    __slots__ = ("_asked", "_pause", "_pushed", "backend")
 
     def __init__(
         self, task_id: str, task_name: str | None = None, replies: Replies | None = None, *, backend: Backend
     ) -> None:
         super().__init__(task_id, task_name, replies)
-        self._backend = backend
+        self.backend = backend
         #: True while a reply is to come.
         self._pushed = replies is not None
         self._pause = 0.0
@@ -62,7 +62,7 @@ class StoredResult(AsyncResult[R]):
         self._fields()  # a reply that was pushed may be ahead of its record
         if self._replies is not None:
             self._replies.forget(self.id)
-        self._backend.forget([self.id])
+        self.backend.forget([self.id])
         self._latest = None
         self.arrive(ResultError(f"the result of task {self.id} was forgotten"))
 
@@ -85,8 +85,13 @@ class StoredResult(AsyncResult[R]):
         identity = self._said("parent_id", str)
         return None if identity is None else self._other(identity)
 
+    @property
+    def is_pushed(self) -> bool:
+        """True while a reply is to come to this process; then the store need not be asked."""
+        return self._pushed
+
     def _other(self, identity: str) -> AsyncResult[Any]:
-        return StoredResult(identity, backend=self._backend)
+        return StoredResult(identity, backend=self.backend)
 
     def _read(self) -> None:
         super()._read()
@@ -94,9 +99,12 @@ class StoredResult(AsyncResult[R]):
             self._look_up()
 
     def _look_up(self) -> None:
-        outcome = self._backend.find([self.id]).get(self.id)
-        if outcome is None:
-            return
+        outcome = self.backend.find([self.id]).get(self.id)
+        if outcome is not None:
+            self.learn(outcome)
+
+    def learn(self, outcome: Outcome) -> None:
+        """The store says this of it."""
         with results.lock:
             if not self._is_over():
                 self._latest = outcome
@@ -115,7 +123,7 @@ class StoredResult(AsyncResult[R]):
         self._asked = True
         until, pause = monotonic() + STORED_WITHIN, FIRST_PAUSE
         while True:
-            kept = self._backend.find([self.id]).get(self.id)
+            kept = self.backend.find([self.id]).get(self.id)
             if kept is not None and kept.final:
                 self._latest.fields = kept.fields
                 return kept.fields
@@ -135,7 +143,7 @@ class StoredResult(AsyncResult[R]):
     def _next_pause(self) -> float:
         if self._pushed:
             return PAUSE_WHEN_PUSHED
-        first, longest = self._backend.store.pauses
+        first, longest = self.backend.store.pauses
         pause = max(first, self._pause)
         self._pause = min(2 * pause, longest)
         return pause
