@@ -17,7 +17,7 @@ from amqptasks.dead_letters.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.delivery import Delivery
-from amqptasks.runtime.clock import monotonic
+from amqptasks.runtime.clock import monotonic, pause
 from amqptasks.topology.delays import LOST
 from amqptasks.topology.topology import DEAD
 from amqptasks.transport import Session
@@ -31,6 +31,9 @@ WINDOW = 200
 #: Seconds between two looks at the broker while a slow replay waits, so that it does not take us for dead.
 AWAKE = 5.0
 
+#: Seconds within which letters that were given back are in their queue again, between two looks whether they are: the
+#: broker confirms no giving back, and a quorum queue takes a moment for it.
+BACK_WITHIN, LOOK_EVERY = 2.0, 0.02
 
 #: Stands in `Replayed.refused` for the queue of letters that do not say where they came from.
 NOWHERE = "(unknown)"
@@ -77,10 +80,15 @@ def letters(
 
 
 def count(session: Session, queue: str, selection: Selection = EVERY) -> int:
-    """How many letters fit."""
+    """How many letters fit. All are in the queue again when it returns, unless others took some meanwhile."""
+    waiting = _waiting(session, queue)
     if selection == EVERY:
-        return _waiting(session, queue)
-    return sum(1 for _ in letters(session, queue, selection))
+        return waiting
+    found = sum(1 for _ in letters(session, queue, selection))
+    latest = monotonic() + BACK_WITHIN
+    while _waiting(session, queue) < waiting and monotonic() < latest:
+        pause(LOOK_EVERY)
+    return found
 
 
 def replay(
@@ -200,7 +208,7 @@ def _refuse(replayed: Replayed, destination: str, error: BrokerError) -> None:
 
 
 def _wait_until(due: float, session: Session, queue: str) -> None:
-    while (pause := due - monotonic()) > 0:
-        time.sleep(min(pause, AWAKE))
-        if pause > AWAKE:
+    while (rest := due - monotonic()) > 0:
+        time.sleep(min(rest, AWAKE))
+        if rest > AWAKE:
             session.queue_state(queue)
