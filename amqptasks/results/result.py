@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from amqptasks.errors import ConfigurationError, ResultError, ResultTimeout
+from amqptasks.messages.request import current_request
+from amqptasks.results.details import Details
 from amqptasks.runtime.clock import monotonic
 from amqptasks.untrusted import bounds
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from amqptasks.results.reply import Outcome
 
 R = TypeVar("R")
-Said = TypeVar("Said")
 
 #: The state before a reply came, and that of a task whose reply cannot come any more.
 PENDING = "PENDING"
@@ -46,7 +45,7 @@ MOST_IN_A_LOOP = 256 * 1024
 lock = threading.RLock()  # the handler of a signal may publish, and wait, in the middle of this
 
 
-class AsyncResult(Generic[R]):
+class AsyncResult(Details, Generic[R]):
     """The result of the task `id`, of type `R`; `task_name` is its name, where known.
 
     Thread-safe. `await result` waits without blocking the event loop; `get()` blocks the thread. A reply is kept as it
@@ -85,13 +84,36 @@ class AsyncResult(Generic[R]):
         return value
 
     @overload
-    def get(self, timeout: float | None = None, propagate: Literal[True] = True) -> R: ...
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: Literal[True] = True,
+        *,
+        callback: Callable[[str, Any], None] | None = None,
+        disable_sync_subtasks: bool = True,
+    ) -> R: ...
 
     @overload
-    def get(self, timeout: float | None = None, *, propagate: bool) -> R | Exception: ...
+    def get(
+        self,
+        timeout: float | None = None,
+        *,
+        propagate: bool,
+        callback: Callable[[str, Any], None] | None = None,
+        disable_sync_subtasks: bool = True,
+    ) -> R | Exception: ...
 
-    def get(self, timeout: float | None = None, propagate: bool = True) -> R | Exception:
-        """Wait up to `timeout` seconds (None: for ever) for the task's value.
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        *,
+        callback: Callable[[str, Any], None] | None = None,
+        disable_sync_subtasks: bool = True,
+    ) -> R | Exception:
+        """Wait up to `timeout` seconds (None: for ever) for the task's value. `callback` is called with the id and what
+        is returned. In a task it is refused to wait so, with `ConfigurationError`, unless `disable_sync_subtasks` is
+        False: the task would keep its place in the pool from what it waits for.
 
         Raises what the task raised, unless `propagate` is False: then the exception is returned. `ResultTimeout` after
         the time given, `ReplyLost` if the connection that waited for the reply broke, `ResultError` if the task was
@@ -100,6 +122,8 @@ class AsyncResult(Generic[R]):
         deadline = None if timeout is None else monotonic() + timeout
         while not self.ready():
             self._refuse_to_block_the_link()
+            if disable_sync_subtasks and timeout != 0:
+                refuse_to_wait_in_a_task()
             arrived = threading.Event()
             left = None if deadline is None else max(0.0, deadline - monotonic())
             if self._add(arrived.set):
@@ -110,6 +134,8 @@ class AsyncResult(Generic[R]):
                 if not in_time and not self.ready():
                     raise ResultTimeout(f"no result of {self.task_name or 'task'} {self.id} within {timeout:g} s")
         answer: R | Exception = self._answer(propagate)
+        if callback is not None:
+            callback(self.id, answer)
         return answer
 
     #: Celery's other name for it.
@@ -160,61 +186,6 @@ class AsyncResult(Generic[R]):
     state = status
     info = result
 
-    # What the result store says besides; None where there is none, or it does not say.
-
-    @property
-    def date_done(self) -> datetime | None:
-        """When its state was written, by the broker's clock."""
-        try:
-            return bounds.iso_moment(self._fields().get("date_done"))
-        except bounds.OutOfBounds:
-            return None
-
-    @property
-    def name(self) -> str | None:
-        """The task's name."""
-        return self._said("name", str) or self.task_name
-
-    @property
-    def args(self) -> list[Any] | None:
-        """What it was called with, where that is short; secrets are masked."""
-        return self._said("args", list)
-
-    @property
-    def kwargs(self) -> dict[str, Any] | None:
-        """As `args`."""
-        return self._said("kwargs", dict)
-
-    @property
-    def worker(self) -> str | None:
-        """The name of the worker that wrote its state."""
-        return self._said("worker", str)
-
-    @property
-    def retries(self) -> int | None:
-        """How many attempts failed before."""
-        return self._said("retries", int)
-
-    @property
-    def queue(self) -> str | None:
-        """The queue that it came from."""
-        return self._said("queue", str)
-
-    @property
-    def reason(self) -> str | None:
-        """Why it was revoked or rejected."""
-        return self._said("reason", str)
-
-    @property
-    def children(self) -> list[AsyncResult[Any]]:
-        """The calls that this one made, as far as they are known: none without a result store."""
-        return []
-
-    @property
-    def parent(self) -> AsyncResult[Any] | None:
-        """The call that made this one; None where that is not known."""
-        return None
-
     def forget(self) -> None:
         """Wait for it no more: its reply will be dropped, and whoever waits now gets a `ResultError`."""
         if self._replies is not None:
@@ -241,10 +212,6 @@ class AsyncResult(Generic[R]):
     def _fields(self) -> Mapping[str, Any]:
         self._read()
         return {} if self._latest is None else self._latest.fields
-
-    def _said(self, name: str, kind: type[Said]) -> Said | None:
-        found = self._fields().get(name)
-        return found if isinstance(found, kind) else None
 
     # For `ResultSet`, which waits for many
 
@@ -373,14 +340,15 @@ class AsyncResult(Generic[R]):
             )
 
 
-def children_of(fields: Mapping[str, Any]) -> list[str]:
-    """The ids of children, each of which Celery writes as `[[id, parent], children]`."""
-    found = fields.get("children")
-    ids: list[str] = []
-    for entry in found[: bounds.MOST_CHILDREN] if isinstance(found, list) else ():
-        with suppress(bounds.OutOfBounds, TypeError, LookupError):
-            ids.append(bounds.text(entry[0][0], bounds.LONGEST_ID, 1))
-    return ids
+def refuse_to_wait_in_a_task() -> None:
+    """Raise `ConfigurationError` in a task that a worker runs."""
+    request = current_request.get()
+    if request is not None and not request.is_eager:
+        raise ConfigurationError(
+            "get() in a task waits for another task, and keeps a place in the pool from it: enough such tasks wait for"
+            " each other for ever. Have the next step called with the value (link=, or a chain), or await the result in"
+            " an `async def` task. Where others run what is waited for: get(disable_sync_subtasks=False)"
+        )
 
 
 def checked_id(task_id: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from amqptasks.errors import ResultTimeout
-from amqptasks.results.result import AsyncResult
+from amqptasks.results.result import AsyncResult, refuse_to_wait_in_a_task
 from amqptasks.results.stored_result import PAUSE_WHEN_PUSHED, StoredResult
 from amqptasks.runtime.clock import monotonic
 
@@ -92,10 +92,14 @@ class ResultSet:
         self._open()
         return sum(result.known_state == "SUCCESS" for result in self)
 
-    def get(self, timeout: float | None = None, propagate: bool = True) -> list[Any]:
+    def get(
+        self, timeout: float | None = None, propagate: bool = True, *, disable_sync_subtasks: bool = True
+    ) -> list[Any]:
         """The tasks' values, in order, once all have ended. Raises what the first task raised that did; with
         `propagate` False, exceptions stand among the values. `ResultTimeout` after `timeout` seconds, and otherwise as
         `AsyncResult.get`."""
+        if disable_sync_subtasks and timeout != 0:
+            refuse_to_wait_in_a_task()
         for _ in self.iter(timeout, propagate=propagate):
             pass
         return [result.get(0, propagate=propagate) for result in self]

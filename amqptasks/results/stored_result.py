@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from amqptasks.errors import ReplyLost, ResultError
 from amqptasks.results import result as results
+from amqptasks.results.details import children_of
 from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import monotonic
 
@@ -77,7 +78,7 @@ class StoredResult(AsyncResult[R]):
     @property
     def children(self) -> list[AsyncResult[Any]]:
         """The calls that this one made while it ran, and those that followed on it, as far as they are known."""
-        return [self._other(identity) for identity in results.children_of(self._fields())]
+        return [self._other(identity) for identity in children_of(self._fields())]
 
     @property
     def parent(self) -> AsyncResult[Any] | None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from amqptasks import App, Ignore, Reject, RemoteError, ResultTimeout, Signing
+from amqptasks import App, Ignore, Reject, RemoteError, ResultSet, ResultTimeout, Signing
 from amqptasks.errors import ConfigurationError, ResultError, ResultsNotKept, TaskRejected, TaskRevoked
 from amqptasks.memory.registry import forget
+from amqptasks.messages.ids import task_id
 from amqptasks.results.address import ENVIRONMENT, REPLACES
 from amqptasks.results.result import AsyncResult
 from amqptasks.results.stored_result import StoredResult
@@ -498,3 +499,26 @@ def test_a_worker_does_not_begin_without_a_store(new_app: NewApp) -> None:
         new_app(backend="nosuch://").worker(),
     ):
         pytest.fail("it began")
+
+
+@pytest.mark.parametrize("wait", ["get", "result set"])
+def test_waiting_for_another_task_in_a_task_is_refused_with_what_to_do(app: App, wait: str) -> None:
+    def waiting(identity: str, **more: Any) -> Any:
+        result = app.AsyncResult(identity)
+        return ResultSet([result]).get(SOON, **more)[0] if wait == "result set" else result.get(SOON, **more)
+
+    app.task(name="wait")(waiting)
+    with app.worker():
+        added = app.tasks["add"].delay(1, 1)
+        with pytest.raises(ConfigurationError, match=r"link=, or a chain.*disable_sync_subtasks=False"):
+            call(app, "wait", task_id()).get(SOON)
+        allowed = app.tasks["wait"].delay(added.id, disable_sync_subtasks=False)
+        assert allowed.get(SOON) == 2
+
+
+def test_a_callback_hears_the_id_and_the_value(app: App) -> None:
+    heard: list[tuple[str, Any]] = []
+    with app.worker():
+        result = app.tasks["add"].delay(1, 1)
+        assert result.get(SOON, callback=lambda *given: heard.append(given)) == 2
+    assert heard == [(result.id, 2)]

@@ -12,8 +12,9 @@ import click
 from amqptasks.cli.support.failures import FAILED
 from amqptasks.cli.support.target import Target, pass_target
 from amqptasks.errors import ConfigurationError
+from amqptasks.results.details import children_of
 from amqptasks.results.reply import FINAL_STATES
-from amqptasks.results.result import AsyncResult, children_of
+from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import monotonic
 from amqptasks.serializers import json
 from amqptasks.untrusted.printable import printable, printable_lines

@@ -219,7 +219,8 @@ def test_calls_made_in_a_task_name_it(app: App) -> None:
 
     @app.task(name="shop.parent", bind=True)
     def parent(self: Any) -> Any:
-        return [child.delay().get(timeout=5), child.publish_many([()])[0].get(timeout=5)]
+        calls = [child.delay(), child.publish_many([()])[0]]
+        return [call.get(timeout=5, disable_sync_subtasks=False) for call in calls]
 
     with app.worker():
         assert child.delay().get(timeout=5)[0] is None
