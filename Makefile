@@ -15,7 +15,7 @@ export AMQPTASKS_TEST_RELEASE AMQPTASKS_TEST_URL AMQPTASKS_TEST_MANAGEMENT_URL
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-releases test-long fuzz fuzz-long check format bench bench-growth bench-quick flames docs clean
+.PHONY: help demo test test-releases test-pythons test-long fuzz fuzz-long check format bench bench-growth bench-quick flames docs clean
 .DELETE_ON_ERROR:
 
 help: ## show this help
@@ -33,6 +33,9 @@ test-releases: .venv/installed-test ## run the tests on RabbitMQ 3.10, 4.0 and 4
 	    echo "RabbitMQ $$release"; \
 	    AMQPTASKS_TEST_RELEASE=$$release $(BIN)/pytest $(PARALLEL) $(ARGS) || failed="$$failed $$release"; \
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
+
+test-pythons: .venv/bin/python test-broker ## run the tests on each Python from 3.11 to 3.15 that is here (.venvs has their environments)
+	$(BIN)/python tests/pythons.py $(ARGS)
 
 test-long: .venv/installed-test test-broker ## run the tests that take minutes: kills, cuts, long delays
 	$(BIN)/pytest -m long $(ARGS)
@@ -69,7 +72,7 @@ docs: .venv/installed-docs ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
 clean: ## delete what the other targets made, the virtual environment included
-	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venvs build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: test-broker
