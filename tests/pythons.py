@@ -4,7 +4,7 @@
     python tests/pythons.py tests/unit -k retry arguments for pytest
     python tests/pythons.py --list              where each is
 
-Each has a virtual environment of its own, below .venvs. One that this machine does not have is named, and is no failure.
+Each has a virtual environment of its own, below .venvs. A version that this machine lacks is named, and is no failure.
 """
 
 from __future__ import annotations
