@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pika
 import pytest
 from click.testing import CliRunner
 
-from amqptasks import App
+from amqptasks import App, ResultSet
 from amqptasks.cli import main
 from amqptasks.errors import ConfigurationError, StoreUnavailable
 from amqptasks.messages.ids import task_id
@@ -20,7 +21,8 @@ from amqptasks.results.stores import stream_look
 from amqptasks.results.stores.base import Store
 from amqptasks.streams import result_streams
 from tests.harness.management import Management
-from tests.harness.vhost import Vhost
+from tests.harness.nodes import StartedBroker
+from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
 from tests.integration.test_roles import api
 from tests.stores.conftest import record
@@ -232,3 +234,26 @@ def test_progress_is_seen_by_another_app_while_the_task_runs(vhost: Vhost) -> No
         assert seen.get(SOON) == "done"
     app.close()
     other.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_broker_that_goes_while_results_are_stored_loses_none(own_broker: StartedBroker, how: str) -> None:
+    """Tasks end while their store is away: they wait, and are acknowledged once it has their results."""
+    with new_vhost(own_broker) as vhost, closing(App("shop", vhost.url, backend=BACKEND)) as app:
+
+        @app.task(name="work")
+        def work(number: int) -> int:
+            time.sleep(0.005)
+            return number
+
+        ids = [result.id for result in work.publish_many([(number,) for number in range(3000)])]
+        with app.worker(concurrency=4) as node:
+            wait_for(lambda: node.counts["Success"] > 500, SOON, "some have ended")
+            getattr(own_broker.node, how)()
+            wait_for(lambda: not node.ready, SOON, "the worker has noticed")
+            own_broker.node.start()
+            wait_for(lambda: node.counts["Success"] >= 3000, 60.0, lambda: f"all have ended: {node.counts}")
+            with closing(App("shop", vhost.url, backend=BACKEND)) as other:
+                found = ResultSet(map(other.AsyncResult, ids))
+                assert found.get(SOON) == list(range(3000))
