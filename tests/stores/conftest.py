@@ -15,8 +15,10 @@ from amqptasks.messages.properties import Properties
 from amqptasks.results.record import Record
 from amqptasks.results.stores import memory, open_store
 from amqptasks.results.stores.base import Around, Store
+from amqptasks.streams import result_streams
 from amqptasks.transport import Link
 from amqptasks.transport.publisher import Publisher
+from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
 
 STORES = ("memory", "sqlite", pytest.param("stream", marks=pytest.mark.broker))
@@ -36,11 +38,18 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path}/results.db"
 
 
+@pytest.fixture(scope="module")
+def streams_vhost(request: pytest.FixtureRequest) -> Iterator[Vhost]:
+    """One for all tests of the suite, which are many: the streams are deleted between them."""
+    with new_vhost(request.getfixturevalue("broker")) as made:
+        yield made
+
+
 @pytest.fixture(params=STORES)
 def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
     made: list[Store] = []
     links: list[Link] = []
-    vhost = request.getfixturevalue("vhost") if request.param == "stream" else None
+    vhost = request.getfixturevalue("streams_vhost") if request.param == "stream" else None
     url = {
         "memory": f"memory://{uuid.uuid4().hex}",
         "sqlite": f"sqlite:///{tmp_path}/results.db",
@@ -64,6 +73,8 @@ def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
         one.close()
     for link in links:
         link.stop(5.0)
+    for key in result_streams.keys(2) if vhost is not None else ():
+        vhost.management.delete_queue(result_streams.name_of(key))
     memory._stores.pop(url, None)
 
 
