@@ -264,6 +264,8 @@ class Connection:
         self._loop.call_later(LOOK_EVERY, self._look)
         if self._wire is not None and self._wire.is_closed:
             self._on_closed(BrokerUnreachable("the connection has ended"))
+        elif self._wire is not None and self._wire.has_no_socket:
+            self._on_closed(BrokerUnreachable(f"{self.where}: this process has no descriptor for a socket"))
         elif self._wire is None and self._timer is None and self._reads is None:
             self._connect()
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pika.adapters.utils import connection_workflow
 
 from amqptasks import App, serializers
+from amqptasks.amqp import connection
 from amqptasks.amqp.confirmed_publisher import ConfirmedPublisher
 from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.lease import ChannelLease
@@ -138,6 +143,28 @@ def test_a_callback_of_the_link_that_raises_while_it_reconnects_loses_no_task(
         wait_for(lambda: node.ready, BACK_WITHIN, lambda: f"{node.trouble}")
         assert node.failure is None
         sender.close()
+
+
+def test_a_connection_for_whose_socket_there_was_no_descriptor_is_tried_again(
+    vhost: Vhost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+    make = socket.socket
+
+    def refused(*arguments: Any, **named: Any) -> socket.socket:
+        if threading.current_thread().name == "amqptasks-link" and len(tried) < 2:
+            tried.append(arguments)
+            raise OSError(errno.EMFILE, "Too many open files")
+        return make(*arguments, **named)
+
+    monkeypatch.setattr(connection, "LOOK_EVERY", 0.2)
+    app = App("few", vhost.url, ignore_result=True)
+    app.declare()
+    monkeypatch.setattr(connection_workflow, "socket", SimpleNamespace(**{**vars(socket), "socket": refused}))
+    with closing(app):
+        assert app.send_task("note", (1,)).id
+    assert len(tried) == 2
+    assert vhost.management.ready("default") == 1
 
 
 ENDED = """

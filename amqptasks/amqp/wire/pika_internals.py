@@ -27,7 +27,6 @@ from typing import Any, cast
 
 from pika import ConnectionParameters, SelectConnection, exceptions
 from pika.adapters.select_connection import IOLoop
-from pika.adapters.utils.connection_workflow import AMQPConnector
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport as PlaintextTransport
 from pika.amqp_object import Method
 from pika.channel import Channel
@@ -36,7 +35,7 @@ from pika.frame import Frame, Header, ProtocolHeader, decode_frame
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
 
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.wire import wire_frames
+from amqptasks.amqp.wire import connector, wire_frames
 from amqptasks.amqp.wire.arguments import with_arguments
 from amqptasks.amqp.wire.content_header import decode_properties
 from amqptasks.amqp.wire.familiar_headers import FamiliarHeaders
@@ -77,9 +76,6 @@ KEPT_FRAMES = 1000
 
 #: Bytes that are read from the socket at once: some 150 small messages.
 READ = 65536
-
-#: Where pika is with a connection that it opens: TCP stands, and TLS or AMQP is being agreed on.
-BEYOND_TCP = (AMQPConnector._STATE_TRANSPORT, AMQPConnector._STATE_AMQP)
 
 #: Frames of a message whose body fits into one: method, header, body.
 MESSAGE_FRAMES = 3
@@ -289,8 +285,12 @@ class Wire(TolerantConnection):
     @property
     def is_accepted(self) -> bool:
         """True once the TCP connection stands, whatever the other side says on it. Many tell it by silence."""
-        connector = getattr(self._connection_workflow, "_connector", None)
-        return self._transport is not None or getattr(connector, "_state", None) in BEYOND_TCP
+        return self._transport is not None or connector.is_beyond_tcp(self._connection_workflow)
+
+    @property
+    def has_no_socket(self) -> bool:
+        """See `connector.has_no_socket`."""
+        return self._transport is None and connector.has_no_socket(self._connection_workflow)
 
     @property
     def largest_payload(self) -> int:

@@ -21,6 +21,7 @@ from freezegun import freeze_time
 from pika import BlockingConnection, ConnectionParameters, SelectConnection, spec
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils.connection_workflow import AMQPConnector
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport as PlaintextTransport
 from pika.callback import CallbackManager
 from pika.channel import Channel
@@ -30,7 +31,7 @@ from pika.frame import Body, Header, Method, decode_frame
 import amqptasks
 from amqptasks.amqp.blocking.blocking_connection import BoundedConnection
 from amqptasks.amqp.loop import Loop
-from amqptasks.amqp.wire import wire_frames
+from amqptasks.amqp.wire import connector, wire_frames
 from amqptasks.amqp.wire.pika_internals import (
     FrameTooLarge,
     TolerantConnection,
@@ -379,3 +380,13 @@ def test_headers_of_a_template_that_are_too_large_are_refused_before_anything_is
         wire.first.publish(Templated(template, IDENTITIES[0], b"[]"))
     turn(loop)
     assert wire.sink.writes == []
+
+
+def test_pikas_connector_has_a_state_and_no_socket_at_first() -> None:
+    """`amqp/wire/connector.py` leans on it."""
+    made = AMQPConnector(lambda _parameters: None, SimpleNamespace())  # type: ignore[arg-type, return-value]
+    assert (made._state, made._sock) == (AMQPConnector._STATE_INIT, None)
+    assert len({AMQPConnector._STATE_INIT, AMQPConnector._STATE_TCP, *connector.BEYOND_TCP}) == 4
+    assert not connector.has_no_socket(SimpleNamespace(_connector=made))
+    made._state = AMQPConnector._STATE_TCP
+    assert connector.has_no_socket(SimpleNamespace(_connector=made))
