@@ -268,7 +268,7 @@ class Stopped:
     """An app whose claims are being released when something comes from outside, or the broker does not answer."""
 
     def __init__(self, error: BaseException) -> None:
-        self.claims = self
+        self.caller = self.claims = self
         self.error = error
 
     def release(self, claim: Claim) -> None:
