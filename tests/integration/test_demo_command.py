@@ -92,7 +92,7 @@ def test_a_broker_that_was_named_and_is_not_there_is_not_replaced_by_memory(tmp_
         ({"retries": [9.0]}, "a retry of 2 s took [9.0]"),
         ({"dead": {}}, "dead letters are {}"),
         ({"urgent_first": False}, "an ordinary letter"),
-        ({"left": 3}, "3 tasks are still in their queues"),
+        ({"left": 3}, "3 tasks are still in a queue"),
     ],
 )
 def test_each_figure_that_is_wrong_is_told(changed: dict, words: str) -> None:
