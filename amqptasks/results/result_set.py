@@ -11,6 +11,7 @@ from amqptasks.errors import ResultTimeout
 from amqptasks.results.result import AsyncResult, refuse_to_wait_in_a_task
 from amqptasks.results.stored_result import PAUSE_WHEN_PUSHED, StoredResult
 from amqptasks.runtime.clock import monotonic
+from amqptasks.untrusted.numbers import counted
 
 if TYPE_CHECKING:
     from amqptasks.results.backend import Backend
@@ -127,7 +128,7 @@ class ResultSet:
                 return
             left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
-                raise ResultTimeout(f"{len(still)} of {len(self)} tasks have not ended within {timeout:g} s")
+                raise ResultTimeout(f"not ended within {timeout:g} s: {len(still)} of {counted(len(self), 'task')}")
             pause = self._next_pause(still, pause)
             self._wait(still, arrived, pause if left is None else min(pause, left))
 

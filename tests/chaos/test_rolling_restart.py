@@ -115,6 +115,7 @@ def test_ten_rolling_restarts_of_four_workers_cost_no_task_an_attempt(
     restart(vhost, load, tmp_path, worker_process, count=4, times=10)
 
 
+@pytest.mark.long
 def test_two_rolling_restarts_of_two_workers_cost_no_task_an_attempt(
     vhost: Vhost, load: Load, tmp_path: Path, worker_process: WorkerFactory
 ) -> None:

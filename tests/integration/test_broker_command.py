@@ -58,6 +58,7 @@ def publish(url: str, queue: str) -> None:
         channel.basic_publish("", queue, b"x", pika.BasicProperties(delivery_mode=2))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("_", [pytest.param(None, marks=needs_server, id="private node")])
 def test_a_private_node_is_started_told_of_and_stopped_from_separate_shells(shell: Shell, tmp_path: Path, _) -> None:
     if isinstance(localhost.find(Wish(tmp_path)), Running):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from amqptasks import App
 from amqptasks.dead_letters import queue as dead_letters
 from amqptasks.transport import Session
@@ -23,6 +25,7 @@ finally:
 """
 
 
+@pytest.mark.long
 def test_ten_thousand_letters_take_no_more_memory_than_a_few(app: App, vhost: Vhost, session: Session) -> None:
     def megabytes(*arguments: str) -> int:
         ended = subprocess.run(

@@ -100,6 +100,7 @@ def test_many_changes_at_once_are_one_and_files_of_other_kinds_none(
     assert worker.terminate(30) == 0
 
 
+@pytest.mark.long
 def test_a_task_that_runs_does_not_hold_up_a_restart(
     vhost: Vhost, worker_process: WorkerFactory, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_task_that_runs_does_not_hold_up_a_restart(
     wait_for(none_is_left(processes), 5, "all have ended")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["watch", "dev"])
 def test_the_first_ctrl_c_lets_what_runs_end_and_the_second_does_not(
     vhost: Vhost, worker_process: WorkerFactory, way: str

@@ -84,6 +84,7 @@ def run(broker: Broker, vhost: Vhost, *arguments: str) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
+@pytest.mark.long
 def test_with_its_plugin_every_type_is_declared_planned_exported_and_imported(
     own_broker: StartedBroker, with_plugins: Vhost, tmp_path: Path
 ):

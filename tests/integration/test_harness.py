@@ -136,6 +136,7 @@ def test_a_destroyed_node_leaves_neither_process_nor_folder(broker) -> None:
             socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
+@pytest.mark.long
 def test_a_stopped_broker_refuses_connections(own_broker: StartedBroker) -> None:
     own_broker.node.stop()
     with pytest.raises(exceptions.AMQPConnectionError):

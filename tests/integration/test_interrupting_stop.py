@@ -27,6 +27,7 @@ def short(number):
 TASKS, STOPS = 2000, 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pool", ["threads", "solo"])
 def test_no_short_task_fails_because_its_worker_stopped(vhost: Vhost, worker_process: WorkerFactory, pool: str) -> None:
     options = ("-P", pool, "-c", "8", "--prefetch", "200", "--on-shutdown", "interrupt")

@@ -37,6 +37,7 @@ def app(vhost: Vhost) -> Iterator[App]:
     created.close()
 
 
+@pytest.mark.long
 def test_prefetch_grows_with_short_tasks_and_long_ones_behind_them_go_to_idle_workers(
     app: App, vhost: Vhost, worker_process: WorkerFactory
 ) -> None:

@@ -72,6 +72,7 @@ def test_it_waits_for_callbacks_and_what_they_submit(vhost: Vhost, tmp_path: Pat
     assert vhost.management.ready("default") == 2
 
 
+@pytest.mark.long
 def test_it_says_what_it_has_waited_for_in_vain(vhost: Vhost, tmp_path: Path) -> None:
     ending = """
 note.submit(0).result(20)

@@ -182,5 +182,5 @@ def test_the_management_api_of_an_encrypted_broker_is_found_by_https_alone(
         assert probe.management_url(url) == tls_broker.management_url
         untrusted = CliRunner().invoke(main, [*arguments, "--broker", tls_broker.url])
         assert untrusted.exit_code == 1
-        assert f"{tls_broker.management_url}: [SSL: CERTIFICATE_VERIFY_FAILED]" in untrusted.stderr
+        assert "TLS failed: self-signed certificate" in untrusted.stderr
         assert other.heard == []

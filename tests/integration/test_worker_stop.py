@@ -291,6 +291,7 @@ def test_async_tasks_run_at_once_and_a_blocked_loop_stops_no_heartbeat(
     assert worker.terminate() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 def test_a_stop_that_takes_longer_than_its_heartbeats_keeps_the_connection(
     vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management, pool: str

@@ -21,6 +21,7 @@ SHOWN = re.findall(r"^```text\n\$ amqptasks (.*?)(?: \| tail -(\d+))?\n(.*?)^```
 @pytest.fixture(autouse=True)
 def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's processes may have it
 
 
 @pytest.mark.parametrize(("command", "tail", "printed"), SHOWN, ids=[command for command, _, _ in SHOWN])

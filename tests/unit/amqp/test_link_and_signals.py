@@ -63,6 +63,7 @@ def answers(link: Link) -> bool:
     return answered.wait(ANSWERED_WITHIN)
 
 
+@pytest.mark.long
 def test_a_handler_may_ask_the_link_for_something_while_the_thread_that_it_interrupts_is_asking(link: Link) -> None:
     asked, done, ran = [0], [0], [0]
     sent = 0
@@ -94,6 +95,7 @@ def no_collection() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_collection")
 def test_an_exception_of_a_handler_in_the_midst_of_asking_leaves_the_link_awake(link: Link) -> None:
     def end() -> None:
