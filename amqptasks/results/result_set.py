@@ -128,7 +128,9 @@ class ResultSet:
                 return
             left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
-                raise ResultTimeout(f"not ended within {timeout:g} s: {len(still)} of {counted(len(self), 'task')}")
+                raise ResultTimeout(
+                    f"{len(still)} of {counted(len(self), 'task has', 'tasks have')} not ended within {timeout:g} s"
+                )
             pause = self._next_pause(still, pause)
             self._wait(still, arrived, pause if left is None else min(pause, left))
 
