@@ -90,7 +90,7 @@ def events_in(delivery: Delivery, signing: Signing | None = None) -> list[Event]
         said = json.decode(bounds.record(delivery.body))
     except (Undecodable, OutOfBounds):
         return []
-    return [one for one in (said if isinstance(said, list) else [said]) if _is_event(one)]
+    return [_without_nulls(one) for one in (said if isinstance(said, list) else [said]) if _is_event(one)]
 
 
 def cut(value: object, size: int = TEXT_SIZE) -> str:
@@ -119,6 +119,11 @@ def _is_event(said: Any) -> bool:
     except OutOfBounds:
         return False
     return True
+
+
+def _without_nulls(event: Event) -> Event:
+    """A field that every reader uses is there with its type, or is not there."""
+    return {name: value for name, value in event.items() if value is not None or name not in _READ}
 
 
 _READ: dict[str, Callable[[object], object]] = {
