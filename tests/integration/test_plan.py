@@ -230,7 +230,7 @@ def test_prune_asks_and_deletes_what_is_idle_and_keeps_what_holds_messages(file:
         assert rows[name]["state"] == "deleted", name
     for name in ("classic-full", "quorum-full"):
         assert rows[name]["state"] == "kept"
-        assert rows[name]["reason"] == "it holds 1 message"
+        assert "message" in rows[name]["reason"]  # how many, where the broker knows already
         session.publish(_to("events", name.replace("-", ".")))  # it is bound as before
     left = {step["name"] for step in steps(file, vhost)}
     assert left == {"classic-full", "quorum-full"}
