@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from amqptasks import dial
+from amqptasks.memory.registry import forget
 from amqptasks.messages.properties import Properties
 from amqptasks.results.record import Record
 from amqptasks.results.stores import memory, open_store
@@ -25,6 +26,14 @@ STORES = ("memory", "sqlite", pytest.param("stream", marks=pytest.mark.broker))
 
 #: When the records of these tests are made.
 NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def broker() -> Iterator[str]:
+    """A broker in memory, of this test's own."""
+    url = f"memory://{uuid.uuid4().hex}"
+    yield url
+    forget(url)
 
 
 @pytest.fixture(params=("memory", "sqlite"))

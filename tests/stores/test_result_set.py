@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,18 +11,10 @@ import pytest
 
 from amqptasks import App, ResultSet, ResultTimeout
 from amqptasks.errors import TaskRejected
-from amqptasks.memory.registry import forget
 from amqptasks.results.record import Record
 from tests.harness.wait import wait_for
 
 SOON = 10.0
-
-
-@pytest.fixture
-def broker() -> Iterator[str]:
-    url = f"memory://{uuid.uuid4().hex}"
-    yield url
-    forget(url)
 
 
 @pytest.fixture

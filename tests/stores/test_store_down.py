@@ -4,7 +4,6 @@ and nothing else is held up. The store is one that obeys, the broker one in memo
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from amqptasks import App, Reject
 from amqptasks.errors import ConfigurationError, StoreRefused, StoreUnavailable
-from amqptasks.memory.registry import broker_of, forget
+from amqptasks.memory.registry import broker_of
 from amqptasks.results import backend as backends
 from amqptasks.results.record import Record
 from amqptasks.results.result import AsyncResult
@@ -54,13 +53,6 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Obedient:
     monkeypatch.setattr(backends, "open_store", lambda *given: made)
     monkeypatch.setattr(storing, "LATE", 0.2)
     return made
-
-
-@pytest.fixture
-def broker() -> Iterator[str]:
-    url = f"memory://{uuid.uuid4().hex}"
-    yield url
-    forget(url)
 
 
 @pytest.fixture
