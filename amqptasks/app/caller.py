@@ -6,7 +6,6 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from amqptasks import dial
 from amqptasks.runtime.clock import broker_time
 
 if TYPE_CHECKING:
@@ -113,12 +112,8 @@ class Caller:
 
     def _take_heartbeats(self) -> None:
         """Where the broker's time cannot be asked for, the next worker that sends a heartbeat tells it."""
-        if (
-            broker_time.ahead() is None
-            and self._connections.is_open
-            and not self._hears
-            and not dial.is_memory(self._app.broker)
-        ):
+        is_unknown = broker_time.ahead() is None and self._declaration.has_clock()
+        if is_unknown and self._connections.is_open and not self._hears:
             from amqptasks.control.heartbeat_clock import HeartbeatClock
 
             self._hears = True

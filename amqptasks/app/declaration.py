@@ -64,7 +64,8 @@ class Declaration:
         self._results = results
         self._topology = topology
         self._session = session
-        self._has_clock = has_clock
+        #: False for a broker in memory, which goes by this machine's clock.
+        self.has_clock = has_clock
         self._asked_at: float | None = None  # when the broker's clock was last asked for
         self._clock_lock = threading.Lock()
         self._lock = threading.RLock()
@@ -145,14 +146,14 @@ class Declaration:
     @property
     def knows_the_time(self) -> bool:
         """False where asking for the broker's clock is worth a try."""
-        if not self._has_clock() or broker_time.is_current():
+        if not self.has_clock() or broker_time.is_current():
             return True
         return self._asked_at is not None and monotonic() - self._asked_at < ASK_AGAIN_AFTER
 
     def know_the_time(self, *, again: bool = False, insist: bool = False) -> None:
         """Ask the broker for its time, unless that is known or was just tried; `insist` also where it was just tried in
         vain, `again` in any case, and more exactly. Raises nothing: without an answer this machine's clock counts."""
-        if not self._has_clock() or (self._is_settled(insist) and not again):
+        if not self.has_clock() or (self._is_settled(insist) and not again):
             return
         # Whoever needs the time waits for a question that is under way.
         if not self._clock_lock.acquire(timeout=ANSWERED_WITHIN):
