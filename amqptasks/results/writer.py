@@ -86,11 +86,9 @@ class Writer:
     @property
     def oldest(self) -> float | None:
         """How many seconds the longest wait of a record has lasted; None where none waits."""
-        try:
-            first = (*self._writing[:1], *list(self._waiting)[:1])
-        except RuntimeError:  # it changed meanwhile
-            return 0.0
-        return monotonic() - first[0].since if first else None
+        with self._changed:
+            first = next(iter(self._writing or self._waiting), None)
+        return None if first is None else monotonic() - first.since
 
     def close(self, timeout: float) -> None:
         """Write what waits, for `timeout` seconds at most, and end the thread."""
