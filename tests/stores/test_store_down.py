@@ -100,7 +100,7 @@ def test_a_task_is_not_acknowledged_before_its_result_is_stored(app: App, store:
         assert result.get(SOON) == 3  # who waits has the reply all the same
         wait_for(lambda: store.tries > 2, message="the store is tried again")
         said = wait_for(lambda: down(node), message="the worker says so")
-        assert "1 tasks have ended and wait for the result store" in said
+        assert "1 task has ended and waits for the result store" in said
         assert str(error) in said
         assert (node.ready, node.trouble, unacked(node)) == (False, said, 1)
         store.error = None

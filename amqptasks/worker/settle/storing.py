@@ -15,6 +15,7 @@ from amqptasks.results.record import Record
 from amqptasks.results.writer import Waiting
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.transport import Link
+from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.consume.waits import STORE_DOWN, Waits
 
 logger = get_logger(__name__)
@@ -49,7 +50,8 @@ class Storing:
         oldest = writer.oldest
         if waiting and oldest is not None and oldest >= LATE:
             why = writer.trouble or f"it has not answered for {oldest:.0f} s"
-            sentence = f"{waiting} tasks have ended and wait for the result store: {why}"
+            ended = counted(waiting, "task has ended and waits", "tasks have ended and wait")
+            sentence = f"{ended} for the result store: {why}"
             if not self.is_down:
                 logger.error("%s", sentence, extra={"action": "store_down"})
             self.is_down = True
