@@ -12,6 +12,7 @@ from amqptasks.results.stores.base import Store
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.untrusted.numbers import counted
 
 logger = get_logger(__name__)
 
@@ -101,8 +102,8 @@ class Writer:
         left = sum(not waiting.withdrawn for waiting in (*self._waiting, *self._writing))
         if left:
             logger.warning(
-                "%d states of tasks are not written to the result store: %s",
-                left,
+                "%s not written to the result store: %s",
+                counted(left, "state of a task is", "states of tasks are"),
                 self.trouble or "there was no time left",
                 extra={"action": "results_dropped"},
             )

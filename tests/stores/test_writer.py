@@ -138,7 +138,7 @@ def test_closing_says_what_a_store_that_is_down_did_not_take(
     writer.put(record("1"))
     wait_for(lambda: store.tries > 0, message="it is tried")
     writer.close(5)
-    assert "1 states of tasks are not written to the result store: it is down" in caplog.text
+    assert "1 state of a task is not written to the result store: it is down" in caplog.text
 
 
 def test_what_has_expired_is_removed_without_anybody_who_asks(
