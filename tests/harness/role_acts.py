@@ -314,7 +314,7 @@ def _shutdown(place: Place, app: App) -> None:
 def _read_stream(queue: str) -> Way:
     def act(place: Place, channel: BlockingChannel) -> None:
         found: list[bytes] = []
-        channel.basic_qos(prefetch_count=10)
+        channel.basic_qos(prefetch_count=1)  # pika rejects what is left over, and a stream refuses that
         channel.basic_consume(queue, lambda *given: found.append(given[3]), arguments={"x-stream-offset": "first"})
         deadline = time.monotonic() + SOON
         while not found and time.monotonic() < deadline:

@@ -29,7 +29,7 @@ NOW = 1_800_000_000.0
 
 
 @pytest.fixture
-def broker() -> Iterator[str]:
+def memory_broker() -> Iterator[str]:
     """A broker in memory, of this test's own."""
     url = f"memory://{uuid.uuid4().hex}"
     yield url

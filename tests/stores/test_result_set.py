@@ -18,8 +18,8 @@ SOON = 10.0
 
 
 @pytest.fixture
-def app(broker: str, address: str) -> Iterator[App]:
-    app = App("shop", broker, backend=address)
+def app(memory_broker: str, address: str) -> Iterator[App]:
+    app = App("shop", memory_broker, backend=address)
     gate = app.gate = threading.Event()  # type: ignore[attr-defined]
 
     @app.task(name="double")
@@ -40,9 +40,9 @@ def app(broker: str, address: str) -> Iterator[App]:
 
 
 @pytest.fixture(params=["pushed", "by id", "both"])
-def results(request: pytest.FixtureRequest, app: App, broker: str, address: str) -> Iterator[Any]:
+def results(request: pytest.FixtureRequest, app: App, memory_broker: str, address: str) -> Iterator[Any]:
     """A function that calls a task with each of some arguments, and makes the set of what it got."""
-    other = App("other", broker, backend=address)
+    other = App("other", memory_broker, backend=address)
     kept: list[Any] = []
 
     def call(name: str, values: Sequence[int]) -> ResultSet:
@@ -104,7 +104,9 @@ def test_it_can_be_awaited(app: App, results: Any) -> None:
         assert asyncio.run(values(results("double", range(10)))) == [2 * number for number in range(10)]
 
 
-def test_the_store_is_asked_once_for_all(app: App, broker: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_is_asked_once_for_all(
+    app: App, memory_broker: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with app.worker():
         called = app.tasks["double"].publish_many([(number,) for number in range(300)])
         ids = [one.id for one in called]
@@ -112,7 +114,7 @@ def test_the_store_is_asked_once_for_all(app: App, broker: str, address: str, mo
         assert app.results is not None
         store = app.results.store
         wait_for(lambda: len(store.read(ids, 0.0)) == 300, message="all are stored")
-    other = App("other", broker, backend=address)
+    other = App("other", memory_broker, backend=address)
     assert other.results is not None
     questions: list[int] = []
     read = other.results.store.read
@@ -143,12 +145,12 @@ def test_it_is_a_set_in_order(app: App) -> None:
     assert (list(found), found.get(0), found.ready(), found.successful()) == ([], [], True, True)
 
 
-def test_all_are_forgotten(app: App, results: Any, broker: str, address: str) -> None:
+def test_all_are_forgotten(app: App, results: Any, memory_broker: str, address: str) -> None:
     with app.worker():
         found = results("double", range(3))
         found.get(SOON)
         found.forget()
-        third = App("third", broker, backend=address)
+        third = App("third", memory_broker, backend=address)
         assert [third.AsyncResult(one.id).state for one in found] == ["PENDING"] * 3
         third.close()
 
@@ -160,8 +162,8 @@ def test_a_rejected_task_ends_the_waiting(app: App) -> None:
             found.get(SOON)
 
 
-def test_results_without_a_store_are_taken_too(broker: str) -> None:
-    app = App("shop", broker)
+def test_results_without_a_store_are_taken_too(memory_broker: str) -> None:
+    app = App("shop", memory_broker)
     app.task(name="double")(lambda x: 2 * x)
     with app.worker():
         found = ResultSet(app.tasks["double"].publish_many([(number,) for number in range(20)]))

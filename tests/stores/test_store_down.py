@@ -56,8 +56,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Obedient:
 
 
 @pytest.fixture
-def app(store: Obedient, broker: str) -> Iterator[App]:
-    app = App("shop", broker, backend="memory://obedient")
+def app(store: Obedient, memory_broker: str) -> Iterator[App]:
+    app = App("shop", memory_broker, backend="memory://obedient")
     ran = app.ran = []  # type: ignore[attr-defined]
 
     @app.task(name="add")
@@ -150,7 +150,7 @@ def test_a_worker_that_stops_while_the_store_is_down_gives_its_tasks_back(app: A
     assert app.ran == [(1, 2), (1, 2)]  # type: ignore[attr-defined]
 
 
-def test_a_dead_letter_is_written_once_its_result_is_stored(app: App, store: Obedient, broker: str) -> None:
+def test_a_dead_letter_is_written_once_its_result_is_stored(app: App, store: Obedient, memory_broker: str) -> None:
     store.error = StoreUnavailable("it is down")
     with app.worker() as node:
         result = app.tasks["reject"].delay()
@@ -213,13 +213,13 @@ def test_a_task_that_was_acknowledged_early_says_that_its_result_is_lost(
     assert app.ran == ["early"]  # type: ignore[attr-defined]
 
 
-def test_a_run_whose_message_came_again_is_stored_once(app: App, store: Obedient, broker: str) -> None:
+def test_a_run_whose_message_came_again_is_stored_once(app: App, store: Obedient, memory_broker: str) -> None:
     """Between write and ack the connection breaks: the message comes again, and the first result stays."""
     store.go_on.clear()
     with app.worker() as node:
         result = app.tasks["add"].delay(1, 2)
         wait_for(lambda: len(app.ran) == 1 and unacked(node) == 1, message="it ran")  # type: ignore[attr-defined]
-        broker_of(broker).break_connections()
+        broker_of(memory_broker).break_connections()
         store.go_on.set()
         wait_for(lambda: store.read([result.id], 0.0) and unacked(node) == 0, message="it is stored and settled")
         first = store.read([result.id], 0.0)[result.id]
