@@ -1,4 +1,7 @@
-"""Running a task here and now, as a worker would but for the broker: `task.apply()`."""
+"""Running a task here and now, as a worker would but for the broker: `task.apply()`.
+
+`outcomes.classify` decides what an exception leads to, as in a worker.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import signals
-from amqptasks.errors import Ignore, MaxRetriesExceeded, Reject, Replace, Snooze, TaskError, TaskRejected
+from amqptasks.errors import ResultError, TaskRejected, TaskRevoked
 from amqptasks.messages.exception_info import ExceptionInfo
 from amqptasks.messages.ids import task_id
 from amqptasks.messages.request import Request, current_request
 from amqptasks.options import CALL, CallOptions, checked
-from amqptasks.options.retry import RetryAfter, decide
 from amqptasks.options.signatures import listed
-from amqptasks.results.reply import Outcome
+from amqptasks.results.reply import Outcome as Answer
 from amqptasks.results.result import AsyncResult
 from amqptasks.tasks import hooks
 from amqptasks.tasks.execution import attempt, attempt_async
+from amqptasks.tasks.outcomes import (
+    SNOOZES,
+    Failure,
+    HandBack,
+    Ignore,
+    Outcome,
+    Reject,
+    Replaced,
+    Requeue,
+    Retry,
+    Revoked,
+    Snooze,
+    Success,
+    classify,
+)
 
 if TYPE_CHECKING:
     from amqptasks.tasks.task import Task
-
-#: How often a task may snooze here, where no time passes between: more is a task that waits for something else.
-MOST_SNOOZES = 100
 
 
 def apply(
@@ -39,69 +53,89 @@ def apply(
     request.root_id = options.get("root_id") or request.id
     request.parent_id = options.get("parent_id")
     request.headers = dict(options.get("headers") or {})
-    state, value = _run(task, request)
-    if throw and isinstance(value, Exception):
-        raise value
+    request, outcome, raised = _run(task, request)
+    answer = _answer(task, request, outcome)
+    if throw and answer.exception is not None:
+        raise raised or answer.exception
     result: AsyncResult[Any] = AsyncResult(request.id, task.name)
-    if isinstance(value, Exception):
-        info = ExceptionInfo(value)
-        shown = TaskRejected(value.reason) if isinstance(value, Reject) else value
-        result.resolve(Outcome(state, traceback=info.traceback, _exception=shown))
-        if state == "FAILURE":
-            _follow(task, "link_error", options, (request.id,), request)
-    else:
-        result.resolve(Outcome(state, value))
-        if state == "SUCCESS":
-            _follow(task, "link", options, (value,), request)
+    result.resolve(answer)
+    if answer.status == "SUCCESS":
+        _follow(task, "link", options, (answer.value,), request)
+    elif answer.status in ("FAILURE", "REJECTED"):
+        _follow(task, "link_error", options, (request.id,), request)
     return result
 
 
-def _run(task: Task[..., Any], request: Request) -> tuple[str, Any]:
-    """All attempts, one after the other without a pause: the state, and the value or the exception."""
-    snoozes = 0
+def _run(task: Task[..., Any], request: Request) -> tuple[Request, Outcome, Exception | None]:
+    """All attempts, one after the other without a pause: the last request, how it ended, and what it raised."""
     while True:
-        state, value = _attempt(task, request)
-        info = ExceptionInfo(value) if isinstance(value, BaseException) else None
-        hooks.run(hooks.told(task, state, request, value, info, 0.0), task, request)
-        if state == "RETRY":
-            again = value if isinstance(value, TaskError) else None
-            request = replace(
-                request,
-                retries=request.retries + 1,
-                args=getattr(again, "call_args", None) or request.args,
-                kwargs=getattr(again, "call_kwargs", None) or request.kwargs,
-            )
-        elif isinstance(value, Snooze):
-            snoozes += 1
-            if snoozes > MOST_SNOOZES:
-                return "FAILURE", MaxRetriesExceeded(f"snoozed {snoozes} times")
-        else:
-            return state, value
+        outcome, raised = _attempt(task, request)
+        hooks.run(hooks.after(task, request, outcome, ExceptionInfo, 0.0), task, request)
+        match outcome:
+            case Retry(call_args=args, call_kwargs=kwargs):
+                request = replace(
+                    request,
+                    retries=request.retries + 1,
+                    args=request.args if args is None else args,
+                    kwargs=request.kwargs if kwargs is None else kwargs,
+                )
+            case Snooze(times=times):
+                request = replace(request, headers={**request.headers, SNOOZES: times})
+            case Failure(cause) if isinstance(cause, Exception):
+                return request, outcome, cause
+            case _:
+                return request, outcome, raised
 
 
-def _attempt(task: Task[..., Any], request: Request) -> tuple[str, Any]:
+def _attempt(task: Task[..., Any], request: Request) -> tuple[Outcome, Exception | None]:
     token = current_request.set(request)
     try:
         if signals.task_prerun:
             signals.task_prerun.send(task, task_id=request.id, task=task, args=request.args, kwargs=request.kwargs)
         value = asyncio.run(attempt_async(task, request)) if task.is_async else attempt(task, request)
     except Exception as error:
-        value = error
+        return _classified(task, request, error)
     finally:
         current_request.reset(token)
-    if not isinstance(value, Exception):
-        return "SUCCESS", value
-    if isinstance(value, Ignore):
-        return "IGNORED", None
-    if isinstance(value, Replace):
-        result = task.app.signature(value.signature).apply(task_id=request.id, root_id=request.root_id or request.id)
-        return result.state, result.result
-    if isinstance(value, Reject):
-        return "REJECTED", value
-    if isinstance(value, Snooze):
-        return "SNOOZED", value
-    decision = decide(task.retry_policy, request.retries, value)
-    return ("RETRY", value) if isinstance(decision, RetryAfter) else ("FAILURE", decision.cause)
+    return Success(value), None
+
+
+def _classified(task: Task[..., Any], request: Request, error: Exception) -> tuple[Outcome, Exception | None]:
+    try:
+        outcome = classify(error, task.retry_policy, request, task.options)
+    except Exception as broken:  # as in a worker: an error of what the task asked for is its failure
+        broken.__context__ = error
+        return Failure(broken), broken
+    match outcome:
+        case Requeue(reason):  # there is no other worker here, and no queue that counts
+            return Reject("rejected", reason), error
+        case HandBack():  # nor a worker that stops
+            return Failure(error), error
+        case Ignore() | Replaced():
+            return outcome, None
+    return outcome, error
+
+
+def _answer(task: Task[..., Any], request: Request, outcome: Outcome) -> Answer:
+    """What the result says."""
+    match outcome:
+        case Success(value):
+            return Answer("SUCCESS", value)
+        case Failure(cause):
+            shown = cause if isinstance(cause, Exception) else ResultError(f"{type(cause).__name__}: {cause}")
+            return Answer("FAILURE", traceback=ExceptionInfo(cause).traceback, _exception=shown)
+        case Reject(reason, detail):
+            return Answer("REJECTED", _exception=TaskRejected(f"{reason}: {detail}"))
+        case Revoked(detail):
+            return Answer("REVOKED", _exception=TaskRevoked(detail))
+        case Replaced(signature):
+            root = request.root_id or request.id
+            other = task.app.signature(signature).apply(task_id=request.id, root_id=root)
+            value = other.result
+            if isinstance(value, Exception):
+                return Answer(other.state, traceback=other.traceback, _exception=value)
+            return Answer(other.state, value)
+    return Answer("IGNORED")
 
 
 def _follow(

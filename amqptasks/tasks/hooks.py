@@ -17,6 +17,18 @@ from typing import TYPE_CHECKING, Any
 from amqptasks import errors, signals
 from amqptasks.messages.exception_info import ExceptionInfo
 from amqptasks.runtime.log_queue import get_logger
+from amqptasks.tasks.outcomes import (
+    Failure,
+    Ignore,
+    Outcome,
+    Reject,
+    Replaced,
+    Requeue,
+    Retry,
+    Revoked,
+    Snooze,
+    Success,
+)
 
 if TYPE_CHECKING:
     from amqptasks.messages.request import Request
@@ -31,10 +43,33 @@ Steps = Iterator[Callable[[], object]]
 AFTER = ("on_success", "on_failure", "on_retry", "after_return")
 
 
-def told(
+def after(
+    task: Task[..., Any],
+    request: Request,
+    outcome: Outcome,
+    described: Callable[[BaseException], ExceptionInfo],
+    runtime: float,
+) -> Steps:
+    """All that is to be called after a run of `runtime` seconds that ended so. `described` makes the `einfo` of an
+    exception."""
+    match outcome:
+        case Success(value):
+            return _told(task, "SUCCESS", request, value, None, runtime)
+        case Failure(cause):
+            return _told(task, "FAILURE", request, cause, described(cause), runtime)
+        case Retry(delay, cause):
+            why = cause if cause is not None else errors.Retry(delay)
+            return _told(task, "RETRY", request, why, described(why), runtime)
+        case Revoked(detail):
+            ended = errors.TaskRevoked(detail)
+            return _told(task, "REVOKED", request, ended, described(ended), runtime)
+    state = _STATES.get(type(outcome), "ABORTED")  # the worker stops, and took it back
+    return _told(task, state, request, None, None, runtime)
+
+
+def _told(
     task: Task[..., Any], state: str, request: Request, value: Any, info: ExceptionInfo | None, runtime: float
 ) -> Steps:
-    """All that follows a run which ended in `state`, with its value or, in its place, the exception."""
     args, kwargs = request.args, request.kwargs
     if state == "SUCCESS":
         if "on_success" in task.hooks:
@@ -123,10 +158,14 @@ def _broken(error: BaseException, task: Task[..., Any], request: Request) -> Non
         )
 
 
-def reason(error: BaseException | None, delay: float) -> BaseException:
-    """What a retry without an exception is told as."""
-    return error if error is not None else errors.Retry(delay)
-
+#: States of outcomes that have no value and no exception. They are ours, as Celery has no word for them.
+_STATES: dict[type[Outcome], str] = {
+    Ignore: "IGNORED",
+    Replaced: "REPLACED",
+    Reject: "REJECTED",
+    Requeue: "REQUEUED",
+    Snooze: "SNOOZED",
+}
 
 #: The states after which `after_return` is called: Celery leaves out those that a task asks for itself.
 _RETURNED = frozenset({"SUCCESS", "FAILURE", "RETRY", "REVOKED"})

@@ -163,7 +163,6 @@ Outcome = (
     | Lost
 )
 
-SUCCESS_NONE = Success(None)
 IGNORE = Ignore()
 HAND_BACK = HandBack()
 LOST = Lost()

@@ -7,20 +7,11 @@ from typing import Any
 from amqptasks import errors, signals
 from amqptasks.messages.delivery import Delivery
 from amqptasks.tasks import hooks
-from amqptasks.tasks.outcomes import Expired, Failure, Ignore, Outcome, Reject, Retry, Revoked, Success
+from amqptasks.tasks.outcomes import Expired, Failure, Outcome, Reject, Revoked
 from amqptasks.tasks.task import Task
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.settlement import Settlement
-
-#: States of outcomes that have no value and no exception: they are ours, as Celery has no word for them.
-_STATES = {
-    "Ignore": "IGNORED",
-    "Replaced": "REPLACED",
-    "Reject": "REJECTED",
-    "Requeue": "REQUEUED",
-    "Snooze": "SNOOZED",
-}
 
 
 def is_heard(task: Task[..., Any]) -> bool:
@@ -47,26 +38,12 @@ def telling(delivery: Delivery, queue: QueueSettings, outcome: Outcome, started:
 
 def notifications(job: Job) -> hooks.Steps:
     """All that is to be called after a run."""
-    task, request, outcome = job.task, job.request, job.outcome
-    assert task is not None
-    assert request is not None
-    match outcome:
-        case Success(value):
-            return hooks.told(task, "SUCCESS", request, value, None, job.runtime)
-        case Failure(cause):
-            return hooks.told(task, "FAILURE", request, cause, job.info(cause), job.runtime)
-        case Retry(delay, cause):
-            why = cause if cause is not None else errors.Retry(delay)
-            return hooks.told(task, "RETRY", request, why, job.info(why), job.runtime)
-        case Revoked(detail):
-            refused(job)
-            ended = errors.TaskRevoked(detail)
-            return hooks.told(task, "REVOKED", request, ended, job.info(ended), job.runtime)
-        case Reject() | Ignore():
-            if isinstance(outcome, Reject):
-                refused(job)
-    state = _STATES.get(type(outcome).__name__, "ABORTED")  # the worker stops, and took it back
-    return hooks.told(task, state, request, None, None, job.runtime)
+    assert job.task is not None
+    assert job.request is not None
+    assert job.outcome is not None
+    if isinstance(job.outcome, Reject | Revoked):
+        refused(job)
+    return hooks.after(job.task, job.request, job.outcome, job.info, job.runtime)
 
 
 def refused(job: Job) -> None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from amqptasks import App, Ignore, Reject, Retry, Snooze, Task
-from amqptasks.errors import MaxRetriesExceeded, TaskRejected
+from amqptasks.errors import MaxRetriesExceeded, TaskRejected, Terminated
+
+
+class Parts(BaseModel):
+    number: int
 
 
 @pytest.fixture
@@ -78,6 +83,50 @@ def test_other_ends_have_their_states(app: App) -> None:
     assert rejected.state == "REJECTED"
     with pytest.raises(TaskRejected, match="no"):
         rejected.get()
+
+
+def test_an_exception_leads_to_what_it_leads_to_in_a_worker(app: App) -> None:
+    """One table for both: `outcomes.classify` decides, here and there."""
+
+    calls: list[Any] = []
+
+    @app.task(bind=True, max_retries=2)
+    def again(self: Any, *args: int) -> Any:
+        calls.append(args)
+        if args:
+            raise self.retry(args=())
+        return "without"
+
+    @app.task(max_snoozes=3)
+    def sleepy() -> Any:
+        calls.append("snooze")
+        return Snooze(1)
+
+    @app.task(validate=True)
+    def typed(parts: Parts) -> None:
+        raise AssertionError("it does not run")
+
+    ended = app.task(name="shop.ended")(lambda: _raise(Terminated("from outside")))
+    requeued = app.task(name="shop.requeued")(lambda: _raise(Reject("elsewhere", requeue=True)))
+    odd = app.task(name="shop.odd")(lambda: _raise(Retry(1, max_retries="x")))  # type: ignore[arg-type]
+    replaced = app.task(name="shop.replaced", bind=True)(lambda self: self.replace(odd.s()))
+
+    assert again.apply((1, 2)).get() == "without"
+    assert calls == [(1, 2), ()]
+    calls.clear()
+    asleep: Any = sleepy.apply()
+    assert (asleep.state, calls) == ("FAILURE", ["snooze"] * 4)
+    wrong: Any = typed.apply(({"number": "many"},), link_error=app.task(name="shop.tell")(calls.append).s())
+    assert (wrong.state, calls[4:]) == ("REJECTED", [wrong.id])
+    assert str(wrong.result).startswith("invalid-arguments: ")
+    states: list[str] = [one.apply().state for one in (ended, requeued, odd, replaced)]
+    assert states == ["REVOKED", "REJECTED", "FAILURE", "FAILURE"]
+    with pytest.raises(TypeError):
+        replaced.apply(throw=True)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def test_hooks_and_links_are_called(app: App) -> None:
