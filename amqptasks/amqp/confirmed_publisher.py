@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from pika import exceptions
@@ -57,9 +57,11 @@ _NAMED_EXCHANGE = re.compile(r"exchange '([^']*)'")
 class ConfirmedPublisher:
     """Lives on the link's loop; every method but `replies` runs there."""
 
-    def __init__(self, loop: Loop, connection: Connection) -> None:
+    def __init__(self, loop: Loop, connection: Connection, refused: Callable[[Outgoing], None]) -> None:
+        """`refused` is told of each message that a queue refuses (nack)."""
         self._loop = loop
         self._connection = connection
+        self._refused = refused
         self._channel: WireChannel | None = None
         self._ready = False
         self._waiting: deque[PendingPublish] = deque()
@@ -103,36 +105,53 @@ class ConfirmedPublisher:
             if not self._ready:
                 self._connection.open()
         if not self._sweeping:
-            self._sweeping = True
-            self._loop.call_later(SWEEP, self._sweep_or_again)
+            self._sweep_soon()
         return entry
 
     def connection_opened(self) -> None:
         self._blocked = None
-        self._connection.on_blocked(self._on_blocked, self._on_unblocked)
-        self._open_channel()
+        self._connection.on_blocked(self.set_blocked, lambda: self.set_blocked(None))
+        self.open_channel()
 
-    def connection_closed(self, error: BrokerError) -> None:
-        """The connection broke, or could not be had."""
-        self._set_blocked(None)
-        self._waiting.extendleft(reversed(self._channel_lost(str(error))))
+    def connection_closed(self, error: BrokerError, others: Sequence[PendingPublish]) -> None:
+        """The connection broke, or could not be had. `others` were on their way over other channels of it."""
+        self._waiting.extendleft(reversed([*self._channel_lost(str(error)), *others]))
+        self.set_blocked(None)
+        if self._waiting:
+            self._sweep_soon()
         if is_lasting(error):  # waiting longer does not mend a password
             self.fail(error)
 
-    def fail(self, error: BaseException) -> None:
-        """End everything with this error."""
-        entries = [*self._unconfirmed.values(), *self._suspects, *self._waiting]
+    def fail(self, error: BaseException, others: Sequence[PendingPublish] = ()) -> None:
+        """End everything with this error, and `others`."""
+        entries = [*self._unconfirmed.values(), *self._suspects, *self._waiting, *others]
         self._unconfirmed.clear()
         self._suspects.clear()
         self._waiting.clear()
         for entry in entries:
             entry.finish(error)
 
+    def leave(self) -> list[PendingPublish]:
+        """Publish nothing more; what is not confirmed, in its order."""
+        left = [*self._channel_lost("the connection is lost"), *self._suspects, *self._waiting]
+        self._suspects.clear()
+        self._waiting.clear()
+        return left
+
+    def close_when_empty(self) -> bool:
+        """Close the channel where nobody waits for an answer of it; whether it is closed."""
+        if not self.is_empty:
+            return False
+        channel, self._channel, self._ready = self._channel, None, False
+        if channel is not None and channel.is_open:
+            channel.close()
+        return True
+
     @property
     def _writable(self) -> bool:
         return self._ready and self._blocked is None and not self._suspects and len(self._unconfirmed) < WINDOW
 
-    def _open_channel(self) -> None:
+    def open_channel(self) -> None:
         if self._connection.is_open:
             self._connection.channel(self._on_channel)
 
@@ -223,11 +242,15 @@ class ConfirmedPublisher:
                 found = self._unconfirmed.pop(below, None)
                 if found is not None:
                     found.confirm(acked)
+                    if not acked:
+                        self._refused(found.outgoing)
             self._lowest = tag + 1
         else:
             found = self._unconfirmed.pop(tag, None)
             if found is not None:
                 found.confirm(acked)
+                if not acked:
+                    self._refused(found.outgoing)
         if self._waiting or self._suspects:
             self._drain()
 
@@ -262,7 +285,7 @@ class ConfirmedPublisher:
         else:
             self._waiting.extendleft(reversed(self._channel_lost(str(reason))))
         if self._connection.is_open:
-            self._open_channel()
+            self.open_channel()
 
     def _channel_lost(self, reason: str) -> list[PendingPublish]:
         """The channel is gone; what was in flight on it, in order. Replies asked for through it will not come."""
@@ -288,18 +311,20 @@ class ConfirmedPublisher:
             in_flight = [entry for entry in in_flight if entry.outgoing.exchange == named[1]]
         return in_flight[0] if len(in_flight) == 1 else None
 
-    def _on_blocked(self, reason: str) -> None:
-        self._set_blocked(reason)
+    def set_blocked(self, reason: str | None) -> None:
+        """The broker reads nothing from the connection, in its words; None where it reads."""
+        if reason == self._blocked:
+            return
+        self._blocked = reason
+        if self.told_blocked is not None:
+            self.told_blocked(reason)
+        if reason is None:
+            self._drain()
 
-    def _on_unblocked(self) -> None:
-        self._set_blocked(None)
-        self._drain()
-
-    def _set_blocked(self, reason: str | None) -> None:
-        if reason != self._blocked:
-            self._blocked = reason
-            if self.told_blocked is not None:
-                self.told_blocked(reason)
+    def _sweep_soon(self) -> None:
+        if not self._sweeping:
+            self._sweeping = True
+            self._loop.call_later(SWEEP, self._sweep_or_again)
 
     def _sweep(self) -> None:
         now = monotonic()

@@ -23,6 +23,7 @@ from amqptasks.amqp.exclusive_queue import ExclusiveSubscription
 from amqptasks.amqp.failures.pika_logs import quietly
 from amqptasks.amqp.loop import Loop, Timer
 from amqptasks.amqp.pending_publish import PendingPublish
+from amqptasks.amqp.refused_routes import RefusedRoutes
 from amqptasks.amqp.stream import StreamSubscription
 from amqptasks.amqp.subscription import Subscription
 from amqptasks.errors import BrokerError, BrokerUnreachable, is_lasting
@@ -88,7 +89,8 @@ class Link:
             connect_timeout=connect_timeout,
         )
         self._listeners: list[Subscription] = []
-        self._publisher = ConfirmedPublisher(self._loop, self._publishing)
+        self._refused = RefusedRoutes(self._loop, self._publishing)
+        self._publisher = ConfirmedPublisher(self._loop, self._publishing, self._refused.refused)
         self._getting: dict[str, BasicGet] = {}
         self._looking: list[Looking] = []
         forks.in_child(self._let_go)
@@ -133,6 +135,8 @@ class Link:
 
     def publish(self, outgoing: Outgoing, done: Done, timeout: float) -> Publishing:
         if not self._closing:
+            if self._refused.routes and outgoing in self._refused:
+                return self._refused.publish(outgoing, done, timeout, self._publisher.blocked)
             return self._publisher.publish(outgoing, done, timeout)
         entry = PendingPublish(outgoing, done, 0.0)
         entry.finish(BrokerUnreachable(self._broken or STOPPED))
@@ -236,7 +240,7 @@ class Link:
         if why is not None:
             self._break(why)
         self._loop.finish()
-        self._publisher.fail(BrokerUnreachable(self._broken or STOPPED))
+        self._publisher.fail(BrokerUnreachable(self._broken or STOPPED), self._refused.connection_closed())
         self._loop.close()
 
     def _break(self, why: str) -> None:
@@ -253,13 +257,14 @@ class Link:
 
     def _publishing_opened(self) -> None:
         self._publisher.connection_opened()
+        self._refused.connection_opened()
         heard, self._connecting = self._connecting, []
         for hear in heard:
             self._loop.guard.wrapped(hear)(None)
         self._tell_trouble(None)
 
     def _publishing_closed(self, error: BrokerError) -> None:
-        self._publisher.connection_closed(error)
+        self._publisher.connection_closed(error, self._refused.connection_closed())
         logger.debug("publishing connection: %s", error)
         heard = list(self._connecting)
         if is_lasting(error):
@@ -305,7 +310,7 @@ class Link:
 
     def _drain(self, deadline: float) -> None:
         """First everything is published, then the channels close, then the connections, then the loop ends."""
-        if not self._publisher.is_empty and monotonic() < deadline:
+        if not (self._publisher.is_empty and self._refused.is_empty) and monotonic() < deadline:
             self._loop.call_later(STOP_POLL, lambda: self._drain(deadline))
         else:
             # Not at once: what the last confirm allowed to be acked is written at the end of this turn.
