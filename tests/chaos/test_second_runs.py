@@ -24,8 +24,7 @@ BETWEEN = (1.5, 3.0)
 #: More than the worker can run meanwhile; what is left is purged.
 TASKS = 700
 
-#: Second runs of the code that gave up a run whose connection was lost, the fewest of three pools, counted by this test:
-#: nearly every task that ran when the connection was cut.
+#: Second runs of the code that gave up a run whose connection was lost, counted by this test: the fewest of its pools.
 WITHOUT_LEASES = 378
 
 SOURCE = """
