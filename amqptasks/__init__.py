@@ -17,6 +17,7 @@ from amqptasks.errors import (
 )
 from amqptasks.messages.request import Request
 from amqptasks.messages.signing import Signing
+from amqptasks.middleware import Middleware
 from amqptasks.results.result_set import ResultSet
 from amqptasks.tasks.resources import resource
 from amqptasks.tasks.task import Task
@@ -29,6 +30,7 @@ __all__ = [
     "BrokerError",
     "ConfigurationError",
     "Ignore",
+    "Middleware",
     "PublishError",
     "Reject",
     "RemoteError",

@@ -27,6 +27,7 @@ from amqptasks.messages.compression import MIN_SIZE
 from amqptasks.messages.reach import reach
 from amqptasks.messages.routing import Router
 from amqptasks.messages.signing import Keys, Signing
+from amqptasks.middleware import Middleware, Middlewares
 from amqptasks.options import (
     TASK_DEFAULTS,
     WORKER,
@@ -87,6 +88,7 @@ class App:
     Results: `backend` says where they are kept (docs/results.md); `AMQPTASKS_RESULT_BACKEND` beats it, but for
     `memory://`. `result_expires` is in seconds, None: they are kept for ever.
 
+    `middleware` are objects of `Middleware`, the outermost first: code around each publish and run.
     `events` True sends an event for each call, and makes workers of this app send theirs (as `worker -E` does).
 
     Tasks: `task_class` is what they are made from where they name no `base`, `task_defaults` are options of those that
@@ -118,6 +120,7 @@ class App:
         replies: Iterable[str] = (),
         mask: Iterable[str] = (),
         control_shows_arguments: bool = False,
+        middleware: Sequence[Middleware] = (),
         events: bool = False,
         task_class: type[Task[..., Any]] = Task,
         task_defaults: TaskOptions | None = None,
@@ -136,6 +139,7 @@ class App:
         self.publish_timeout = options["publish_timeout"]
         self.connect_timeout = options["connect_timeout"]
         self.tls = tls
+        self.middleware = Middlewares(middleware)
         self.include = tuple(include)
         self.events, self.control_shows_arguments = events, control_shows_arguments
         self.codec = Codec(

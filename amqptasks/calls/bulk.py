@@ -42,6 +42,7 @@ def send_many(
     timeout = _opened(app, task, options)
     results: list[AsyncResult[Any]] = []
     heard: list[Call] = []
+    around: list[Call] = []
     unsendable: list[tuple[int, BaseException]] = []
     claims: dict[int, Claim] = {}  # by their place among what is published
     broken: list[Exception] = []
@@ -52,8 +53,7 @@ def send_many(
             try:
                 call = alike.make(args, kwargs)
                 if call.claim is not None:
-                    with errors_of(call):
-                        app.caller.claims.take(call.claim, monotonic() + timeout)
+                    _take(app, call, call.claim, timeout)
                     claims[len(results)] = call.claim
             except AlreadyQueued as error:
                 unsendable.append((position, error))
@@ -69,6 +69,8 @@ def send_many(
             results.append(call.result)
             if signals.after_task_publish:
                 heard.append(call)
+            if call.around is not None:
+                around.append(call)
             yield call.outgoing
 
     failed = app.caller.publisher.publish_many(_until_broken(outgoings(), broken), timeout, progress)
@@ -76,10 +78,12 @@ def send_many(
     for one in failed:
         if one.position in claims:
             app.caller.claims.give_back(claims[one.position], one.error)
+    errors = {one.position: one.error for one in failed}
+    for position, call in enumerate(around):
+        call.end(errors.get(position))
     if heard:
-        lost = {one.position for one in failed}
         for position, call in enumerate(heard):
-            if position not in lost:
+            if position not in errors:
                 tell_published(call)
     partly = _partly(len(results), unsendable, failed)
     if broken:
@@ -89,6 +93,15 @@ def send_many(
     if partly is not None:
         raise partly
     return results
+
+
+def _take(app: App, call: Call, claim: Claim, timeout: float) -> None:
+    try:
+        with errors_of(call):
+            app.caller.claims.take(claim, monotonic() + timeout)
+    except BaseException as error:
+        call.end(error)
+        raise
 
 
 def _opened(app: App, task: Task[..., Any], options: CallOptions) -> float:

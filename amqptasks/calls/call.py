@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amqptasks import signals
 from amqptasks.errors import ConfigurationError
@@ -14,7 +14,8 @@ from amqptasks.messages.moments import aware
 from amqptasks.messages.outgoing import Outgoing, Template, Templated
 from amqptasks.messages.properties import REPLY_TO
 from amqptasks.messages.request import Request, current_request
-from amqptasks.messages.routing import Router
+from amqptasks.messages.routing import Destination, Router
+from amqptasks.middleware import Begun, BegunAsync, check_headers
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.options.arguments import plain
 from amqptasks.options.signatures import embedded
@@ -34,9 +35,10 @@ MOMENTS = frozenset({"countdown", "eta", "expires"})
 
 class Call:
     """A call that is ready to be published; `timeout` in seconds is how long to wait for the confirm. `request` is
-    there where anybody may ask for it, `claim` where it is to be the only one of its kind."""
+    there where anybody may ask for it, `claim` where it is to be the only one of its kind, `around` where middleware
+    has begun around its publish."""
 
-    __slots__ = ("claim", "outgoing", "request", "result", "timeout")
+    __slots__ = ("around", "claim", "outgoing", "request", "result", "timeout")
 
     def __init__(
         self,
@@ -45,12 +47,20 @@ class Call:
         result: AsyncResult[Any],
         timeout: float,
         claim: Claim | None = None,
+        around: Begun | BegunAsync | None = None,
     ) -> None:
+        self.around = around
         self.claim = claim
         self.request = request
         self.outgoing = outgoing
         self.result = result
         self.timeout = timeout
+
+    def end(self, error: BaseException | None = None) -> None:
+        """What is around its publish ends: the broker has the call, or `error` says why not."""
+        if self.around is not None:
+            assert isinstance(self.around, Begun)
+            self.around.end(error)
 
 
 def make(
@@ -74,6 +84,19 @@ def make(
     return alike.make(args, kwargs)
 
 
+async def make_async(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> Call:
+    """`make`, for asyncio: middleware may await."""
+    if not app.middleware.publishes:
+        return make(app, task, args, kwargs, options)
+    draft = _draft(app, task, args, kwargs, options)
+    around = await app.middleware.publish_async(draft.request)
+    try:
+        return _finish(app, draft, around)
+    except Exception as error:
+        await around.end(error)
+        raise
+
+
 def _make(
     app: App,
     task: Task[..., Any] | str,
@@ -84,6 +107,32 @@ def _make(
     sign: bool = True,
     kept: bool = False,
 ) -> Call:
+    draft = _draft(app, task, args, kwargs, options, kept=kept)
+    if not app.middleware.publishes:
+        return _finish(app, draft, None, sign=sign)
+    around = app.middleware.publish(draft.request)
+    try:
+        return _finish(app, draft, around, sign=sign)
+    except Exception as error:
+        around.end(error)
+        raise
+
+
+class Draft(NamedTuple):
+    """A call before it is encoded, `delay` in seconds. What is around its publish may still change the headers of its
+    request."""
+
+    request: Request
+    options: Mapping[str, Any]
+    delay: float
+    claim: Claim | None
+    result: AsyncResult[Any]
+    destination: Destination
+
+
+def _draft(
+    app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions, *, kept: bool = False
+) -> Draft:
     if options:
         options = checked(options, CALL, "a call")
     own: Mapping[str, Any] = {}
@@ -119,14 +168,21 @@ def _make(
         priority=merged.get("priority"),
     )
     request.priority = destination.priority
+    return Draft(request, merged, delay, claim, result, destination)
+
+
+def _finish(app: App, draft: Draft, around: Begun | BegunAsync | None, *, sign: bool = True) -> Call:
+    request, merged, delay, claim, result, destination = draft
+    if around is not None:
+        check_headers(request.headers)
     body, properties = app.codec.encode(request, merged.get("serializer"), merged.get("compression"), sign=sign)
     outgoing = Outgoing(destination.exchange, destination.routing_key, body, properties)
     if signals.before_task_publish:
         policy = merged.get("retry_policy")
-        signals.before_task_publish.send(name, **published(request, outgoing), declare=[], retry_policy=policy)
+        signals.before_task_publish.send(request.task, **published(request, outgoing), declare=[], retry_policy=policy)
     if delay > 0:
         outgoing = app.caller.into_ladder(outgoing, delay)
-    return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout), claim)
+    return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout), claim, around)
 
 
 def _note_parent(app: App, request: Request) -> None:
@@ -188,7 +244,10 @@ class Alike:
         self._router: Router | None = None
         self._ignore_result = app.ignore_result
         self._uniform = (
-            app.codec.is_plain and not task.validates and task.call_options.keys() | options.keys() <= _SAME_FOR_ALL
+            app.codec.is_plain
+            and not task.validates
+            and not app.middleware.publishes
+            and task.call_options.keys() | options.keys() <= _SAME_FOR_ALL
         )
 
     def make(self, args: Any, kwargs: Any) -> Call:

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import signals
-from amqptasks.calls.call import MOMENTS, Call, make, published
+from amqptasks.calls.call import MOMENTS, Call, make, make_async, published
 from amqptasks.calls.deadline import Deadline
 from amqptasks.errors import BrokerError, PublishRejected, Unroutable
 from amqptasks.messages.ids import task_id
+from amqptasks.middleware import BegunAsync
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.options.unique import Claim
 from amqptasks.results.result import AsyncResult
@@ -39,12 +40,21 @@ def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
         call = make(app, task, args, kwargs, options)
     else:
         call = opened(app, task, args, kwargs, options)
+    try:
+        _publish_any(app, call)
+    except BaseException as error:
+        call.end(error)
+        raise
+    call.end()
+    tell(app, call)
+    return call.result
+
+
+def _publish_any(app: App, call: Call) -> None:
     if call.claim is None:
         _publish(app, call)
     else:
         _publish_claimed(app, call, call.claim)
-    tell(app, call)
-    return call.result
 
 
 def opened(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> Call:
@@ -166,15 +176,27 @@ async def send_async(
 ) -> AsyncResult[Any]:
     """`send` for asyncio: the loop goes on meanwhile."""
     if app.caller.is_ready_for(delayed=True):
-        call = make(app, task, args, kwargs, options)
+        call = await make_async(app, task, args, kwargs, options)
     else:
         call = await _opened_async(app, task, args, kwargs, options)
+    if isinstance(call.around, BegunAsync):
+        try:
+            await _publish_any_async(app, call)
+        except BaseException as error:
+            await call.around.end(error)
+            raise
+        await call.around.end()
+    else:
+        await _publish_any_async(app, call)
+    tell(app, call)
+    return call.result
+
+
+async def _publish_any_async(app: App, call: Call) -> None:
     if call.claim is None:
         await _publish_async(app, call)
     else:
         await _publish_claimed_async(app, call, call.claim)
-    tell(app, call)
-    return call.result
 
 
 async def _opened_async(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> Call:
@@ -183,13 +205,15 @@ async def _opened_async(app: App, task: Task[..., Any] | str, args: Any, kwargs:
         own = () if isinstance(task, str) else task.call_options
         if not MOMENTS.isdisjoint((*options, *own)):
             await asyncio.to_thread(app.caller.know_the_time)
-        return make(app, task, args, kwargs, options)
+        return await make_async(app, task, args, kwargs, options)
     deadline, delayed, identified = opening
     try:
         await app.connections.open_async(deadline, delayed=delayed)
     except BrokerError as error:
         raise error.of_call(identified["task_id"]) from error.__cause__
     timed = _timed(app, task, options, identified)
+    if app.middleware.publishes:
+        return _within(await make_async(app, task, args, kwargs, timed), deadline)
     return _within(await asyncio.to_thread(make, app, task, args, kwargs, timed), deadline)
 
 

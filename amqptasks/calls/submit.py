@@ -61,8 +61,12 @@ def submit(
     known before that is raised here, an `AlreadyQueued` too: the claim is taken by the caller's thread."""
     made = send.opened(app, task, args, kwargs, options)
     until = monotonic() + made.timeout
-    with send.errors_of(made):
-        ours = made.claim is not None and app.caller.claims.take(made.claim, until)
+    try:
+        with send.errors_of(made):
+            ours = made.claim is not None and app.caller.claims.take(made.claim, until)
+    except BaseException as error:
+        made.end(error)
+        raise
     future = Submission()
     future.set_running_or_notify_cancel()  # what is on its way cannot be called back
     try:
@@ -100,6 +104,7 @@ def _end(
         except BaseException as error:
             _give_back(app, made, ours, error)
             raise
+        made.end()
         send.tell(app, made, with_these.emitter)
     except BaseException as error:
         future.set_exception(error)
@@ -121,6 +126,8 @@ def _confirm(app: App, made: Call, with_these: Submitting, published: Future[Non
 
 
 def _give_back(app: App, made: Call, ours: bool, error: BaseException) -> None:
+    """Its claim, and the end of what is around it."""
+    made.end(error)
     if ours and made.claim is not None:
         app.caller.claims.give_back(made.claim, error)
 

@@ -140,7 +140,9 @@ class Followers:
         task = signature.type or signature["task"]
         sign = request.verified or self._app.codec.signing is None
         kept = self._app.results is not None and options["ignore_result"] and not own.get("ignore_result")
-        return call.make(self._app, task, *merged, cast(CallOptions, options), sign=sign, kept=kept).outgoing
+        made = call.make(self._app, task, *merged, cast(CallOptions, options), sign=sign, kept=kept)
+        made.end()  # it is published when the run is settled
+        return made.outgoing
 
     def _read(self, given: Iterable[Mapping[str, Any]] | None) -> list[Signature[Any]]:
         return [Signature.read(one, self._app) for one in given or ()]

@@ -17,6 +17,7 @@ from amqptasks.dead_letters.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.delivery import Delivery
+from amqptasks.middleware import NO_MIDDLEWARE, Middlewares
 from amqptasks.runtime.clock import monotonic, pause
 from amqptasks.topology.delays import LOST
 from amqptasks.topology.topology import DEAD
@@ -102,6 +103,7 @@ def replay(
     progress: Progress | None = None,
     codec: Codec = PLAIN,
     sources: Collection[str] = (),
+    middleware: Middlewares = NO_MIDDLEWARE,
 ) -> Replayed:
     """Send the letters that fit to the queue they came from, or to queue `to`, as new: no retries counted, no reason.
     Those of `amqptasks.delay.lost` go on as they were, to the exchange that they were meant for.
@@ -114,7 +116,7 @@ def replay(
 
     Only what waits when the call begins is replayed, not what fails again meanwhile. Raises `BrokerError` where there
     is no such queue or no connection, `ConfigurationError` for an edit that cannot be sent, or a signed letter that
-    must be signed anew where `codec` has no keys.
+    must be signed anew where `codec` has no keys. `middleware` is around the publish of each.
     """
     replayed = Replayed(missing=set(selection.ids))
     due = monotonic()
@@ -141,7 +143,7 @@ def replay(
                 _wait_until(due, session, queue)
                 due = max(due, monotonic() - 1.0) + 1.0 / rate
             try:
-                session.publish(to_replay(letter, destination, edit, codec))
+                session.publish(to_replay(letter, destination, edit, codec, middleware))
             except (Unroutable, Nacked, PublishRejected, MessageTooLarge) as error:
                 _refuse(replayed, str(destination), error)
                 continue

@@ -16,6 +16,7 @@ from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import PERSISTENT, REPLY_TO, Headers, Properties
 from amqptasks.messages.request import Request
 from amqptasks.messages.signing import signed_bytes
+from amqptasks.middleware import NO_MIDDLEWARE, Middlewares
 from amqptasks.runtime.clock import broker_time
 from amqptasks.topology.delays import clean
 
@@ -38,13 +39,19 @@ class Edit:
 AS_IT_WAS = Edit()
 
 
-def to_replay(letter: DeadLetter, to: Home, edit: Edit = AS_IT_WAS, codec: Codec = PLAIN) -> Outgoing:
+def to_replay(
+    letter: DeadLetter,
+    to: Home,
+    edit: Edit = AS_IT_WAS,
+    codec: Codec = PLAIN,
+    middleware: Middlewares = NO_MIDDLEWARE,
+) -> Outgoing:
     """The message for `to`. Raises `ConfigurationError` naming the argument of `edit` that JSON cannot carry.
 
     Same id, same arguments, the headers of whoever published it, and nothing of what happened since; a delayed message
     that lost its target goes on as it was. An `expires` that is over is left out: it would die of it again. A signature
     that does not fit any more is made anew, where the old one was right; raises `ConfigurationError` where `codec` has
-    no keys to do so.
+    no keys to do so. `middleware` may add headers, and what it raises is raised.
     """
     given = letter.delivery.properties
     headers = _kept(letter)
@@ -67,6 +74,8 @@ def to_replay(letter: DeadLetter, to: Home, edit: Edit = AS_IT_WAS, codec: Codec
         body = codec.rewrite(_edited(properties, body, edit, codec), properties)
         for name in _OF_THE_OLD_BODY:
             headers.pop(name, None)
+    if middleware.publishes and isinstance(letter.content, Request):
+        headers.update(middleware.added(replace(letter.content, retries=0)))
     _sign(letter, properties, body, codec)
     return Outgoing(to.exchange, to.routing_key, body, properties)
 

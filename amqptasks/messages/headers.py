@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from amqptasks.errors import ConfigurationError
 from amqptasks.messages.properties import Headers
 from amqptasks.untrusted import bounds
 
@@ -143,3 +144,10 @@ _DROPPED = frozenset({"compression", "lang", SIGNATURE})
 
 #: Names that a user's own headers cannot have: a worker would take them for the protocol's.
 RESERVED = _READERS.keys() | _DROPPED
+
+
+def refuse_reserved(given: Mapping[str, object]) -> None:
+    """Raise `ConfigurationError` where a user's own headers have such a name."""
+    reserved = given.keys() & RESERVED
+    if reserved:
+        raise ConfigurationError(f"header {min(reserved)!r} belongs to the protocol: choose another name")

@@ -101,11 +101,7 @@ def encode_properties(request: Request) -> Properties:
         if text is not None:
             sent[name] = text
     if request.headers:
-        reserved = request.headers.keys() & headers.RESERVED
-        if reserved:
-            raise ConfigurationError(
-                f"header {min(reserved)!r} of task {request.task!r} belongs to the protocol: choose another name"
-            )
+        headers.refuse_reserved(request.headers)
         sent.update(request.headers)
     return Properties(
         content_type=CONTENT_TYPE,

@@ -54,6 +54,12 @@ def _run(task: Task[..., Any], request: Request) -> Any:
     request.instance = task
     if task.is_plain:
         return _value(task, task.function(*request.args, **request.kwargs))
+    if task.middleware is not None:
+        return task.middleware.run(request, lambda: _called(task, request))
+    return _called(task, request)
+
+
+def _called(task: Task[..., Any], request: Request) -> Any:
     args, kwargs = _arguments(task, request)
     if task.has_before_start:
         left = task.before_start(request.id, args, kwargs)
@@ -66,6 +72,12 @@ async def _run_async(task: Task[..., Any], request: Request) -> Any:
     request.instance = task
     if task.is_plain:
         return _value(task, await task.function(*request.args, **request.kwargs))
+    if task.middleware is not None:
+        return await task.middleware.run_async(request, lambda: _called_async(task, request))
+    return await _called_async(task, request)
+
+
+async def _called_async(task: Task[..., Any], request: Request) -> Any:
     args, kwargs = _arguments(task, request)
     if task.has_before_start:
         left = task.before_start(request.id, args, kwargs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from amqptasks import errors
@@ -39,12 +39,14 @@ class Success:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The attempt failed and another follows in `delay` seconds. `cause` is None where the task asked without one."""
+    """The attempt failed and another follows in `delay` seconds. `cause` is None where the task asked without one.
+    `headers` are those that its message gets besides."""
 
     delay: float
     cause: BaseException | None
     call_args: tuple[object, ...] | None = None
     call_kwargs: dict[str, object] | None = None
+    headers: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,8 +117,11 @@ class Task(Generic[P, R]):
         self.bound = bool(options.get("bind"))
         kind = type(self)
         overridden = kind.__call__ is not Task.__call__ or kind.run is not Task.run
+        #: The middleware around its runs; None where there is none.
+        self.middleware = self._app.middleware if self._app is not None and self._app.middleware.runs else None
+        around = overridden or self.has_before_start or self.middleware is not None
         #: True where a run is a call of the function, and nothing else.
-        self.is_plain = not (self.bound or self.validates or self.has_before_start or overridden)
+        self.is_plain = not (self.bound or self.validates or around)
         self.arguments = arguments.of(self.function, bound=self.bound)
         self._checks = options.get("typing", True)
         if not self.acks_late:

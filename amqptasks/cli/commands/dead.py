@@ -124,7 +124,7 @@ def list_command(
 
 
 def _list(target: Target, queue: str, limit: int, as_json: bool, unmasked: bool, wanted: Selection) -> None:
-    with opened(target, queue) as (session, place, codec):
+    with opened(target, queue) as (session, place, codec, _):
         found = dead_letters.letters(session, place.queue, within(wanted, place), limit, codec)
         if as_json:
             for letter in found:
@@ -145,7 +145,7 @@ def _list(target: Target, queue: str, limit: int, as_json: bool, unmasked: bool,
 @pass_target
 def show_command(target: Target, /, queue: str, task_id: str, as_json: bool, unmasked: bool) -> None:
     """Everything about one letter: arguments, headers, traceback."""
-    with opened(target, queue) as (session, place, codec):
+    with opened(target, queue) as (session, place, codec, _):
         selection = within(Selection(ids=frozenset([task_id])), place)
         found = list(dead_letters.letters(session, place.queue, selection, codec=codec))
     if not found:
@@ -190,7 +190,7 @@ def replay_command(
     edit = Edit(set_task, set_args, set_kwargs)
     if len(ids) != 1 and (set_args is not None or set_kwargs is not None):
         raise click.UsageError("--set-args and --set-kwargs change one letter: name its ID")
-    with opened(target, queue) as (session, place, codec):
+    with opened(target, queue) as (session, place, codec, middleware):
         selection = within(selection, place)
         if dry_run:
             _dry_run(session, place, selection, to, as_json)
@@ -207,6 +207,7 @@ def replay_command(
                 progress=progress.advance,
                 codec=codec,
                 sources=place.sources,
+                middleware=middleware,
             )
     if as_json:
         stayed = {name: (count, str(error)) for name, (count, error) in result.refused.items()}
@@ -237,7 +238,7 @@ def purge_command(
     selection = chosen(ids, every, wanted)
     if as_json and not yes:
         raise click.UsageError("--json cannot ask: add --yes")
-    with opened(target, queue) as (session, place, _):
+    with opened(target, queue) as (session, place, _, _):
         # What may be a work queue holds tasks that nobody dead-lettered.
         selection = replace(within(selection, place), died=not place.certain)
         if not yes:

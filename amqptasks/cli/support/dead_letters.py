@@ -21,7 +21,8 @@ from amqptasks.topology.delays import LOST
 from amqptasks.topology.topology import DEAD
 
 if TYPE_CHECKING:
-    from amqptasks.transport import Session
+    from amqptasks.middleware import NO_MIDDLEWARE, Middlewares
+from amqptasks.transport import Session
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -78,8 +79,9 @@ def all_queues(target: Target, management_url: str | None) -> list[str]:
 
 
 @contextmanager
-def opened(target: Target, queue: str) -> Iterator[tuple[Session, Place, Codec]]:
-    """A session, the place of the dead letters once it is known to be there, and how the app reads what is in it."""
+def opened(target: Target, queue: str) -> Iterator[tuple[Session, Place, Codec, Middlewares]]:
+    """A session, the place of the dead letters once it is known to be there, how the app reads what is in it, and its
+    middleware."""
     app = target.load_app() if target.app else None
     urls = target.broker_urls()
     if dial.is_memory(urls):
@@ -89,6 +91,6 @@ def opened(target: Target, queue: str) -> Iterator[tuple[Session, Place, Codec]]
     session = dial.session(urls, app.tls if app is not None else None)
     try:
         where = place(session, queue, app.topology if app is not None else None)
-        yield session, where, app.codec if app is not None else PLAIN
+        yield session, where, *((app.codec, app.middleware) if app is not None else (PLAIN, NO_MIDDLEWARE))
     finally:
         session.close()

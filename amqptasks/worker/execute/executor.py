@@ -15,12 +15,13 @@ from typing import Any
 
 from amqptasks import signals
 from amqptasks.canvas.continuations import ERRBACK, Followers, errback_arguments
-from amqptasks.errors import INTERRUPTIONS, ConfigurationError, PublishError, TaskRejected
+from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.exception_info import exception_text
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request, current_request
+from amqptasks.middleware import NO_MIDDLEWARE, Middlewares
 from amqptasks.options.unique import UNIQUE
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
@@ -41,11 +42,12 @@ from amqptasks.tasks.outcomes import (
 )
 from amqptasks.tasks.task import Task
 from amqptasks.transport.capabilities import Capabilities
+from amqptasks.worker.execute.following import follow, refusal_of_followers
 from amqptasks.worker.execute.rescue import rescue
+from amqptasks.worker.execute.retry_headers import with_headers
 from amqptasks.worker.execute.retry_policy import RetryPolicies
 from amqptasks.worker.execute.waiting_calls import WaitingCalls
 from amqptasks.worker.job.admission import Admission, deliveries_before, refusal, replies_to
-from amqptasks.worker.job.dead_letters import dead_letter
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.notifications import is_heard, notifications, refused
 from amqptasks.worker.job.recorder import Recorder
@@ -75,6 +77,7 @@ class Executor:
         began: Callable[[Job], None] | None = None,
         waiting_calls: WaitingCalls | None = None,
         recorder: Recorder | None = None,
+        middleware: Middlewares = NO_MIDDLEWARE,
     ) -> None:
         """`waiting_calls` hears of a job that waited as the only one of its kind, just before it runs. `began` hears of
         a job that is to be acknowledged before it runs (`acks_late=False`), on the pool's thread, just before. Without
@@ -88,6 +91,7 @@ class Executor:
         self._began = began
         self._waiting_calls = waiting_calls
         self._recorder = recorder
+        self._middleware = middleware
         self._policies = RetryPolicies()
         #: Asked in turn; more may be added before the worker starts.
         self.admissions: list[Admission] = [refusal, self._can_be_followed, replies_to(codec.reach)]
@@ -311,6 +315,8 @@ class Executor:
             job.planned.record = self._recorder.rejected(job, detail)
 
     def _planned(self, job: Job, outcome: Outcome) -> Settlement:
+        if isinstance(outcome, Retry) and self._middleware.publishes:
+            outcome = with_headers(job, outcome, self._middleware)
         capabilities = self._capabilities()
         largest = None if capabilities is None else capabilities.maximum_message_size
         planned = settlement(job, outcome, self._worker, self._codec, largest)
@@ -320,36 +326,15 @@ class Executor:
             planned.onward = tuple(self._delayed(outgoing, planned.delay) for outgoing in planned.onward)
         if self._followers is not None and job.request is not None:
             if job.started or self._can_be_followed(job) is None:  # else what it asks for is in its dead letter
-                self._follow(job, outcome, planned, job.request, self._followers)
+                follow(job, outcome, planned, self._followers, self._worker)
         elif isinstance(outcome, Replaced):
             raise ConfigurationError("no other call can be made here, so none can take its place")
         if self._recorder is not None:
             planned.record = self._recorder.of(job, outcome, planned)
         return planned
 
-    def _follow(self, job: Job, outcome: Outcome, planned: Settlement, request: Request, followers: Followers) -> None:
-        if isinstance(outcome, Replaced) or (isinstance(outcome, Success) and (request.callbacks or request.chain)):
-            planned.followers = (
-                followers.in_place_of(request, outcome.signature)
-                if isinstance(outcome, Replaced)
-                else followers.after_success(request, outcome.value)
-            )
-            if job.queue.dead_letter is not None:
-                unsent = Failure(PublishError("what follows on it could not be published", request.id))
-                planned.otherwise = dead_letter(job, unsent, self._worker)
-        elif isinstance(outcome, Failure | Reject) and request.errbacks:
-            cause = (
-                outcome.cause if isinstance(outcome, Failure) else TaskRejected(f"{outcome.reason}: {outcome.detail}")
-            )
-            planned.followers = followers.after_failure(request, job.info(cause))
-
     def _can_be_followed(self, job: Job) -> Outcome | None:
-        request = job.request
-        assert request is not None
-        if not (request.callbacks or request.errbacks or request.chain or request.chord):
-            return None
-        problem = "it asks for what follows on it" if self._followers is None else self._followers.check(request)
-        return None if problem is None else Reject("unsupported", problem)
+        return refusal_of_followers(job, self._followers)
 
     def _know_again(self, job: Job) -> bool:
         """Find out once more what a job is that was ended elsewhere, maybe in another process."""

@@ -229,7 +229,8 @@ def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
     """The next attempt."""
     request = job.request
     assert request is not None
-    outgoing = _later(job, outcome.delay, {"retries": min(request.retries + 1, MOST_RETRIES)}, codec)
+    retries = min(request.retries + 1, MOST_RETRIES)
+    outgoing = _later(job, outcome.delay, {**outcome.headers, "retries": retries}, codec)
     if outcome.call_args is not None or outcome.call_kwargs is not None:
         changed = replace(
             request,

@@ -119,6 +119,7 @@ class Node:
             began=self.completions.begun,
             waiting_calls=self.waiting_calls,
             recorder=self._settler.recorder,
+            middleware=app.middleware,
         )
         self.lost_runs = LostRuns(self.link, self.completions.drop)
         making = Making(self, self.completions.ack_early, async_concurrency, prefork)

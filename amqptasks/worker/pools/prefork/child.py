@@ -98,6 +98,7 @@ class Child:
             began=self._on_begun,
             waiting_calls=WaitingCalls(app),
             recorder=recorder_of(app, child_config.worker),
+            middleware=app.middleware,
         )
         self._number = 0
         self._level = 0
