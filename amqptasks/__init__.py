@@ -15,9 +15,9 @@ from amqptasks.errors import (
     Retry,
     Snooze,
 )
+from amqptasks.messages.middleware import Middleware
 from amqptasks.messages.request import Request
 from amqptasks.messages.signing import Signing
-from amqptasks.middleware import Middleware
 from amqptasks.results.result_set import ResultSet
 from amqptasks.tasks.resources import resource
 from amqptasks.tasks.task import Task

@@ -24,10 +24,10 @@ from amqptasks.canvas.signature import Signature
 from amqptasks.errors import ResultsNotKept
 from amqptasks.messages.codec import Codec
 from amqptasks.messages.compression import MIN_SIZE
+from amqptasks.messages.middleware import Middleware, Middlewares
 from amqptasks.messages.reach import reach
 from amqptasks.messages.routing import Router
 from amqptasks.messages.signing import Keys, Signing
-from amqptasks.middleware import Middleware, Middlewares
 from amqptasks.options import (
     TASK_DEFAULTS,
     WORKER,

@@ -10,16 +10,17 @@ from amqptasks import signals
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages import protocol
 from amqptasks.messages.ids import task_id
+from amqptasks.messages.middleware import Begun, BegunAsync, check_headers
 from amqptasks.messages.moments import aware
 from amqptasks.messages.outgoing import Outgoing, Template, Templated
+from amqptasks.messages.own_headers import UNIQUE
 from amqptasks.messages.properties import REPLY_TO
 from amqptasks.messages.request import Request, current_request
 from amqptasks.messages.routing import Destination, Router
-from amqptasks.middleware import Begun, BegunAsync, check_headers
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.options.arguments import plain
 from amqptasks.options.signatures import embedded
-from amqptasks.options.unique import UNIQUE, Claim, claim_of
+from amqptasks.options.unique import Claim, claim_of
 from amqptasks.results.result import NOBODY_WANTS_IT, AsyncResult
 from amqptasks.runtime.clock import broker_time
 from amqptasks.untrusted import bounds

@@ -15,7 +15,7 @@ from amqptasks.calls.call import MOMENTS, Call, make, make_async, published
 from amqptasks.calls.deadline import Deadline
 from amqptasks.errors import BrokerError, PublishRejected, Unroutable
 from amqptasks.messages.ids import task_id
-from amqptasks.middleware import BegunAsync
+from amqptasks.messages.middleware import BegunAsync
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.options.unique import Claim
 from amqptasks.results.result import AsyncResult

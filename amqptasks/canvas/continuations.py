@@ -16,6 +16,7 @@ from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.messages.exception_info import exception_text
 from amqptasks.messages.ids import derived
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import ERRBACK
 from amqptasks.messages.request import Request
 from amqptasks.options import CallOptions
 from amqptasks.options.signatures import listed
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from amqptasks.messages.exception_info import ExceptionInfo
 
 logger = get_logger(__name__)
-
-#: Header of a call whose first three arguments are a request, an exception and a traceback, as plain data.
-ERRBACK = "x-amqptasks-errback"
 
 #: Arguments of an error callback that wants to know more than an id.
 _WHOLE = 3

@@ -15,11 +15,12 @@ from datetime import datetime
 from amqptasks.errors import BrokerError
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import ENTERED, TO
 from amqptasks.messages.properties import Properties
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.runtime.clock.broker_time import TOLD_FROM, WRONG_FROM, Measured
 from amqptasks.runtime.log_queue import get_logger
-from amqptasks.topology.delays import CLOCK, ENTERED, TICK, TO, bit, entered_at, rung
+from amqptasks.topology.delays import CLOCK, TICK, bit, entered_at, rung
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Binding, Queue
 

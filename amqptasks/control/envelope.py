@@ -17,8 +17,9 @@ from typing import Any
 
 from amqptasks.control.places import EXCHANGE
 from amqptasks.messages.delivery import Delivery
-from amqptasks.messages.headers import SIGNATURE, Wrong
+from amqptasks.messages.headers import Wrong
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import SIGNATURE
 from amqptasks.messages.properties import REPLY_TO, Properties
 from amqptasks.messages.signing import Signing
 from amqptasks.runtime.clock import broker_time

@@ -15,12 +15,22 @@ from amqptasks.dead_letters.home import is_lost, meant_for
 from amqptasks.messages import protocol
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.own_headers import (
+    ATTEMPTS,
+    DETAIL,
+    EXCEPTION,
+    FIRST_TIME,
+    LAST_TIME,
+    MESSAGE,
+    QUEUE,
+    REASON,
+    TRACEBACK,
+    WORKER,
+    carried,
+)
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request
-from amqptasks.topology.delays import PREFIX as LADDER, clean
-
-#: What our own headers begin with.
-PREFIX = "x-amqptasks-"
+from amqptasks.topology.delays import PREFIX as LADDER
 
 #: The reason shown for a message that neither a worker nor the broker put there.
 PUBLISHED = "published"
@@ -65,23 +75,23 @@ def read(delivery: Delivery, codec: Codec = PLAIN) -> DeadLetter:
     death = _last_death(headers)
     # A worker takes the broker's records off before it writes its own headers. Where the broker put the message here
     # afterwards, such headers are of whoever published it.
-    by_worker = not death and _text(headers, "x-amqptasks-reason") is not None
+    by_worker = not death and _text(headers, REASON) is not None
     said: Mapping[str, object] = headers if by_worker else {}
     if (_text(death, "queue") or "").startswith(LADDER):  # not of a death: it has been delayed, and has arrived
         death = {}
     return DeadLetter(
         id=_identity(delivery, headers),
         task=protocol.task_name(properties.headers),
-        reason=_text(said, "x-amqptasks-reason") or _text(death, "reason") or PUBLISHED,
-        detail=_text(said, "x-amqptasks-detail"),
-        exception=_text(said, "x-amqptasks-exception"),
-        message=_text(said, "x-amqptasks-message"),
-        traceback=_text(said, "x-amqptasks-traceback"),
-        attempts=_whole(said.get("x-amqptasks-attempts")),
-        queue=_text(said, "x-amqptasks-queue") or _text(death, "queue"),
-        first_time=_moment(headers.get("x-amqptasks-first-time")),
-        last_time=_moment(said.get("x-amqptasks-last-time")) if by_worker else _moment(death.get("time")),
-        worker=_text(said, "x-amqptasks-worker"),
+        reason=_text(said, REASON) or _text(death, "reason") or PUBLISHED,
+        detail=_text(said, DETAIL),
+        exception=_text(said, EXCEPTION),
+        message=_text(said, MESSAGE),
+        traceback=_text(said, TRACEBACK),
+        attempts=_whole(said.get(ATTEMPTS)),
+        queue=_text(said, QUEUE) or _text(death, "queue"),
+        first_time=_moment(headers.get(FIRST_TIME)),
+        last_time=_moment(said.get(LAST_TIME)) if by_worker else _moment(death.get("time")),
+        worker=_text(said, WORKER),
         content=codec.decode_unverified(properties, delivery.body),
         delivery=delivery,
     )
@@ -100,7 +110,7 @@ def _lost(delivery: Delivery, headers: Mapping[str, object], codec: Codec) -> De
         traceback=None,
         attempts=None,
         queue=None,
-        first_time=_moment(headers.get("x-amqptasks-first-time")),
+        first_time=_moment(headers.get(FIRST_TIME)),
         last_time=_moment(_last_death(headers).get("time")),
         worker=None,
         content=codec.decode_unverified(delivery.properties, delivery.body),
@@ -113,7 +123,9 @@ def _identity(delivery: Delivery, headers: Mapping[str, object]) -> str:
     for known in (headers.get("id"), properties.message_id, properties.correlation_id):
         if isinstance(known, str) and known:
             return known
-    same_every_time = repr(sorted(clean(headers).items(), key=lambda header: header[0])).encode(errors="replace")
+    same_every_time = repr(sorted(carried(headers, "back").items(), key=lambda header: header[0])).encode(
+        errors="replace"
+    )
     return f"bytes-{sha256(same_every_time + delivery.body).hexdigest()[:_DIGITS]}"
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from amqptasks.errors import AccessRefused
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
-from amqptasks.topology.delays import LOST, TO, due
+from amqptasks.messages.own_headers import TO
+from amqptasks.topology.delays import LOST, due
 from amqptasks.topology.topology import DEAD
 from amqptasks.transport import Session
 

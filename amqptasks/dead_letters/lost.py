@@ -9,8 +9,9 @@ from amqptasks.dead_letters.home import Home, meant_for, takes_tasks
 from amqptasks.errors import Nacked, PublishRejected, Unroutable
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import TO, carried
 from amqptasks.messages.properties import PERSISTENT
-from amqptasks.topology.delays import CLOCK, LOST, TO, clean
+from amqptasks.topology.delays import CLOCK, LOST
 from amqptasks.transport import Session
 
 #: Messages that are held at once. Those whose target is still missing stay held until the end, and go back then.
@@ -76,7 +77,7 @@ def _sent(session: Session, delivery: Delivery, home: Home) -> bool:
 def _outgoing(delivery: Delivery, home: Home) -> Outgoing:
     """It has waited: the header that says so stays, whatever the clock of the worker says that gets it."""
     given = delivery.properties
-    headers = clean(given.headers or {}) | {TO: home.exchange}
+    headers = carried(given.headers or {}, "back") | {TO: home.exchange}
     properties = replace(given, headers=headers, expiration=None, user_id=None, delivery_mode=PERSISTENT)
     return Outgoing(home.exchange, home.routing_key, delivery.body, properties)
 

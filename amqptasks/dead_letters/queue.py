@@ -17,7 +17,7 @@ from amqptasks.dead_letters.selection import EVERY, Selection
 from amqptasks.errors import BrokerError, MessageTooLarge, Nacked, PublishRejected, Unroutable
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.delivery import Delivery
-from amqptasks.middleware import NO_MIDDLEWARE, Middlewares
+from amqptasks.messages.middleware import NO_MIDDLEWARE, Middlewares
 from amqptasks.runtime.clock import monotonic, pause
 from amqptasks.topology.delays import LOST
 from amqptasks.topology.topology import DEAD

@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from amqptasks.dead_letters.dead_letter import PREFIX, DeadLetter
+from amqptasks.dead_letters.dead_letter import DeadLetter
 from amqptasks.dead_letters.home import Home, is_lost
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.codec import PLAIN, Codec
-from amqptasks.messages.headers import SIGNATURE, Wrong
+from amqptasks.messages.headers import Wrong
 from amqptasks.messages.ids import task_id
+from amqptasks.messages.middleware import NO_MIDDLEWARE, Middlewares
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import SIGNATURE, carried
 from amqptasks.messages.properties import PERSISTENT, REPLY_TO, Headers, Properties
 from amqptasks.messages.request import Request
 from amqptasks.messages.signing import signed_bytes
-from amqptasks.middleware import NO_MIDDLEWARE, Middlewares
 from amqptasks.runtime.clock import broker_time
-from amqptasks.topology.delays import clean
 
 #: Headers that spoke of the life that ended: how often it was retried, when it was due.
 _OF_THE_OLD_LIFE = frozenset({"retries", "eta"})
@@ -82,12 +82,10 @@ def to_replay(
 
 def _kept(letter: DeadLetter) -> Headers:
     """Its headers. What has not died keeps its retries and its claim (`unique=`), which only its begin releases."""
-    headers = clean(letter.delivery.properties.headers or {})
+    headers = letter.delivery.properties.headers or {}
     if is_lost(letter.delivery):
-        return headers
-    return {
-        name: value for name, value in headers.items() if not name.startswith(PREFIX) and name not in _OF_THE_OLD_LIFE
-    }
+        return carried(headers, "back")
+    return {name: value for name, value in carried(headers, "replay").items() if name not in _OF_THE_OLD_LIFE}
 
 
 def _sign(letter: DeadLetter, properties: Properties, body: bytes, codec: Codec) -> None:

@@ -10,7 +10,8 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.messages import compression as compressions, protocol
 from amqptasks.messages.body import JSON_ONLY, Reader, reader
 from amqptasks.messages.delivery import Alike, Delivery
-from amqptasks.messages.headers import SIGNATURE, Wrong
+from amqptasks.messages.headers import Wrong
+from amqptasks.messages.own_headers import SIGNATURE
 from amqptasks.messages.properties import Properties
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.reach import EVERYWHERE, Reach

@@ -11,11 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.own_headers import SIGNATURE
 from amqptasks.messages.properties import Headers
 from amqptasks.untrusted import bounds
-
-#: Header with the signature of a message; see `signing`.
-SIGNATURE = "x-amqptasks-signature"
 
 #: The kinds of mistakes. `undecodable` is what `json` is for other content types; the last two are of `signing`.
 Reason = Literal[

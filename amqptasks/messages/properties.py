@@ -10,9 +10,6 @@ Headers = dict[str, object]
 #: https://www.rabbitmq.com/docs/direct-reply-to
 REPLY_TO = "amq.rabbitmq.reply-to"
 
-#: Header of a message to `REPLY_TO` with the ids of calls whose replies will not come.
-LOST_REPLIES = "x-amqptasks-lost"
-
 #: AMQP's delivery mode 2: the message survives a restart of the broker (in a durable queue).
 PERSISTENT = 2
 

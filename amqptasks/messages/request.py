@@ -9,11 +9,9 @@ from typing import Any
 
 from amqptasks.messages.delivery import Lease
 from amqptasks.messages.ids import made_at
+from amqptasks.messages.own_headers import FIRST_TIME
 from amqptasks.messages.properties import Headers
 from amqptasks.runtime.clock import monotonic
-
-#: Header of a message that comes again: when it first came to a worker, in seconds since 1970.
-FIRST_TIME = "x-amqptasks-first-time"
 
 
 @dataclass

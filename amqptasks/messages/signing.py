@@ -14,7 +14,8 @@ import threading
 from collections.abc import Callable, Mapping
 
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
-from amqptasks.messages.headers import SIGNATURE, Wrong, short
+from amqptasks.messages.headers import Wrong, short
+from amqptasks.messages.own_headers import SIGNATURE
 from amqptasks.messages.properties import REPLY_TO, Properties
 from amqptasks.options import environment
 from amqptasks.runtime.clock import monotonic

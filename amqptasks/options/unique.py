@@ -22,9 +22,6 @@ from amqptasks.serializers.json import encode
 #: What the names of all claims begin with.
 PREFIX = "amqptasks.unique"
 
-#: Header with the claim that a waiting call holds: milliseconds and name.
-UNIQUE = "x-amqptasks-unique"
-
 #: Seconds that a call without `expires` keeps others like it out while it waits. A publisher that is killed between the
 #: claim and the call leaves the claim behind, and keeps its likes out as long; a queue that is an hour behind takes in
 #: one more an hour. The one should be short, the other long.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amqptasks.errors import AmqptasksError
-from amqptasks.messages.headers import SIGNATURE
+from amqptasks.messages.own_headers import SIGNATURE
 from amqptasks.messages.properties import Properties
 from amqptasks.results.reply import FINAL_STATES
 from amqptasks.serializers import Undecodable, json

@@ -9,7 +9,7 @@ from weakref import KeyedRef
 
 from amqptasks.errors import ReplyLost
 from amqptasks.messages.body import JSON_ONLY, Reader
-from amqptasks.messages.properties import LOST_REPLIES
+from amqptasks.messages.own_headers import LOST_REPLIES
 from amqptasks.messages.signing import Signing
 from amqptasks.results.reply import Outcome, is_lost, parse
 from amqptasks.results.result import AsyncResult

@@ -24,7 +24,8 @@ from amqptasks.errors import (
 )
 from amqptasks.messages.body import JSON_ONLY, Reader
 from amqptasks.messages.headers import Wrong
-from amqptasks.messages.properties import LOST_REPLIES, Properties
+from amqptasks.messages.own_headers import LOST_REPLIES
+from amqptasks.messages.properties import Properties
 from amqptasks.messages.signing import Signing
 from amqptasks.serializers import Serializer, json
 

@@ -14,6 +14,7 @@ from amqptasks import signals
 from amqptasks.errors import ResultError, TaskRejected, TaskRevoked
 from amqptasks.messages.exception_info import ExceptionInfo
 from amqptasks.messages.ids import task_id
+from amqptasks.messages.own_headers import SNOOZES
 from amqptasks.messages.request import Request, current_request
 from amqptasks.options import CALL, CallOptions, checked
 from amqptasks.options.signatures import listed
@@ -22,7 +23,6 @@ from amqptasks.results.result import AsyncResult
 from amqptasks.tasks import hooks
 from amqptasks.tasks.execution import attempt, attempt_async
 from amqptasks.tasks.outcomes import (
-    SNOOZES,
     Failure,
     HandBack,
     Ignore,

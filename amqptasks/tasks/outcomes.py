@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from amqptasks import errors
+from amqptasks.messages.own_headers import SNOOZES
 from amqptasks.messages.request import Request
 from amqptasks.options import NO_OPTIONS, TaskOptions
 from amqptasks.options.retry import RetryAfter, RetryPolicy, decide, within
@@ -169,9 +170,6 @@ IGNORE = Ignore()
 HAND_BACK = HandBack()
 LOST = Lost()
 
-
-#: Header of a message that was snoozed: how often.
-SNOOZES = "x-amqptasks-snoozes"
 
 #: How often a task may snooze, unless it says so itself: nothing goes round for ever.
 MOST_SNOOZES = 1000

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.own_headers import BIT, ENTERED, QUEUE, TO
 from amqptasks.transport.capabilities import Capabilities
 
 #: Milliseconds that the lowest rung holds a message. Finer than what a loaded broker keeps (about 2 ms a rung
@@ -50,26 +51,12 @@ ROOM = f"{PREFIX}.room."
 
 #: Argument of such a queue, which tells people the queue that it stands before. RabbitMQ passes over what it does not
 #: know.
-ROOM_OF = "x-amqptasks-queue"
-
-#: Header: the exchange that the message is for.
-TO = "x-amqptasks-to"
-
-#: Header: the number of the rung at which the message entered, as text with two digits.
-ENTERED = "x-amqptasks-in"
-
-#: Headers that a broker of any release adds on the way, and that must not go round again: copied into another
-#: publish, `x-death` makes RabbitMQ up to 3.13 drop a message as a cycle, and the counters look like crashes.
-#: `CC` and `BCC` are more routing keys: https://www.rabbitmq.com/docs/sender-selected. What goes back to one queue must
-#: not reach the others again.
-TRACES = frozenset({"x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC", TO})
-TRACE_PREFIXES = ("x-first-death-", "x-last-death-")
+ROOM_OF = QUEUE
 
 #: The lowest priority of the upper of two classes (RabbitMQ 4.0 to 4.2). Messages without one are in the lower class.
 UPPER_CLASS = 5
 
-_BITS = tuple(f"x-amqptasks-d{rung:02d}" for rung in range(RUNGS))
-_STRIPPED = TRACES.union(_BITS, {ENTERED})
+_BITS = tuple(f"{BIT}{rung:02d}" for rung in range(RUNGS))
 
 
 def rung(number: int, upper: bool = False) -> str:
@@ -130,13 +117,6 @@ def enter(
     headers[TO] = to
     headers[ENTERED] = entered_at(highest)
     return rung(highest, upper), headers
-
-
-def clean(headers: Mapping[str, object]) -> dict[str, object]:
-    """The headers without those of the ladder and those that brokers add: fit to be published again."""
-    return {
-        name: value for name, value in headers.items() if name not in _STRIPPED and not name.startswith(TRACE_PREFIXES)
-    }
 
 
 def arrived_by_ladder(headers: Mapping[str, object]) -> bool:

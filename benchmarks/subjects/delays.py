@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from statistics import quantiles
 
-from amqptasks.topology.delays import TO, enter
+from amqptasks.messages.own_headers import TO
+from amqptasks.topology.delays import enter
 from amqptasks.transport.capabilities import Capabilities
 from benchmarks.bench import Bench
 from benchmarks.clocks import cpu_time, cpu_times, tree

@@ -14,8 +14,8 @@ import pytest
 from amqptasks import App
 from amqptasks.dead_letters import queue as dead_letters
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.own_headers import UNIQUE
 from amqptasks.messages.properties import Properties
-from amqptasks.options.unique import UNIQUE
 from amqptasks.topology.delays import LOST
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Binding, Queue

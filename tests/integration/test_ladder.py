@@ -15,11 +15,12 @@ from amqptasks.amqp.blocking.session import Session
 from amqptasks.errors import Nacked
 from amqptasks.management.client import Management
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import TO, carried
 from amqptasks.messages.properties import Properties
 from amqptasks.topology.broker.declare import declare, declare_or_check
 from amqptasks.topology.broker.identity import binding_name
 from amqptasks.topology.broker.observed import observe
-from amqptasks.topology.delays import LOST, TO, arrived_by_ladder, clean, enter, room
+from amqptasks.topology.delays import LOST, arrived_by_ladder, enter, room
 from amqptasks.topology.expand.expand import expand
 from amqptasks.topology.expand.ladder import ladder_objects
 from amqptasks.topology.plan.plan import plan
@@ -166,7 +167,7 @@ def test_a_message_can_go_round_again_and_again(session: Session, receiver: Rece
         body, key, at, held = receiver.wait(turn, timeout=15)[-1]
         assert (body, key) == (str(turn), "free")
         assert at >= due
-        headers = clean(held)
+        headers = carried(held, "back")
         assert headers == {"task": "a.b"}
 
 

@@ -25,7 +25,8 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.messages import signing
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.delivery import SETTLED, Delivery
-from amqptasks.messages.headers import SIGNATURE, Wrong
+from amqptasks.messages.headers import Wrong
+from amqptasks.messages.own_headers import SIGNATURE
 from amqptasks.messages.properties import Properties
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request

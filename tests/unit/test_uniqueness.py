@@ -16,8 +16,9 @@ from amqptasks import App, ConfigurationError
 from amqptasks.amqp.failures.replies import NotFound, explained
 from amqptasks.calls.unique_claims import Claims
 from amqptasks.errors import AlreadyQueued, ClaimUnavailable, DeclarationConflict, QueueDown, UnknownOption
+from amqptasks.messages.own_headers import UNIQUE
 from amqptasks.options import arguments
-from amqptasks.options.unique import LONGEST, UNIQUE, WAITS_FOR, Claim, claim_of, read
+from amqptasks.options.unique import LONGEST, WAITS_FOR, Claim, claim_of, read
 from amqptasks.tasks.outcomes import Success
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.entities import Queue

@@ -17,12 +17,12 @@ from amqptasks.dead_letters.place import Place, place
 from amqptasks.dead_letters.selection import Selection
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.codec import PLAIN, Codec
+from amqptasks.messages.middleware import NO_MIDDLEWARE, Middlewares
 from amqptasks.topology.delays import LOST
 from amqptasks.topology.topology import DEAD
 
 if TYPE_CHECKING:
-    from amqptasks.middleware import NO_MIDDLEWARE, Middlewares
-from amqptasks.transport import Session
+    from amqptasks.transport import Session
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

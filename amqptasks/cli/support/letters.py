@@ -15,6 +15,7 @@ import click
 from amqptasks.cli.support.tables import print_table
 from amqptasks.dead_letters.dead_letter import PUBLISHED, DeadLetter
 from amqptasks.errors import BrokerError
+from amqptasks.messages.own_headers import TRACEBACK
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request
 from amqptasks.untrusted.masks import PLAIN, Mask
@@ -83,7 +84,7 @@ def in_full(letter: DeadLetter, mask: Mask | None = PLAIN) -> str:
     lines += [
         f"  {printable(name)}: {printable(_dumped(value))}"
         for name, value in _masked(letter.delivery.properties.headers or {}, mask).items()
-        if name != "x-amqptasks-traceback"
+        if name != TRACEBACK
     ]
     if letter.traceback:
         lines += ["", printable_lines(_masked(letter.traceback, mask).rstrip(), "")]

@@ -17,6 +17,7 @@ from amqptasks.memory.consumers import Consumer
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.ids import task_id
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import REASON
 from amqptasks.messages.protocol import encode
 from amqptasks.messages.request import Request
 from amqptasks.messages.routing import Router
@@ -211,7 +212,7 @@ class _Simulation:
             reason = f"{message.deaths[0].queue}: {message.deaths[0].reason}" if message.deaths else ""
             if name in self._dead:
                 headers = message.properties.headers or {}
-                own = headers.get("x-amqptasks-reason")
+                own = headers.get(REASON)
                 self._note("dead-lettered", name, reason if own is None else f"by the worker: {own}")
             else:
                 ladder = reason.startswith(f"{delays.PREFIX}.")

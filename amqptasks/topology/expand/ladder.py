@@ -21,21 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
-from amqptasks.topology.delays import (
-    CLOCK,
-    DEAD_END,
-    END,
-    ENTERED,
-    LOST,
-    ROOM_OF,
-    TICK,
-    TO,
-    bit,
-    due,
-    entered_at,
-    rung,
-    rungs_for,
-)
+from amqptasks.messages.own_headers import ENTERED, TO
+from amqptasks.topology.delays import CLOCK, DEAD_END, END, LOST, ROOM_OF, TICK, bit, due, entered_at, rung, rungs_for
 from amqptasks.topology.expand.expand import SAFE, Objects, unlimited_queue
 from amqptasks.topology.topology import Topology
 from amqptasks.transport.capabilities import Capabilities

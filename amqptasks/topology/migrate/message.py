@@ -8,11 +8,8 @@ from dataclasses import replace
 
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import TRACE_PREFIXES, WAITING, carried
 from amqptasks.messages.properties import Headers, Properties
-from amqptasks.topology.delays import TRACE_PREFIXES, clean
-
-#: Header of a message that waits in the shadow: its `expiration` (milliseconds) and since when, in seconds since 1970.
-WAITING = "x-amqptasks-waiting"
 
 Fit = Callable[[Delivery], Outgoing]
 
@@ -54,7 +51,7 @@ def _moved(delivery: Delivery, exchange: str, user: str, keep_deaths: bool) -> O
     headers = given.headers
     if headers is not None:
         kept = {name: headers[name] for name in headers if keep_deaths and _of_death(name)}
-        headers = clean(headers) | kept
+        headers = carried(headers, "back") | kept
     properties: Properties = replace(
         given,
         headers=headers,

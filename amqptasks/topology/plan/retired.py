@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.own_headers import TO
 from amqptasks.topology.broker.declare import Change
 from amqptasks.topology.broker.identity import binding_key, binding_name
 from amqptasks.topology.broker.observed import Observed
 from amqptasks.topology.broker.steps import Step
-from amqptasks.topology.delays import END, TO
+from amqptasks.topology.delays import END
 from amqptasks.topology.expand.expand import Objects
 from amqptasks.transport import Session
 from amqptasks.transport.entities import Binding, Exchange

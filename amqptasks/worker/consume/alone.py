@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from amqptasks.messages.own_headers import DELIVERIES
 from amqptasks.messages.protocol import task_name
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.job.admission import failed_deliveries
-from amqptasks.worker.job.job import DELIVERIES, Job
+from amqptasks.worker.job.job import Job
 
 if TYPE_CHECKING:
     from amqptasks.messages.delivery import Delivery

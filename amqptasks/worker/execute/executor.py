@@ -14,15 +14,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from amqptasks import signals
-from amqptasks.canvas.continuations import ERRBACK, Followers, errback_arguments
+from amqptasks.canvas.continuations import Followers, errback_arguments
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.exception_info import exception_text
+from amqptasks.messages.middleware import NO_MIDDLEWARE, Middlewares
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import ERRBACK, UNIQUE
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request, current_request
-from amqptasks.middleware import NO_MIDDLEWARE, Middlewares
-from amqptasks.options.unique import UNIQUE
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from amqptasks.middleware import Middlewares
+from amqptasks.messages.middleware import Middlewares
 from amqptasks.tasks.outcomes import Retry
 from amqptasks.worker.job.job import Job
 

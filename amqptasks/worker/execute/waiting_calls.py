@@ -8,7 +8,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from amqptasks.errors import INTERRUPTIONS, BrokerError
-from amqptasks.options.unique import UNIQUE, Claim, read
+from amqptasks.messages.own_headers import UNIQUE
+from amqptasks.options.unique import Claim, read
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.worker.job.job import Job
 

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.own_headers import DELIVERIES
 from amqptasks.messages.reach import Reach
 from amqptasks.runtime.clock import broker_time
 from amqptasks.tasks.outcomes import Expired, Outcome, Postpone, Recount, Reject
 from amqptasks.topology.delays import arrived_by_ladder
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.numbers import counted
-from amqptasks.worker.job.job import DELIVERIES, Job
+from amqptasks.worker.job.job import Job
 
 Admission = Callable[[Job], Outcome | None]
 

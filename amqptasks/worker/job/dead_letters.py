@@ -17,16 +17,27 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.own_headers import (
+    ATTEMPTS,
+    DETAIL,
+    DROPPED,
+    EXCEPTION,
+    FIRST_TIME,
+    LAST_TIME,
+    MESSAGE,
+    QUEUE,
+    REASON,
+    TRACEBACK,
+    WORKER,
+    carried,
+)
 from amqptasks.messages.properties import Headers
-from amqptasks.messages.request import FIRST_TIME
-from amqptasks.options.unique import UNIQUE
 from amqptasks.runtime.clock import broker_time
 from amqptasks.tasks.outcomes import Expired, Failure, Reject, Revoked
-from amqptasks.topology.delays import clean
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.bounds import OutOfBounds
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, field_size
-from amqptasks.worker.job.job import DELIVERIES, THROTTLED, Job
+from amqptasks.worker.job.job import Job
 
 #: Bytes. A header frame over the negotiated 128 KiB closes the connection (501), and a reason is for reading: 16 KiB
 #: in all leave room for the message's own headers.
@@ -39,26 +50,20 @@ OWN_HEADERS = LARGEST_HEADERS - 20 * 1024
 #: Headers of which a dead letter has at least the beginning, however large the message's own headers are.
 ESSENTIAL = ("task", "id", "retries", "root_id", "parent_id", "group", "compression", "eta", "expires")
 
-#: How many of the message's own headers a dead letter does not have.
-DROPPED = "x-amqptasks-headers-dropped"
-
 #: Headers with the reason, which a worker writes into each dead letter. All of them can be written, and are small.
-REASON = (
-    "x-amqptasks-reason",
-    "x-amqptasks-detail",
-    "x-amqptasks-exception",
-    "x-amqptasks-message",
-    "x-amqptasks-traceback",
-    "x-amqptasks-attempts",
-    "x-amqptasks-queue",
-    "x-amqptasks-worker",
+REASONS = (
+    REASON,
+    DETAIL,
+    EXCEPTION,
+    MESSAGE,
+    TRACEBACK,
+    ATTEMPTS,
+    QUEUE,
+    WORKER,
     FIRST_TIME,
-    "x-amqptasks-last-time",
+    LAST_TIME,
     DROPPED,
 )
-
-#: What a message was on its way, and a dead letter is not.
-_ON_ITS_WAY = (DELIVERIES, THROTTLED, UNIQUE)
 
 
 def dead_letter(job: Job, outcome: Failure | Reject | Expired | Revoked, worker: str) -> Outgoing:
@@ -66,7 +71,7 @@ def dead_letter(job: Job, outcome: Failure | Reject | Expired | Revoked, worker:
     whatever the message has: a header that cannot is left out, and so are the last ones of too many."""
     assert job.queue.dead_letter is not None
     delivery = job.delivery
-    headers = _writable(clean(delivery.properties.headers or {}))
+    headers = _writable(carried(delivery.properties.headers or {}, "dead letter"))
     headers.update(reason_headers(job, outcome, worker))
     properties = replace(delivery.properties, headers=headers, expiration=None, user_id=None, delivery_mode=2)
     return Outgoing(QUEUES_EXCHANGE, job.queue.dead_letter, delivery.body, properties)
@@ -79,7 +84,7 @@ def bare(letter: Outgoing) -> Outgoing:
     kept: Headers = {
         name: _cut(headers[name], TEXT_SIZE) for name in ESSENTIAL if isinstance(headers.get(name), str | int)
     }
-    kept.update({name: headers[name] for name in REASON if name in headers})
+    kept.update({name: headers[name] for name in REASONS if name in headers})
     kept[DROPPED] = len(headers.keys() - kept.keys()) + _number(headers.get(DROPPED))
     given = letter.properties
     properties = replace(given, headers=kept, reply_to=None, type=None, app_id=None, message_id=None, timestamp=None)
@@ -91,8 +96,6 @@ def _writable(headers: Headers) -> Headers:
     kept: Headers = {}
     size = dropped = 0
     for name in sorted(headers, key=lambda name: name not in ESSENTIAL):  # the others keep their order
-        if name in _ON_ITS_WAY or name in REASON:
-            continue
         value = headers[name]
         try:
             needed = field_size(name, value)
@@ -119,11 +122,11 @@ def reason_headers(job: Job, outcome: Failure | Reject | Expired | Revoked, work
     retries = job.request.retries if job.request is not None else _number(known.get("retries"))
     return {
         **_described(job, outcome),
-        "x-amqptasks-attempts": retries + (1 if ran else 0),
-        "x-amqptasks-queue": job.delivery.queue,
-        "x-amqptasks-worker": _cut(worker, TEXT_SIZE),
+        ATTEMPTS: retries + (1 if ran else 0),
+        QUEUE: job.delivery.queue,
+        WORKER: _cut(worker, TEXT_SIZE),
         FIRST_TIME: first_time(known, now),
-        "x-amqptasks-last-time": now,
+        LAST_TIME: now,
     }
 
 
@@ -145,17 +148,17 @@ def _number(value: object) -> int:
 
 def _described(job: Job, outcome: Failure | Reject | Expired | Revoked) -> Headers:
     if isinstance(outcome, Reject):
-        return {"x-amqptasks-reason": outcome.reason, "x-amqptasks-detail": _cut(outcome.detail, TEXT_SIZE)}
+        return {REASON: outcome.reason, DETAIL: _cut(outcome.detail, TEXT_SIZE)}
     if isinstance(outcome, Expired | Revoked):
         reason = "expired" if isinstance(outcome, Expired) else "revoked"
-        return {"x-amqptasks-reason": reason, "x-amqptasks-detail": _cut(outcome.detail, TEXT_SIZE)}
+        return {REASON: reason, DETAIL: _cut(outcome.detail, TEXT_SIZE)}
     info = job.info(outcome.cause)
     return {
-        "x-amqptasks-reason": "failed",
-        "x-amqptasks-detail": _cut(f"{info.type.__qualname__}: {info.message}", TEXT_SIZE),
-        "x-amqptasks-exception": _cut(info.name, TEXT_SIZE),
-        "x-amqptasks-message": _cut(info.message, TEXT_SIZE),
-        "x-amqptasks-traceback": _cut_middle(info.traceback, TRACEBACK_SIZE),
+        REASON: "failed",
+        DETAIL: _cut(f"{info.type.__qualname__}: {info.message}", TEXT_SIZE),
+        EXCEPTION: _cut(info.name, TEXT_SIZE),
+        MESSAGE: _cut(info.message, TEXT_SIZE),
+        TRACEBACK: _cut_middle(info.traceback, TRACEBACK_SIZE),
     }
 
 

@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from amqptasks.worker.job.settlement import Settlement
     from amqptasks.worker.pools.time_limits import TimeLimits
 
-#: Header with our own count of earlier deliveries, for queues that count none.
-DELIVERIES = "x-amqptasks-deliveries"
-
-
-#: Header with when its limits first put a message off, in seconds since 1970.
-THROTTLED = "x-amqptasks-throttled"
-
 
 class Job:
     """One delivery on its way. `queue` is where it came from, `policy` how its task is retried there, `planned` what

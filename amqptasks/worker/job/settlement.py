@@ -10,16 +10,15 @@ from amqptasks import errors
 from amqptasks.errors import ConfigurationError, MessageTooLarge, TaskRejected, TaskRevoked
 from amqptasks.messages.codec import PLAIN, Codec
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE, Outgoing
+from amqptasks.messages.own_headers import DELIVERIES, FIRST_TIME, SNOOZES, THROTTLED, Way, carried
 from amqptasks.messages.properties import PERSISTENT, Properties
-from amqptasks.messages.request import FIRST_TIME, Request
-from amqptasks.options.unique import UNIQUE
+from amqptasks.messages.request import Request
 from amqptasks.results import reply
 from amqptasks.results.record import Record
 from amqptasks.runtime.clock import broker_time
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.serializers import Serializer, json
 from amqptasks.tasks.outcomes import (
-    SNOOZES,
     Crashed,
     Expired,
     Failure,
@@ -38,12 +37,11 @@ from amqptasks.tasks.outcomes import (
     Success,
     Throttled,
 )
-from amqptasks.topology.delays import clean
 from amqptasks.untrusted.bounds import MOST_RETRIES
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
 from amqptasks.worker.job.admission import failed_deliveries
 from amqptasks.worker.job.dead_letters import bare, dead_letter, first_time
-from amqptasks.worker.job.job import DELIVERIES, THROTTLED, Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.report import Report, describe, discarded, handed_back
 
 logger = get_logger(__name__)
@@ -197,10 +195,10 @@ def without_delivery(planned: Settlement, job: Job) -> Settlement:
     return replace(planned, verdict="ack", onward=(again,))
 
 
-def _same(job: Job, more: dict[str, object] | None = None) -> Outgoing:
+def _same(job: Job, more: dict[str, object] | None = None, way: Way = "back") -> Outgoing:
     """The message as it came, for the queue that it came from."""
     delivery = job.delivery
-    headers = clean(delivery.properties.headers or {})
+    headers = carried(delivery.properties.headers or {}, way)
     headers.update(more or {})
     properties = replace(delivery.properties, headers=headers, expiration=None, user_id=None, delivery_mode=PERSISTENT)
     return Outgoing(QUEUES_EXCHANGE, delivery.queue, delivery.body, properties)
@@ -210,12 +208,9 @@ def _later(job: Job, delay: float, more: dict[str, object], codec: Codec) -> Out
     """It once more, in `delay` seconds: always to the one queue that it came from, never through a topic or fanout
     again."""
     known = job.delivery.properties.headers or {}
-    outgoing = _same(job, {**more, FIRST_TIME: first_time(known, broker_time.now())})
+    outgoing = _same(job, {**more, FIRST_TIME: first_time(known, broker_time.now())}, "again")
     assert outgoing.properties.headers is not None
     outgoing.properties.headers["eta"] = (broker_time.utcnow() + timedelta(seconds=delay)).isoformat()
-    outgoing.properties.headers.pop(DELIVERIES, None)
-    outgoing.properties.headers.pop(THROTTLED, None)
-    outgoing.properties.headers.pop(UNIQUE, None)  # what has begun does not wait: its claim is released
     codec.sign_again(outgoing.properties, outgoing.body, _is_verified(job))
     return outgoing
 

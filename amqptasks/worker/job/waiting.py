@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.own_headers import DELIVERIES, TO
 from amqptasks.messages.request import Request
 from amqptasks.tasks.outcomes import Retry
-from amqptasks.topology.delays import TO, UPPER_CLASS
+from amqptasks.topology.delays import UPPER_CLASS
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.untrusted.bounds import MOST_RETRIES
-from amqptasks.worker.job.job import DELIVERIES, Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.settlement import Settlement
 
 

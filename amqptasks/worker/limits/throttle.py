@@ -18,6 +18,7 @@ from typing import Any
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.own_headers import THROTTLED
 from amqptasks.options.limits import TaskLimits
 from amqptasks.options.rates import Rate
 from amqptasks.runtime.clock import broker_time
@@ -28,7 +29,7 @@ from amqptasks.untrusted import bounds
 from amqptasks.worker.execute.decisions import Decisions
 from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.job.admission import EARLY, refusal
-from amqptasks.worker.job.job import THROTTLED, Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.limits.bucket import AHEAD, Bucket
 from amqptasks.worker.limits.tokens import Tokens, named
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks.events.emitter import GATHER
 from amqptasks.events.event import TRACEBACK_SIZE, cut
+from amqptasks.messages.own_headers import DETAIL
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.serializers import Undecodable, json
 from amqptasks.worker.job.job import Job
@@ -158,6 +159,6 @@ class WorkerEvents:
 
     def _why(self, planned: Settlement) -> str:
         headers = planned.onward[0].properties.headers if planned.onward else None
-        detail = (headers or {}).get("x-amqptasks-detail")
+        detail = (headers or {}).get(DETAIL)
         said = detail if isinstance(detail, str) else planned.report.sentence if planned.report is not None else ""
         return self._mask.masked_text(cut(said))

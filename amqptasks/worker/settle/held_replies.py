@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from amqptasks.errors import BrokerUnreachable
 from amqptasks.messages.codec import PLAIN, Codec
-from amqptasks.messages.headers import SIGNATURE
 from amqptasks.messages.outgoing import Outgoing
-from amqptasks.messages.properties import LOST_REPLIES, REPLY_TO, Properties
+from amqptasks.messages.own_headers import LOST_REPLIES, SIGNATURE
+from amqptasks.messages.properties import REPLY_TO, Properties
 from amqptasks.results.reply import named_in
 from amqptasks.runtime.clock import monotonic
 from amqptasks.runtime.log_queue import get_logger

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from amqptasks.errors import BrokerUnreachable, Nacked, StoreRefused
 from amqptasks.messages import protocol
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import DETAIL
 from amqptasks.results.record import Record
 from amqptasks.results.writer import Waiting
 from amqptasks.runtime.log_queue import get_logger
@@ -334,7 +335,7 @@ class SettlementPublishing:
         if letter is not None:
             letter.properties.headers = {
                 **(letter.properties.headers or {}),
-                "x-amqptasks-detail": detail[:DETAIL_SIZE],
+                DETAIL: detail[:DETAIL_SIZE],
             }
         return letter
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from amqptasks.control import broker_clock
 from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.outgoing import QUEUES_EXCHANGE
+from amqptasks.messages.own_headers import TO
 from amqptasks.runtime.clock import broker_time, monotonic
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.tasks.outcomes import Outcome, Postpone
-from amqptasks.topology.delays import TO, rung, skipped, waiting_time
+from amqptasks.topology.delays import rung, skipped, waiting_time
 from amqptasks.topology.expand.ladder import ladder_names
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.transport import Missing

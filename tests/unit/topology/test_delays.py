@@ -8,15 +8,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from amqptasks.errors import ConfigurationError
+from amqptasks.messages.own_headers import ENTERED, TO, carried
 from amqptasks.topology.delays import (
-    ENTERED,
     LONGEST,
     RUNGS,
     TICK,
-    TO,
     arrived_by_ladder,
     bit,
-    clean,
     enter,
     room,
     rung,
@@ -113,7 +111,7 @@ def test_cleaning_takes_off_what_ladder_and_broker_added_and_nothing_else():
         "x-delivery-count": 3,
         "x-acquired-count": 3,
     }
-    assert clean({**own, **added, **traces}) == own
+    assert carried({**own, **added, **traces}, "back") == own
     assert arrived_by_ladder(added)
     assert not arrived_by_ladder(own)
 

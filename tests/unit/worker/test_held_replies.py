@@ -12,7 +12,8 @@ from amqptasks.errors import ReplyLost
 from amqptasks.messages.codec import Codec
 from amqptasks.messages.delivery import SETTLED, Delivery
 from amqptasks.messages.outgoing import Outgoing
-from amqptasks.messages.properties import LOST_REPLIES, REPLY_TO, Properties
+from amqptasks.messages.own_headers import LOST_REPLIES
+from amqptasks.messages.properties import REPLY_TO, Properties
 from amqptasks.messages.signing import Signing
 from amqptasks.results.replies import Replies
 from amqptasks.worker.settle.held_replies import HeldReplies

@@ -13,7 +13,8 @@ import pytest
 
 from amqptasks import signals
 from amqptasks.errors import BrokerError, SoftTimeLimitExceeded, Terminated, TimeLimitExceeded, WorkerStopping
-from amqptasks.options.unique import PREFIX, UNIQUE, Claim
+from amqptasks.messages.own_headers import UNIQUE
+from amqptasks.options.unique import PREFIX, Claim
 from amqptasks.serializers import Serializer
 from amqptasks.tasks.outcomes import Failure, HandBack, Revoked, Success
 from amqptasks.worker.execute import executor

@@ -8,12 +8,13 @@ import pytest
 
 from amqptasks.errors import ConfigurationError, MessageTooLarge, Nacked, PublishRejected, TaskRejected, Unroutable
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.own_headers import DELIVERIES
 from amqptasks.messages.properties import Properties
 from amqptasks.results.reply import parse
 from amqptasks.tasks.outcomes import HAND_BACK, Crashed, Failure, Postpone, Recount, Retry, Snooze, Success
 from amqptasks.topology.topology import QueueSettings
 from amqptasks.worker.consume.consumer import ConsumedQueue
-from amqptasks.worker.job.job import DELIVERIES, Job
+from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.settlement import Settlement, settlement
 from amqptasks.worker.settle.publishing import MOST_TRIES
 from tests.unit.worker.jobs import WORKER, Lease, delivery, job
