@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from amqptasks.messages import compression, large_bodies
 from amqptasks.messages.headers import Reason, Wrong, short
-from amqptasks.messages.large_bodies import LARGE
 from amqptasks.messages.properties import Properties
 from amqptasks.serializers import ENCODINGS, Serializer, Undecodable, find, json
+from amqptasks.untrusted.bounds import LARGE_BODY
 
 #: Other names of JSON. A message without a content type was published by hand: JSON is what our documentation tells to
 #: send.
@@ -35,16 +35,19 @@ class Reader:
             raise Wrong("content-encoding", f"content encoding {short(encoding)} is not known here; send utf-8")
         headers = properties.headers
         packed = headers.get("compression") if headers else None
+        plain: bytes | bytearray = body
         if packed:
             try:
-                body = compression.decompress(packed, body, self.largest)
+                plain = compression.decompress(packed, body, self.largest)
             except compression.Unreadable as error:
                 raise Wrong("compression", str(error)) from None
         try:
-            if len(body) < LARGE:
-                return serializer.decode(body)
-            with large_bodies.in_turn():
-                return serializer.decode(body)
+            if len(plain) < LARGE_BODY:
+                return serializer.decode(bytes(plain))
+            is_json = serializer is json.SERIALIZER
+            with large_bodies.in_turn(pauses=not is_json):
+                # To copy a large body would keep other threads from the interpreter. A `loads` gets bytes.
+                return serializer.decode(cast("bytes", plain) if is_json else bytes(plain))
         except Undecodable as error:
             reason: Reason = "json" if serializer.name == "json" else "undecodable"
             raise Wrong(reason, short_text(f"the body is no {serializer.name.upper()}: {error}")) from None

@@ -43,7 +43,7 @@ class Compression:
     content_type: str
     aliases: tuple[str, ...]
     shrink: Callable[[bytes], bytes]
-    expand: Callable[[bytes, int], bytes]
+    expand: Callable[[bytes, int], bytes | bytearray]
 
 
 def find(name: str) -> Compression:
@@ -59,7 +59,7 @@ def find(name: str) -> Compression:
     return found
 
 
-def decompress(name: object, body: bytes, largest: int | None = None) -> bytes:
+def decompress(name: object, body: bytes, largest: int | None = None) -> bytes | bytearray:
     """The body as it was before, at most `largest` bytes (default: `LARGEST_BODY`). Raises `Unreadable` only, and what
     interrupts a worker's task from outside."""
     found = _BY_NAME.get(name) if isinstance(name, str) else None
@@ -83,19 +83,27 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
 
 
-def _expand(make: Callable[[], _Decompressor]) -> Callable[[bytes, int], bytes]:
-    def expand(body: bytes, largest: int) -> bytes:
-        stream = make()
-        plain = stream.decompress(body, largest)
-        if not stream.eof:
-            # It may have ended just at the bound, with the checksum behind it still to be read.
-            rest = getattr(stream, "unconsumed_tail", b"")
-            more = stream.decompress(rest, 1) if rest or not getattr(stream, "needs_input", True) else b""
-            if more:
-                raise _too_large(largest)
-            if not stream.eof:
-                raise Unreadable("the body is cut off")
-        return plain
+def _expand(make: Callable[[], _Decompressor]) -> Callable[[bytes, int], bytes | bytearray]:
+    """Piece by piece: these libraries let other threads run while they expand, and not while they join what they
+    have."""
+
+    def expand(body: bytes, largest: int) -> bytes | bytearray:
+        stream, plain = make(), bytearray()
+        for start in range(0, len(body), _INPUT):
+            rest = body[start : start + _INPUT]
+            while True:
+                part = stream.decompress(rest, bounds.PIECE)
+                if len(plain) + len(part) > largest:
+                    raise _too_large(largest)
+                if stream.eof and not plain:
+                    return part
+                plain += part
+                if stream.eof:
+                    return plain
+                rest = getattr(stream, "unconsumed_tail", b"")
+                if not rest and len(part) < bounds.PIECE:
+                    break  # it waits for more
+        raise Unreadable("the body is cut off")
 
     return expand
 
@@ -117,7 +125,7 @@ def _shrink_zstd(body: bytes) -> bytes:
     return data
 
 
-def _expand_zstd(body: bytes, largest: int) -> bytes:
+def _expand_zstd(body: bytes, largest: int) -> bytes | bytearray:
     zstandard = _zstandard()
     if zstandard is None:
         raise Unreadable("compression zstd needs zstandard here: pip install 'amqptasks[zstd]'")
@@ -129,17 +137,18 @@ def _expand_zstd(body: bytes, largest: int) -> bytes:
         return data
     # A stream does not say how large it is: read one byte more than is allowed.
     stream = zstandard.ZstdDecompressor(max_window_size=_MOST_MEMORY).decompressobj()
-    parts: list[bytes] = []
-    total = 0
+    plain = bytearray()
     for start in range(0, len(body), _PIECE):
-        parts.append(stream.decompress(body[start : start + _PIECE]))
-        total += len(parts[-1])
-        if total > largest:
+        plain += stream.decompress(body[start : start + _PIECE])
+        if len(plain) > largest:
             raise _too_large(largest)
     if not stream.eof:
         raise Unreadable("the body is cut off")
-    return b"".join(parts)
+    return plain
 
+
+#: Bytes that are given to a decompressor at once. zlib copies what it has not read yet each time.
+_INPUT = 65_536
 
 #: Bytes of a stream that are expanded at once: zstandard makes at most 30,000 times as much of them, 30 MiB.
 _PIECE = 1024

@@ -1,7 +1,9 @@
-"""Large bodies are read one after the other, with pauses between them.
+"""Large bodies are read one after the other.
 
-The JSON parser keeps Python's interpreter for as long as it reads: a third of a second for 120 MB. Several threads that
-read such bodies in turn would keep the link's thread from it all the time, whoever sent them.
+JSON of that size is read piece by piece (`serializers/json_pieces.py`), and other threads run meanwhile. The parsers of
+the other serializers keep Python's interpreter as long as they read: half a second for 120 MB. Several threads that
+read such bodies in turn would keep the link's thread from it all the time, whoever sent them. So there are pauses
+between them.
 """
 
 from __future__ import annotations
@@ -12,9 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from amqptasks.runtime.clock import monotonic, pause
-
-#: Bytes from which on a body is large: it is read in some 20 ms.
-LARGE = 8 * 2**20
 
 #: Seconds of a pause at most.
 LONGEST_PAUSE = 1.0
@@ -32,8 +31,8 @@ class _Turn:
         self._free_at = 0.0
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """The next one to read waits as long after this one as this one took."""
+    def taken(self, *, pauses: bool) -> Iterator[None]:
+        """Nobody else reads meanwhile. With `pauses`, the next one waits as long after this one as this one took."""
         with self._lock:
             early = self._free_at - monotonic()
             if early > 0:
@@ -42,9 +41,10 @@ class _Turn:
             try:
                 yield
             finally:
-                ended = monotonic()
-                self._free_at = ended + min(ended - began, LONGEST_PAUSE)
+                if pauses:
+                    ended = monotonic()
+                    self._free_at = ended + min(ended - began, LONGEST_PAUSE)
 
 
-#: Of this process. Read a body of `LARGE` bytes or more within it: `with in_turn():`.
+#: Of this process. Read a body of `LARGE_BODY` bytes or more within it: `with in_turn(pauses=...):`.
 in_turn = _Turn().taken

@@ -8,7 +8,7 @@ from typing import Any
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import rates
-from amqptasks.options.keys import checked_key
+from amqptasks.options.keys import checked_key, text_of
 from amqptasks.options.rates import Rate
 
 #: Seconds that a task may be put off by its limits before it is given up: a week. Long enough for a backlog over a
@@ -65,16 +65,6 @@ class TaskLimits:
         """What the key comes to for these arguments; None without a key. Raises `ConfigurationError` where it names
         what is not there."""
         return None if self.key is None else text_of(self.key, arguments)
-
-
-def text_of(key: str, arguments: Mapping[str, Any]) -> str:
-    """What a key comes to for these arguments. Raises `ConfigurationError` where it names what is not there."""
-    try:
-        return key.format_map(arguments)
-    except (KeyError, IndexError, AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            f"the key {key!r} does not fit the arguments {', '.join(arguments) or '(none)'}: {error!r}"
-        ) from None
 
 
 def _of_all(given: Rate | None) -> Rate | None:

@@ -14,8 +14,7 @@ from typing import Any
 
 from amqptasks.errors import ConfigurationError
 from amqptasks.options.arguments import Arguments
-from amqptasks.options.keys import checked_key
-from amqptasks.options.limits import text_of
+from amqptasks.options.keys import checked_key, text_of
 from amqptasks.runtime.clock import broker_time
 from amqptasks.serializers.json import encode
 

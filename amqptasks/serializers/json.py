@@ -40,6 +40,10 @@ _SEQUENCES = (list, tuple)
 _UUID = re.compile(rb"-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-").search
 _NULL = b"null"
 
+#: What reading raises for wrong JSON: a ValueError. The others stand for a tag whose value has the wrong type, say
+#: {"__type__": "decimal", "__value__": []}.
+_WRONG = (ValueError, ArithmeticError, TypeError, AttributeError, LookupError)
+
 _TAG = b'"__type__"'
 _TAGGED = {"__type__", "__value__"}
 
@@ -68,6 +72,14 @@ def decode(text: bytes) -> Any:
         bounds.json_values(text)
     except OutOfBounds as refusal:
         raise Undecodable(str(refusal)) from None
+    if len(text) < bounds.LARGE_BODY:
+        return _read(text)
+    from amqptasks.serializers import json_pieces
+
+    return json_pieces.decode(text, _read, _restored)
+
+
+def _read(text: bytes) -> Any:
     # `find` rather than `in`, which takes three times as long on bytes: it tries to read a number first.
     if text.find(_TAG) < 0 and not _has_long_number(text):
         try:
@@ -78,8 +90,7 @@ def decode(text: bytes) -> Any:
         return json.loads(text.decode(), object_hook=_untag)
     except RecursionError:
         raise Undecodable("nested too deeply") from None
-    except (ValueError, ArithmeticError, TypeError, AttributeError, LookupError) as error:
-        # All but the first: a tag whose value has the wrong type, say {"__type__": "decimal", "__value__": []}.
+    except _WRONG as error:
         raise Undecodable(str(error) or type(error).__name__) from None
 
 
@@ -124,6 +135,14 @@ def _default(value: object) -> object:
     if reducer is not None:
         return reducer()
     raise TypeError(f"a {type(value).__qualname__} cannot be sent as JSON")
+
+
+def _restored(value: dict[str, Any]) -> Any:
+    """As `_untag`. Raises `Undecodable` only."""
+    try:
+        return _untag(value)
+    except _WRONG as error:
+        raise Undecodable(str(error) or type(error).__name__) from None
 
 
 def _untag(value: dict[str, Any]) -> Any:

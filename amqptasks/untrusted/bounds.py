@@ -80,6 +80,9 @@ DEEPEST_FOLLOWER = 100
 #: 1 MB would be 200 MB at once.
 LARGEST_FOLLOWERS = 32 * 1024 * 1024
 
+#: Characters, and values, of an argument that is made part of a key (`lock=`, `unique=`). It is one text for a moment.
+LARGEST_KEY = 2**20
+
 #: Names in a list of a command or a record: destinations, ids, patterns.
 MOST_NAMES = 10_000
 
@@ -116,12 +119,26 @@ MOST_PROBES = 8
 #: Seconds that a probe may take from its first byte to its answer.
 PROBE_WITHIN = 5.0
 
-#: Bytes of a body that are looked at at once: a fraction of a millisecond.
+#: Bytes of a body that are looked at at once: a fraction of a millisecond. Reading them takes some milliseconds.
 PIECE = 2**20
+
+#: Bytes from which on a body is large: reading it takes some 20 ms. JSON of that size is read piece by piece, and large
+#: bodies one after the other.
+LARGE_BODY = 8 * 2**20
 
 #: What begins a value in JSON, but for the first one. Those inside of texts are counted, too, until it matters.
 _JSON_MARKS = (b",", b":", b"[", b"{")
-_JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_QUOTE = ord('"')
+
+#: Texts that stand as a whole in a piece of JSON, with what is between them.
+_WHOLE_TEXTS = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL).match
+_JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+
+#: Bytes that are looked at for texts at once: there may be a text in every two.
+_TEXTS_AT_ONCE = 65_536
+
+#: What stands between the quotes of a text. Possessive: to remember each character would take gigabytes.
+_INSIDE_TEXT = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL).match
 
 
 class OutOfBounds(ValueError):
@@ -191,6 +208,21 @@ def mapping(value: object, most: int = MOST_NAMES) -> Mapping[str, Any]:
     return value
 
 
+def key(value: object) -> None:
+    """Raise `OutOfBounds` for a value whose text would have more than `LARGEST_KEY` characters."""
+    left, waiting = LARGEST_KEY, [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str | bytes):
+            left -= len(one)
+        elif isinstance(one, list | tuple | Mapping):
+            left -= len(one)
+            if left >= 0:
+                waiting += [*one.keys(), *one.values()] if isinstance(one, Mapping) else one
+        if left < 0:
+            raise OutOfBounds(f"has more than {LARGEST_KEY} characters")
+
+
 def limits(value: object) -> tuple[float | None, float | None]:
     """`[hard, soft]` time limits in seconds, either may be null."""
     if not isinstance(value, list | tuple) or len(value) != 2:
@@ -207,14 +239,31 @@ def json_values(body: bytes, most: int = MOST_VALUES) -> None:
     body that is too short for so many."""
     if len(body) <= most or _marks(body) < most:
         return
-    count = last = 0
-    for text in _JSON_TEXT.finditer(body):  # now without the commas that stand in texts
-        count += _marks(body[last : text.start()])
+    count = at = 0
+    while 0 <= at < len(body):  # now without what stands in texts, and each text is a value, too
+        found = _WHOLE_TEXTS(body, at, min(at + _TEXTS_AT_ONCE, len(body)))
+        assert found is not None
+        kept = _JSON_TEXT.sub(b'"', body[at : found.end()])
+        count += max(_marks(kept), kept.count(b'"'))
         if count >= most:
+            raise OutOfBounds(f"has more than {most} values")
+        at = found.end() if found.end() > at else end_of_text(body, at)  # no parser reads past one without an end
+
+
+def end_of_text(body: bytes, quote: int) -> int:
+    """The index behind a text of JSON whose opening quote stands at `quote`; -1 where the text does not end."""
+    at, end = quote + 1, len(body)
+    while at < end:
+        limit = min(at + PIECE, end)
+        found = _INSIDE_TEXT(body, at, limit)
+        assert found is not None
+        stop = found.end()
+        if stop < limit and body[stop] == _QUOTE:
+            return stop + 1
+        if stop == at:  # a backslash, and nothing behind it
             break
-        last = text.end()
-    if count + _marks(body[last:]) >= most:
-        raise OutOfBounds(f"has more than {most} values")
+        at = stop
+    return -1
 
 
 def record(body: bytes) -> bytes:

@@ -11,7 +11,6 @@ import msgpack
 import pytest
 
 from amqptasks.messages.body import Reader
-from amqptasks.messages.large_bodies import LARGE
 from amqptasks.messages.properties import Properties
 from amqptasks.serializers import Serializer, Undecodable, json, msgpack as packed, yaml as written
 from amqptasks.untrusted import bounds
@@ -37,6 +36,16 @@ def test_json_with_too_many_values_is_refused_in_little_memory(body: bytes) -> N
 
 def test_json_with_one_long_text_full_of_commas_is_read() -> None:
     assert json.decode(b'["' + b"[," * MANY + b'"]')[0][:2] == "[,"
+
+
+def test_a_text_full_of_commas_is_looked_at_in_little_memory() -> None:
+    body = b'["' + b"," * (2 * MANY) + b'"]'
+    tracemalloc.start()
+    try:
+        bounds.json_values(body)
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -76,13 +85,13 @@ def test_large_bodies_are_read_one_after_the_other_with_pauses() -> None:
 
     def decode(body: bytes) -> object:
         began = time.monotonic()
-        if len(body) >= LARGE:
+        if len(body) >= bounds.LARGE_BODY:
             time.sleep(0.05)
             reading.append((began, time.monotonic()))
         return None
 
     accept = {"slow": Serializer("slow", lambda _value: b"", decode, "slow")}
-    large, small = bytes(LARGE), bytes(10)
+    large, small = bytes(bounds.LARGE_BODY), bytes(10)
 
     def read(body: bytes) -> None:
         Reader(accept).read(Properties("slow"), body)

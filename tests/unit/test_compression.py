@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import random
 import zlib
 
 import pytest
@@ -20,6 +21,7 @@ from amqptasks.messages.compression import Unreadable
 from amqptasks.messages.properties import Properties
 from amqptasks.messages.protocol import Malformed
 from amqptasks.messages.request import Request
+from amqptasks.untrusted import bounds
 
 NAMES = ("zlib", "zstd", "bzip2", "lzma")
 LONG = ("text " * 2000,)
@@ -76,6 +78,37 @@ def test_a_bomb_is_refused_and_its_neighbour_at_the_bound_is_not(name: str, body
     with pytest.raises(Unreadable, match=r"more than 2999999 bytes"):
         compression.decompress(name, body, len(BOMB) - 1)
     assert compression.decompress(name, body, len(BOMB)) == BOMB
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [0, 1, 9_999, 10_000, 10_001, 20_005])
+def test_a_body_is_the_same_whatever_piece_it_ends_in(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "PIECE", 10_000)
+    plain = random.Random(size).randbytes(size // 2) + bytes(size - size // 2)
+    assert compression.decompress(name, compression.find(name).shrink(plain), size) == plain
+
+
+def test_a_body_is_expanded_in_pieces_so_that_other_threads_run_meanwhile() -> None:
+    made: list[int] = []
+
+    class Told:
+        """Writes down what each call made."""
+
+        def __init__(self) -> None:
+            self._real = bz2.BZ2Decompressor()
+
+        @property
+        def eof(self) -> bool:
+            return self._real.eof
+
+        def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
+            part = self._real.decompress(data, max_length)
+            made.append(len(part))
+            return part
+
+    assert compression._expand(Told)(bz2.compress(BOMB), len(BOMB)) == BOMB
+    assert max(made) <= bounds.PIECE
+    assert sum(made) == len(BOMB)
 
 
 def test_a_zstd_stream_that_does_not_say_its_size_is_bounded_too() -> None:

@@ -5,7 +5,9 @@ import pytest
 from amqptasks import App
 from amqptasks.errors import ConfigurationError
 from amqptasks.options import rates
+from amqptasks.options.keys import text_of
 from amqptasks.options.limits import THROTTLE_FOR, TaskLimits
+from amqptasks.untrusted import bounds
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,39 @@ def test_a_lock_is_one_at_once_of_its_key() -> None:
     whole = TaskLimits.from_options({"lock": True})
     assert whole is not None
     assert (whole.at_once, whole.key_of({})) == (1, None)
+
+
+LARGE = "x" * (bounds.LARGEST_KEY + 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "arguments"),
+    [
+        ("{text}", {"text": LARGE}),
+        ("{text!r}", {"text": LARGE}),
+        ("{many}", {"many": [[1, [LARGE]]]}),
+        ("{many}", {"many": [""] * (bounds.LARGEST_KEY + 1)}),
+        ("{order[text]}", {"order": {"text": LARGE}}),
+        ("{order}", {"order": {LARGE: 1}}),
+        ("{of:>{text}}", {"of": 1, "text": LARGE}),
+    ],
+)
+def test_a_key_of_a_large_argument_is_refused_before_it_is_made(key: str, arguments: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match="has more than 1048576 characters"):
+        text_of(key, arguments)
+
+
+@pytest.mark.parametrize(
+    ("key", "arguments", "text"),
+    [
+        ("{order[id]}", {"order": {"id": 7, "text": LARGE}}, "7"),
+        ("{id}-{many!r:.3}", {"id": "ö", "many": [1, 2], "text": LARGE}, "ö-[1,"),
+        ("{id:>{width}}", {"id": 1, "width": 3, "text": LARGE}, "  1"),
+        ("{id:03}{text[0]}{{}}", {"id": 1, "text": LARGE}, "001x{}"),
+    ],
+)
+def test_a_key_is_the_same_whatever_else_is_large(key: str, arguments: dict[str, object], text: str) -> None:
+    assert text_of(key, arguments) == text
+    small = {name: value for name, value in arguments.items() if name != "text"}
+    if "text" not in key:
+        assert text_of(key, small) == text
