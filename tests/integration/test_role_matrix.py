@@ -16,7 +16,8 @@ from amqptasks.cli import main
 from amqptasks.topology.topology import Role
 from amqptasks.worker.node import Node
 from tests.harness.nodes import GivenBroker, StartedBroker
-from tests.harness.role_acts import ACTS, RESULTS, SOON, Place, Refused
+from tests.harness.roles.acts import ACTS
+from tests.harness.roles.place import RESULTS, SOON, Place, Refused
 from tests.harness.vhost import new_vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import REPOSITORY
