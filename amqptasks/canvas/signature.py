@@ -13,6 +13,7 @@ from amqptasks.errors import ConfigurationError
 from amqptasks.messages.reach import STAMPED, STAMPS, WITHOUT_EFFECT, stamps_of
 from amqptasks.options import CALL, CallOptions, checked
 from amqptasks.options.signatures import listed
+from amqptasks.untrusted.printable import short
 
 if TYPE_CHECKING:
     from amqptasks.app.app import App
@@ -63,7 +64,7 @@ class Signature(dict[str, Any], Generic[R]):
         task, args, kwargs = given.get("task"), given.get("args") or (), given.get("kwargs") or {}
         options = given.get("options") or {}
         if not isinstance(task, str) or not task:
-            raise ConfigurationError(f"a signature names no task: {str(given)[:80]}")
+            raise ConfigurationError(f"a signature names no task, but {short(task)}")
         if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not isinstance(options, dict):
             raise ConfigurationError(f"the signature of {task!r} has args, kwargs or options of the wrong type")
         if given.get("subtask_type") or options.get("chord"):

@@ -166,7 +166,7 @@ def _parts(follower: Any) -> tuple[str, Mapping[str, Any]]:
         raise OutOfBounds(f"a follower is {short(follower)}, not a signature")
     task, options = follower.get("task"), follower.get("options") or {}
     if not isinstance(task, str) or not task:
-        raise OutOfBounds(f"a signature names no task: {short(follower)}")
+        raise OutOfBounds(f"a signature names no task, but {short(task)}")
     if not isinstance(options, Mapping):
         raise OutOfBounds(f"the signature of {short(task)} has args, kwargs or options of the wrong type")
     return task, options
@@ -179,9 +179,11 @@ def _read(task: str, options: Mapping[str, Any]) -> None:
         raise OutOfBounds(f"the name of a follower {refusal}") from None
     stamps = _stamp_names(task, options)
     for name, value in options.items():
-        if value is None or name in WITHOUT_EFFECT or name in NESTED or name in stamps:
+        if value is None or name in WITHOUT_EFFECT or name in NESTED:
             continue
-        reader = _READERS.get(name)
+        reader = _READERS.get(name)  # first: a stamp of an option's name takes effect as that option
+        if reader is None and name in stamps:
+            continue
         if reader is None:
             raise OutOfBounds(f"the follower {short(task)} has an option {short(name)}, which is not known here")
         try:
@@ -191,16 +193,28 @@ def _read(task: str, options: Mapping[str, Any]) -> None:
 
 
 def _stamp_names(task: str, options: Mapping[str, Any]) -> Collection[str]:
-    given = options.get(STAMPED)
     try:
-        names = bounds.names(list(given) if isinstance(given, tuple) else given or [], MOST_STAMPS)
-        for name in names:
-            for one in options[name] if isinstance(options.get(name), list) else [options.get(name)]:
-                if one is not None and not isinstance(one, bool | float):
-                    bounds.text(one) if isinstance(one, str) else bounds.whole(one)
+        names = _stamps(options.get(STAMPED), options)
+        headers = bounds.mapping(options.get("headers") or {})  # a signature that was sent before has them there
+        _stamps(headers.get(STAMPED), {})
+        stamps = bounds.mapping(headers.get(STAMPS) or {}, MOST_STAMPS)
+        _stamps(list(stamps), stamps)
     except OutOfBounds as refusal:
         raise OutOfBounds(f"the stamps of the follower {short(task)} are wrong: a stamp {refusal}") from None
     return {STAMPED, *names}
+
+
+def _stamps(given: object, stamps: Mapping[str, Any]) -> list[str]:
+    """The names of stamps, each with a value that may be part of a header."""
+    names = bounds.names(list(given) if isinstance(given, tuple) else given or [], MOST_STAMPS)
+    for name in names:
+        value = stamps.get(name)
+        if isinstance(value, list) and len(value) > MOST_STAMPS:
+            raise OutOfBounds(f"is a list of more than {MOST_STAMPS}")
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and not isinstance(one, bool | float):
+                bounds.text(one) if isinstance(one, str) else bounds.whole(one)
+    return names
 
 
 #: Stamps of one follower. Each becomes part of a header.

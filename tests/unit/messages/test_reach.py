@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from amqptasks.canvas.signature import Signature
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages.reach import EVERYWHERE, Reach, reach, stamps_of
 from amqptasks.topology.expand.permissions import permissions_for
@@ -82,6 +83,10 @@ def test_a_follower_that_chooses_where_it_goes_needs_a_signature_or_followers_an
         follower(countdown="soon"), follower(eta=5), follower(expires=[]), follower(ignore_result=1), follower(queue=5),
         follower(task_id="x" * 300), follower(colour="red"), follower(stamped_headers="tenant"),
         follower(stamped_headers=["a"], a={}), follower(stamped_headers=[5]), follower(headers=[]),
+        follower(stamped_headers=["queue"], queue=["default"]),
+        follower(stamped_headers=["headers"], headers=["stamps"]),
+        follower(stamped_headers=["reply_to"], reply_to=["x"]), follower(stamped_headers=["a"], a=[1] * 101),
+        follower(headers={"stamps": {"a": "x" * 5000}}), follower(headers={"stamped_headers": "a"}),
         follower(link=[5]), follower(link={"task": "t", "options": {"chain": [{}]}}), follower(unique=5),
     ],
 )  # fmt: skip
@@ -90,6 +95,14 @@ def test_a_follower_with_a_value_out_of_bounds_is_refused_with_a_sentence(wrong:
     assert problem
     assert len(problem) < 400
     assert problem.isprintable()
+
+
+def test_a_signature_without_a_task_is_refused_without_a_word_of_its_arguments() -> None:
+    given = {"kwargs": {"password": "hunter2"}}
+    assert "hunter2" not in str(OWN.problem([given], trusted=True))
+    with pytest.raises(ConfigurationError) as refused:
+        Signature.read(given, None)  # type: ignore[arg-type]
+    assert "hunter2" not in str(refused.value)
 
 
 def test_followers_are_bounded_in_number_and_depth() -> None:
