@@ -15,7 +15,7 @@ export AMQPTASKS_TEST_RELEASE AMQPTASKS_TEST_URL AMQPTASKS_TEST_MANAGEMENT_URL
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-releases test-pythons test-long fuzz fuzz-long check format bench bench-growth bench-quick flames docs clean
+.PHONY: help demo test test-releases test-pythons test-long test-stores fuzz fuzz-long check format bench bench-growth bench-quick flames docs clean
 .DELETE_ON_ERROR:
 
 help: ## show this help
@@ -39,6 +39,9 @@ test-pythons: .venv/bin/python test-broker ## run the tests on each Python from 
 
 test-long: .venv/installed-test test-broker ## run the tests that take minutes: kills, cuts, long delays
 	$(BIN)/pytest -m long $(ARGS)
+
+test-stores: .venv/installed-test .venv/installed-test-stores test-broker ## run the tests of result stores, each on its server: the machine needs PostgreSQL, MariaDB and Redis
+	AMQPTASKS_TEST_STORES=1 $(BIN)/pytest $(PARALLEL) -m 'stores or not long' tests/stores $(ARGS)
 
 fuzz: .venv/installed-test ## a minute: some hundred examples of what comes from outside, for each reader of it
 	$(BIN)/pytest tests/fuzz $(ARGS)

@@ -19,6 +19,9 @@ from amqptasks.results.reply import FINAL_STATES
 from amqptasks.serializers import Undecodable, json
 from amqptasks.untrusted import bounds
 
+#: The state of a call that was recorded before it was published.
+SENT = "SENT"
+
 MAGIC = b"amqptasks-result"
 VERSION = 1
 
@@ -53,10 +56,13 @@ class Record:
 
     def replaces(self, known: Record) -> bool:
         """Whether this record takes the place of `known`, of the same task: the first final state stays, and a state on
-        the way gives way to what came with the same attempt or a later one."""
+        the way gives way to what came with the same attempt or a later one. That a task was sent is never news once
+        something is known of it."""
         if known.is_expired(self.at):
             return True
-        return not known.final and (self.final or self.attempt >= known.attempt)
+        if known.final or self.state == SENT:
+            return False
+        return self.final or self.attempt >= known.attempt
 
     def is_expired(self, now: float) -> bool:
         """Whether it is as if it were not there."""

@@ -1,8 +1,12 @@
 """`store`: each test that takes it runs over every result store. `open_again` opens the same one a second time. Tests
-with `address` alone need no broker, and leave out the streams."""
+with `address` alone need no broker, and leave out the streams.
+
+Stores on servers are for `make test-stores`, where a server that is missing is a failure, and else a counted skip.
+"""
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,11 +25,39 @@ from amqptasks.transport import Link
 from amqptasks.transport.publisher import Publisher
 from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
+from tests.stores import servers
+from tests.stores.servers import SERVERS, Server
 
-STORES = ("memory", "sqlite", pytest.param("stream", marks=pytest.mark.broker))
+ON_SERVERS = [pytest.param(name, marks=pytest.mark.stores) for name in SERVERS]
+WITHOUT_BROKER = ["memory", "sqlite", *ON_SERVERS]
+STORES = [*WITHOUT_BROKER, pytest.param("stream", marks=pytest.mark.broker)]
 
-#: When the records of these tests are made.
-NOW = 1_800_000_000.0
+#: Set by `make test-stores`.
+ALL_STORES = "AMQPTASKS_TEST_STORES"
+
+#: When the records of these tests are made: Redis removes by its own clock what expires before that.
+NOW = 4_000_000_000.0
+
+_servers: dict[str, Server] = {}
+
+
+@pytest.fixture(scope="session")
+def server_of() -> Iterator[Callable[[str], Server]]:
+    """The server of a kind, without results; one of each for all tests."""
+
+    def get(name: str) -> Server:
+        if name not in _servers:
+            try:
+                _servers[name] = servers.started(name)
+            except servers.Missing as missing:
+                (pytest.fail if os.environ.get(ALL_STORES) else pytest.skip)(str(missing))
+        _servers[name].empty()
+        return _servers[name]
+
+    yield get
+    for server in _servers.values():
+        server.destroy()
+    _servers.clear()
 
 
 @pytest.fixture
@@ -36,10 +68,12 @@ def memory_broker() -> Iterator[str]:
     forget(url)
 
 
-@pytest.fixture(params=("memory", "sqlite"))
+@pytest.fixture(params=WITHOUT_BROKER)
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Of a store of this test's own, which needs no broker."""
-    if request.param == "memory":
+    if request.param in SERVERS:
+        yield request.getfixturevalue("server_of")(request.param).url
+    elif request.param == "memory":
         name = f"memory://{uuid.uuid4().hex}"
         yield name
         memory._stores.pop(name, None)
@@ -59,11 +93,14 @@ def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
     made: list[Store] = []
     links: list[Link] = []
     vhost = request.getfixturevalue("streams_vhost") if request.param == "stream" else None
-    url = {
-        "memory": f"memory://{uuid.uuid4().hex}",
-        "sqlite": f"sqlite:///{tmp_path}/results.db",
-        "stream": "stream://?partitions=2",
-    }[request.param]
+    if request.param in SERVERS:
+        url = request.getfixturevalue("server_of")(request.param).url
+    else:
+        url = {
+            "memory": f"memory://{uuid.uuid4().hex}",
+            "sqlite": f"sqlite:///{tmp_path}/results.db",
+            "stream": "stream://?partitions=2",
+        }[request.param]
 
     def again() -> Store:
         around = None

@@ -1,9 +1,12 @@
 """Where results are kept, a file for each kind.
 
-base.py      what every store offers
-memory.py    memory://
-sqlite.py    sqlite:///FILE
-stream.py    stream://, on the app's broker; stream_look.py reads there
+base.py        what every store offers
+memory.py      memory://
+sqlite.py      sqlite:///FILE
+stream.py      stream://, on the app's broker; stream_look.py reads there
+postgresql.py  postgresql://, mysql.py mysql://; sql.py has what they share
+redis.py       redis://
+s3.py          s3://
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from amqptasks.results.stores.base import Around, Store
 GROUP = "amqptasks.result_stores"
 
 #: Schemes of our own stores.
-OWN = ("memory", "sqlite", "stream")
+OWN = ("memory", "sqlite", "stream", "postgresql", "mysql", "redis", "rediss", "s3")
 
 
 def open_store(url: str, around: Around | None = None) -> Store:
@@ -35,6 +38,22 @@ def open_store(url: str, around: Around | None = None) -> Store:
 
         assert around is not None
         return StreamStore(url, around)
+    if scheme in ("postgresql", "postgres"):
+        from amqptasks.results.stores.postgresql import PostgresqlStore
+
+        return PostgresqlStore(url)
+    if scheme in ("mysql", "mariadb"):
+        from amqptasks.results.stores.mysql import MysqlStore
+
+        return MysqlStore(url)
+    if scheme in ("redis", "rediss"):
+        from amqptasks.results.stores.redis import RedisStore
+
+        return RedisStore(url)
+    if scheme == "s3":
+        from amqptasks.results.stores.s3 import S3Store
+
+        return S3Store(url)
     from importlib.metadata import entry_points
 
     found = entry_points(group=GROUP, name=scheme)

@@ -14,12 +14,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from amqptasks.errors import ConfigurationError, StoreRefused, StoreUnavailable
-from amqptasks.results.record import Record, UnreadableRecord, decode
+from amqptasks.results.record import Record
+from amqptasks.results.stores.sql import records_in, row_of
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
-from amqptasks.runtime.log_queue import get_logger
-
-logger = get_logger(__name__)
 
 SCHEME = "sqlite://"
 
@@ -56,7 +54,7 @@ _WRITE = """
         state = excluded.state, final = excluded.final, attempt = excluded.attempt,
         expires_at = excluded.expires_at, record = excluded.record
     where results.expires_at <= :at
-       or (not results.final and (excluded.final or excluded.attempt >= results.attempt))
+       or (not results.final and excluded.state <> 'SENT' and (excluded.final or excluded.attempt >= results.attempt))
 """
 
 _CLEAN = "delete from results where id in (select id from results where expires_at <= ? limit ?)"
@@ -91,18 +89,7 @@ class SqliteStore:
         self._lock = threading.Lock()
 
     def write(self, records: Sequence[Record]) -> None:
-        rows = [
-            {
-                "id": record.id,
-                "state": record.state,
-                "final": record.final,
-                "attempt": record.attempt,
-                "expires_at": record.expires_at,
-                "at": record.at,
-                "record": record.encode(),
-            }
-            for record in records
-        ]
+        rows = [row_of(record) for record in records]
         with self._connected() as connection:
             connection.execute("begin immediate")
             try:
@@ -118,17 +105,8 @@ class SqliteStore:
             for start in range(0, len(ids), AT_ONCE):
                 some = ids[start : start + AT_ONCE]
                 marks = ",".join("?" * len(some))
-                for identity, data in connection.execute(
-                    f"select id, record from results where id in ({marks})",  # noqa: S608 - marks alone
-                    some,
-                ):
-                    try:
-                        record = decode(data)
-                    except UnreadableRecord as error:
-                        logger.warning("the record of task %s in %s is passed over: %s", identity, self.where, error)
-                        continue
-                    if record.id == identity and not record.is_expired(now):
-                        found[identity] = record
+                rows = connection.execute(f"select id, record from results where id in ({marks})", some)  # noqa: S608
+                found.update(records_in(rows, now, self.where))
         return found
 
     def forget(self, ids: Sequence[str]) -> None:
