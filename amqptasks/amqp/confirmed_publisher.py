@@ -113,18 +113,22 @@ class ConfirmedPublisher:
         self._connection.on_blocked(self.set_blocked, lambda: self.set_blocked(None))
         self.open_channel()
 
-    def connection_closed(self, error: BrokerError, others: Sequence[PendingPublish]) -> None:
-        """The connection broke, or could not be had. `others` were on their way over other channels of it."""
-        self._waiting.extendleft(reversed([*self._channel_lost(str(error)), *others]))
-        self.set_blocked(None)
-        if self._waiting:
+    def take(self, entries: Sequence[PendingPublish]) -> None:
+        """Publish what was on its way over other channels of a connection that broke."""
+        self._waiting.extendleft(reversed(entries))
+        if entries:
             self._sweep_soon()
+
+    def connection_closed(self, error: BrokerError) -> None:
+        """The connection broke, or could not be had."""
+        self._waiting.extendleft(reversed(self._channel_lost(str(error))))
+        self.set_blocked(None)
         if is_lasting(error):  # waiting longer does not mend a password
             self.fail(error)
 
-    def fail(self, error: BaseException, others: Sequence[PendingPublish] = ()) -> None:
-        """End everything with this error, and `others`."""
-        entries = [*self._unconfirmed.values(), *self._suspects, *self._waiting, *others]
+    def fail(self, error: BaseException) -> None:
+        """End everything with this error."""
+        entries = [*self._unconfirmed.values(), *self._suspects, *self._waiting]
         self._unconfirmed.clear()
         self._suspects.clear()
         self._waiting.clear()

@@ -240,7 +240,8 @@ class Link:
         if why is not None:
             self._break(why)
         self._loop.finish()
-        self._publisher.fail(BrokerUnreachable(self._broken or STOPPED), self._refused.connection_closed())
+        self._publisher.take(self._refused.connection_closed())
+        self._publisher.fail(BrokerUnreachable(self._broken or STOPPED))
         self._loop.close()
 
     def _break(self, why: str) -> None:
@@ -264,7 +265,8 @@ class Link:
         self._tell_trouble(None)
 
     def _publishing_closed(self, error: BrokerError) -> None:
-        self._publisher.connection_closed(error, self._refused.connection_closed())
+        self._publisher.take(self._refused.connection_closed())
+        self._publisher.connection_closed(error)
         logger.debug("publishing connection: %s", error)
         heard = list(self._connecting)
         if is_lasting(error):
