@@ -46,7 +46,7 @@ def open_shop(impatient_broker: StartedBroker, tmp_path: Path) -> Iterator[Calla
         yield lambda topology: stack.enter_context(new_shop(vhost, tmp_path, topology))
 
 
-@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+@pytest.mark.parametrize("queue_type", [pytest.param("classic", marks=pytest.mark.long), "quorum"])
 def test_a_task_that_waits_longer_than_the_consumer_timeout_runs_once(
     open_shop: Callable[[str], Shop], queue_type: str
 ) -> None:

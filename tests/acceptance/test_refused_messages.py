@@ -29,7 +29,7 @@ def publish_raw(url: str, queue: str, headers: dict[str, object], body: bytes) -
         channel.basic_publish("", queue, body, properties, mandatory=True)
 
 
-@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+@pytest.mark.parametrize("queue_type", [pytest.param("classic", marks=pytest.mark.long), "quorum"])
 def test_unknown_and_undecodable_tasks_are_in_the_dead_letter_queue_with_their_reason(
     open_shop: Callable[[str], Shop], queue_type: str
 ) -> None:
@@ -55,7 +55,7 @@ def test_unknown_and_undecodable_tasks_are_in_the_dead_letter_queue_with_their_r
     wait_for(lambda: shop.unacked() == 0, message="both are settled")
 
 
-@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+@pytest.mark.parametrize("queue_type", [pytest.param("classic", marks=pytest.mark.long), "quorum"])
 def test_a_full_queue_refuses_to_the_callers_face_and_loses_no_call(
     open_shop: Callable[[str], Shop], queue_type: str
 ) -> None:

@@ -18,7 +18,7 @@ from tests.harness.wait import wait_for
 COUNTDOWN = 5.0
 
 
-@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+@pytest.mark.parametrize("queue_type", [pytest.param("classic", marks=pytest.mark.long), "quorum"])
 def test_an_immediate_task_runs_at_once_beside_forty_that_wait(
     open_shop: Callable[[str], Shop], queue_type: str
 ) -> None:
@@ -69,7 +69,7 @@ def test_a_topology_with_short_delays_needs_few_objects(open_shop: Callable[[str
     said(worker, "ran", "delayed")
 
 
-@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+@pytest.mark.parametrize("queue_type", [pytest.param("classic", marks=pytest.mark.long), "quorum"])
 def test_retries_that_wait_do_not_hold_up_an_immediate_task(open_shop: Callable[[str], Shop], queue_type: str) -> None:
     """Four retries with Celery's default delay of 180 seconds blocked its worker on 4.3."""
     shop = open_shop(f"queues: {{default: {{type: {queue_type}}}}}\n")

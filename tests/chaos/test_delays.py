@@ -84,6 +84,7 @@ def test_delayed_tasks_survive_a_broker_that_is_killed(own_broker: StartedBroker
         workers.end_all()
 
 
+@pytest.mark.long
 def test_ten_thousand_delayed_tasks_cost_the_worker_no_memory(vhost: Vhost, worker_process: WorkerFactory) -> None:
     worker = worker_process(SOURCE, "-c", "4", module="delays")
     app = App("delays", vhost.url, ignore_result=True)

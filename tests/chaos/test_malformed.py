@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import orjson
+import pytest
 
 from amqptasks import App, dial
 from amqptasks.messages.ids import task_id
@@ -41,6 +42,7 @@ def note(number):
 """
 
 
+@pytest.mark.long
 def test_a_thousand_malformed_messages_end_in_the_dead_letter_queue_and_a_hundred_good_ones_run(
     vhost: Vhost, worker_process: WorkerFactory
 ) -> None:

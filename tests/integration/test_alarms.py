@@ -64,6 +64,7 @@ def test_in_an_alarm_replies_wait_and_ready_says_blocked(
     assert node.wait(20)
 
 
+@pytest.mark.long
 def test_replies_that_a_stop_drops_in_an_alarm_are_counted_and_their_state_is_lost(
     app: App, own_broker: StartedBroker, barrier: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -128,6 +128,7 @@ def test_expires_countdown_eta_revoke_lock_rate_limit_and_ping_with_clocks_two_h
         assert 0.5 < slow < 1 + LATE
 
 
+@pytest.mark.long
 def test_a_publisher_without_a_delay_ladder_takes_the_time_from_the_next_heartbeat_of_a_worker(
     vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

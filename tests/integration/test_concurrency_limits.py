@@ -154,6 +154,7 @@ def locked(word, seconds):
 """
 
 
+@pytest.mark.long
 def test_the_place_of_a_killed_worker_comes_back(worker_process: WorkerFactory, vhost: Vhost) -> None:
     first = worker_process(SOURCE, "-c", "2")
     app = App("shop", vhost.url, ignore_result=True)

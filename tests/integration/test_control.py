@@ -139,6 +139,7 @@ def test_nobody_there_is_an_answer_at_once(told: Told) -> None:
     assert (dict(answers), answers.missing, answers.complete) == ({}, (), True)
 
 
+@pytest.mark.long
 def test_a_worker_that_hangs_is_named_and_one_that_was_killed_is_not(told: Told, worker_process: WorkerFactory) -> None:
     hung, killed = worker_process(SOURCE, "-n", "hung"), worker_process(None, "-n", "killed")
     with told.app.worker(["default"]) as node:

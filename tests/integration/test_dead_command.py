@@ -249,6 +249,7 @@ def test_a_rate_is_kept(app: App, dead: Dead) -> None:
     assert time.monotonic() - began >= 1.1
 
 
+@pytest.mark.long
 def test_a_replay_that_is_killed_again_and_again_loses_nothing(
     app: App, dead: Dead, session: Session, vhost: Vhost, worker_process: WorkerFactory
 ) -> None:

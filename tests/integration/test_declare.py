@@ -245,6 +245,7 @@ def test_a_file_that_names_its_virtual_host_is_declared_there(vhost: Vhost, tmp_
     assert "names 'other'" in err
 
 
+@pytest.mark.long
 def test_a_thousand_objects_are_declared_in_reasonable_time(session: Session):
     objects = Objects(exchanges=tuple(Exchange(f"e{number}", "topic") for number in range(500)))
     assert len(declare(objects, session)) == 500

@@ -107,6 +107,7 @@ def test_users_with_their_passwords_and_limits_come_with_the_whole_broker(
             vhost.management.request("DELETE", "users", f"{vhost.name}-{name}")
 
 
+@pytest.mark.long
 def test_rabbitmqctl_imports_it_into_a_broker_that_has_nothing(own_broker: StartedBroker, tmp_path: Path):
     node = own_broker.node
     file = tmp_path / "shop.yaml"

@@ -44,6 +44,7 @@ def test_in_a_virtual_host_of_its_own_it_shows_all_and_leaves_nothing(
     assert vhost.management.request("GET", "vhosts", name.group()) is None
 
 
+@pytest.mark.long
 def test_in_a_virtual_host_of_others_it_has_queues_of_its_own_and_removes_them(tmp_path: Path, vhost: Vhost) -> None:
     vhost.management.request(
         "PUT", "queues", vhost.name, "theirs", body={"durable": True, "arguments": {"x-queue-type": "quorum"}}
@@ -57,6 +58,7 @@ def test_in_a_virtual_host_of_others_it_has_queues_of_its_own_and_removes_them(t
     assert not [exchange for exchange in vhost.management.exchanges() if "demo" in exchange["name"]]
 
 
+@pytest.mark.long
 def test_interrupted_it_ends_its_workers_and_clears_up(vhost: Vhost, worker_process: WorkerFactory) -> None:
     demo = worker_process.command("demo", "--management", "http://127.0.0.1:1")
     demo.wait_for_line("two worker processes", 20)

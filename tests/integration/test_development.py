@@ -87,6 +87,7 @@ def test_a_changed_file_is_run_and_a_broken_one_waited_out(
     wait_for(none_is_left(processes), 5, "all have ended")
 
 
+@pytest.mark.long
 def test_many_changes_at_once_are_one_and_files_of_other_kinds_none(
     vhost: Vhost, worker_process: WorkerFactory, tmp_path: Path
 ) -> None:
@@ -195,6 +196,7 @@ def test_dev_starts_no_broker_in_place_of_one_that_was_named(worker_process: Wor
     assert "secret" not in dev.output
 
 
+@pytest.mark.long
 @pytest.mark.broker
 @pytest.mark.kills_broker
 @pytest.mark.skipif(find_installation() is None, reason="no rabbitmq-server on this machine")

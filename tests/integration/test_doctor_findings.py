@@ -203,6 +203,7 @@ def test_what_was_counted(own_broker: StartedBroker, vhost: Vhost, channel) -> N
     assert _examined(own_broker, vhost, "nodes").figures == {"nodes": 1}
 
 
+@pytest.mark.long
 def test_connections_near_the_limit_of_the_virtual_host(look: Look, own_broker: StartedBroker, vhost: Vhost) -> None:
     url = pika.URLParameters(vhost.url)
     held = [pika.BlockingConnection(url) for _ in range(4)]
@@ -230,6 +231,7 @@ def test_transient_queues_are_deprecated(look: Look, own_broker: StartedBroker, 
     gone(look, "deprecated-features")
 
 
+@pytest.mark.long
 def test_memory_and_disk_near_their_limits(look: Look, own_broker: StartedBroker, vhost: Vhost) -> None:
     node = wait_for(lambda: vhost.management.request("GET", "nodes"), SEEN_WITHIN)[0]
     assert look("nodes") == look("alarms") == look("clock") == []

@@ -98,6 +98,7 @@ def test_wait_for_says_what_did_not_come() -> None:
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.long
 def test_a_killed_broker_comes_back_on_its_ports_with_its_durable_messages(own_broker: StartedBroker) -> None:
     node, url = own_broker.node, own_broker.url
     with new_vhost(own_broker) as vhost:
@@ -121,6 +122,7 @@ def test_a_killed_broker_comes_back_on_its_ports_with_its_durable_messages(own_b
         )
 
 
+@pytest.mark.long
 @pytest.mark.kills_broker
 def test_a_destroyed_node_leaves_neither_process_nor_folder(broker) -> None:
     if not isinstance(getattr(broker, "node", None), PrivateNode):

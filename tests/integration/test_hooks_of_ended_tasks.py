@@ -122,7 +122,7 @@ def unacked(management: Management) -> int | None:
     ("pool", "name", "error"),
     [
         ("prefork", "hang", TimeLimitExceeded),
-        ("threads", "hang", TimeLimitExceeded),
+        pytest.param("threads", "hang", TimeLimitExceeded, marks=pytest.mark.long),
         ("threads", "swallow", TimeLimitExceeded),
         ("prefork", "die", WorkerLostError),
     ],
@@ -147,7 +147,7 @@ def test_hooks_of_a_task_that_was_killed_run_elsewhere_and_once(
     assert "on_success " + result.id not in worker.output
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.long)])
 def test_who_is_revoked_while_it_runs_is_told_of(app: App, worker_process: WorkerFactory, pool: str) -> None:
     worker = worker_process(SOURCE, "-c", "1", "-P", pool, module="told")
     result = call(app, "work", "word")
@@ -161,7 +161,7 @@ def test_who_is_revoked_while_it_runs_is_told_of(app: App, worker_process: Worke
     assert f"on_failure {result.id}" not in worker.output, "it did not fail"
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.long)])
 def test_who_is_revoked_before_it_runs_is_told_of(app: App, worker_process: WorkerFactory, pool: str) -> None:
     worker = worker_process(SOURCE, "-c", "1", "-P", pool, module="told")
     first = call(app, "work", "word")
@@ -208,7 +208,7 @@ def test_hooks_that_kill_their_process_or_hang_are_ended_and_not_run_again(
     assert worker.output.count("a hook begins") == 1
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.long)])
 def test_a_task_with_acks_late_false_is_acknowledged_when_it_begins(
     app: App, worker_process: WorkerFactory, management: Management, pool: str
 ) -> None:
@@ -224,7 +224,7 @@ def test_a_task_with_acks_late_false_is_acknowledged_when_it_begins(
     assert "began long" not in again.output, "it was acknowledged: nobody has it any more"
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.long)])
 def test_a_task_with_acks_late_false_that_is_killed_at_its_limit_is_acknowledged_once(
     app: App, worker_process: WorkerFactory, pool: str
 ) -> None:

@@ -74,7 +74,10 @@ async def anote(number):
 WAITING = 7
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "async"])
+@pytest.mark.parametrize(
+    "pool",
+    ["prefork", "async", pytest.param("threads", marks=pytest.mark.long), pytest.param("solo", marks=pytest.mark.long)],
+)
 def test_what_had_not_begun_when_the_connection_was_lost_runs_once(
     vhost: Vhost, proxy: Proxy, tmp_path: Path, worker_process: WorkerFactory, pool: str
 ) -> None:
@@ -106,7 +109,10 @@ def test_what_had_not_begun_when_the_connection_was_lost_runs_once(
     assert ran() == Counter({f"ran {number}": 1 for number in range(WAITING)})
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "async"])
+@pytest.mark.parametrize(
+    "pool",
+    ["prefork", "async", pytest.param("threads", marks=pytest.mark.long), pytest.param("solo", marks=pytest.mark.long)],
+)
 def test_a_task_that_runs_while_the_connection_is_lost_runs_once(
     vhost: Vhost, proxy: Proxy, tmp_path: Path, worker_process: WorkerFactory, pool: str
 ) -> None:

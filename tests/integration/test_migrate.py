@@ -34,6 +34,7 @@ def channel(vhost: Vhost):
         yield opened
 
 
+@pytest.mark.long
 def test_classic_to_quorum_under_load_loses_nothing_and_runs_nothing_twice(
     vhost: Vhost, broker: Broker, tmp_path: Path, record_property: Callable[[str, object], None]
 ):
@@ -124,6 +125,7 @@ def test_a_result_reaches_the_caller_whose_task_was_moved(vhost: Vhost, broker: 
             assert result.get(10) == "noted 1"
 
 
+@pytest.mark.long
 def test_broken_off_after_every_stage_and_run_again_it_ends_right(vhost: Vhost, broker: Broker, tmp_path: Path):
     """Each run ends one stage later than the one before, and the next goes on from there. Some are killed; that each
     step can be is shown by the long test."""
@@ -180,6 +182,7 @@ def test_it_waits_for_what_a_worker_holds_and_moves_what_that_gives_back(vhost: 
         here.check_clean()
 
 
+@pytest.mark.long
 def test_patience_has_an_end_and_the_way_back_is_the_topology_as_it_was(vhost: Vhost, broker: Broker, tmp_path: Path):
     with place(vhost, broker, tmp_path, "type: classic") as here:
         here.app.tasks["hold"].apply_async((1,), queue="emails")
@@ -261,6 +264,7 @@ def test_who_binds_or_declares_the_queue_without_looking_is_put_up_with(
         here.check_clean()
 
 
+@pytest.mark.long
 def test_a_smaller_queue_takes_back_as_much_as_it_holds_and_delayed_tasks_wait_before_it(
     vhost: Vhost, broker: Broker, tmp_path: Path
 ):

@@ -31,6 +31,7 @@ SAME = settings(
 Broker = GivenBroker | StartedBroker
 
 
+@pytest.mark.long
 @settings(SAME, max_examples=25)
 @given(mapping=topologies(3))
 def test_after_declare_the_plan_is_empty(broker: Broker, mapping: dict[str, Any]):

@@ -198,7 +198,7 @@ def test_another_call_takes_the_place_of_a_task(place: Place) -> None:
     assert place.call("choose", 1).get(timeout=10) == 11
 
 
-@pytest.mark.parametrize("plan", ["finish", "interrupt", "too long"])
+@pytest.mark.parametrize("plan", ["finish", "interrupt", pytest.param("too long", marks=pytest.mark.long)])
 def test_a_stop_ends_what_runs_as_planned_and_counts_no_attempt(place: Place, plan: str) -> None:
     place.worker.terminate()
     options = {

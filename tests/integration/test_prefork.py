@@ -282,6 +282,7 @@ def test_the_number_of_processes_follows_the_demand(app: App, worker_process: Wo
     assert [result.get(timeout=20) for result in results] == [0] * 10
 
 
+@pytest.mark.long
 def test_a_worker_is_told_to_follow_the_demand(
     app: App, worker_process: WorkerFactory, vhost: Vhost, tmp_path: Path
 ) -> None:
@@ -304,6 +305,7 @@ def test_a_worker_is_told_to_follow_the_demand(
         assert "from 1 to 1024" in next(iter(app.control.autoscale(most, least).errors.values()))
 
 
+@pytest.mark.long
 def test_a_lost_child_is_replaced_and_everything_runs(
     app: App, worker_process: WorkerFactory, management: Management
 ) -> None:

@@ -98,7 +98,7 @@ class Launched:
 BLOCKED = "signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})"
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.long)])
 def test_a_worker_that_inherits_blocked_signals_obeys_them_and_its_tasks_have_none_blocked(
     pool: str, worker_process: WorkerFactory, vhost: Vhost
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_worker_that_inherits_blocked_signals_obeys_them_and_its_tasks_have_no
     assert worker.terminate(WITHIN) == 0
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.long)])
 def test_a_worker_that_is_out_of_descriptors_runs_all_once_there_are_some(
     pool: str, worker_process: WorkerFactory, vhost: Vhost
 ) -> None:
@@ -148,6 +148,7 @@ threading.Thread(target=threading.Event().wait, name="stays-for-ever").start()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGTERM, signal.SIGTERM, signal.SIGQUIT]])
 def test_a_worker_whose_program_has_a_thread_that_does_not_end_leaves_and_names_it(
     numbers: list[int], worker_process: WorkerFactory

@@ -31,6 +31,7 @@ def roomy_vhost(own_broker: StartedBroker) -> Iterator[Vhost]:
         yield vhost
 
 
+@pytest.mark.long
 def test_a_broker_short_of_memory_raises_connection_blocked_and_takes_calls_again_later(
     own_broker: StartedBroker, roomy_vhost: Vhost
 ) -> None:

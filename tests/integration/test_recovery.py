@@ -64,6 +64,7 @@ def test_after_the_broker_closed_the_connection(vhost: Vhost, tmp_path: Path) ->
         here.prove_settled()
 
 
+@pytest.mark.long
 def test_after_a_connection_was_half_open(vhost: Vhost, proxy: Proxy, tmp_path: Path) -> None:
     """Nothing arrives any more, and nothing says so: heartbeats find out."""
     with place(vhost, tmp_path, f"{proxy.url}?heartbeat=1&connection_timeout=2000") as here:

@@ -13,7 +13,7 @@ from tests.harness.wait import wait_for
 from tests.integration.recovery import place
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("how", [pytest.param("stop", marks=pytest.mark.long), "kill"])
 def test_after_the_broker_was_gone(own_broker: StartedBroker, tmp_path: Path, how: str) -> None:
     with new_vhost(own_broker) as vhost, place(vhost, tmp_path) as here:
         words = [f"word-{number}" for number in range(12)]

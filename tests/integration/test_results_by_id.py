@@ -130,7 +130,9 @@ def read_elsewhere(identity: str, worker_process: WorkerFactory) -> list[object]
     return found
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+@pytest.mark.parametrize(
+    "pool", ["prefork", pytest.param("threads", marks=pytest.mark.long), pytest.param("solo", marks=pytest.mark.long)]
+)
 def test_another_process_reads_what_each_pool_stores(app: App, worker_process: WorkerFactory, pool: str) -> None:
     worker_process(SHOP, "-Q", "default", "--pool", pool)
     added = app.send_task("shop.add", (2, 3))
@@ -157,7 +159,7 @@ def test_another_process_reads_what_each_pool_stores(app: App, worker_process: W
 
 
 @pytest.mark.parametrize(("kill", "runs"), [("before", 2), ("after", 1)])
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.long)])
 def test_a_worker_that_is_killed_around_the_write_loses_nothing(
     app: App, worker_process: WorkerFactory, management: Management, kill: str, runs: int, pool: str
 ) -> None:

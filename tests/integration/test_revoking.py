@@ -88,6 +88,7 @@ def test_streams_of_control_are_never_empty(told: Told) -> None:
         wait_for(lambda: written(places.NODES.name) and written(places.REVOKED.name))
 
 
+@pytest.mark.long
 def test_a_revoked_countdown_does_not_run_after_the_worker_was_killed_and_started_again(
     told: Told, worker_process: WorkerFactory, vhost: Vhost
 ) -> None:

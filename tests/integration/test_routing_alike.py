@@ -147,6 +147,7 @@ def _same_everywhere(topology: Topology, sent: list[tuple[str, str, dict[str, ob
 PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
+@pytest.mark.long
 @settings(PROPERTY, max_examples=25)
 @given(topology=topologies(), sent=st.lists(messages(), min_size=1, max_size=12))
 def test_every_message_reaches_the_same_queues_everywhere(

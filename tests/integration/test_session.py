@@ -114,6 +114,7 @@ def test_a_publish_into_silence_ends_at_the_deadline(session: Session, proxy: Pr
         through.publish(_message("default", b"three"))
 
 
+@pytest.mark.long
 def test_a_broker_that_is_short_of_memory_is_named_as_the_reason(own_broker: StartedBroker):
     with new_vhost(own_broker) as vhost, Session([vhost.url], timeout=2.0) as session:
         declare(expand(default(), session.capabilities), session)

@@ -146,6 +146,7 @@ def shop(tls_broker: TlsBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return tmp_path
 
 
+@pytest.mark.long
 def test_every_command_trusts_what_the_app_trusts(tls_broker: TlsBroker, shop: Path) -> None:
     for words, says in COMMANDS:
         ended = run_command(

@@ -32,7 +32,7 @@ def work(word):
 """
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+@pytest.mark.parametrize("pool", ["prefork", "threads", pytest.param("solo", marks=pytest.mark.long)])
 def test_each_pool_releases_before_the_first_line(worker_process: WorkerFactory, vhost: Vhost, pool: str) -> None:
     worker = worker_process(SOURCE, "-c", "1", "-P", pool, "--prefetch", "4")
     app = App("shop", vhost.url, ignore_result=True)
@@ -135,6 +135,7 @@ def test_a_wire_that_breaks_between_two_calls_is_mended(vhost: Vhost, proxy: Any
     app.close()
 
 
+@pytest.mark.long
 def test_a_claim_outlives_a_restart_of_the_broker(own_broker: StartedBroker) -> None:
     with new_vhost(own_broker) as vhost:
         app = App("shop", vhost.url, ignore_result=True)

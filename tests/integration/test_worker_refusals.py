@@ -153,6 +153,7 @@ def test_headers_too_large_to_be_sent_again_leave_the_essential_ones(vhost: Vhos
         assert not here.node.counts["Lost"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("type", ["quorum", "classic"])
 def test_a_message_whose_worker_dies_each_time_is_given_up_at_the_limit(
     vhost: Vhost, tmp_path: Path, worker_process: WorkerFactory, type: str

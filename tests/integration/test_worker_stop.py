@@ -138,6 +138,7 @@ def test_a_cold_stop_gives_back_what_hangs_within_a_second(
         assert [headers.get("x-delivery-count", 0) for headers in left] == [0] * 4
 
 
+@pytest.mark.long
 def test_retries_under_way_outlive_the_worker(
     vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_killed_workers_task_runs_on_another_and_knows_that_it_was_begun(
     other.wait_for_line(r"(?m)^began word 1$", timeout=15)
 
 
+@pytest.mark.long
 def test_one_of_three_processes_killed_is_started_again(
     vhost: Vhost, sender: App, worker_process: WorkerFactory, management: Management
 ) -> None:
@@ -226,6 +228,7 @@ def test_a_supervisor_passes_the_cold_stop_on(
     assert len(waiting(vhost.url)) == 2
 
 
+@pytest.mark.long
 def test_a_worker_that_cannot_consume_yet_stops_all_the_same(
     vhost: Vhost, worker_process: WorkerFactory, management: Management
 ) -> None:

@@ -80,6 +80,7 @@ def running() -> Iterator[Callable[[int], Running]]:
     link.stop(5)
 
 
+@pytest.mark.long
 def test_what_ran_and_what_waited_is_settled_though_no_forker_can_be_started_at_first(
     running: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_hook_that_would_end_its_process_does_not(running: Callable[[int], Run
     assert (one.pool.pids, one.concluded) == ([pid], [])
 
 
+@pytest.mark.long
 def test_a_pool_that_can_run_nothing_says_why_until_it_can(
     running: Callable[[int], Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
