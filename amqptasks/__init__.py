@@ -18,6 +18,7 @@ from amqptasks.errors import (
 from amqptasks.messages.middleware import Middleware
 from amqptasks.messages.request import Request
 from amqptasks.messages.signing import Signing
+from amqptasks.results.group_result import GroupResult
 from amqptasks.results.result_set import ResultSet
 from amqptasks.tasks.resources import resource
 from amqptasks.tasks.task import Task
@@ -29,6 +30,7 @@ __all__ = [
     "App",
     "BrokerError",
     "ConfigurationError",
+    "GroupResult",
     "Ignore",
     "Middleware",
     "PublishError",

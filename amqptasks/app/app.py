@@ -174,12 +174,16 @@ class App:
             self._declaration.once,
             lambda timeout: Deadline.of(timeout, self.publish_timeout, command_start.left_of(self.connect_timeout)),
             self.results,
+            self._revoke,
         )
         self.caller = Caller(self, self.connections, self._declaration)
 
     def _new_backend(self) -> Backend:
         around = Around(lambda: self.caller.link, lambda: self.caller.publisher, self.session)
-        return Backend(self.backend, self.codec, self._result_expires, around)
+        return Backend(self.backend, self.codec, self._result_expires, around, self._revoke)
+
+    def _revoke(self, ids: Sequence[str], **options: Any) -> None:
+        self.caller.revoke(ids, **options)
 
     @property
     def addresses(self) -> list[str]:

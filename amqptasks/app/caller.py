@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from amqptasks.runtime.clock import broker_time
 
@@ -35,6 +36,10 @@ class Caller:
         """A process of a worker's pool: what its worker learnt from the broker, and declared there, needs no second
         look."""
         self._declaration.inherit(capabilities)
+
+    def revoke(self, ids: Sequence[str], **options: Any) -> None:
+        """Let these tasks not run: `app.control.revoke`, for results."""
+        self._app.control.revoke(ids, **options)
 
     @property
     def link(self) -> Link:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from amqptasks.messages.codec import Codec
     from amqptasks.results.backend import Backend
     from amqptasks.results.replies import Replies
-    from amqptasks.results.result import AsyncResult
+    from amqptasks.results.result import AsyncResult, Revoke
 
 logger = get_logger(__name__)
 
@@ -65,7 +65,8 @@ class Submitting(NamedTuple):
 class Connections:
     """`addresses` says where the broker is. `declares` says whether the first call declares what it needs; a delayed
     call does in any case. `declare` does it, within so many seconds. `deadline` is that of a call that begins now, for
-    which its caller named so many seconds, or None. `results` is the app's result store, where it has one."""
+    which its caller named so many seconds, or None. `results` is the app's result store, where it has one, and `revoke`
+    lets tasks not run."""
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class Connections:
         declare: Callable[[float], None],
         deadline: Callable[[float | None], Deadline],
         results: Backend | None = None,
+        revoke: Revoke | None = None,
     ) -> None:
         self._addresses = addresses
         self._tls = tls
@@ -84,6 +86,7 @@ class Connections:
         self._declare = declare
         self.deadline = deadline
         self._results = results
+        self._revoke = revoke
         self._openings: dict[bool, Opening] = {}
         self._is_ready = False
         self._lock = threading.RLock()
@@ -194,7 +197,7 @@ class Connections:
         if self._link is not None:
             self._earlier_links.append(self._link)
         new_result = AsyncResult if self._results is None else self._results.result
-        self._replies = replies = Replies(self._codec.reader, self._codec.signing, new_result)
+        self._replies = replies = Replies(self._codec.reader, self._codec.signing, new_result, self._revoke)
         self._publisher = Publisher(link)
         self._link = link
         link.receive_replies(replies.reply, replies.lost)

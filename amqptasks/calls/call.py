@@ -262,7 +262,9 @@ class Alike:
         identity = task_id()
         result: AsyncResult[Any]
         result = (
-            app.caller.replies.register(identity, task.name) if self._replies else _without_reply(identity, task.name)
+            app.caller.replies.register(identity, task.name)
+            if self._replies
+            else _without_reply(app, identity, task.name)
         )
         return Call(None, Templated(template, identity, body), result, self._timeout)
 
@@ -283,8 +285,8 @@ def _is_special() -> bool:
     return bool(current_request.get() is not None or signals.before_task_publish or signals.after_task_publish)
 
 
-def _without_reply(identity: str, name: str) -> AsyncResult[Any]:
-    return AsyncResult.without_reply(identity, name, NOBODY_WANTS_IT)
+def _without_reply(app: App, identity: str, name: str) -> AsyncResult[Any]:
+    return AsyncResult.without_reply(identity, name, NOBODY_WANTS_IT, app.caller.revoke)
 
 
 def _result(app: App, request: Request, options: Mapping[str, Any]) -> AsyncResult[Any]:
@@ -293,9 +295,11 @@ def _result(app: App, request: Request, options: Mapping[str, Any]) -> AsyncResu
         request.reply_to = options["reply_to"]
         if app.results is not None:
             return app.results.result(request.id, request.task)
-        return AsyncResult.without_reply(request.id, request.task, f"its reply goes to {request.reply_to!r}")
+        return AsyncResult.without_reply(
+            request.id, request.task, f"its reply goes to {request.reply_to!r}", app.caller.revoke
+        )
     if options.get("ignore_result", app.ignore_result):
-        return _without_reply(request.id, request.task)
+        return _without_reply(app, request.id, request.task)
     request.reply_to = REPLY_TO
     return app.caller.replies.register(request.id, request.task)
 

@@ -6,11 +6,14 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from amqptasks.errors import ResultError
+from amqptasks.errors import ConfigurationError, ResultError
 from amqptasks.messages.codec import Codec
+from amqptasks.messages.properties import Properties
+from amqptasks.messages.request import Request
 from amqptasks.results.address import BackendAddress
 from amqptasks.results.recording import Recording
 from amqptasks.results.reply import Outcome, parse
+from amqptasks.results.result import Revoke, checked_id
 from amqptasks.results.stored_result import StoredResult
 from amqptasks.results.stores import open_store
 from amqptasks.results.writer import Writer
@@ -23,14 +26,31 @@ if TYPE_CHECKING:
     from amqptasks.results.stores.base import Around, Store
 
 
+#: The state of the record that holds the ids of a group, and what stands before its id: no task has such a one.
+SAVED, GROUP = "SAVED", "group:"
+
+#: Tasks of one group that is saved: a record of 4 MB.
+MOST_IN_A_GROUP = 100_000
+
+
+def _nobody(*_given: Any, **_options: Any) -> None:
+    raise ConfigurationError("this result belongs to no app: app.control.revoke(id) revokes the task")
+
+
 class Backend:
     """`expires` is the app's own: seconds that results are kept, None: for ever. `around` is for a store on the
-    app's own broker. Thread-safe; reading blocks."""
+    app's own broker, `revoke` lets tasks not run. Thread-safe; reading blocks."""
 
     def __init__(
-        self, address: BackendAddress, codec: Codec, expires: float | None, around: Around | None = None
+        self,
+        address: BackendAddress,
+        codec: Codec,
+        expires: float | None,
+        around: Around | None = None,
+        revoke: Revoke = _nobody,
     ) -> None:
         self.address = address
+        self.revoke = revoke
         self._around = around
         self.recording = Recording(address, codec, expires)
         self._codec = codec
@@ -64,6 +84,27 @@ class Backend:
     def forget(self, ids: Sequence[str]) -> None:
         """Keep nothing of these tasks. Raises `StoreUnavailable`."""
         self.store.forget(ids)
+
+    def save_group(self, group_id: str, ids: Sequence[str]) -> None:
+        """Keep which tasks a group has. Raises `StoreUnavailable`, and `ConfigurationError` for too many."""
+        if len(ids) > MOST_IN_A_GROUP:
+            raise ConfigurationError(f"a group that is saved has {MOST_IN_A_GROUP:,} tasks at most, not {len(ids):,}")
+        request = Request("amqptasks.group", GROUP + group_id, (), {})
+        self.store.write([self.recording.on_the_way(request, Properties(), SAVED, list(ids))])
+
+    def group(self, group_id: str) -> list[str] | None:
+        """The ids of the tasks of a group that was saved. Raises `StoreUnavailable`."""
+        outcome = self.find([GROUP + group_id]).get(GROUP + group_id)
+        if outcome is None or outcome.status != SAVED:
+            return None
+        ids = outcome.value
+        if not isinstance(ids, list) or len(ids) > MOST_IN_A_GROUP:
+            return None
+        return [checked_id(identity) for identity in ids]
+
+    def forget_group(self, group_id: str) -> None:
+        """Raises as `forget`."""
+        self.forget([GROUP + group_id])
 
     def result(self, task_id: str, task_name: str | None = None, replies: Replies | None = None) -> StoredResult[Any]:
         """Of this task. With `replies`, it is pushed there, too."""

@@ -12,7 +12,7 @@ from amqptasks.messages.body import JSON_ONLY, Reader
 from amqptasks.messages.own_headers import LOST_REPLIES
 from amqptasks.messages.signing import Signing
 from amqptasks.results.reply import Outcome, is_lost, parse
-from amqptasks.results.result import AsyncResult
+from amqptasks.results.result import AsyncResult, Revoke
 from amqptasks.runtime.log_queue import get_logger
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Replies:
 
     Thread-safe: any thread registers, the link's thread replies. `link_thread` is that thread's identity, once known;
     `get()` refuses to wait there. `reader` knows the content types that a reply may have; with `signing`, a
-    reply is read once its signature is verified. `new_result` makes the results.
+    reply is read once its signature is verified. `new_result` makes the results, and `revoke` their tasks not run.
     """
 
     def __init__(
@@ -39,8 +39,10 @@ class Replies:
         reader: Reader = JSON_ONLY,
         signing: Signing | None = None,
         new_result: Callable[[str, str | None, Replies], AsyncResult[Any]] = AsyncResult,
+        revoke: Revoke | None = None,
     ) -> None:
         self._new_result = new_result
+        self.revoke = revoke
         self._reader = reader
         self._signing = signing
         self._pending: dict[str, KeyedRef[str, AsyncResult[Any]]] = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from amqptasks.errors import ConfigurationError, ResultError, ResultTimeout
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from amqptasks.results.reply import Outcome
 
 R = TypeVar("R")
+
+#: `app.control.revoke`.
+Revoke = Callable[..., Any]
 
 #: The state before a reply came, and that of a task whose reply cannot come any more.
 PENDING = "PENDING"
@@ -67,9 +71,12 @@ class AsyncResult(Details, Generic[R]):
         self._waiters: list[Callable[[], None]] | None = None
 
     @classmethod
-    def without_reply(cls, task_id: str, task_name: str | None, why: str) -> AsyncResult[Any]:
+    def without_reply(
+        cls, task_id: str, task_name: str | None, why: str, revoke: Revoke | None = None
+    ) -> AsyncResult[Any]:
         """A result that will not come: `get()` raises `ResultError` with `why` at once."""
-        result: AsyncResult[Any] = cls(task_id, task_name)
+        result = Unanswered(task_id, task_name)
+        result.revoke_by = revoke
         result._loss = why
         return result
 
@@ -193,6 +200,39 @@ class AsyncResult(Details, Generic[R]):
         if not self.ready():
             self.arrive(ResultError(f"the result of task {self.id} was forgotten"))
 
+    def revoke(self, *, terminate: bool = False, signal: str = "TERM") -> None:
+        """Let the task not run, wherever it waits; its state becomes REVOKED. With `terminate`, end it where it runs:
+        `signal` is as of `app.control.revoke`, which also tells what each worker did. Raises `BrokerError`."""
+        self.revoker()([self.id], terminate=terminate, signal=signal)
+
+    def then(
+        self, callback: Callable[[AsyncResult[R]], object], on_error: Callable[[AsyncResult[R]], object] | None = None
+    ) -> AsyncResult[R]:
+        """Call `callback` with this result once the task has returned, `on_error` once it has ended otherwise; returns
+        this result. They are called on one thread for all, in turn. What they raise is logged. A program that ends
+        does not wait for them."""
+        from amqptasks.results.callbacks import callbacks
+
+        callbacks.add(self, callback, on_error)
+        return self
+
+    def collect(
+        self, timeout: float | None = None, propagate: bool = True, *, disable_sync_subtasks: bool = True
+    ) -> Iterator[tuple[AsyncResult[Any], Any]]:
+        """This result and its value, then those of its `children`, then of theirs: each once its task has ended. All
+        together within `timeout` seconds; otherwise as `get`. Without a result store it has no children."""
+        deadline = None if timeout is None else monotonic() + timeout
+        next_ones: deque[AsyncResult[Any]] = deque([self])
+        known = {self.id}
+        while next_ones:
+            result = next_ones.popleft()
+            left = None if deadline is None else max(0.0, deadline - monotonic())
+            yield result, result.get(left, propagate=propagate, disable_sync_subtasks=disable_sync_subtasks)
+            for child in result.children:
+                if child.id not in known:
+                    known.add(child.id)
+                    next_ones.append(child)
+
     def arrive(self, reply: Delivery | ResultError) -> int:
         """A reply came, or (`ResultError`) none can come any more. Wakes whoever waits, to read it. Called by
         `Replies`; returns how many wait to be read."""
@@ -213,7 +253,14 @@ class AsyncResult(Details, Generic[R]):
         self._read()
         return {} if self._latest is None else self._latest.fields
 
-    # For `ResultSet`, which waits for many
+    # For `ResultSet`, which has many
+
+    def revoker(self) -> Revoke:
+        """What revokes this task. Raises `ConfigurationError` for a result that belongs to no app."""
+        revoke = None if self._replies is None else self._replies.revoke
+        if revoke is None:
+            raise ConfigurationError(f"the result of task {self.id} belongs to no app: app.control.revoke(id) does it")
+        return revoke
 
     def is_over(self, *, read: bool = False) -> bool:
         """Whether `get()` would not wait, as far as this process knows; with `read`, what came is read first."""
@@ -338,6 +385,17 @@ class AsyncResult(Details, Generic[R]):
             raise ConfigurationError(
                 "get() would wait for ever here: this thread receives the replies. Call it from another thread"
             )
+
+
+class Unanswered(AsyncResult[Any]):
+    """Of a call without a reply."""
+
+    __slots__ = ("revoke_by",)
+
+    revoke_by: Revoke | None
+
+    def revoker(self) -> Revoke:
+        return super().revoker() if self.revoke_by is None else self.revoke_by
 
 
 def refuse_to_wait_in_a_task() -> None:

@@ -15,6 +15,7 @@ from amqptasks.untrusted.numbers import counted
 
 if TYPE_CHECKING:
     from amqptasks.results.backend import Backend
+    from amqptasks.results.result import Revoke
 
 
 class ResultSet:
@@ -73,11 +74,11 @@ class ResultSet:
 
     def ready(self) -> bool:
         """True when all tasks have ended."""
-        return not self._open()
+        return not self.not_over()
 
     def waiting(self) -> bool:
         """True while some task has not ended."""
-        return bool(self._open())
+        return bool(self.not_over())
 
     def successful(self) -> bool:
         """True when all tasks returned."""
@@ -85,12 +86,12 @@ class ResultSet:
 
     def failed(self) -> bool:
         """True when some task raised."""
-        self._open()
+        self.not_over()
         return any(result.known_state == "FAILURE" for result in self)
 
     def completed_count(self) -> int:
         """How many tasks returned."""
-        self._open()
+        self.not_over()
         return sum(result.known_state == "SUCCESS" for result in self)
 
     def get(
@@ -116,7 +117,7 @@ class ResultSet:
         told: set[str] = set()
         pause = 0.0
         while True:
-            open_now = {result.id for result in self._open()}
+            open_now = {result.id for result in self.not_over()}
             for result in self:
                 if result.id not in open_now and result.id not in told:
                     told.add(result.id)
@@ -131,15 +132,26 @@ class ResultSet:
                 raise ResultTimeout(
                     f"{len(still)} of {counted(len(self), 'task has', 'tasks have')} not ended within {timeout:g} s"
                 )
-            pause = self._next_pause(still, pause)
-            self._wait(still, arrived, pause if left is None else min(pause, left))
+            pause = self.next_pause(still, pause)
+            self.wait(still, arrived, pause if left is None else min(pause, left))
+
+    def revoke(self, *, terminate: bool = False, signal: str = "TERM") -> None:
+        """Let none of the tasks run any more that has not ended; with `terminate`, end those that run, too. Raises as
+        `AsyncResult.revoke`."""
+        by_control: dict[int, tuple[Revoke, list[str]]] = {}
+        for result in self:
+            if not result.is_over(read=True):
+                control = result.revoker()
+                by_control.setdefault(id(control), (control, []))[1].append(result.id)
+        for control, ids in by_control.values():
+            control(ids, terminate=terminate, signal=signal)
 
     def forget(self) -> None:
         """`AsyncResult.forget` of each."""
         for result in self:
             result.forget()
 
-    def _open(self) -> list[AsyncResult[Any]]:
+    def not_over(self) -> list[AsyncResult[Any]]:
         """Those whose tasks have not ended, as far as is known now."""
         asked: dict[int, tuple[Backend, list[StoredResult[Any]]]] = {}
         for result in self:
@@ -153,14 +165,15 @@ class ResultSet:
         return [result for result in self if not result.is_over(read=True)]
 
     @staticmethod
-    def _next_pause(still: list[AsyncResult[Any]], pause: float) -> float:
+    def next_pause(still: list[AsyncResult[Any]], pause: float) -> float:
+        """Seconds to wait for these until the store is asked again, after a wait of `pause`."""
         pauses = [one.backend.store.pauses for one in still if isinstance(one, StoredResult) and not one.is_pushed]
         if not pauses:
             return PAUSE_WHEN_PUSHED
         return min(max(first for first, _ in pauses) + pause, max(longest for _, longest in pauses))
 
     @staticmethod
-    def _wait(still: list[AsyncResult[Any]], arrived: threading.Event, seconds: float) -> None:
+    def wait(still: list[AsyncResult[Any]], arrived: threading.Event, seconds: float) -> None:
         """Until a reply is pushed to one of them, or so many seconds."""
         arrived.clear()
         if all(result.wake_by(arrived.set) for result in still):

@@ -91,6 +91,9 @@ class StoredResult(AsyncResult[R]):
         """True while a reply is to come to this process; then the store need not be asked."""
         return self._pushed
 
+    def revoker(self) -> results.Revoke:
+        return self.backend.revoke
+
     def _other(self, identity: str) -> AsyncResult[Any]:
         return StoredResult(identity, backend=self.backend)
 
