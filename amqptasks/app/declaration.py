@@ -19,14 +19,16 @@ from amqptasks.transport import Session
 if TYPE_CHECKING:
     from amqptasks.control.broker_clock import Asked
     from amqptasks.results.address import Streams
+    from amqptasks.runtime.clock.broker_time import Measured
     from amqptasks.topology.broker.declare import Change
     from amqptasks.topology.topology import Topology
     from amqptasks.transport.capabilities import Capabilities
 
 logger = get_logger(__name__)
 
-#: Questions of who insists on the broker's time: a busy broker may leave one without an answer in time. Who revokes by
-#: another clock means other calls.
+#: Questions of who insists on the broker's time, and questions in a row that were not answered before all calls go by
+#: this machine's clock for a while: a busy broker may leave one without an answer in time. Who revokes by another clock
+#: means other calls, and a call that expires by another one may never run.
 INSISTS = 3
 
 #: So often within so many seconds the topology is declared again for the same thing that is missing: what is deleted
@@ -67,6 +69,7 @@ class Declaration:
         #: False for a broker in memory, which goes by this machine's clock.
         self.has_clock = has_clock
         self._asked_at: float | None = None  # when the broker's clock was last asked for
+        self._unanswered = 0  # questions in a row that the broker took and did not answer in time
         self._clock_lock = threading.Lock()
         self._lock = threading.RLock()
         self._declared_at: float | None = None
@@ -148,7 +151,9 @@ class Declaration:
         """False where asking for the broker's clock is worth a try."""
         if not self.has_clock() or broker_time.is_current():
             return True
-        return self._asked_at is not None and monotonic() - self._asked_at < ASK_AGAIN_AFTER
+        if self._asked_at is None or 0 < self._unanswered < INSISTS:
+            return False
+        return monotonic() - self._asked_at < ASK_AGAIN_AFTER
 
     def know_the_time(self, *, again: bool = False, insist: bool = False) -> None:
         """Ask the broker for its time, unless that is known or was just tried; `insist` also where it was just tried in
@@ -176,11 +181,12 @@ class Declaration:
             from amqptasks.control import broker_clock
 
             with self._session(ASK_WITHIN) as session:
-                found = broker_clock.learn(session)
+                found = self._heard(broker_clock.ask(session))
                 if exactly:
                     broker_clock.narrow(session)
             if found is None:
-                self._go_by_own_clock("this user may not enter the delay ladder, or the ladder is not there")
+                why = "the broker did not answer in time" if self._unanswered else ""
+                self._go_by_own_clock(why or "this user may not enter the delay ladder, or the ladder is not there")
         except BrokerError as error:
             self._go_by_own_clock(str(error))
         finally:
@@ -188,7 +194,7 @@ class Declaration:
 
     def know_the_time_soon(self, *, again: bool = False) -> None:
         """As `know_the_time`, on a thread of its own."""
-        if again or not self.knows_the_time:
+        if again or not (self.knows_the_time or self._clock_lock.locked()):
             ask = partial(self.know_the_time, again=again)
             threading.Thread(target=ask, name="amqptasks-clock", daemon=True).start()
 
@@ -204,19 +210,27 @@ class Declaration:
         """Ask for the broker's time while it makes what is missing. None where that is not known to work yet."""
         if self.knows_the_time or not self._topology().longest_delay:
             return None
-        from amqptasks.control.broker_clock import Asked
+        from amqptasks.control.broker_clock import ask
 
-        try:
-            return Asked(session)
-        except BrokerError:  # there is no ladder yet
+        return ask(session)  # None where there is no ladder yet
+
+    def _heard(self, asked: Asked | None) -> Measured | None:
+        """The answer, where there was a question and it comes in time."""
+        if asked is None:
+            self._unanswered = 0
             return None
+        from amqptasks.control import broker_clock
+
+        found = broker_clock.heard(asked)
+        self._unanswered = 0 if found is not None else self._unanswered + 1
+        return found
 
     def _hear(self, asked: Asked | None, session: Session) -> None:
         if self.knows_the_time or not self._topology().longest_delay:
             return
-        from amqptasks.control import broker_clock
+        from amqptasks.control.broker_clock import ask
 
-        found = broker_clock.learn(session) if asked is None else broker_clock.heard(asked)
+        found = self._heard(asked or ask(session))
         self._asked_at = monotonic()
         if found is None:
             self._go_by_own_clock("it could not be asked for through the delay ladder")

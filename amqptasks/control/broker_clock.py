@@ -100,14 +100,13 @@ class Asked:
         return broker_time.measure(left - after, left + 1 - (self._before + TICK / 1000))
 
 
-def learn(session: Session) -> Measured | None:
-    """Ask, wait, and say it where the clocks differ. None where that cannot be asked, or was not answered."""
+def ask(session: Session) -> Asked | None:
+    """None where that cannot be asked."""
     try:
-        asked = Asked(session)
+        return Asked(session)
     except BrokerError as error:
         logger.debug("the broker's clock cannot be asked for: %s", error, extra={"action": "clock_unknown"})
         return None
-    return heard(asked)
 
 
 def narrow(session: Session) -> None:
@@ -129,7 +128,7 @@ def narrow(session: Session) -> None:
 
 
 def heard(asked: Asked) -> Measured | None:
-    """As `learn`, of a question that is under way."""
+    """Wait for the answer, and say it where the clocks differ. None where it did not come in time."""
     try:
         found = asked.answer()
         if found is not None and found.ahead and found.high - found.low > VAGUE:
