@@ -46,11 +46,11 @@ SERVED_AGAIN, UNSERVED = 0.25, 12
 #: again after twice as many each time, so that nobody wanders for ever through a cluster of which no node answers.
 STAYS = 2
 
-#: Seconds that the reader's own consumer gets for a record that a look has found. It has come sooner by far, unless the
-#: consumer is deaf.
+#: Seconds that the reader's own consumer gets for a record that a look has found, and seconds in which a look gets what
+#: follows on the reader's position. Both come sooner by far, unless the consumer is deaf.
 GRACE = 0.5
 
-#: Seconds that a look lasts. The broker answers in some milliseconds.
+#: Seconds that a look lasts at most. The broker answers in some milliseconds.
 LOOK_WITHIN = 2.0
 
 #: Messages on their way to a look: it mostly needs one.
@@ -213,6 +213,7 @@ class _Look:
         self._at: Position | None = reader.position
         self._found: Found = "unknown"
         self._over = False
+        self._follows = False
         self._subscription: Subscription = reader.link.read_stream(reader.stream, reader.begins_at, LOOK_PREFETCH, self)
         self._timer = reader.link.call_later(LOOK_WITHIN, self._conclude)
 
@@ -243,12 +244,19 @@ class _Look:
             self._found = "same" if here.identity == at.identity else "another"
             if self._found == "another":
                 self._conclude()
+            else:
+                self._reader.link.call_later(GRACE, self._conclude_same)
         elif not self._reader_has(here):
+            self._follows = True
             self._reader.link.call_later(GRACE, lambda: self._look_again(here))
 
     def _look_again(self, here: Position) -> None:
-        if not self._over and not self._reader_has(here):
-            self._found = "more"
+        if not self._over:
+            self._found = "same" if self._reader_has(here) else "more"
+            self._conclude()
+
+    def _conclude_same(self) -> None:
+        if not self._follows:  # what follows has a moment of its own
             self._conclude()
 
     def _reader_has(self, here: Position) -> bool:

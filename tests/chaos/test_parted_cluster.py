@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -13,6 +13,7 @@ from amqptasks.amqp.blocking.session import Session
 from amqptasks.control.revocation import Revocation
 from amqptasks.errors import ClaimUnavailable
 from amqptasks.runtime.clock import monotonic
+from amqptasks.streams.liveness import Comparing
 from amqptasks.worker.node import Node
 from tests.conftest import NO_BROKER
 from tests.harness.cluster import SIZE, Cluster, clustered_vhost, new_cluster
@@ -63,11 +64,28 @@ def revoke(url: str, identity: str) -> None:
             session.publish(message)
 
 
-def told(node: Node) -> str:
-    """How its reader does, for the message of a failure."""
-    revocations = node.control.revocations
-    looks, deaf = revocations.liveness.looks, revocations.liveness.deaf
-    return f"{len(revocations.known)} known, {looks} looks, {deaf} times deaf, trouble {node.trouble}"
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Comparing], list[tuple[float, str]]]:
+    """What the looks of a reader found, and when."""
+    found: dict[int, list[tuple[float, str]]] = {}
+    concluded = Comparing._concluded
+
+    def note(self: Comparing, what: Any) -> None:
+        found.setdefault(id(self), []).append((monotonic(), what))
+        concluded(self, what)
+
+    def of(liveness: Comparing) -> list[tuple[float, str]]:
+        return found.get(id(liveness), [])
+
+    monkeypatch.setattr(Comparing, "_concluded", note)
+    return of
+
+
+def told(node: Node, noted: Callable[[Comparing], list[tuple[float, str]]]) -> str:
+    """How its reader does, and what its looks of the last half minute found, for the message of a failure."""
+    revocations, now = node.control.revocations, monotonic()
+    looks = [f"{at - now:.1f} {what}" for at, what in noted(revocations.liveness) if at > now - 30]
+    return f"{len(revocations.known)} known, {revocations.liveness.deaf} times deaf, trouble {node.trouble}: {looks}"
 
 
 def worker(stack: ExitStack, name: str, urls: list[str]) -> Node:
@@ -80,18 +98,22 @@ def knows(node: Node, identity: str) -> bool:
     return node.control.revocations.known.reason("note", identity, {}) is not None
 
 
-def wait_to_hear(who: list[Node], identities: tuple[str, ...], began: float, within: float, when: str) -> float:
+def wait_to_hear(
+    who: list[Node], identities: tuple[str, ...], began: float, within: float, failed: Callable[[], str]
+) -> float:
     """Seconds from `began` until each of them knows these revocations."""
     wait_for(
         lambda: all(knows(node, identity) for node in who for identity in identities),
         began + within - monotonic(),
-        lambda: f"{when}: {[told(node) for node in who]}",
+        failed,
     )
     return monotonic() - began
 
 
 @pytest.mark.timeout(2400)
-def test_every_worker_hears_every_revocation_after_a_partition(cluster: Cluster, vhost: Vhost) -> None:
+def test_every_worker_hears_every_revocation_after_a_partition(
+    cluster: Cluster, vhost: Vhost, noted: Callable[[Comparing], list[tuple[float, str]]]
+) -> None:
     """One worker at each node that also knows the others, and one that knows no other: that one can hear nothing before
     its node has a replica again."""
     with ExitStack() as stack:
@@ -109,8 +131,12 @@ def test_every_worker_hears_every_revocation_after_a_partition(cluster: Cluster,
             cluster.heal(cut)
             began = monotonic()
             revoke(own[(cut + 1) % SIZE], after)
+
+            def failed(turn: int = turn) -> str:
+                return f"round {turn}: {[told(node, noted) for node in nodes + lonely]}"
+
             heard = [
-                wait_to_hear(who, (meanwhile, after), began, within, f"round {turn}")
+                wait_to_hear(who, (meanwhile, after), began, within, failed)
                 for who, within in ((nodes, HEARD_WITHIN), (lonely, REPLICA_WITHIN + HEARD_WITHIN))
             ]
             waits.append((heard[0], heard[1]))

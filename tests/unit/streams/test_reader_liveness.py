@@ -49,8 +49,8 @@ def test_a_look_that_finds_what_the_reader_has_changes_nothing() -> None:
     looking = look(reading)
     assert looking.offset == 1, "at the record that it has applied last"
     looking.get(1)
-    reading.link.pass_time(LOOK_WITHIN)
-    assert looking.is_closed
+    reading.link.pass_time(GRACE)
+    assert looking.is_closed, "what follows on the record would have come with it"
     assert not main.is_closed
     assert (comparing.looks, comparing.deaf) == (1, 0)
     assert look(reading) is not looking, "and so on"
@@ -89,7 +89,7 @@ def test_a_record_that_comes_to_both_in_a_moment_is_no_deafness() -> None:
     looking = look(reading)
     looking.get(0, 1)
     reading.main.get(1)
-    reading.link.pass_time(LOOK_WITHIN)
+    reading.link.pass_time(GRACE)
     assert comparing.deaf == 0
     assert looking.is_closed
 
