@@ -85,10 +85,11 @@ def test_a_reader_that_has_read_nothing_yet_compares_with_the_beginning() -> Non
 def test_a_record_that_comes_to_both_in_a_moment_is_no_deafness() -> None:
     comparing = Comparing()
     reading = Reading(liveness=comparing)
-    reading.main.get(0)
+    main = reading.main
+    main.get(0)
     looking = look(reading)
     looking.get(0, 1)
-    reading.main.get(1)
+    main.get(1)
     reading.link.pass_time(GRACE)
     assert comparing.deaf == 0
     assert looking.is_closed
