@@ -92,14 +92,14 @@ def test_on_a_classic_queue_a_higher_priority_holds_the_expiry_back(transport: T
 def test_an_expired_message_is_never_delivered(transport: Transport) -> None:
     dead = transport.queue()
     queue = transport.queue(dead_letter_exchange="", dead_letter_routing_key=dead)
-    transport.send(queue, "1", expiration="200")
+    transport.send(queue, "1", expiration="1000")
     inbox = transport.subscribe(queue)
     held = inbox.next()  # while it is held, its time passes
-    transport.send(queue, "clock", expiration="400")
+    transport.send(queue, "clock", expiration="1200")
     blocker = transport.subscribe(dead)
     clock = inbox.next()
     transport.ack(clock)
-    marker = transport.queue(message_ttl=400, dead_letter_exchange="", dead_letter_routing_key=dead)
+    marker = transport.queue(message_ttl=1200, dead_letter_exchange="", dead_letter_routing_key=dead)
     transport.send(marker, "marker")
     assert texts(blocker.take(1)) == ["marker"]
     transport.nack(held)

@@ -40,7 +40,7 @@ class Runs:
         app.task(name="early", acks_late=False)(lambda *args: self._hold(name, *args))
         app.task(name="watch", bind=True)(self._watch)
         app.task(name="fail", bind=True, max_retries=1, default_retry_delay=0.05)(self._fail)
-        app.task(name="limited", time_limit=0.4)(lambda *args: self._hold(name, *args))
+        app.task(name="limited", time_limit=1.5)(lambda *args: self._hold(name, *args))
 
         @app.task(name="ahold")
         async def ahold() -> str:
