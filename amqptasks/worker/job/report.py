@@ -36,6 +36,7 @@ from amqptasks.tasks.outcomes import (
     Throttled,
 )
 from amqptasks.untrusted.bounds import LONGEST_LINE
+from amqptasks.untrusted.masks import PLAIN, Mask
 from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.job.job import Job
 
@@ -75,16 +76,17 @@ class Report:
     traceback: str | None = None
 
 
-def describe(job: Job, outcome: Outcome) -> Report | None:
+def describe(job: Job, outcome: Outcome, mask: Mask = PLAIN) -> Report | None:
     """The line for a job that ended so; None where nobody would read it, and for a success (see `succeeded`). A
-    traceback appears once: with the failure, not with each retry, and not for an exception that the task `throws`."""
+    traceback appears once: with the failure, not with each retry, and not for an exception that the task `throws`.
+    `mask` hides secrets that the text of an exception names."""
     if type(outcome) is Success or not logger.isEnabledFor(_LEVELS[type(outcome)]):
         return None
     level, sentence = _LEVELS[type(outcome)], _sentence(job, outcome)
     traceback = None
     if isinstance(outcome, Failure) and not (job.task is not None and isinstance(outcome.cause, job.task.throws)):
-        traceback = job.info(outcome.cause).traceback
-    return _report(job, level, type(outcome).__name__, sentence, traceback)
+        traceback = mask.masked_text(job.info(outcome.cause).traceback)
+    return _report(job, level, type(outcome).__name__, mask.masked_text(sentence), traceback)
 
 
 def handed_back(job: Job) -> Report | None:

@@ -109,7 +109,7 @@ def settlement(job: Job, outcome: Outcome, worker: str, codec: Codec = PLAIN, la
     if planned.answer is not None:
         codec.sign_reply(planned.answer.properties, planned.answer.body, job.request)
     planned.kind = type(outcome).__name__
-    planned.report = describe(job, outcome)
+    planned.report = describe(job, outcome, codec.mask)
     return planned
 
 
