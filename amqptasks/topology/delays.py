@@ -32,6 +32,9 @@ UNNOTICED = 2000
 #: What all names of the ladder begin with.
 PREFIX = "amqptasks.delay"
 
+#: What the names of all twins begin with: see `due`.
+TWINS = "amqptasks.due."
+
 #: The exchange at the foot of the ladder; it hands over to the target's twin.
 END = f"{PREFIX}.end"
 
@@ -76,7 +79,7 @@ def entered_at(number: int) -> str:
 
 def due(exchange: str) -> str:
     """The name of an exchange's twin, through which delayed messages reach what is bound to it."""
-    return f"amqptasks.due.{exchange}"
+    return f"{TWINS}{exchange}"
 
 
 def room(queue: str) -> str:

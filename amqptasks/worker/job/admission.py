@@ -9,11 +9,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from amqptasks.messages.delivery import Delivery
+from amqptasks.messages.outgoing import QUEUES_EXCHANGE
 from amqptasks.messages.own_headers import DELIVERIES
 from amqptasks.messages.reach import Reach
 from amqptasks.runtime.clock import broker_time
 from amqptasks.tasks.outcomes import Expired, Outcome, Postpone, Recount, Reject
-from amqptasks.topology.delays import arrived_by_ladder
+from amqptasks.topology.delays import ROOM, TWINS, arrived_by_ladder
 from amqptasks.untrusted import bounds
 from amqptasks.untrusted.numbers import counted
 from amqptasks.worker.job.job import Job
@@ -32,6 +33,9 @@ MOST_ACQUISITIONS = 5
 #: Failed deliveries before a message is given up, whatever the limit of its queue is: it may have died with another one
 #: at first, and then runs alone once (see `consume.alone`).
 LEAST_DELIVERIES = 2
+
+#: Exchanges that lead to a queue by its name. No role but a worker's may write to the default one.
+_BY_NAME = ("", QUEUES_EXCHANGE)
 
 #: Headers that count deliveries, the best first.
 _COUNTS = ("x-acquired-count", "x-delivery-count", DELIVERIES)
@@ -79,7 +83,7 @@ def deliveries_before(delivery: Delivery) -> int:
     (quorum queues), else as we count (classic queues), else whether it is redelivered."""
     headers = delivery.shared_headers
     for name in _COUNTS:
-        if name in headers:
+        if name in headers and (name != DELIVERIES or counted_by_worker(delivery)):
             count = headers[name]
             if isinstance(count, int) and count > 0:
                 return min(count, bounds.MOST_RETRIES)
@@ -91,11 +95,18 @@ def failed_deliveries(delivery: Delivery) -> int:
     broker counts, and those that were counted before the message was last published again."""
     headers = delivery.shared_headers
     found = 0
-    for name in ("x-delivery-count", DELIVERIES):
+    for name in ("x-delivery-count", DELIVERIES) if counted_by_worker(delivery) else ("x-delivery-count",):
         count = headers.get(name)
         if isinstance(count, int) and count > 0:
             found += count
-    return min(found, bounds.MOST_RETRIES)  # whoever publishes can write such a header
+    return min(found, bounds.MOST_RETRIES)  # who may publish by name can write such a header
+
+
+def counted_by_worker(delivery: Delivery) -> bool:
+    """Whether a worker can have counted the deliveries of this message: what it counts it publishes by name, and some
+    of that waits on the ladder then. Whoever may publish to one queue alone does that by another exchange, and must
+    not make a worker set everything else aside (`consume.alone`)."""
+    return delivery.exchange in _BY_NAME or delivery.exchange.startswith((TWINS, ROOM))
 
 
 def replies_to(reach: Reach) -> Admission:

@@ -39,7 +39,7 @@ from amqptasks.tasks.outcomes import (
 )
 from amqptasks.untrusted.bounds import MOST_RETRIES
 from amqptasks.untrusted.field_table import LARGEST_HEADERS, size
-from amqptasks.worker.job.admission import failed_deliveries
+from amqptasks.worker.job.admission import counted_by_worker, failed_deliveries
 from amqptasks.worker.job.dead_letters import bare, dead_letter, first_time
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.job.report import Report, describe, discarded, handed_back
@@ -199,6 +199,8 @@ def _same(job: Job, more: dict[str, object] | None = None, way: Way = "back") ->
     """The message as it came, for the queue that it came from."""
     delivery = job.delivery
     headers = carried(delivery.properties.headers or {}, way)
+    if not counted_by_worker(delivery):
+        headers.pop(DELIVERIES, None)  # published by name, it would be believed
     headers.update(more or {})
     properties = replace(delivery.properties, headers=headers, expiration=None, user_id=None, delivery_mode=PERSISTENT)
     return Outgoing(QUEUES_EXCHANGE, delivery.queue, delivery.body, properties)

@@ -45,6 +45,7 @@ def delivery(
     redelivered: bool = False,
     tag: int = 1,
     body: bytes | None = None,
+    exchange: str = "tasks",
     **properties: Any,
 ) -> Delivery:
     """A call of `task` as it came from queue `emails`, with further headers and properties."""
@@ -55,7 +56,7 @@ def delivery(
     for name, value in properties.items():
         setattr(given, name, value)
     return Delivery(
-        "emails", tag, "tasks", "email.send", redelivered, given, encoded if body is None else body, Lease()
+        "emails", tag, exchange, "email.send", redelivered, given, encoded if body is None else body, Lease()
     )
 
 

@@ -143,6 +143,7 @@ def test_an_outcome_means(
         "shop.work",
         1,
         headers=CAME_WITH,
+        exchange="amqptasks.queues",
         reply_to=reply_to,
         correlation_id="call-7",
         user_id="guest",

@@ -12,10 +12,23 @@ import pytest
 from amqptasks import App, Task
 from amqptasks.errors import Retry as RetryRequest
 from amqptasks.options.retry import RetryPolicy
-from amqptasks.tasks.outcomes import LOST, Expired, Failure, Outcome, Postpone, Recount, Reject, Retry, Success
+from amqptasks.tasks.outcomes import (
+    LOST,
+    Expired,
+    Failure,
+    Outcome,
+    Postpone,
+    Recount,
+    Reject,
+    Retry,
+    Success,
+    Throttled,
+)
+from amqptasks.topology.delays import room
 from amqptasks.topology.topology import QueueRetry, QueueSettings
 from amqptasks.worker.execute.retry_policy import FIRST_DELAY, policy_of
 from amqptasks.worker.job.admission import deliveries_before, failed_deliveries, refusal
+from amqptasks.worker.job.settlement import settlement
 from tests.unit.worker.jobs import delivery, job, steps
 
 #: What the counters of each kind of queue say of a message that was delivered twice before, once failed and once
@@ -46,9 +59,22 @@ COUNTERS: dict[str, dict[str, Any]] = {
 def test_deliveries_are_counted_as_each_kind_of_queue_tells_them(
     counters: str, redelivered: bool, before: int, failed: int
 ) -> None:
-    came = delivery(headers=COUNTERS[counters], redelivered=redelivered)
+    came = delivery(headers=COUNTERS[counters], redelivered=redelivered, exchange="amqptasks.queues")
     assert deliveries_before(came) == before
     assert failed_deliveries(came) == failed
+
+
+@pytest.mark.parametrize(
+    ("exchange", "counted"),
+    [("amqptasks.queues", 2), ("amqptasks.due.amqptasks.queues", 2), (room("emails"), 2), ("", 2), ("mail", 0)],
+)
+def test_what_a_worker_counts_comes_by_name_and_is_not_believed_of_others(exchange: str, counted: int) -> None:
+    """Who may write to one exchange would make a worker run his messages alone, and keep all other tasks waiting."""
+    came = delivery(headers=COUNTERS["classic"], exchange=exchange)
+    assert failed_deliveries(came) == deliveries_before(came) == counted
+    again = settlement(job(came), Throttled(1.0, 1000.0, "too many"), "w").onward[0]
+    assert again is not None
+    assert (again.properties.headers or {}).get("x-amqptasks-deliveries", 0) == counted
 
 
 @pytest.mark.parametrize("count", ["7", None, [7], -1])
@@ -63,7 +89,8 @@ def soon(seconds: float) -> str:
 
 def refused(limit: int = 3, redelivered: bool = False, **headers: Any) -> Outcome | None:
     named = {name.replace("_", "-") if name.startswith("x_") else name: value for name, value in headers.items()}
-    return refusal(job(delivery(headers=named, redelivered=redelivered), QueueSettings("emails", delivery_limit=limit)))
+    came = delivery(headers=named, redelivered=redelivered, exchange="amqptasks.queues")
+    return refusal(job(came, QueueSettings("emails", delivery_limit=limit)))
 
 
 def test_a_plain_message_runs() -> None:
