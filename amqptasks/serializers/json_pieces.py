@@ -46,11 +46,14 @@ _VALUES = re.compile(
 #: Up to the next character that says something about where a value begins or ends.
 _TO_MARK = re.compile(rb'[^"\[\]{},]*+').match
 
-#: A part of a text that ends neither within an escape nor at its closing quote.
-_PART = re.compile(rb'(?:[^"\\]++|\\u[0-9A-Fa-f]{4}|\\[^u])*+', re.DOTALL).match
+#: An escape for the first half of a character that needs two.
+_HIGH = re.compile(rb"\\u[dD][89abAB]").match
 
-#: The end of a part that may be the first half of a character: it belongs to the next part.
-_HALF = re.compile(rb"(?:\\u[dD][89abAB][0-9A-Fa-f]{2}|[\xc0-\xff][\x80-\xbf]{0,2})\Z").search
+#: Bytes at the end of a part that may be half of a character: such an escape, and all but one of the other one.
+_LONGEST_HALF = 11
+
+#: The end of a part within a character of several bytes, or before its last byte.
+_CUT_CHARACTER = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z").search
 
 #: The name of a member that is put before others, so that these alone are never taken for a tagged value. No body has
 #: it: nobody can know it.
@@ -204,29 +207,37 @@ class _Pieces:
 
     def _text(self, at: int, behind: int) -> str:
         """The text between two quotes."""
-        text = ""  # CPython lets it grow where it is, without a copy: a join would copy it in one go
+        parts: list[str] = []
         begin, end = at + 1, behind - 1
         while begin < end:
-            found = _PART(self._body, begin, min(begin + self._piece, end))
-            assert found is not None
-            part = self._body[begin : found.end()]
-            if found.end() < end:
+            limit = min(begin + self._piece, end)
+            part = self._body[begin:limit]
+            if limit < end:
                 part = _without_half(part)
-            if not part:
-                raise Undecodable("an escape in a text is wrong")
-            text += self._read(b'"%b"' % part)
             begin += len(part)
-        return text
+            parts.append(self._read(b'"%b"' % part))
+        return "".join(parts)  # a tenth of a second for 120 MB, three times as quick as to read them
 
 
 def _without_half(part: bytes) -> bytes:
-    """Part of a text, without the first half of a character at its end."""
-    half = _HALF(part, max(0, len(part) - 6))
-    if half is None or half.start() == 0:
-        return part
-    before = part[: half.start()]
-    escapes_it = part[half.start()] == _BACKSLASH and (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
-    return part if escapes_it else before
+    """Part of a text, without the first half of an escape or of a character at its end: it belongs to the next part."""
+    at = max(0, len(part) - _LONGEST_HALF)
+    before = part[:at]
+    if (len(before) - len(before.rstrip(b"\\"))) % 2:
+        at += 1  # an escape of two characters has begun there
+    high = -1
+    while at < len(part):
+        if part[at] != _BACKSLASH:
+            at, high = at + 1, -1
+            continue
+        behind = at + (6 if part[at + 1 : at + 2] == b"u" else 2)
+        if behind > len(part):
+            return part[: at if high < 0 else high]
+        at, high = behind, at if _HIGH(part, at) else -1
+    if high >= 0:
+        return part[:high]
+    cut = _CUT_CHARACTER(part, max(0, len(part) - 3))
+    return part if cut is None else part[: cut.start()]
 
 
 def decode(body: bytes, read: Read, restored: Callable[[dict[str, Any]], Any], piece: int = bounds.PIECE) -> Any:

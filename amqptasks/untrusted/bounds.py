@@ -128,9 +128,16 @@ LARGE_BODY = 8 * 2**20
 
 #: What begins a value in JSON, but for the first one. Those inside of texts are counted, too, until it matters.
 _JSON_MARKS = (b",", b":", b"[", b"{")
-_QUOTE = ord('"')
+#: Texts that stand as a whole in a piece of JSON, with what is between them. Possessive: to remember each character
+#: would take gigabytes.
+_WHOLE_TEXTS = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL).match
+_JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
-#: Texts that stand as a whole in a piece of JSON, with what is between them.
+#: Bytes that are looked at for texts at once: there may be a text in every two.
+_TEXTS_AT_ONCE = 65_536
+
+#: Texts that stand as a whole in a piece of JSON, with what is between them. Possessive: to remember each character
+#: would take gigabytes.
 _WHOLE_TEXTS = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL).match
 _JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
@@ -255,14 +262,13 @@ def end_of_text(body: bytes, quote: int) -> int:
     at, end = quote + 1, len(body)
     while at < end:
         limit = min(at + PIECE, end)
-        found = _INSIDE_TEXT(body, at, limit)
-        assert found is not None
-        stop = found.end()
-        if stop < limit and body[stop] == _QUOTE:
-            return stop + 1
-        if stop == at:  # a backslash, and nothing behind it
-            break
-        at = stop
+        window = body[at:limit]
+        if window.find(b"\\") >= 0:
+            window = window.replace(b"\\\\", b"--").replace(b'\\"', b"--")
+        found = window.find(b'"')
+        if found >= 0:
+            return at + found + 1
+        at = limit - 1 if window.endswith(b"\\") and limit < end else limit  # an escape may go on in the next piece
     return -1
 
 
