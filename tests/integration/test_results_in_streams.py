@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, cast
 
 import pika
 import pytest
@@ -15,10 +17,12 @@ from click.testing import CliRunner
 from amqptasks import App, ResultSet
 from amqptasks.cli import main
 from amqptasks.errors import ConfigurationError, StoreUnavailable
+from amqptasks.messages.delivery import Delivery
 from amqptasks.messages.ids import task_id
 from amqptasks.results.record import Record
 from amqptasks.results.stores import stream_look
 from amqptasks.results.stores.base import Store
+from amqptasks.runtime.clock import monotonic
 from amqptasks.streams import result_streams
 from tests.harness.management import Management
 from tests.harness.nodes import StartedBroker
@@ -26,6 +30,9 @@ from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
 from tests.integration.test_roles import api
 from tests.stores.conftest import record
+
+if TYPE_CHECKING:
+    from amqptasks.transport import Link
 
 SOON = 20.0
 BACKEND = "stream://?partitions=2"
@@ -184,6 +191,45 @@ def test_a_thousand_of_many_are_read_in_one_pass_a_stream(
     assert list(found) == sorted(found, key=wanted.index) or set(found) == set(wanted)
     assert len(found) == 1000
     assert sorted(opened) == ["amqptasks.results.02.00", "amqptasks.results.02.01"]
+
+
+def test_a_broker_with_filters_passes_on_little_of_many(
+    new_app: Callable[[], App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = new_app()
+    store = store_of(app)
+    ids = [task_id() for _ in range(1500)]
+    for start in range(0, len(ids), 50):  # a chunk each
+        store.write([record(identity, at=time.time()) for identity in ids[start : start + 50]])
+    came: list[int] = []
+    take = stream_look._Reading.deliveries
+
+    def counted(self: stream_look._Reading, batch: list[Delivery]) -> None:
+        came.append(len(batch))
+        take(self, batch)
+
+    monkeypatch.setattr(stream_look._Reading, "deliveries", counted)
+    wanted = [*ids[100:110], *ids[700:780]]
+    assert set(store.read(wanted, time.time())) == set(wanted)
+    capabilities = app.caller.link.capabilities
+    assert capabilities is not None
+    assert sum(came) < 700 if capabilities.stream_filters else sum(came) >= len(wanted), came
+
+
+def test_the_silence_of_one_stream_says_nothing_while_others_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    hearing = stream_look.Hearing()
+    look = stream_look.Look(cast("Link", None), "00", ["1"], 0.0, SimpleQueue(), hearing)
+    failed: list[str] = []
+    monkeypatch.setattr(look, "_another_node", failed.append)
+    look._from_first = True
+    look._reading = stream_look._Reading(look, frozenset(["1"]), "probe")
+    look._reading.heard = monotonic() - stream_look.NO_ANSWER - 1
+    hearing.at = monotonic()
+    look.check()
+    assert failed == []
+    hearing.at = look._reading.heard
+    look.check()
+    assert len(failed) == 1
 
 
 def test_without_a_broker_a_question_says_so(vhost: Vhost, topology: str) -> None:

@@ -27,7 +27,7 @@ from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.results.record import Record
 from amqptasks.results.stores.base import Around
-from amqptasks.results.stores.stream_look import Event, Look
+from amqptasks.results.stores.stream_look import Event, Hearing, Look
 from amqptasks.streams import result_streams
 from amqptasks.transport import Link
 
@@ -99,7 +99,8 @@ class StreamStore:
         for identity in ids:
             by_key.setdefault(result_streams.key_of(identity, count), []).append(identity)
         events: SimpleQueue[Event] = SimpleQueue()
-        waiting = deque(Look(link, key, some, now, events) for key, some in by_key.items())
+        hearing = Hearing()
+        waiting = deque(Look(link, key, some, now, events, hearing) for key, some in by_key.items())
         running: list[Look] = []
         found: dict[str, Record] = {}
         prepared = False

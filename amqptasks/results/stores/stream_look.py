@@ -43,8 +43,13 @@ CONFIRM_WITHIN = 10.0
 #: Messages on their way to a look. With filters few come at all, and a small number is faster.
 PREFETCH, PREFETCH_OF_ALL = 50, 200
 
-#: Ids that the broker is asked to filter by. More of them would let nearly everything through.
-MOST_FILTERS = 8
+#: Ids that the broker is asked to filter by, and bytes of them. It passes on a chunk that may hold one of them: of
+#: results that were stored some at a time, 60 ids let a sixteenth of the chunks through, 200 a third. All of them stand
+#: in one frame, of which RabbitMQ takes 128 KiB.
+MOST_FILTERS, MOST_FILTER_BYTES = 200, 30_000
+
+#: Bytes of a character of an id, at most.
+BYTES_OF_ONE = 4
 
 #: Records of one task that are looked at. One that tells its progress more often is not read further.
 MOST_RECORDS = 10_000
@@ -59,6 +64,14 @@ class Event:
     kind: Literal["probe", "record", "end", "unavailable"]
     what: Any = None
     reading: _Reading | None = None
+
+
+@dataclass(slots=True)
+class Hearing:
+    """`at` is when something last came to one of the looks that go on together. They share a connection: while others
+    are served, the silence of one says nothing."""
+
+    at: float = 0.0
 
 
 class _Reading:
@@ -84,7 +97,7 @@ class _Reading:
             self.subscription.close()
 
     def deliveries(self, batch: list[Delivery]) -> None:
-        self.heard = monotonic()
+        self.heard = self._look.hearing.at = monotonic()
         for delivery in batch:
             delivery.lease.ack(delivery.tag)
             identity = delivery.properties.message_id
@@ -106,13 +119,16 @@ class _Reading:
 class Look:
     """For these `ids`, all of the stream behind `key`. One thread uses it; the link's tells it things by `events`."""
 
-    def __init__(self, link: Link, key: str, ids: Sequence[str], now: float, events: SimpleQueue[Event]) -> None:
+    def __init__(
+        self, link: Link, key: str, ids: Sequence[str], now: float, events: SimpleQueue[Event], hearing: Hearing
+    ) -> None:
         self._link = link
         self._key = key
         self._stream = result_streams.name_of(key)
         self._ids = list(ids)
         self._now = now
         self.events = events
+        self.hearing = hearing
         self._probe = uuid.uuid4().hex
         self._reading: _Reading | None = None
         self._records: dict[str, Record] = {}
@@ -125,7 +141,7 @@ class Look:
 
     def again(self) -> Look:
         """The same once more."""
-        look = Look(self._link, self._key, self._ids, self._now, self.events)
+        look = Look(self._link, self._key, self._ids, self._now, self.events, self.hearing)
         look.is_second = True
         return look
 
@@ -166,7 +182,7 @@ class Look:
         """Called now and then: silence is no answer."""
         if self.over or self._reading is None:
             return
-        silent = monotonic() - self._reading.heard
+        silent = monotonic() - max(self._reading.heard, self.hearing.at)
         if not self._from_first and silent > SILENT:
             self._read("first")
         elif silent > NO_ANSWER:
@@ -191,7 +207,8 @@ class Look:
     def _read(self, offset: StreamOffset) -> None:
         self._from_first = offset == "first"
         wanted = self._missing() if self._records else self._ids
-        filters = (*wanted, self._ids[0]) if len(wanted) < MOST_FILTERS else ()
+        is_few = len(wanted) < MOST_FILTERS and sum(map(len, wanted)) < MOST_FILTER_BYTES // BYTES_OF_ONE
+        filters = (*wanted, self._ids[0]) if is_few else ()
         if self._reading is not None:
             self._link.call_soon(self._reading.close)
         self._reading = reading = _Reading(self, frozenset(wanted), self._probe)
