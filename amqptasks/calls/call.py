@@ -175,7 +175,7 @@ def _draft(
 def _finish(app: App, draft: Draft, around: Begun | BegunAsync | None, *, sign: bool = True) -> Call:
     request, merged, delay, claim, result, destination = draft
     if around is not None:
-        check_headers(request.headers)
+        check_headers(request.headers, request.task)
     body, properties = app.codec.encode(request, merged.get("serializer"), merged.get("compression"), sign=sign)
     outgoing = Outgoing(destination.exchange, destination.routing_key, body, properties)
     if signals.before_task_publish:

@@ -144,8 +144,10 @@ _DROPPED = frozenset({"compression", "lang", SIGNATURE})
 RESERVED = _READERS.keys() | _DROPPED
 
 
-def refuse_reserved(given: Mapping[str, object]) -> None:
-    """Raise `ConfigurationError` where a user's own headers have such a name."""
+def refuse_reserved(given: Mapping[str, object], task: str) -> None:
+    """Raise `ConfigurationError` where the headers that a user gives a call of `task` have such a name."""
     reserved = given.keys() & RESERVED
     if reserved:
-        raise ConfigurationError(f"header {min(reserved)!r} belongs to the protocol: choose another name")
+        raise ConfigurationError(
+            f"header {min(reserved)!r} of task {task!r} belongs to the protocol: choose another name"
+        )

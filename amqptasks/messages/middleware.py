@@ -104,7 +104,7 @@ class Middlewares:
         self.publish(changed).end()
         before = request.headers
         added = {name: value for name, value in changed.headers.items() if before.get(name, _NONE) != value}
-        check_headers(added)
+        check_headers(added, request.task)
         return added
 
     async def publish_async(self, request: Request) -> BegunAsync:
@@ -232,9 +232,9 @@ def _log(request: Request, raised: Exception, error: BaseException | None) -> No
         )
 
 
-def check_headers(given: Mapping[str, object]) -> None:
+def check_headers(given: Mapping[str, object], task: str) -> None:
     """Raise `ConfigurationError` for headers of a middleware that cannot be sent."""
-    refuse_reserved(given)
+    refuse_reserved(given, task)
     checked({"headers": given}, CALL, "a middleware")
 
 

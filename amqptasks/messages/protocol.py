@@ -101,7 +101,7 @@ def encode_properties(request: Request) -> Properties:
         if text is not None:
             sent[name] = text
     if request.headers:
-        headers.refuse_reserved(request.headers)
+        headers.refuse_reserved(request.headers, request.task)
         sent.update(request.headers)
     return Properties(
         content_type=CONTENT_TYPE,

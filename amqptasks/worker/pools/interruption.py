@@ -8,6 +8,7 @@ raised there (the new thread's state has its parent's identity until it runs). h
 from __future__ import annotations
 
 import ctypes
+import threading
 
 
 def raise_in_thread(identity: int, kind: type[BaseException]) -> None:
@@ -18,3 +19,31 @@ def raise_in_thread(identity: int, kind: type[BaseException]) -> None:
 def clear(identity: int) -> None:
     """Forget what was to be raised there and was not yet."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(identity), None)
+
+
+class LeavingLock:
+    """Held by who interrupts, and by who leaves: so nobody is interrupted who has left.
+
+    Who leaves may be interrupted in these very lines. In Python 3.14, an exception from outside may come between the
+    acquisition by a `with` and its block, and then nothing releases the lock. So who leaves acquires it anew for each
+    try, as a reentrant lock allows, and releases it wholly once nothing can come any more.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.acquire, self.release = self._lock.acquire, self._lock.release
+
+    def __enter__(self) -> None:
+        """For those whom nobody interrupts."""
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def release_wholly(self) -> None:
+        """As often as this thread has acquired it."""
+        try:
+            while True:
+                self._lock.release()
+        except RuntimeError:  # it is not ours
+            return

@@ -14,7 +14,7 @@ from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.rescue import rescue
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Finished
-from amqptasks.worker.pools.interruption import clear, raise_in_thread
+from amqptasks.worker.pools.interruption import LeavingLock, clear, raise_in_thread
 from amqptasks.worker.pools.waiting import Waiting
 
 logger = get_logger(__name__)
@@ -33,7 +33,7 @@ class SoloPool(Waiting):
         self._arrived = threading.Event()
         self._busy: Job | None = None
         self._identity = 0
-        self._lock = threading.Lock()
+        self._lock = LeavingLock()
 
     @property
     def running(self) -> int:
@@ -124,10 +124,12 @@ class SoloPool(Waiting):
 
     def _leave(self, job: Job) -> bool:
         """No longer to be interrupted. May be called again."""
-        with self._lock:
-            self._busy = None
+        self._lock.acquire()
+        self._busy = None
+        self._lock.release()
         if job.interruption is not None:
             clear(self._identity)
+            self._lock.release_wholly()
             error, job.interruption = job.interruption, None  # nothing can come any more
             rescue(self._steps, job, error)
         return True

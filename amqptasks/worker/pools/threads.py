@@ -12,7 +12,7 @@ from amqptasks.worker.execute.executor import Executor
 from amqptasks.worker.execute.rescue import rescue
 from amqptasks.worker.job.job import Job
 from amqptasks.worker.pools import Finished
-from amqptasks.worker.pools.interruption import clear, raise_in_thread
+from amqptasks.worker.pools.interruption import LeavingLock, clear, raise_in_thread
 from amqptasks.worker.pools.waiting import Waiting
 
 logger = get_logger(__name__)
@@ -31,7 +31,7 @@ class ThreadPool(Waiting):
         self._size = concurrency
         self._busy: dict[int, Job] = {}  # what may be interrupted, by thread
         self._given_up: set[Job] = set()
-        self._lock = threading.Lock()  # of `_busy`: no task is interrupted in place of another
+        self._lock = LeavingLock()  # of `_busy`: no task is interrupted in place of another
 
     @property
     def size(self) -> int:
@@ -152,11 +152,13 @@ class ThreadPool(Waiting):
 
     def _leave(self, me: int, job: Job) -> bool:
         """No longer to be interrupted; False when the job was given up meanwhile. May be called again."""
-        with self._lock:
-            self._busy.pop(me, None)
-            ours = job not in self._given_up
+        self._lock.acquire()
+        self._busy.pop(me, None)
+        ours = job not in self._given_up
+        self._lock.release()
         if job.interruption is not None:
             clear(me)
+            self._lock.release_wholly()
             error, job.interruption = job.interruption, None  # nothing can come any more
             rescue(self._steps, job, error)
         if not ours:
