@@ -76,7 +76,7 @@ def decode(text: bytes) -> Any:
         return _read(text)
     from amqptasks.serializers import json_pieces
 
-    return json_pieces.decode(text, _read, _restored)
+    return json_pieces.decode(text, _read, _read_text, _restored)
 
 
 def _read(text: bytes) -> Any:
@@ -92,6 +92,14 @@ def _read(text: bytes) -> Any:
         raise Undecodable("nested too deeply") from None
     except _WRONG as error:
         raise Undecodable(str(error) or type(error).__name__) from None
+
+
+def _read_text(text: bytes) -> Any:
+    """As `_read`, of one text: it holds no number and no tag."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _read(text)
 
 
 def _has_long_number(text: bytes) -> bool:

@@ -52,7 +52,8 @@ def body(source: random.Random) -> bytes:
 
 def read(data: bytes, piece: int) -> str:
     try:
-        found = json_pieces.decode(data, json._read, json._restored, piece) if piece else json._read(data)
+        pieces = (json._read, json._read_text, json._restored, piece)
+        found = json_pieces.decode(data, *pieces) if piece else json._read(data)
     except Undecodable:
         return "refused"
     return repr(found)  # NaN is no equal of itself
@@ -99,6 +100,7 @@ def test_no_piece_of_a_large_body_is_large(data: bytes, size: int, monkeypatch: 
 
     whole = json._read
     monkeypatch.setattr(json, "_read", read)
+    monkeypatch.setattr(json, "_read_text", read)
     assert len(data) >= bounds.LARGE_BODY
     assert len(json.decode(data)) == size
     assert max(pieces) <= 2 * bounds.PIECE + 100
