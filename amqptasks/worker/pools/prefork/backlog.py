@@ -13,8 +13,13 @@ from amqptasks.worker.pools.prefork import wire
 from amqptasks.worker.pools.prefork.child_process import ChildProcess
 from amqptasks.worker.pools.prefork.slots import Slots
 
-#: Jobs that are sent ahead to a child that is busy with short tasks: enough that it never waits for the node.
+#: Jobs that a child has at most, the one that runs included, where its tasks are short: enough that it never waits for
+#: the node.
 AHEAD = 8
+
+#: Seconds of work that are sent ahead: the node answers in a millisecond. A job of another queue waits behind all of
+#: it. On a busy machine, and with tasks that take longer, that is one job.
+LEAD = 0.005
 
 #: Seconds that its task may have run for a child to get more ahead: then it is long, and others will be faster.
 SHORT = 0.01
@@ -84,7 +89,8 @@ class Backlog:
     def _send_ahead(self, children: Iterable[ChildProcess], now: float) -> None:
         for child in children:
             if now - child.since < SHORT:
-                while len(child.outstanding) < AHEAD and self._give(child, now):
+                most = ahead(child.pace)
+                while len(child.outstanding) < most and self._give(child, now):
                     pass
 
     def _give(self, child: ChildProcess, now: float) -> bool:
@@ -110,3 +116,8 @@ class Backlog:
     def _entry(self, job: Job) -> tuple[str, Entry]:
         number = next(self._numbers)
         return job.delivery.queue, (number, job, wire.encode_job(number, job))
+
+
+def ahead(pace: float) -> int:
+    """How many jobs a child has at once whose jobs take so many seconds each (0: not known)."""
+    return AHEAD if not pace else max(2, min(AHEAD, 1 + int(LEAD / pace)))

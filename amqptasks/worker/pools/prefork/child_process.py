@@ -18,6 +18,9 @@ READ = 262144
 #: Bytes that may wait in a child's socket: room for what is sent ahead, at the longest datagram.
 BUFFER = 1 << 20
 
+#: How much the latest job counts in a child's pace.
+LATELY = 0.125
+
 
 class ChildProcess:
     """The fork server knows it by its `number`. `slot` is its place in the shared page. `outstanding` are the jobs that
@@ -35,6 +38,7 @@ class ChildProcess:
         self.gone = False  # it will send nothing more
         self.outstanding: dict[int, Job] = {}
         self.since = 0.0  # when the first of `outstanding` became the first
+        self.pace = 0.0  # seconds that a job of late took it, on average; 0: not known yet
         self._jobs, self._its_jobs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._results, self._its_results = socket.socketpair()
@@ -77,6 +81,11 @@ class ChildProcess:
         self.given += 1
         self.outstanding[number] = job
         return True
+
+    def ended(self, took: float) -> None:
+        """A job has ended, which took it so many seconds."""
+        self.done += 1
+        self.pace += (took - self.pace) * (LATELY if self.pace else 1.0)
 
     def dismiss(self) -> None:
         """Have it end once it has done what it was given."""

@@ -262,7 +262,7 @@ class PreforkPool:
                 self._lack(child, number)
                 continue
             memory = measured
-            child.done += 1
+            child.ended(took)
             job = child.outstanding.pop(number, None)
             if job is not None:  # else it was killed in the moment in which it ended
                 job.planned, job.runtime, job.took = planned, runtime, took
