@@ -48,7 +48,7 @@ async def anap(number, seconds):
 
 TOPOLOGY = "version: 1\nqueues:\n  default: {delivery_limit: LIMIT}\n"
 
-#: Seconds without any new line of a task that are a failure: a worker that died begins again meanwhile.
+#: Seconds without a new line of a task or of its worker that are a failure: a worker that died begins again meanwhile.
 STILL = 25.0
 
 OPTIONS = {
@@ -81,13 +81,14 @@ def ran(
                 app.send_task(f"{prefix}poison", [number // every])
             app.send_task(f"{prefix}nap", [number, seconds])
     log = worker_process.folder / "ran.log"
-    seen, since = -1, time.monotonic()
+    seen, since = (-1, -1), time.monotonic()
 
     def over() -> bool:
         nonlocal seen, since
         lines = log.read_text().splitlines() if log.exists() else []
-        if len(lines) != seen:
-            seen, since = len(lines), time.monotonic()
+        now = len(lines), len(worker.output)
+        if now != seen:
+            seen, since = now, time.monotonic()
         if time.monotonic() - since > STILL:
             depths = [vhost.management.depth(queue) for queue in ("default", "default.dead")]
             pytest.fail(f"nothing runs any more: {lines}, {depths}\n{worker.output}")
