@@ -51,6 +51,9 @@ TOPOLOGY = "version: 1\nqueues:\n  default: {delivery_limit: LIMIT}\n"
 #: Seconds without a new line of a task or of its worker that are a failure: a worker that died begins again meanwhile.
 STILL = 25.0
 
+#: Of so many poisons one may be a dead letter twice.
+TWICE = 5
+
 OPTIONS = {
     "threads": ("-P", "threads", "-c", "4"),
     "async": ("-P", "threads", "-c", "4"),
@@ -93,7 +96,7 @@ def ran(
             depths = [vhost.management.depth(queue) for queue in ("default", "default.dead")]
             pytest.fail(f"nothing runs any more: {lines}, {depths}\n{worker.output}")
         ended = {line for line in lines if line.startswith("ended")}
-        return len(ended) == innocents and vhost.management.ready("default.dead") == poisons
+        return len(ended) == innocents and vhost.management.ready("default.dead") >= poisons
 
     wait_for(over, 900.0, lambda: worker.output[-3000:])
     assert worker.terminate() == 0
@@ -108,8 +111,11 @@ def letters(worker_process: WorkerFactory) -> list[dict[str, object]]:
 
 
 def judge(found: Counter[str], worker_process: WorkerFactory, *, poisons: int, most_runs: int) -> None:
+    """A process that dies after a letter was stored and before its message was acknowledged leaves a second letter. One
+    poison can do that to another."""
     dead = letters(worker_process)
-    assert sorted(letter["args"][0] for letter in dead) == list(range(poisons))  # type: ignore[index]
+    assert {letter["args"][0] for letter in dead} == set(range(poisons))  # type: ignore[index]
+    assert len(dead) <= poisons + poisons // TWICE
     assert all(str(letter["task"]).endswith("poison") for letter in dead)
     runs = [found[f"poison {number}"] for number in range(poisons)]
     assert all(1 <= times <= most_runs for times in runs), runs
