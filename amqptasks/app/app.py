@@ -86,7 +86,8 @@ class App:
     commands where `control_shows_arguments`. See docs/security.md.
 
     Results: `backend` says where they are kept (docs/results.md); `AMQPTASKS_RESULT_BACKEND` beats it, but for
-    `memory://`. `result_expires` is in seconds, None: they are kept for ever.
+    `memory://`. `result_expires` is in seconds, None: they are kept for ever. `track_sent` True records each call
+    before it is published: its state is SENT, and an id without a record is UNKNOWN.
 
     `middleware` are objects of `Middleware`, the outermost first: code around each publish and run.
     `events` True sends an event for each call, and makes workers of this app send theirs (as `worker -E` does).
@@ -122,6 +123,7 @@ class App:
         control_shows_arguments: bool = False,
         middleware: Sequence[Middleware] = (),
         events: bool = False,
+        track_sent: bool = False,
         task_class: type[Task[..., Any]] = Task,
         task_defaults: TaskOptions | None = None,
     ) -> None:
@@ -141,6 +143,7 @@ class App:
         self.tls = tls
         self.middleware = Middlewares(middleware)
         self.include = tuple(include)
+        self.track_sent = track_sent
         self.events, self.control_shows_arguments = events, control_shows_arguments
         self.codec = Codec(
             serializer=serializer,
@@ -180,7 +183,7 @@ class App:
 
     def _new_backend(self) -> Backend:
         around = Around(lambda: self.caller.link, lambda: self.caller.publisher, self.session)
-        return Backend(self.backend, self.codec, self._result_expires, around, self._revoke)
+        return Backend(self.backend, self.codec, self._result_expires, around, self._revoke, knows_all=self.track_sent)
 
     def _revoke(self, ids: Sequence[str], **options: Any) -> None:
         self.caller.revoke(ids, **options)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from amqptasks import signals
+from amqptasks.calls import sent
 from amqptasks.calls.call import Alike, Call
 from amqptasks.calls.send import errors_of, is_delayed, named_time, tell_published
 from amqptasks.errors import (
@@ -45,6 +46,7 @@ def send_many(
     around: list[Call] = []
     unsendable: list[tuple[int, BaseException]] = []
     claims: dict[int, Claim] = {}  # by their place among what is published
+    tracked: dict[int, Call] = {}
     broken: list[Exception] = []
     alike = Alike(app, task, options)
 
@@ -52,6 +54,7 @@ def send_many(
         for position, (args, kwargs) in enumerate(calls):
             try:
                 call = alike.make(args, kwargs)
+                sent.record(app, call)
                 if call.claim is not None:
                     _take(app, call, call.claim, timeout)
                     claims[len(results)] = call.claim
@@ -71,28 +74,34 @@ def send_many(
                 heard.append(call)
             if call.around is not None:
                 around.append(call)
+            if call.sent is not None:
+                tracked[len(results) - 1] = call
             yield call.outgoing
 
     failed = app.caller.publisher.publish_many(_until_broken(outgoings(), broken), timeout, progress)
     failed = _mended(app, failed, timeout, len(results) - len(failed), progress)
-    for one in failed:
-        if one.position in claims:
-            app.caller.claims.give_back(claims[one.position], one.error)
+    _undo(app, failed, claims, tracked)
     errors = {one.position: one.error for one in failed}
     for position, call in enumerate(around):
         call.end(errors.get(position))
-    if heard:
-        for position, call in enumerate(heard):
-            if position not in errors:
-                tell_published(call)
+    for position, call in enumerate(heard):
+        if position not in errors:
+            tell_published(call)
     partly = _partly(len(results), unsendable, failed)
-    if broken:
-        if partly is not None:
-            broken[0].add_note(str(partly))
-        raise broken[0]
-    if partly is not None:
-        raise partly
+    if broken and partly is not None:
+        broken[0].add_note(str(partly))
+    for error in (*broken, *([] if partly is None else [partly])):
+        raise error
     return results
+
+
+def _undo(app: App, failed: list[Failed], claims: Mapping[int, Claim], tracked: Mapping[int, Call]) -> None:
+    """What was not published has no claim, and no record that it was sent."""
+    for one in failed:
+        if one.position in claims:
+            app.caller.claims.give_back(claims[one.position], one.error)
+        if one.position in tracked:
+            sent.withdraw(app, tracked[one.position], one.error)
 
 
 def _take(app: App, call: Call, claim: Claim, timeout: float) -> None:

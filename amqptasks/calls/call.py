@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amqptasks import signals
+from amqptasks.calls import sent
 from amqptasks.errors import ConfigurationError
 from amqptasks.messages import protocol
 from amqptasks.messages.ids import task_id
@@ -27,6 +28,7 @@ from amqptasks.untrusted import bounds
 
 if TYPE_CHECKING:
     from amqptasks.app.app import App
+    from amqptasks.results.record import Record
     from amqptasks.tasks.task import Task
 
 
@@ -37,9 +39,9 @@ MOMENTS = frozenset({"countdown", "eta", "expires"})
 class Call:
     """A call that is ready to be published; `timeout` in seconds is how long to wait for the confirm. `request` is
     there where anybody may ask for it, `claim` where it is to be the only one of its kind, `around` where middleware
-    has begun around its publish."""
+    has begun around its publish, `sent` where the result store is to know of it first."""
 
-    __slots__ = ("around", "claim", "outgoing", "request", "result", "timeout")
+    __slots__ = ("around", "claim", "outgoing", "request", "result", "sent", "timeout")
 
     def __init__(
         self,
@@ -49,8 +51,10 @@ class Call:
         timeout: float,
         claim: Claim | None = None,
         around: Begun | BegunAsync | None = None,
+        sent: Record | None = None,
     ) -> None:
         self.around = around
+        self.sent = sent
         self.claim = claim
         self.request = request
         self.outgoing = outgoing
@@ -183,7 +187,8 @@ def _finish(app: App, draft: Draft, around: Begun | BegunAsync | None, *, sign: 
         signals.before_task_publish.send(request.task, **published(request, outgoing), declare=[], retry_policy=policy)
     if delay > 0:
         outgoing = app.caller.into_ladder(outgoing, delay)
-    return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout), claim, around)
+    record = sent.record_of(app, app.tasks.get(request.task) or request.task, request)
+    return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout), claim, around, record)
 
 
 def _note_parent(app: App, request: Request) -> None:
@@ -248,6 +253,7 @@ class Alike:
             app.codec.is_plain
             and not task.validates
             and not app.middleware.publishes
+            and not sent.is_tracked(app, task)
             and task.call_options.keys() | options.keys() <= _SAME_FOR_ALL
         )
 

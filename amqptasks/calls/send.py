@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from amqptasks import signals
+from amqptasks.calls import sent
 from amqptasks.calls.call import MOMENTS, Call, make, make_async, published
 from amqptasks.calls.deadline import Deadline
 from amqptasks.errors import BrokerError, PublishRejected, Unroutable
@@ -41,8 +42,10 @@ def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
     else:
         call = opened(app, task, args, kwargs, options)
     try:
+        sent.record(app, call)
         _publish_any(app, call)
     except BaseException as error:
+        sent.withdraw(app, call, error)
         call.end(error)
         raise
     call.end()
@@ -193,10 +196,16 @@ async def send_async(
 
 
 async def _publish_any_async(app: App, call: Call) -> None:
-    if call.claim is None:
-        await _publish_async(app, call)
-    else:
-        await _publish_claimed_async(app, call, call.claim)
+    await sent.record_async(app, call)
+    try:
+        if call.claim is None:
+            await _publish_async(app, call)
+        else:
+            await _publish_claimed_async(app, call, call.claim)
+    except BrokerError as error:
+        if call.sent is not None:
+            await asyncio.to_thread(sent.withdraw, app, call, error)
+        raise
 
 
 async def _opened_async(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: CallOptions) -> Call:

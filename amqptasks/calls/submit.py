@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from amqptasks.calls import send
+from amqptasks.calls import send, sent
 from amqptasks.calls.call import Call
 from amqptasks.errors import PublishRejected, PublishTimeout, Unroutable
 from amqptasks.messages.request import Request, current_request
@@ -62,9 +62,11 @@ def submit(
     made = send.opened(app, task, args, kwargs, options)
     until = monotonic() + made.timeout
     try:
+        sent.record(app, made)
         with send.errors_of(made):
             ours = made.claim is not None and app.caller.claims.take(made.claim, until)
     except BaseException as error:
+        sent.withdraw(app, made, error)
         made.end(error)
         raise
     future = Submission()
@@ -126,7 +128,8 @@ def _confirm(app: App, made: Call, with_these: Submitting, published: Future[Non
 
 
 def _give_back(app: App, made: Call, ours: bool, error: BaseException) -> None:
-    """Its claim, and the end of what is around it."""
+    """Its claim, the record that it was sent, and the end of what is around it."""
+    sent.withdraw(app, made, error)
     made.end(error)
     if ours and made.claim is not None:
         app.caller.claims.give_back(made.claim, error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from amqptasks.calls import call
+from amqptasks.calls import call, sent
 from amqptasks.canvas.signature import Signature
 from amqptasks.errors import INTERRUPTIONS, ConfigurationError
 from amqptasks.messages.exception_info import exception_text
@@ -139,6 +139,7 @@ class Followers:
         sign = request.verified or self._app.codec.signing is None
         kept = self._app.results is not None and options["ignore_result"] and not own.get("ignore_result")
         made = call.make(self._app, task, *merged, cast(CallOptions, options), sign=sign, kept=kept)
+        sent.record_follower(self._app, made)
         made.end()  # it is published when the run is settled
         return made.outgoing
 

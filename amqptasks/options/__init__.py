@@ -92,6 +92,7 @@ class UnboundTaskOptions(MessageOptions, total=False):
     typing: bool
     validate: bool
     track_started: bool
+    track_sent: bool
     rate_limit: str | float | None
     cluster_rate_limit: str | float | None
     max_concurrency: int | None

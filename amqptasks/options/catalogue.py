@@ -163,6 +163,12 @@ TASK: dict[str, Option] = {
     "typing": Option(_FLAG, "True", "False: arguments are not checked where it is called"),
     "validate": Option(_FLAG, "False", "arguments become what the type hints say, where it runs"),
     "track_started": Option(_FLAG, "False", "the caller's result says STARTED, and where"),
+    "track_sent": Option(
+        _FLAG,
+        "the app's",
+        "the result store knows of each call before the broker does: its state is SENT",
+        "each call waits for the store, and fails with `StoreUnavailable` where that is down",
+    ),
     "rate_limit": Option(
         Parsed('"10/s", "100/m", "2/h", or a number a second', rates.parse),
         "none",
@@ -217,6 +223,12 @@ APP: dict[str, Option] = {
     ),
     "result_expires": Option(
         Optional(_ABOVE), "86,400", "how long results are kept, unless a task or the backend's address says otherwise"
+    ),
+    "track_sent": Option(
+        _FLAG,
+        "False",
+        "each call whose result somebody may want is SENT in the result store; an id without a record is UNKNOWN",
+        "each call waits for the store, and fails with `StoreUnavailable` where that is down",
     ),
     "publish_timeout": Option(
         Seconds(LONGEST_PUBLISH, above=True), "30", "how long a call waits for the broker's confirm"

@@ -39,7 +39,8 @@ def _nobody(*_given: Any, **_options: Any) -> None:
 
 class Backend:
     """`expires` is the app's own: seconds that results are kept, None: for ever. `around` is for a store on the
-    app's own broker, `revoke` lets tasks not run. Thread-safe; reading blocks."""
+    app's own broker, `revoke` lets tasks not run. `knows_all` says that every call is recorded before it is published.
+    Thread-safe; reading blocks."""
 
     def __init__(
         self,
@@ -48,9 +49,12 @@ class Backend:
         expires: float | None,
         around: Around | None = None,
         revoke: Revoke = _nobody,
+        *,
+        knows_all: bool = False,
     ) -> None:
         self.address = address
         self.revoke = revoke
+        self.knows_all = knows_all
         self._around = around
         self.recording = Recording(address, codec, expires)
         self._codec = codec

@@ -28,6 +28,9 @@ Revoke = Callable[..., Any]
 PENDING = "PENDING"
 LOST = "LOST"
 
+#: The state of an id that is nobody's, where every call is recorded.
+UNKNOWN = "UNKNOWN"
+
 #: The state of a task whose reply was not asked for, or goes elsewhere: nothing is kept of how it ends.
 NOT_KEPT = "NOT_KEPT"
 
@@ -171,7 +174,11 @@ class AsyncResult(Details, Generic[R]):
             if isinstance(self._loss, str):
                 return IGNORED if self._loss == NOBODY_WANTS_IT else NOT_KEPT
             return LOST
-        return PENDING if self._latest is None else self._latest.status
+        return self._without_record() if self._latest is None else self._latest.status
+
+    def _without_record(self) -> str:
+        """The state while nothing is known."""
+        return PENDING
 
     @property
     def result(self) -> Any:

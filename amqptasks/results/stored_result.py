@@ -91,6 +91,9 @@ class StoredResult(AsyncResult[R]):
         """True while a reply is to come to this process; then the store need not be asked."""
         return self._pushed
 
+    def _without_record(self) -> str:
+        return results.UNKNOWN if self.backend.knows_all and not self._pushed else results.PENDING
+
     def revoker(self) -> results.Revoke:
         return self.backend.revoke
 

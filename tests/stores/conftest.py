@@ -17,6 +17,7 @@ import pytest
 from amqptasks import dial
 from amqptasks.memory.registry import forget
 from amqptasks.messages.properties import Properties
+from amqptasks.results import stored_result
 from amqptasks.results.record import Record
 from amqptasks.results.stores import memory, open_store
 from amqptasks.results.stores.base import Around, Store
@@ -58,6 +59,12 @@ def server_of() -> Iterator[Callable[[str], Server]]:
     for server in _servers.values():
         server.destroy()
     _servers.clear()
+
+
+@pytest.fixture(autouse=True)
+def _servers_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that does other things, too, moto takes seconds for what S3 does in some milliseconds."""
+    monkeypatch.setattr(stored_result, "STORED_WITHIN", 30.0)
 
 
 @pytest.fixture

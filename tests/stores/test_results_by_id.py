@@ -21,7 +21,7 @@ from amqptasks.results.stored_result import StoredResult
 from amqptasks.runtime.clock import broker_time
 from tests.harness.wait import wait_for
 
-SOON = 10.0
+SOON = 60.0
 
 NewApp = Callable[..., App]
 
@@ -75,10 +75,11 @@ def app(new_app: NewApp) -> App:
     def ignore() -> Any:
         return Ignore()
 
-    @app.task(name="again", max_retries=2, default_retry_delay=0.3, autoretry_for=(KeyError,), bind=True)
+    @app.task(name="again", max_retries=2, default_retry_delay=0.01, autoretry_for=(KeyError,), bind=True)
     def again(self: Any) -> str:
         if self.request.retries == 0:
             raise KeyError("not yet")
+        assert gate.wait(SOON)
         return "now"
 
     @app.task(name="progress", bind=True, track_started=True)
@@ -243,6 +244,7 @@ def test_a_retry_is_seen_by_the_caller_and_by_others(app: App, new_app: NewApp) 
         for one in both:
             wait_for(lambda one=one: one.state == "RETRY", message="it is to run again", every=0.005)
             assert isinstance(one.result, KeyError)
+        app.gate.set()  # type: ignore[attr-defined]
         assert [one.get(SOON) for one in both] == ["now", "now"]
         assert [one.retries for one in both] == [1, 1]
 
