@@ -16,6 +16,7 @@ from amqptasks.amqp.connection import Connection
 from amqptasks.amqp.loop import Loop
 from amqptasks.amqp.pending_publish import PendingPublish
 from amqptasks.messages.outgoing import Outgoing
+from amqptasks.messages.properties import REPLY_TO
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport import Done
 
@@ -43,7 +44,10 @@ class RefusedRoutes:
         self.routes: set[tuple[str, str]] = set()
 
     def __contains__(self, outgoing: Outgoing) -> bool:
-        return (outgoing.exchange, outgoing.routing_key) in self.routes
+        """Not so a message whose reply comes by direct reply-to: RabbitMQ wants it over the channel that consumes the
+        replies, and closes any other channel (406)."""
+        known = (outgoing.exchange, outgoing.routing_key) in self.routes
+        return known and outgoing.properties.reply_to != REPLY_TO
 
     def refused(self, outgoing: Outgoing) -> None:
         if len(self.routes) >= MOST_ROUTES:

@@ -10,7 +10,7 @@ import pytest
 
 from amqptasks import App
 from amqptasks.amqp.refused_routes import MOST_RETIRING, MOST_ROUTES, RefusedRoutes
-from amqptasks.errors import Nacked
+from amqptasks.errors import BrokerError, Nacked
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
 from amqptasks.runtime.clock import monotonic
@@ -120,3 +120,16 @@ def test_of_many_refused_routes_not_all_are_known() -> None:
         routes.refused(Outgoing("amqptasks.queues", str(number), b"", Properties()))
     assert len(routes.routes) == 1
     assert Outgoing("amqptasks.queues", str(MOST_ROUTES), b"", Properties()) in routes
+
+
+def test_a_call_that_waits_for_its_reply_is_asked_over_the_channel_of_replies(app: App, vhost: Vhost) -> None:
+    """RabbitMQ closes another channel over which direct reply-to is asked for (406)."""
+    with closing(app):
+        limit(vhost, "^default$", 1)
+        wait_for(lambda: refused(lambda: here(app)), 20, "the queue is full", 0.02)
+        waits = app.send_task("here", (), queue="bound")
+        with pytest.raises(BrokerError) as error:
+            app.send_task("here", (), queue="default", timeout=5)
+        assert isinstance(error.value, Nacked), "refused because the queue is full, and for nothing else"
+        with app.worker(["bound"]):
+            assert waits.get(timeout=20) == "ran"
