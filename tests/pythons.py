@@ -58,8 +58,7 @@ class Python:
                 f"exec {shlex.join(['chroot', str(self.root), 'sh', '-c', f'cd {REPOSITORY} && {shlex.join(words)}'])}",
             ]
         )
-        surroundings = {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8"}
-        surroundings |= {name: os.environ[name] for name in ("CI",) if name in os.environ}
+        surroundings = {**os.environ, "HOME": "/root", "LANG": "C.UTF-8"}
         return subprocess.run(["unshare", "--mount", "sh", "-c", script], env=surroundings, check=False).returncode
 
 
@@ -101,9 +100,9 @@ def prepare(python: Python) -> Path:
     if not installed.exists() or installed.stat().st_mtime < (REPOSITORY / "pyproject.toml").stat().st_mtime:
         wheels = folder / "wheels"
         pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-        if python.root is not None:  # pip's own settings are outside of the root: they find the packages
+        if python.root is not None:  # some of pip's settings and packages are outside of the root
             _download(python.version, wheels)
-            pip += ["--no-index", "--find-links", str(wheels)]
+            pip += ["--find-links", str(wheels)]
         statuses = (
             python.run(python.program, "-m", "venv", folder),
             python.run(*pip, *BUILD),
@@ -116,12 +115,14 @@ def prepare(python: Python) -> Path:
 
 
 def _download(version: str, wheels: Path) -> None:
+    """What there is as a wheel for that version. The rest is built in the root."""
     wanted = ["--only-binary", ":all:", "--python-version", version, "--dest", str(wheels)]
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *wanted]
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    if subprocess.run([*pip, *wanted, *BUILD, *needed], cwd=REPOSITORY, check=False).returncode:
-        raise SystemExit(f"the packages for Python {version} cannot be had")
+    needed = [*BUILD, *project["dependencies"], *project["optional-dependencies"]["test"]]
+    if subprocess.run([*pip, *needed], cwd=REPOSITORY, capture_output=True, check=False).returncode:
+        for one in needed:
+            subprocess.run([*pip, one], cwd=REPOSITORY, capture_output=True, check=False)
 
 
 def main(arguments: list[str]) -> int:
