@@ -200,11 +200,12 @@ class Dispatcher:
     def _is_taken_over(self, delivery: Delivery) -> bool:
         """Whether this is the message of a run that lost its lease: then it is settled with the outcome of that run."""
         node = self._node
-        job = node.lost_runs.take(delivery)
-        if job is None:
+        taken = node.lost_runs.take(delivery)
+        if taken is None:
             return False
+        job, has_ended = taken
         node.queues[delivery.queue].held.add(job)
-        if job.planned is not None:  # it has ended meanwhile
+        if has_ended:
             node.completions.finished(job)
             return True
         node.pools.of(job).regain(job)

@@ -77,18 +77,27 @@ class LostRuns:
         self._unacked.discard(job)
         return found
 
-    def take(self, delivery: Delivery) -> Job | None:
-        """The run that this delivery belongs to: it has the delivery from now on, and is lost no more. None for a
-        message that nothing here has run."""
+    def take(self, delivery: Delivery) -> tuple[Job, bool] | None:
+        """The run that this delivery belongs to, and whether that has ended: it has the delivery from now on, and is
+        lost no more. None for a message that nothing here has run."""
         job = self._find(delivery) if _is_redelivered(delivery) else None
         if job is None:
             return None
+        has_ended = job in self._ended  # else its pool, or who decides about it, tells of its end
         self.forget(job)
         job.delivery = delivery  # before the request's lease: see `Executor.decode`
         if job.request is not None:
             job.request.lease = delivery.lease
         self.saved += 1
-        return job
+        return job, has_ended
+
+    def replace(self, job: Job, other: Job) -> None:
+        """`other` ends the run of `job` from outside. Its message may come before that is decided."""
+        if job in self._runs.get(_key(job.delivery), ()):
+            self.forget(job)
+            self.add(other)
+        if self.is_to_be_acked(job):
+            self._unacked.add(other)
 
     def ended(self, job: Job) -> bool:
         """A run without a lease has ended. True where its outcome is kept: `take` or `drop` settles it."""

@@ -143,7 +143,7 @@ class Completions:
         ended = Job(job.delivery, job.queue)
         ended.acked, ended.lapsed = job.acked, job.lapsed
         if job.lapsed:
-            self._node.lost_runs.forget(job)
+            self._node.lost_runs.replace(job, ended)
         ended.started, ended.runtime = started, monotonic() - started
         return ended
 

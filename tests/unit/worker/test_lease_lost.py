@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -266,6 +267,26 @@ def test_a_time_limit_that_ends_a_lost_run_counts(runs: Runs) -> None:
         node.link.call_soon(node.queues["default"].resume)
         wait_for(lambda: node.counts["Failure"] == 1, 10, lambda: str(node.counts))
         assert (runs.began, saved(node)) == (["one"], 1)
+
+
+def test_a_message_that_comes_again_before_the_end_of_its_lost_run_is_decided_runs_once(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runs.app("one").worker() as node:
+        runs.apps[0].send_task("limited", ignore_result=True)
+        runs.await_begun()
+        node.link.call_soon(node.queues["default"].pause)
+        wait_for(lambda: not node.queues["default"].consuming, 10)
+        ask = node.decisions.ask
+        asked: list[Any] = []
+        monkeypatch.setattr(node.decisions, "ask", lambda *about, **more: asked.append(partial(ask, *about, **more)))
+        runs.cut()
+        wait_for(lambda: asked, 10, "its time limit ends it")
+        node.link.call_soon(node.queues["default"].resume)
+        wait_for(lambda: saved(node) == 1, 10, "its message comes again")
+        node.link.call_soon(asked.pop())
+        wait_for(lambda: node.counts["Failure"] == 1, 10, lambda: str(node.counts))
+        assert (runs.began, saved(node), node.counts.total()) == (["one"], 1, 1)
 
 
 def test_a_task_that_has_read_lease_lost_runs_once_more(runs: Runs) -> None:
