@@ -41,7 +41,7 @@ test-long: .venv/installed-test test-broker ## run the tests that take minutes: 
 	$(BIN)/pytest -m long $(ARGS)
 
 test-stores: .venv/installed-test .venv/installed-test-stores test-broker ## run the tests of result stores, each on its server: the machine needs PostgreSQL, MariaDB and Redis
-	AMQPTASKS_TEST_STORES=1 $(BIN)/pytest $(PARALLEL) -m 'stores or not long' tests/stores $(ARGS)
+	AMQPTASKS_TEST_STORES=1 $(BIN)/pytest $(PARALLEL) -m 'stores or not long' tests/stores tests/integration/test_results_by_id.py $(ARGS)
 
 fuzz: .venv/installed-test ## a minute: some hundred examples of what comes from outside, for each reader of it
 	$(BIN)/pytest tests/fuzz $(ARGS)

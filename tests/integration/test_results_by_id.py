@@ -1,5 +1,5 @@
-"""Results by id on a real broker, in several processes: kept in a file of SQLite and in streams, written by pools of
-each kind, and by workers that are killed between any two steps."""
+"""Results by id on a real broker, in several processes: kept in each kind of store, written by pools of each kind, and
+by workers that are killed between any two steps. Stores on servers are for `make test-stores`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from amqptasks import App
+from amqptasks import App, GroupResult
+from amqptasks.errors import TaskRevoked
 from amqptasks.results.address import ENVIRONMENT
 from tests.harness.management import Management
 from tests.harness.vhost import Vhost
 from tests.harness.wait import wait_for
 from tests.harness.worker_process import REPOSITORY, WorkerFactory
+from tests.stores.servers import SERVERS, server_of
+
+__all__ = ["server_of"]
 
 SOON = 20.0
 
@@ -25,7 +30,7 @@ SHOP = """
 import os, signal
 from pathlib import Path
 from amqptasks import App
-from amqptasks.results.stores import sqlite, stream
+from amqptasks.results.stores import redis, s3, sql, sqlite, stream
 
 app = App("shop")
 
@@ -78,8 +83,8 @@ def kill_around(kind):
     kind.write = killing
 
 
-kill_around(sqlite.SqliteStore)
-kill_around(stream.StreamStore)
+for kind in (sqlite.SqliteStore, stream.StreamStore, sql.SqlStore, redis.RedisStore, s3.S3Store):
+    kill_around(kind)
 """
 
 READER = """
@@ -94,8 +99,14 @@ app.close()
 """
 
 
-@pytest.fixture(params=["sqlite", "stream"])
+ON_SERVERS = [pytest.param(name, marks=pytest.mark.stores) for name in SERVERS]
+
+
+@pytest.fixture(params=["sqlite", "stream", *ON_SERVERS])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param in SERVERS:
+        url: str = request.getfixturevalue("server_of")(request.param).url
+        return url
     return {"sqlite": f"sqlite:///{tmp_path}/results.db", "stream": "stream://?partitions=2"}[request.param]
 
 
@@ -114,10 +125,15 @@ def unsettled(management: Management) -> int:
 
 
 def read_elsewhere(identity: str, worker_process: WorkerFactory) -> list[object]:
-    """What another process reads of this id, which knows nothing but the app's module."""
+    """What another process reads of this id."""
+    return run_elsewhere(READER, worker_process, identity)
+
+
+def run_elsewhere(program: str, worker_process: WorkerFactory, *arguments: str) -> list[Any]:
+    """What another process prints, which knows nothing but the app's module."""
     environment = {**os.environ, "AMQPTASKS_BROKER_URL": worker_process.broker_url, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
-        [sys.executable, "-c", READER, identity],
+        [sys.executable, "-c", program, *arguments],
         cwd=worker_process.folder,
         env=environment,
         capture_output=True,
@@ -126,7 +142,7 @@ def read_elsewhere(identity: str, worker_process: WorkerFactory) -> list[object]
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: list[object] = json.loads(done.stdout)
+    found: list[Any] = json.loads(done.stdout)
     return found
 
 
@@ -156,6 +172,64 @@ def test_another_process_reads_what_each_pool_stores(app: App, worker_process: W
     assert app.AsyncResult(app.send_task("shop.add_async", (1, 1)).id).get(SOON) == 2
     grown = app.AsyncResult(app.send_task("shop.grow").id)
     assert grown.get(SOON) == grown.children[0].id
+
+
+STRANGER = """
+import json, sys
+from amqptasks import GroupResult, ResultSet
+from shop import app
+
+first, second, group, waiting = sys.argv[1:]
+seen = []
+one = app.AsyncResult(first)
+one.then(lambda result: seen.append(result.id), lambda result: seen.append("error"))
+collected = [(result.id, value) for result, value in one.collect(20)]
+found = GroupResult.restore(group, app=app)
+both = ResultSet([one, app.AsyncResult(second)])
+app.AsyncResult(waiting).revoke()
+while not seen:
+    pass
+told = [collected, seen, one.children[0].parent.id, [result.id for result in found], found.join(20)]
+told += [found.completed_count(), both.get(20), sorted(result.id for result in both.iter(20)), both.ready()]
+told += [both.successful(), both.failed(), both.waiting()]
+told += [[one.ready(), one.successful(), one.failed(), one.status, one.info == one.result, one.traceback]]
+print(json.dumps(told))
+app.close()
+"""
+
+
+def test_another_process_does_with_results_what_their_caller_does(app: App, worker_process: WorkerFactory) -> None:
+    gone = app.send_task("shop.add", (9, 9), queue="default")
+    gone.revoke()
+    worker_process(SHOP, "-Q", "default", "--pool", "prefork")
+    group = GroupResult(results=[app.send_task("shop.grow"), app.send_task("shop.add_async", (1, 1))])
+    child = group[0].get(SOON)
+    assert group[1].get(SOON) == 2
+    with pytest.raises(TaskRevoked):
+        gone.get(SOON)
+    group.save(app)
+    waiting = app.send_task("shop.add", (5, 5), countdown=3600)
+    first, second = group[0].id, group[1].id
+    collected, seen, parent, ids, *rest = run_elsewhere(STRANGER, worker_process, first, second, group.id, waiting.id)
+    assert (collected[0], collected[1][0], seen, parent, ids) == (
+        [first, child],
+        child,
+        [first],
+        first,
+        [first, second],
+    )
+    values = [child, 2]
+    assert rest == [
+        values,
+        2,
+        values,
+        sorted(ids),
+        True,
+        True,
+        False,
+        False,
+        [True, True, False, "SUCCESS", True, None],
+    ]
 
 
 @pytest.mark.parametrize(("kill", "runs"), [("before", 2), ("after", 1)])

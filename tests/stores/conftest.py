@@ -6,7 +6,6 @@ Stores on servers are for `make test-stores`, where a server that is missing is 
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -26,39 +25,16 @@ from amqptasks.transport import Link
 from amqptasks.transport.publisher import Publisher
 from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
-from tests.stores import servers
-from tests.stores.servers import SERVERS, Server
+from tests.stores.servers import SERVERS, server_of
+
+__all__ = ["server_of"]
 
 ON_SERVERS = [pytest.param(name, marks=pytest.mark.stores) for name in SERVERS]
 WITHOUT_BROKER = ["memory", "sqlite", *ON_SERVERS]
 STORES = [*WITHOUT_BROKER, pytest.param("stream", marks=pytest.mark.broker)]
 
-#: Set by `make test-stores`.
-ALL_STORES = "AMQPTASKS_TEST_STORES"
-
 #: When the records of these tests are made: Redis removes by its own clock what expires before that.
 NOW = 4_000_000_000.0
-
-_servers: dict[str, Server] = {}
-
-
-@pytest.fixture(scope="session")
-def server_of() -> Iterator[Callable[[str], Server]]:
-    """The server of a kind, without results; one of each for all tests."""
-
-    def get(name: str) -> Server:
-        if name not in _servers:
-            try:
-                _servers[name] = servers.started(name)
-            except servers.Missing as missing:
-                (pytest.fail if os.environ.get(ALL_STORES) else pytest.skip)(str(missing))
-        _servers[name].empty()
-        return _servers[name]
-
-    yield get
-    for server in _servers.values():
-        server.destroy()
-    _servers.clear()
 
 
 @pytest.fixture(autouse=True)

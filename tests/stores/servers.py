@@ -13,13 +13,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psutil
+import pytest
 
 from tests.harness.proxy import Proxy
 from tests.harness.wait import wait_for
@@ -121,6 +122,7 @@ class Server:
     def freeze(self) -> None:
         """It goes on listening, and says nothing."""
         self._signal(signal.SIGSTOP)
+        wait_for(lambda: all(map(_is_stopped, self._processes())), message=f"{self.name} is stopped")
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
@@ -340,6 +342,39 @@ def started(name: str) -> Server:
     except ImportError as error:
         raise Missing(f"no {library}: pip install 'amqptasks[test-stores]' ({error})") from None
     return made()
+
+
+#: Set by `make test-stores`.
+ALL_STORES = "AMQPTASKS_TEST_STORES"
+
+_servers: dict[str, Server] = {}
+
+
+@pytest.fixture(scope="session")
+def server_of() -> Iterator[Callable[[str], Server]]:
+    """The server of a kind, without results; one of each for all tests."""
+
+    def get(name: str) -> Server:
+        if name not in _servers:
+            try:
+                _servers[name] = started(name)
+            except Missing as missing:
+                (pytest.fail if os.environ.get(ALL_STORES) else pytest.skip)(str(missing))
+        _servers[name].empty()
+        return _servers[name]
+
+    yield get
+    for server in _servers.values():
+        server.destroy()
+    _servers.clear()
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    """Each of its threads."""
+    states = [
+        file.read_text().rpartition(")")[2].split()[0] for file in Path(f"/proc/{process.pid}/task").glob("*/stat")
+    ]
+    return set(states) <= {"T", "Z"}
 
 
 def _free_port() -> int:
