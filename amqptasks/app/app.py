@@ -40,7 +40,7 @@ from amqptasks.options import (
 )
 from amqptasks.results import address
 from amqptasks.results.backend import Backend
-from amqptasks.results.result import NOT_KEPT_HERE, checked_id
+from amqptasks.results.checks import NOT_KEPT_HERE, checked_id
 from amqptasks.results.stores.base import Around
 from amqptasks.runtime.clock import command_start
 from amqptasks.runtime.forks.cached import cached

@@ -11,9 +11,10 @@ from amqptasks.messages.codec import Codec
 from amqptasks.messages.properties import Properties
 from amqptasks.messages.request import Request
 from amqptasks.results.address import BackendAddress
+from amqptasks.results.checks import checked_id
 from amqptasks.results.recording import Recording
 from amqptasks.results.reply import Outcome, parse
-from amqptasks.results.result import Revoke, checked_id
+from amqptasks.results.result import Revoke
 from amqptasks.results.stored_result import StoredResult
 from amqptasks.results.stores import open_store
 from amqptasks.results.writer import Writer

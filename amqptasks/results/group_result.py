@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from amqptasks.errors import ResultsNotKept
 from amqptasks.messages.ids import task_id
-from amqptasks.results.result import NOT_KEPT_HERE, AsyncResult, checked_id
+from amqptasks.results.checks import NOT_KEPT_HERE, checked_id
+from amqptasks.results.result import AsyncResult
 from amqptasks.results.result_set import ResultSet
 from amqptasks.results.stored_result import StoredResult
 

@@ -9,10 +9,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from amqptasks.errors import ConfigurationError, ResultError, ResultTimeout
-from amqptasks.messages.request import current_request
+from amqptasks.results.checks import refuse_to_wait_in_a_task
 from amqptasks.results.details import Details
 from amqptasks.runtime.clock import monotonic
-from amqptasks.untrusted import bounds
 
 if TYPE_CHECKING:
     from amqptasks.messages.delivery import Delivery
@@ -37,13 +36,6 @@ NOT_KEPT = "NOT_KEPT"
 #: The state of a task whose result nobody wants, and what is said of it.
 IGNORED = "IGNORED"
 NOBODY_WANTS_IT = "ignore_result is set"
-
-#: Said to who asks by id where results are kept nowhere.
-NOT_KEPT_HERE = (
-    "results are kept nowhere (backend rpc://): each goes to the process that called, as long as that holds it. To ask"
-    ' by id from any process, name a store for the service and its workers: App(backend="stream://") keeps results on'
-    ' RabbitMQ, App(backend="sqlite:///results.db") in a file'
-)
 
 #: Bytes of replies that are read in an event loop's thread: more would hold its other tasks up for milliseconds.
 MOST_IN_A_LOOP = 256 * 1024
@@ -403,22 +395,3 @@ class Unanswered(AsyncResult[Any]):
 
     def revoker(self) -> Revoke:
         return super().revoker() if self.revoke_by is None else self.revoke_by
-
-
-def refuse_to_wait_in_a_task() -> None:
-    """Raise `ConfigurationError` in a task that a worker runs."""
-    request = current_request.get()
-    if request is not None and not request.is_eager:
-        raise ConfigurationError(
-            "get() in a task waits for another task, and keeps a place in the pool from it: enough such tasks wait for"
-            " each other for ever. Have the next step called with the value (link=, or a chain), or await the result in"
-            " an `async def` task. Where others run what is waited for: get(disable_sync_subtasks=False)"
-        )
-
-
-def checked_id(task_id: object) -> str:
-    """The id of a task. Raises `ConfigurationError` for what is none."""
-    try:
-        return bounds.text(task_id, bounds.LONGEST_ID, 1)
-    except bounds.OutOfBounds as error:
-        raise ConfigurationError(f"a task id {error}") from None

@@ -8,7 +8,8 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from amqptasks.errors import ResultTimeout
-from amqptasks.results.result import AsyncResult, refuse_to_wait_in_a_task
+from amqptasks.results.checks import refuse_to_wait_in_a_task
+from amqptasks.results.result import AsyncResult
 from amqptasks.results.stored_result import PAUSE_WHEN_PUSHED, StoredResult
 from amqptasks.runtime.clock import monotonic
 from amqptasks.untrusted.numbers import counted

@@ -175,20 +175,20 @@ def test_another_process_reads_what_each_pool_stores(app: App, worker_process: W
 
 
 STRANGER = """
-import json, sys
+import json, sys, threading
 from amqptasks import GroupResult, ResultSet
 from shop import app
 
 first, second, group, waiting = sys.argv[1:]
 seen = []
 one = app.AsyncResult(first)
-one.then(lambda result: seen.append(result.id), lambda result: seen.append("error"))
+called_back = threading.Event()
+one.then(lambda result: (seen.append(result.id), called_back.set()), lambda result: called_back.set())
 collected = [(result.id, value) for result, value in one.collect(20)]
 found = GroupResult.restore(group, app=app)
 both = ResultSet([one, app.AsyncResult(second)])
 app.AsyncResult(waiting).revoke()
-while not seen:
-    pass
+called_back.wait(20)
 told = [collected, seen, one.children[0].parent.id, [result.id for result in found], found.join(20)]
 told += [found.completed_count(), both.get(20), sorted(result.id for result in both.iter(20)), both.ready()]
 told += [both.successful(), both.failed(), both.waiting()]
