@@ -86,8 +86,7 @@ class App:
     commands where `control_shows_arguments`. See docs/security.md.
 
     Results: `backend` says where they are kept (docs/results.md); `AMQPTASKS_RESULT_BACKEND` beats it, but for
-    `memory://`. `result_expires` is in seconds, None: they are kept for ever. `track_sent` True records each call
-    before it is published: its state is SENT, and an id without a record is UNKNOWN.
+    `memory://`. `result_expires` is in seconds, None: for ever. `track_sent` True records each call before it is sent.
 
     `middleware` are objects of `Middleware`, the outermost first: code around each publish and run.
     `events` True sends an event for each call, and makes workers of this app send theirs (as `worker -E` does).
@@ -140,11 +139,9 @@ class App:
         self.ignore_result = ignore_result
         self.publish_timeout = options["publish_timeout"]
         self.connect_timeout = options["connect_timeout"]
-        self.tls = tls
-        self.middleware = Middlewares(middleware)
+        self.tls, self.middleware = tls, Middlewares(middleware)
         self.include = tuple(include)
-        self.track_sent = track_sent
-        self.events, self.control_shows_arguments = events, control_shows_arguments
+        self.track_sent, self.events, self.control_shows_arguments = track_sent, events, control_shows_arguments
         self.codec = Codec(
             serializer=serializer,
             accept_content=accept_content,
@@ -168,7 +165,9 @@ class App:
         #: The result store, as this process uses it; None where results are kept nowhere.
         self.results = self._new_backend() if self.backend.keeps else None
         results = address.result_streams(self.backend)
-        self._declaration = Declaration(lambda: self.topology, self.session, self._has_clock, results)
+        self._declaration = Declaration(
+            lambda: self.topology, self.session, lambda: not dial.is_memory(self.broker), results
+        )
         self.connections = Connections(
             self._addresses,
             self.tls,
@@ -382,9 +381,6 @@ class App:
         if self.results is None:
             raise ResultsNotKept(NOT_KEPT_HERE)
         return self.results.result(task_id, task_name)
-
-    def _has_clock(self) -> bool:
-        return not dial.is_memory(self.broker)
 
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()
