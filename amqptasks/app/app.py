@@ -88,8 +88,8 @@ class App:
     Results: `backend` says where they are kept (docs/results.md); `AMQPTASKS_RESULT_BACKEND` beats it, but for
     `memory://`. `result_expires` is in seconds, None: for ever. `track_sent` True records each call before it is sent.
 
-    `middleware` are objects of `Middleware`, the outermost first: code around each publish and run.
-    `events` True sends an event for each call, and makes workers of this app send theirs (as `worker -E` does).
+    `middleware` are objects of `Middleware`, the outermost first: code around each publish and run. `events` True sends
+    an event for each call, and makes workers of this app send theirs.
 
     Tasks: `task_class` is what they are made from where they name no `base`, `task_defaults` are options of those that
     say nothing else. Raises `UnknownOption`.
@@ -137,8 +137,7 @@ class App:
         self.task_defaults: TaskOptions = checked(task_defaults or {}, TASK_DEFAULTS, "task_defaults")
         self._packages: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str | None]] = []
         self.ignore_result = ignore_result
-        self.publish_timeout = options["publish_timeout"]
-        self.connect_timeout = options["connect_timeout"]
+        self.publish_timeout, self.connect_timeout = options["publish_timeout"], options["connect_timeout"]
         self.tls, self.middleware = tls, Middlewares(middleware)
         self.include = tuple(include)
         self.track_sent, self.events, self.control_shows_arguments = track_sent, events, control_shows_arguments
@@ -392,8 +391,7 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    """What was submitted is published, also by a program that ends without `App.close`: its link's thread ends with
-    it."""
+    """What was submitted is published, also by a program that ends without `App.close`: its link ends with it."""
     for app in list(_apps):
         app.connections.finish()
 
