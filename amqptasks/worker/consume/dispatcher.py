@@ -86,7 +86,9 @@ class Dispatcher:
                 node.completions.hand_back(queue.hold(delivery))
             return
         if queue.follows is not None:
-            _note(queue, queue.follows, batch)
+            capabilities = node.link.capabilities
+            is_free = capabilities is None or capabilities.nack_is_free
+            _note(queue, queue.follows, batch, 0 if is_free else 1)
         for pool, jobs in self._shares(queue, batch).items():
             self._submit(pool, jobs)
 
@@ -257,9 +259,10 @@ class Dispatcher:
         return None
 
 
-def _note(queue: ConsumedQueue, follows: Prefetch, batch: Sequence[Delivery]) -> None:
-    """What a prefetch that follows its tasks is to know of what came."""
+def _note(queue: ConsumedQueue, follows: Prefetch, batch: Sequence[Delivery], counted: int) -> None:
+    """What a prefetch that follows its tasks is to know of what came. So many failed deliveries (`counted`) may be due
+    to the prefetch itself: each change cancels a consumer, and before 4.3 RabbitMQ counts what was on its way to it."""
     follows.held(len(queue.held) + len(batch))
-    if any(delivery.redelivered and failed_deliveries(delivery) for delivery in batch):
+    if any(delivery.redelivered and failed_deliveries(delivery) > counted for delivery in batch):
         follows.came_back(monotonic())
         queue.resize(follows.at_once)
