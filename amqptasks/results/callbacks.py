@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from amqptasks.errors import StoreUnavailable
-from amqptasks.results.result_set import ResultSet
 from amqptasks.runtime.log_queue import get_logger
 
 if TYPE_CHECKING:
@@ -29,8 +28,23 @@ class _Then(NamedTuple):
     on_error: Callback | None
 
 
+class Together(Protocol):
+    """Several results, asked for at once: a `ResultSet`, which comes above this file."""
+
+    def not_over(self) -> list[AsyncResult[Any]]: ...
+
+    @staticmethod
+    def next_pause(still: list[AsyncResult[Any]], pause: float) -> float: ...
+
+    @staticmethod
+    def wait(still: list[AsyncResult[Any]], arrived: threading.Event, seconds: float) -> None: ...
+
+
 class Callbacks:
     """Its thread begins with the first one, and ends when none is left: it is a daemon, so a program need not wait."""
+
+    #: Makes a set of results. `result_set` puts its class here.
+    together: Callable[[Iterable[AsyncResult[Any]]], Together]
 
     def __init__(self) -> None:
         self.forget_all()
@@ -65,7 +79,7 @@ class Callbacks:
                     self._thread = None
                     return
                 waiting = list(self._waiting)
-            together = ResultSet(one.result for one in waiting)
+            together = self.together(one.result for one in waiting)
             try:
                 still = together.not_over()
             except StoreUnavailable as error:
@@ -78,8 +92,8 @@ class Callbacks:
                         self._waiting.remove(one)
                     self._call(one)
             if still:
-                pause = ResultSet.next_pause(still, pause)
-                ResultSet.wait(still, self._changed, pause)
+                pause = together.next_pause(still, pause)
+                together.wait(still, self._changed, pause)
 
     @staticmethod
     def _call(then: _Then) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from amqptasks.errors import ResultTimeout
+from amqptasks.results.callbacks import callbacks
 from amqptasks.results.checks import refuse_to_wait_in_a_task
 from amqptasks.results.result import AsyncResult
 from amqptasks.results.stored_result import PAUSE_WHEN_PUSHED, StoredResult
@@ -181,3 +182,6 @@ class ResultSet:
             arrived.wait(seconds)
         for result in still:
             result.wake_no_more(arrived.set)
+
+
+callbacks.together = ResultSet

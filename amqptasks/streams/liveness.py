@@ -6,7 +6,7 @@ of them at once. So a reader that hears nothing asks, in one of three ways, and 
 
     Comparing   for streams that are kept for long: a second consumer looks whether something follows on the position
     Probing     for those that may write: a record of its own must come back
-    Ticking     where somebody writes a record every few seconds anyway
+    Ticking     where somebody writes a record every few seconds anyway, see `ticking`
 """
 
 from __future__ import annotations
@@ -69,10 +69,6 @@ PROBE_AFTER, PROBE_WITHIN = 10.0, 4.0
 
 #: Seconds in which something must come at all of a stream that holds the probe.
 REPLACED_WITHIN = 2.0
-
-#: Ticks that may be missed.
-MISSED_TICKS = 2
-
 
 Found = Literal["more", "same", "another", "nothing", "refused", "unserved", "unknown"]
 
@@ -360,46 +356,3 @@ class Probing:
     def _begin_again(self) -> None:
         self._last = monotonic()
         self._watch()
-
-
-class Ticking:
-    """Somebody writes a record every `every` seconds: where none comes for longer than `MISSED_TICKS` of them, another
-    channel and consumer. Again none: `stuck(times)` is told."""
-
-    def __init__(self, every: float, stuck: Callable[[int], None] | None = None) -> None:
-        self.deaf = 0
-        self._patience = every * MISSED_TICKS
-        self._stuck = stuck
-        self._reader: Reader | None = None
-        self._missed = 0
-        self._last = monotonic()
-
-    def begin(self, reader: Reader) -> None:
-        self._reader = reader
-        self.heard()
-        self._watch()
-
-    def heard(self) -> None:
-        self._last = monotonic()
-        self._missed = 0
-
-    def is_own(self, delivery: Delivery) -> bool:  # noqa: ARG002 - as of every one
-        return False
-
-    def end(self) -> None:
-        self._reader = None
-
-    def _watch(self) -> None:
-        reader = self._reader
-        if reader is None:
-            return
-        left = self._last + self._patience - monotonic()
-        if left <= 0:
-            left, self._last = self._patience, monotonic()
-            if reader.is_consuming:
-                self._missed += 1
-                self.deaf += 1
-                if self._missed > 1 and self._stuck is not None:
-                    self._stuck(self._missed)
-                reader.reopen()
-        reader.link.call_later(left, self._watch)

@@ -103,7 +103,7 @@ def test_options_that_are_not_there_are_answered_in_the_program_too() -> None:
 
 def test_no_option_of_ours_that_celery_has_is_missing() -> None:
     ours = {"max_snoozes", "validate", "pool", "headers", "shadow", "link", "link_error", "retry", "retry_policy"}
-    ours |= {"result_expires"}
+    ours |= {"result_expires", "track_sent"}
     unique = {"unique", "unique_for"}
     ours |= unique
     ours |= LIMIT_OPTIONS - {"rate_limit"}

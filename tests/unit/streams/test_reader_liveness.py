@@ -7,10 +7,11 @@ import pytest
 from amqptasks.errors import Nacked
 from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.properties import Properties
-from amqptasks.streams import liveness
-from amqptasks.streams.liveness import COMPARE_EVERY, GRACE, LOOK_WITHIN, Comparing, Probing, Ticking
+from amqptasks.streams import liveness, ticking
+from amqptasks.streams.liveness import COMPARE_EVERY, GRACE, LOOK_WITHIN, Comparing, Probing
 from amqptasks.streams.position import Position
 from amqptasks.streams.reader import Replaced
+from amqptasks.streams.ticking import Ticking
 from tests.unit.streams.still_link import Consumer, record
 from tests.unit.streams.test_reader_position import Reading
 
@@ -28,7 +29,8 @@ class Time:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     made = Time()
-    monkeypatch.setattr(liveness, "monotonic", made)
+    for module in (liveness, ticking):
+        monkeypatch.setattr(module, "monotonic", made)
     return made
 
 
@@ -285,18 +287,18 @@ def test_a_probe_that_cannot_be_written_says_nothing_of_the_reader(time: Time) -
 
 def test_a_reader_whose_ticks_stop_begins_anew(time: Time) -> None:
     stuck: list[int] = []
-    ticking = Ticking(2.0, stuck.append)
-    reading = Reading(liveness=ticking)
+    ticks = Ticking(2.0, stuck.append)
+    reading = Reading(liveness=ticks)
     reading.main.get(0)
     time.now += 3
     reading.link.pass_time(4)
-    assert ticking.deaf == 0, "one may be missed"
+    assert ticks.deaf == 0, "one may be missed"
     time.now += 2
     main = reading.main
     reading.link.pass_time(4)
     assert reading.main is not main
-    assert (ticking.deaf, stuck) == (1, [])
+    assert (ticks.deaf, stuck) == (1, [])
     reading.main.begin()
     time.now += 4
     reading.link.pass_time(4)
-    assert (ticking.deaf, stuck) == (2, [2])
+    assert (ticks.deaf, stuck) == (2, [2])
