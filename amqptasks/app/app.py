@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 
 from amqptasks import dial, signals
 from amqptasks.app import registry
-from amqptasks.app.caller import Caller
+from amqptasks.app.caller import Caller, revoking
 from amqptasks.app.connections import Connections
 from amqptasks.app.declaration import Declaration
 from amqptasks.calls import call, send
@@ -175,16 +175,15 @@ class App:
             self._declaration.once,
             lambda timeout: Deadline.of(timeout, self.publish_timeout, command_start.left_of(self.connect_timeout)),
             self.results,
-            self._revoke,
+            revoking(self),
         )
         self.caller = Caller(self, self.connections, self._declaration)
 
     def _new_backend(self) -> Backend:
         around = Around(lambda: self.caller.link, lambda: self.caller.publisher, self.session)
-        return Backend(self.backend, self.codec, self._result_expires, around, self._revoke, knows_all=self.track_sent)
-
-    def _revoke(self, ids: Sequence[str], **options: Any) -> None:
-        self.caller.revoke(ids, **options)
+        return Backend(
+            self.backend, self.codec, self._result_expires, around, revoking(self), knows_all=self.track_sent
+        )
 
     @property
     def addresses(self) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from amqptasks.errors import ConfigurationError
 from amqptasks.runtime.clock import broker_time
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from amqptasks.events.emitter import Emitter
     from amqptasks.messages.outgoing import Outgoing
     from amqptasks.results.replies import Replies
+    from amqptasks.results.result import Revoke
     from amqptasks.transport import Link
     from amqptasks.transport.capabilities import Capabilities
     from amqptasks.transport.publisher import Publisher
@@ -32,14 +35,14 @@ class Caller:
         self._declaration = declaration
         self._hears = False  # it listens for heartbeats, because the broker's time cannot be asked for
 
+    def revoke(self, ids: Sequence[str], **options: Any) -> None:
+        """Let these tasks not run: `app.control.revoke`, for results that their caller holds."""
+        self._app.control.revoke(ids, **options)
+
     def inherit(self, capabilities: Capabilities) -> None:
         """A process of a worker's pool: what its worker learnt from the broker, and declared there, needs no second
         look."""
         self._declaration.inherit(capabilities)
-
-    def revoke(self, ids: Sequence[str], **options: Any) -> None:
-        """Let these tasks not run: `app.control.revoke`, for results."""
-        self._app.control.revoke(ids, **options)
 
     @property
     def link(self) -> Link:
@@ -142,3 +145,17 @@ class Caller:
         again, unless that was done since; True where the message can be published again. Raises `BrokerError`, after
         `timeout` seconds at the latest."""
         return self._declaration.again(error, self._app.publish_timeout if timeout is None else timeout, since)
+
+
+def revoking(app: App) -> Revoke:
+    """`app.control.revoke`, for results. The link's thread knows results, and must not keep an app alive that its
+    program has let go."""
+    known = weakref.ref(app)
+
+    def revoke(ids: Sequence[str], **options: Any) -> None:
+        alive = known()
+        if alive is None:
+            raise ConfigurationError("the app of this result is gone: keep the app, and revoke by app.control.revoke")
+        alive.control.revoke(ids, **options)
+
+    return revoke
