@@ -128,13 +128,6 @@ LARGE_BODY = 8 * 2**20
 
 #: What begins a value in JSON, but for the first one. Those inside of texts are counted, too, until it matters.
 _JSON_MARKS = (b",", b":", b"[", b"{")
-#: Texts that stand as a whole in a piece of JSON, with what is between them. Possessive: to remember each character
-#: would take gigabytes.
-_WHOLE_TEXTS = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL).match
-_JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-
-#: Bytes that are looked at for texts at once: there may be a text in every two.
-_TEXTS_AT_ONCE = 65_536
 
 #: Texts that stand as a whole in a piece of JSON, with what is between them. Possessive: to remember each character
 #: would take gigabytes.
@@ -143,9 +136,6 @@ _JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 #: Bytes that are looked at for texts at once: there may be a text in every two.
 _TEXTS_AT_ONCE = 65_536
-
-#: What stands between the quotes of a text. Possessive: to remember each character would take gigabytes.
-_INSIDE_TEXT = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL).match
 
 
 class OutOfBounds(ValueError):
