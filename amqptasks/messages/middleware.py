@@ -46,16 +46,9 @@ class Middleware:
         """
         yield
 
-    async def around_publish_async(self, request: Request) -> AroundAsync:
-        """As `around_publish`, for `adelay` and `aapply_async`."""
-        with closing(self.around_publish(request)) as around:
-            _begin(around)
-            try:
-                value = yield
-            except Exception as error:
-                _throw(around, error)
-                raise
-            _send(around, value)
+    def around_publish_async(self, request: Request) -> AroundAsync:
+        """As `around_publish`, for `adelay` and `aapply_async`. Override it with an `async def`."""
+        return _awaited(self.around_publish(request))
 
     def around_run(self, request: Request) -> Around:  # noqa: ARG002 - for those who override it
         """Around each attempt of a task. `request.instance` is the task, and the `yield` gives its value.
@@ -66,16 +59,9 @@ class Middleware:
         """
         yield
 
-    async def around_run_async(self, request: Request) -> AroundAsync:
-        """As `around_run`, for `async def` tasks."""
-        with closing(self.around_run(request)) as around:
-            _begin(around)
-            try:
-                value = yield
-            except Exception as error:
-                _throw(around, error)
-                raise
-            _send(around, value)
+    def around_run_async(self, request: Request) -> AroundAsync:
+        """As `around_run`, for `async def` tasks. Override it with an `async def`."""
+        return _awaited(self.around_run(request))
 
 
 class Middlewares:
@@ -247,13 +233,25 @@ def _check(one: object) -> None:
         ("around_run", inspect.isgeneratorfunction),
         ("around_run_async", inspect.isasyncgenfunction),
     ):
-        if not has_yield(getattr(one, name)):
+        if _overrides(one, name) and not has_yield(getattr(one, name)):
             plain = "`async def`" if name.endswith("_async") else "a plain `def`"
             raise ConfigurationError(f"{type(one).__qualname__}.{name} is not {plain} with a `yield` in it")
 
 
 def _overrides(one: Middleware, *names: str) -> bool:
     return any(getattr(type(one), name) is not getattr(Middleware, name) for name in names)
+
+
+async def _awaited(around: Around) -> AroundAsync:
+    """A plain method as an asynchronous one."""
+    with closing(around):
+        _begin(around)
+        try:
+            value = yield
+        except Exception as error:
+            _throw(around, error)
+            raise
+        _send(around, value)
 
 
 def _begin(around: Around) -> None:
