@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from amqptasks import signals
 from amqptasks.calls import sent
 from amqptasks.calls.call import Alike, Call
-from amqptasks.calls.send import errors_of, is_delayed, named_time, tell_published
+from amqptasks.calls.send import errors_of, is_delayed, named_time, not_published, tell_published
 from amqptasks.errors import (
     AlreadyQueued,
     BrokerError,
@@ -18,7 +18,6 @@ from amqptasks.errors import (
     Unroutable,
 )
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
-from amqptasks.options.unique import Claim
 from amqptasks.results.result import AsyncResult
 from amqptasks.runtime.clock import monotonic
 from amqptasks.transport.publisher import Failed, Progress, Publisher
@@ -42,11 +41,8 @@ def send_many(
     options = checked(options, CALL, "publish_many")
     timeout = _opened(app, task, options)
     results: list[AsyncResult[Any]] = []
-    heard: list[Call] = []
-    around: list[Call] = []
+    watched: dict[int, Call] = {}  # by their place among what is published: somebody waits for how they end
     unsendable: list[tuple[int, BaseException]] = []
-    claims: dict[int, Claim] = {}  # by their place among what is published
-    tracked: dict[int, Call] = {}
     broken: list[Exception] = []
     alike = Alike(app, task, options)
 
@@ -54,10 +50,9 @@ def send_many(
         for position, (args, kwargs) in enumerate(calls):
             try:
                 call = alike.make(args, kwargs)
-                sent.record(app, call)
-                if call.claim is not None:
-                    _take(app, call, call.claim, timeout)
-                    claims[len(results)] = call.claim
+                if _is_watched(call):
+                    _prepare(app, call, timeout)
+                    watched[len(results)] = call
             except AlreadyQueued as error:
                 unsendable.append((position, error))
                 continue
@@ -70,23 +65,11 @@ def send_many(
                 unsendable.append((position, error))
                 continue
             results.append(call.result)
-            if signals.after_task_publish:
-                heard.append(call)
-            if call.around is not None:
-                around.append(call)
-            if call.sent is not None:
-                tracked[len(results) - 1] = call
             yield call.outgoing
 
     failed = app.caller.publisher.publish_many(_until_broken(outgoings(), broken), timeout, progress)
     failed = _mended(app, failed, timeout, len(results) - len(failed), progress)
-    _undo(app, failed, claims, tracked)
-    errors = {one.position: one.error for one in failed}
-    for position, call in enumerate(around):
-        call.end(errors.get(position))
-    for position, call in enumerate(heard):
-        if position not in errors:
-            tell_published(call)
+    _end(app, watched, {one.position: one.error for one in failed})
     partly = _partly(len(results), unsendable, failed)
     if broken and partly is not None:
         broken[0].add_note(str(partly))
@@ -95,22 +78,38 @@ def send_many(
     return results
 
 
-def _undo(app: App, failed: list[Failed], claims: Mapping[int, Claim], tracked: Mapping[int, Call]) -> None:
-    """What was not published has no claim, and no record that it was sent."""
-    for one in failed:
-        if one.position in claims:
-            app.caller.claims.give_back(claims[one.position], one.error)
-        if one.position in tracked:
-            sent.withdraw(app, tracked[one.position], one.error)
+def _is_watched(call: Call) -> bool:
+    """Most are not, and nothing of them is kept."""
+    if call.request is None:
+        return False
+    own = (call.claim, call.around, call.sent)
+    return bool(signals.after_task_publish) or any(one is not None for one in own)
 
 
-def _take(app: App, call: Call, claim: Claim, timeout: float) -> None:
+def _prepare(app: App, call: Call, timeout: float) -> None:
+    """The result store knows of it, and its claim is taken."""
     try:
-        with errors_of(call):
-            app.caller.claims.take(claim, monotonic() + timeout)
+        sent.record(app, call)
+        if call.claim is not None:
+            with errors_of(call):
+                app.caller.claims.take(call.claim, monotonic() + timeout)
     except BaseException as error:
-        call.end(error)
+        not_published(app, call, error)
         raise
+
+
+def _end(app: App, watched: Mapping[int, Call], errors: Mapping[int, BaseException]) -> None:
+    """Tell of those that are published. Those that are not have no claim, and no record that they were sent."""
+    for position, call in watched.items():
+        error = errors.get(position)
+        if error is not None:
+            if call.claim is not None:
+                app.caller.claims.give_back(call.claim, error)
+            not_published(app, call, error)
+            continue
+        call.end()
+        if signals.after_task_publish:
+            tell_published(call)
 
 
 def _opened(app: App, task: Task[..., Any], options: CallOptions) -> float:

@@ -67,6 +67,12 @@ class Call:
             assert isinstance(self.around, Begun)
             self.around.end(error)
 
+    async def end_async(self, error: BaseException | None = None) -> None:
+        """`end`, of a call that `make_async` has made."""
+        if self.around is not None:
+            assert isinstance(self.around, BegunAsync)
+            await self.around.end(error)
+
 
 def make(
     app: App,
@@ -127,6 +133,7 @@ class Draft(NamedTuple):
     """A call before it is encoded, `delay` in seconds. What is around its publish may still change the headers of its
     request."""
 
+    task: Task[..., Any] | str
     request: Request
     options: Mapping[str, Any]
     delay: float
@@ -173,11 +180,11 @@ def _draft(
         priority=merged.get("priority"),
     )
     request.priority = destination.priority
-    return Draft(request, merged, delay, claim, result, destination)
+    return Draft(task, request, merged, delay, claim, result, destination)
 
 
 def _finish(app: App, draft: Draft, around: Begun | BegunAsync | None, *, sign: bool = True) -> Call:
-    request, merged, delay, claim, result, destination = draft
+    task, request, merged, delay, claim, result, destination = draft
     if around is not None:
         check_headers(request.headers, request.task)
     body, properties = app.codec.encode(request, merged.get("serializer"), merged.get("compression"), sign=sign)
@@ -187,7 +194,7 @@ def _finish(app: App, draft: Draft, around: Begun | BegunAsync | None, *, sign: 
         signals.before_task_publish.send(request.task, **published(request, outgoing), declare=[], retry_policy=policy)
     if delay > 0:
         outgoing = app.caller.into_ladder(outgoing, delay)
-    record = sent.record_of(app, app.tasks.get(request.task) or request.task, request)
+    record = sent.record_of(app, task, request)
     return Call(request, outgoing, result, publish_timeout(merged, app.publish_timeout), claim, around, record)
 
 

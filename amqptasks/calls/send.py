@@ -16,7 +16,6 @@ from amqptasks.calls.call import MOMENTS, Call, make, make_async, published
 from amqptasks.calls.deadline import Deadline
 from amqptasks.errors import BrokerError, PublishRejected, Unroutable
 from amqptasks.messages.ids import task_id
-from amqptasks.messages.middleware import BegunAsync
 from amqptasks.options import CALL, CallOptions, checked, publish_timeout
 from amqptasks.options.unique import Claim
 from amqptasks.results.result import AsyncResult
@@ -45,12 +44,17 @@ def send(app: App, task: Task[..., Any] | str, args: Any, kwargs: Any, options: 
         sent.record(app, call)
         _publish_any(app, call)
     except BaseException as error:
-        sent.withdraw(app, call, error)
-        call.end(error)
+        not_published(app, call, error)
         raise
     call.end()
     tell(app, call)
     return call.result
+
+
+def not_published(app: App, call: Call, error: BaseException) -> None:
+    """The store forgets that it was sent, and what is around its publish ends."""
+    sent.withdraw(app, call, error)
+    call.end(error)
 
 
 def _publish_any(app: App, call: Call) -> None:
@@ -182,15 +186,12 @@ async def send_async(
         call = await make_async(app, task, args, kwargs, options)
     else:
         call = await _opened_async(app, task, args, kwargs, options)
-    if isinstance(call.around, BegunAsync):
-        try:
-            await _publish_any_async(app, call)
-        except BaseException as error:
-            await call.around.end(error)
-            raise
-        await call.around.end()
-    else:
+    try:
         await _publish_any_async(app, call)
+    except BaseException as error:
+        await call.end_async(error)
+        raise
+    await call.end_async()
     tell(app, call)
     return call.result
 

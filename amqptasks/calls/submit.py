@@ -66,8 +66,7 @@ def submit(
         with send.errors_of(made):
             ours = made.claim is not None and app.caller.claims.take(made.claim, until)
     except BaseException as error:
-        sent.withdraw(app, made, error)
-        made.end(error)
+        send.not_published(app, made, error)
         raise
     future = Submission()
     future.set_running_or_notify_cancel()  # what is on its way cannot be called back
@@ -128,9 +127,8 @@ def _confirm(app: App, made: Call, with_these: Submitting, published: Future[Non
 
 
 def _give_back(app: App, made: Call, ours: bool, error: BaseException) -> None:
-    """Its claim, the record that it was sent, and the end of what is around it."""
-    sent.withdraw(app, made, error)
-    made.end(error)
+    """Its claim, too, is not held any more."""
+    send.not_published(app, made, error)
     if ours and made.claim is not None:
         app.caller.claims.give_back(made.claim, error)
 

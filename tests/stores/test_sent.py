@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from amqptasks import App, BrokerError
-from amqptasks.errors import StoreUnavailable
+from amqptasks.errors import PartlyPublished, StoreUnavailable
 from amqptasks.memory.registry import forget
 from amqptasks.messages.properties import Properties
 from amqptasks.messages.request import Request
@@ -71,6 +71,23 @@ def test_a_call_is_sent_before_a_worker_has_it(app: App, other: App, way: str) -
     for one in (result, other.AsyncResult(result.id)):
         assert (one.state, one.ready()) == ("SENT", False)
     assert other.AsyncResult(result.id).name in ("add", "nobody.knows")
+
+
+def test_a_call_of_many_that_its_twin_keeps_out_is_not_sent(
+    app: App, other: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert app.results is not None
+    store, stored = app.results.store, []
+    write = store.write
+
+    def noted(records: Sequence[Record]) -> None:
+        stored.extend(record.id for record in records)
+        write(records)
+
+    monkeypatch.setattr(store, "write", noted)
+    with pytest.raises(PartlyPublished, match="1 of 2"):
+        app.tasks["add"].publish_many([(1,), (1,)], unique=True)
+    assert [other.AsyncResult(identity).state for identity in stored] == ["SENT", "UNKNOWN"]
 
 
 def test_an_id_without_a_record_is_unknown_and_only_where_every_call_is_recorded(
