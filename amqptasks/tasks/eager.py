@@ -72,13 +72,8 @@ def _run(task: Task[..., Any], request: Request) -> tuple[Request, Outcome, Exce
         outcome, raised = _attempt(task, request)
         hooks.run(hooks.after(task, request, outcome, ExceptionInfo, 0.0), task, request)
         match outcome:
-            case Retry(call_args=args, call_kwargs=kwargs):
-                request = replace(
-                    request,
-                    retries=request.retries + 1,
-                    args=request.args if args is None else args,
-                    kwargs=request.kwargs if kwargs is None else kwargs,
-                )
+            case Retry():
+                request = outcome.again(request)
             case Snooze(times=times):
                 request = replace(request, headers={**request.headers, SNOOZES: times})
             case Failure(cause) if isinstance(cause, Exception):

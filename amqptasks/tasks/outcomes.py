@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from amqptasks import errors
@@ -48,6 +48,15 @@ class Retry:
     call_args: tuple[object, ...] | None = None
     call_kwargs: dict[str, object] | None = None
     headers: Mapping[str, object] = field(default_factory=dict)
+
+    def again(self, request: Request) -> Request:
+        """The request of the next attempt, after this one."""
+        return replace(
+            request,
+            retries=request.retries + 1,
+            args=request.args if self.call_args is None else self.call_args,
+            kwargs=request.kwargs if self.call_kwargs is None else self.call_kwargs,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from amqptasks import signals
@@ -44,7 +45,6 @@ from amqptasks.tasks.task import Task
 from amqptasks.transport.capabilities import Capabilities
 from amqptasks.worker.execute.following import follow, refusal_of_followers
 from amqptasks.worker.execute.rescue import rescue
-from amqptasks.worker.execute.retry_headers import with_headers
 from amqptasks.worker.execute.retry_policy import RetryPolicies
 from amqptasks.worker.execute.waiting_calls import WaitingCalls
 from amqptasks.worker.job.admission import Admission, deliveries_before, refusal, replies_to
@@ -316,7 +316,8 @@ class Executor:
 
     def _planned(self, job: Job, outcome: Outcome) -> Settlement:
         if isinstance(outcome, Retry) and self._middleware.publishes:
-            outcome = with_headers(job, outcome, self._middleware)
+            assert job.request is not None
+            outcome = replace(outcome, headers=self._middleware.added(outcome.again(job.request)))
         capabilities = self._capabilities()
         largest = None if capabilities is None else capabilities.maximum_message_size
         planned = settlement(job, outcome, self._worker, self._codec, largest)

@@ -229,12 +229,7 @@ def _again(job: Job, outcome: Retry, codec: Codec) -> Outgoing:
     retries = min(request.retries + 1, MOST_RETRIES)
     outgoing = _later(job, outcome.delay, {**outcome.headers, "retries": retries}, codec)
     if outcome.call_args is not None or outcome.call_kwargs is not None:
-        changed = replace(
-            request,
-            args=request.args if outcome.call_args is None else outcome.call_args,
-            kwargs=request.kwargs if outcome.call_kwargs is None else outcome.call_kwargs,
-        )
-        outgoing.body = codec.rewrite(changed, outgoing.properties)
+        outgoing.body = codec.rewrite(outcome.again(request), outgoing.properties)
         codec.sign_again(outgoing.properties, outgoing.body, _is_verified(job))
     return outgoing
 
