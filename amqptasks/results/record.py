@@ -9,6 +9,7 @@ app says so. The head says what a store must know without reading the body. A ne
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,11 @@ from amqptasks.errors import AmqptasksError
 from amqptasks.messages.own_headers import SIGNATURE
 from amqptasks.messages.properties import Properties
 from amqptasks.results.reply import FINAL_STATES
+from amqptasks.runtime.log_queue import get_logger
 from amqptasks.serializers import Undecodable, json
 from amqptasks.untrusted import bounds
+
+logger = get_logger(__name__)
 
 #: The state of a call that was recorded before it was published.
 SENT = "SENT"
@@ -140,3 +144,18 @@ def _read(head: Any, body: bytes) -> Record:
 
 def _text(value: object) -> str | None:
     return None if value is None else bounds.text(value, bounds.LONGEST_NAME)
+
+
+def records_in(rows: Iterable[Sequence[Any]], now: float, where: str) -> dict[str, Record]:
+    """The records in rows of id and bytes, but for those that have expired or cannot be read."""
+    found: dict[str, Record] = {}
+    for key, data in rows:
+        identity = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
+        try:
+            record = decode(bytes(data))
+        except UnreadableRecord as error:
+            logger.warning("the record of task %s in %s is passed over: %s", identity, where, error)
+            continue
+        if record.id == identity and not record.is_expired(now):
+            found[identity] = record
+    return found

@@ -73,3 +73,8 @@ class Connections(Generic[C]):
     def _quietly_close(self, connection: C) -> None:
         with suppress(Exception):
             self._close(connection)
+
+
+def one_line(error: BaseException) -> str:
+    """The words of a driver, which may have several lines, or none."""
+    return " ".join(str(error).split()) or type(error).__name__

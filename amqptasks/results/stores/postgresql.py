@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from amqptasks.errors import ConfigurationError
+from amqptasks.results.stores.connections import one_line
 from amqptasks.results.stores.sql import CONNECT_WITHIN, STATEMENT_WITHIN, TABLE, SqlStore
 from amqptasks.runtime.clock import monotonic
 
@@ -52,7 +53,7 @@ class PostgresqlStore(SqlStore):
             import psycopg
         except ImportError as error:
             raise ConfigurationError(
-                f"backend postgresql:// needs psycopg: pip install 'amqptasks[sql]' ({' '.join(str(error).split())})"
+                f"backend postgresql:// needs psycopg: pip install 'amqptasks[sql]' ({one_line(error)})"
             ) from error
 
         class Bounded(psycopg.Connection[Any]):  # type: ignore[misc]

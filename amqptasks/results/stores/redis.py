@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from amqptasks.errors import ConfigurationError, StoreUnavailable
-from amqptasks.results.record import Record
-from amqptasks.results.stores.sql import records_in
+from amqptasks.results.record import Record, records_in
+from amqptasks.results.stores.connections import one_line
 from amqptasks.runtime.log_queue import get_logger
 from amqptasks.untrusted.masks import masked_address
 
@@ -119,7 +119,7 @@ class RedisStore:
         try:
             return act()
         except self._error as error:
-            raise StoreUnavailable(f"{self.where}: {' '.join(str(error).split()) or type(error).__name__}") from error
+            raise StoreUnavailable(f"{self.where}: {one_line(error)}") from error
 
     def _warn(self) -> None:
         """A server that keeps nothing on its disk, or that makes room for other keys, may lose results."""

@@ -20,8 +20,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 from amqptasks.errors import ConfigurationError, StoreRefused, StoreUnavailable
-from amqptasks.results.record import LARGEST_HEAD, Record, UnreadableRecord, decode
-from amqptasks.results.stores.sql import records_in
+from amqptasks.results.record import LARGEST_HEAD, Record, UnreadableRecord, decode, records_in
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 from amqptasks.untrusted import bounds

@@ -6,16 +6,13 @@ Both drivers follow Python's DB-API 2.0 (PEP 249), with `%s` for values.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from amqptasks.errors import StoreRefused, StoreUnavailable
-from amqptasks.results.record import Record, UnreadableRecord, decode
-from amqptasks.results.stores.connections import Connections
-from amqptasks.runtime.log_queue import get_logger
+from amqptasks.results.record import Record, records_in
+from amqptasks.results.stores.connections import Connections, one_line
 from amqptasks.untrusted.masks import masked_address
-
-logger = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -46,21 +43,6 @@ def row_of(record: Record) -> dict[str, object]:
         "at": record.at,
         "record": record.encode(),
     }
-
-
-def records_in(rows: Iterable[Sequence[Any]], now: float, where: str) -> dict[str, Record]:
-    """The records in rows of id and bytes, but for those that have expired or cannot be read."""
-    found: dict[str, Record] = {}
-    for key, data in rows:
-        identity = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
-        try:
-            record = decode(bytes(data))
-        except UnreadableRecord as error:
-            logger.warning("the record of task %s in %s is passed over: %s", identity, where, error)
-            continue
-        if record.id == identity and not record.is_expired(now):
-            found[identity] = record
-    return found
 
 
 class SqlStore(ABC):
@@ -172,9 +154,9 @@ class SqlStore(ABC):
         try:
             return self._connections.run(act)
         except self._refusals as error:
-            raise StoreRefused(f"{self.where} does not take it: {_words(error)}") from error
+            raise StoreRefused(f"{self.where} does not take it: {one_line(error)}") from error
         except self._error as error:
-            raise StoreUnavailable(f"{self.where}: {_words(error)}") from error
+            raise StoreUnavailable(f"{self.where}: {one_line(error)}") from error
 
     def _opened(self) -> Any:
         connection = self._connect()
@@ -218,8 +200,3 @@ class SqlStore(ABC):
 
 def _marks(values: Sequence[object]) -> str:
     return ",".join(["%s"] * len(values))
-
-
-def _words(error: BaseException) -> str:
-    """In one line, as drivers say it."""
-    return " ".join(str(error).split()) or type(error).__name__

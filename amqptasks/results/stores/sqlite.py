@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from amqptasks.errors import ConfigurationError, StoreRefused, StoreUnavailable
-from amqptasks.results.record import Record
-from amqptasks.results.stores.sql import records_in, row_of
+from amqptasks.results.record import Record, records_in
+from amqptasks.results.stores.sql import row_of
 from amqptasks.runtime import forks
 from amqptasks.runtime.clock import monotonic
 
