@@ -26,6 +26,7 @@ from amqptasks.transport.publisher import Publisher
 from tests.harness.vhost import Vhost, new_vhost
 from tests.harness.wait import wait_for
 from tests.stores.servers import SERVERS, server_of
+from tests.stores.shop import NewApp, apps_with
 
 __all__ = ["server_of"]
 
@@ -62,6 +63,12 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         memory._stores.pop(name, None)
     else:
         yield f"sqlite:///{tmp_path}/results.db"
+
+
+@pytest.fixture
+def new_app(address: str) -> Iterator[NewApp]:
+    with apps_with(address) as new:
+        yield new
 
 
 @pytest.fixture(scope="module")

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from amqptasks import App
 from amqptasks.errors import ResultError, StoreRefused
-from amqptasks.memory.registry import forget
 from amqptasks.results.result import AsyncResult
 from tests.harness.wait import wait_for
+from tests.stores.shop import NewApp
 
 SOON = 60.0
-
-NewApp = Callable[[], App]
-
-
-@pytest.fixture
-def new_app(address: str) -> Iterator[NewApp]:
-    broker = f"memory://{uuid.uuid4().hex}"
-    made: list[App] = []
-
-    def new() -> App:
-        made.append(App("shop", broker, backend=address))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.close()
-    forget(broker)
 
 
 @pytest.fixture

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from amqptasks import App, GroupResult, ResultSet
 from amqptasks.errors import ConfigurationError, ResultsNotKept, ResultTimeout, TaskRevoked
-from amqptasks.memory.registry import forget
 from amqptasks.results.result import AsyncResult
 from tests.harness.wait import wait_for
+from tests.stores.shop import NewApp
 
 SOON = 30.0
-
-NewApp = Callable[..., App]
-
-
-@pytest.fixture
-def new_app(address: str) -> Iterator[NewApp]:
-    """Apps on one broker with one store, as in several services."""
-    broker = f"memory://{uuid.uuid4().hex}"
-    made: list[App] = []
-
-    def new(backend: str | None = address) -> App:
-        made.append(App("shop", broker, backend=backend))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.close()
-    forget(broker)
 
 
 @pytest.fixture
@@ -127,7 +108,7 @@ def test_a_group_of_too_many_is_refused(app: App, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(params=["pushed", "by id", "without a store"])
 def calls(request: pytest.FixtureRequest, new_app: NewApp) -> tuple[App, Callable[..., AsyncResult[Any]]]:
-    app = with_tasks(new_app(None if request.param == "without a store" else new_app().backend.url))
+    app = with_tasks(new_app(**({"backend": None} if request.param == "without a store" else {})))
     other = new_app()
 
     def call(name: str, *args: Any) -> AsyncResult[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +12,7 @@ from amqptasks.errors import ConfigurationError, ResultError, ResultsNotKept
 from amqptasks.messages.ids import task_id
 from amqptasks.results.address import ENVIRONMENT, REPLACES
 from amqptasks.runtime.clock import broker_time
-from tests.stores.shop import SOON, NewApp, apps_with, call, elsewhere, with_tasks
-
-
-@pytest.fixture
-def new_app(address: str) -> Iterator[NewApp]:
-    with apps_with(address) as new:
-        yield new
+from tests.stores.shop import SOON, NewApp, call, elsewhere, with_tasks
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,13 +14,7 @@ from amqptasks.errors import ResultError, TaskRejected, TaskRevoked
 from amqptasks.results.result import AsyncResult
 from amqptasks.results.stored_result import StoredResult
 from tests.harness.wait import wait_for
-from tests.stores.shop import SOON, NewApp, apps_with, call, elsewhere, with_tasks
-
-
-@pytest.fixture
-def new_app(address: str) -> Iterator[NewApp]:
-    with apps_with(address) as new:
-        yield new
+from tests.stores.shop import SOON, NewApp, call, elsewhere, with_tasks
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +18,7 @@ from amqptasks.results.stores import mysql, open_store, postgresql, redis, s3, s
 from amqptasks.results.stores.base import Store
 from tests.harness.wait import wait_for
 from tests.stores.conftest import NOW, ON_SERVERS, record
+from tests.stores.processes import begin_together, check_a_fork
 from tests.stores.servers import PASSWORD, SERVERS, Server
 
 SOON = 60.0
@@ -125,21 +124,7 @@ def test_processes_write_the_same_tasks_and_one_is_first(server: Server) -> None
         "    store.write([record(str(number), body=sys.argv[2].encode()), record(f'{sys.argv[2]}-{number}')])\n"
         "    print(store.read([str(number)], NOW)[str(number)].body.decode(), flush=True)\n"
     )
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, server.url, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for name in "ab"
-    ]
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("\n")
-        child.stdin.flush()
-    said = [child.communicate(timeout=SOON)[0].split() for child in children]
-    assert [child.returncode for child in children] == [0, 0]
+    said = [text.split() for text in begin_together(code, [(server.url, name) for name in "ab"])]
     assert said[0] == said[1]
     store = open_store(server.url)
     kept = store.read([str(number) for number in range(20)], NOW)
@@ -149,18 +134,7 @@ def test_processes_write_the_same_tasks_and_one_is_first(server: Server) -> None
 
 def test_a_forked_child_has_a_connection_of_its_own(server: Server) -> None:
     store = open_store(server.url)
-    store.write([record("parent")])
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            store.write([record("child")])
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    store.write([record("after")])
-    assert len(store.read(["parent", "child", "after"], NOW)) == 3
+    check_a_fork(store)
     store.close()
 
 

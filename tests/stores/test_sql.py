@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +13,7 @@ from amqptasks.results.stores.mysql import MysqlStore
 from amqptasks.results.stores.postgresql import PostgresqlStore
 from amqptasks.results.stores.sql import SqlStore
 from tests.stores.conftest import NOW, record
+from tests.stores.processes import begin_together
 from tests.stores.servers import Server
 
 CLASSES: dict[str, type[SqlStore]] = {"postgresql": PostgresqlStore, "mysql": MysqlStore}
@@ -92,20 +91,7 @@ def test_processes_that_begin_at_once_make_one_schema(server: Server) -> None:
         "import sys; from tests.stores.test_sql import *\n"
         "store = open_store(sys.argv[1]); print('ready', flush=True); input(); store.write([record(sys.argv[2])])"
     )
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, server.url, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for name in "abc"
-    ]
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("\n")
-        child.stdin.flush()
-    assert [(child.communicate(timeout=60), child.returncode)[1] for child in children] == [0, 0, 0]
+    begin_together(code, [(server.url, name) for name in "abc"])
     assert len(run(server, "select version from amqptasks_schema")) == 1
     assert len(run(server, "select id from amqptasks_results")) == 3
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +15,7 @@ from amqptasks.errors import ConfigurationError, StoreUnavailable
 from amqptasks.results.stores import sqlite
 from amqptasks.results.stores.sqlite import MIGRATIONS, SqliteStore
 from tests.stores.conftest import NOW, record
+from tests.stores.processes import check_a_fork
 
 
 @pytest.fixture
@@ -169,18 +169,7 @@ def test_one_that_waits_too_long_for_another_writer_says_so(file: Path, monkeypa
 
 def test_a_forked_child_has_a_connection_of_its_own(file: Path) -> None:
     store = store_of(file)
-    store.write([record("parent")])
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            store.write([record("child")])
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    store.write([record("after")])
-    assert len(store.read(["parent", "child", "after"], NOW)) == 3
+    check_a_fork(store)
     store.close()
 
 
