@@ -7,25 +7,17 @@ from typing import Any
 import pytest
 
 from amqptasks.errors import ConfigurationError, MessageTooLarge, Nacked, PublishRejected, TaskRejected, Unroutable
-from amqptasks.messages.outgoing import Outgoing
 from amqptasks.messages.own_headers import DELIVERIES
-from amqptasks.messages.properties import Properties
 from amqptasks.results.reply import parse
 from amqptasks.tasks.outcomes import HAND_BACK, Crashed, Failure, Postpone, Recount, Retry, Snooze, Success
 from amqptasks.topology.topology import QueueSettings
-from amqptasks.worker.consume.consumer import ConsumedQueue
 from amqptasks.worker.job.job import Job
-from amqptasks.worker.job.settlement import Settlement, settlement
+from amqptasks.worker.job.settlement import settlement
 from amqptasks.worker.settle.publishing import MOST_TRIES
 from tests.unit.worker.jobs import WORKER, Lease, delivery, job
 from tests.unit.worker.scene import Scene
 
 FULL = Nacked("it is full")
-
-
-@pytest.fixture
-def scene() -> Scene:
-    return Scene()
 
 
 def test_nothing_to_publish_is_acked_at_once(scene: Scene) -> None:
@@ -270,19 +262,6 @@ def test_a_stop_runs_nothing_twice_that_was_acked_before_it_ran(scene: Scene, ca
     assert "is lost: it was acknowledged when it began" in caplog.text
 
 
-def test_a_stop_makes_a_dead_letter_of_what_was_acked_early_and_cannot_be_followed(scene: Scene) -> None:
-    made = job(delivery())
-    scene.settler.ack_early(made)
-    follow(scene, "full", made=made)
-    assert scene.link.answer(FULL).routing_key == "full"
-    scene.settler.stop()
-    letter = scene.link.answer(None)
-    assert letter.routing_key == "emails.dead"
-    assert "before its worker stopped" in str((letter.properties.headers or {})["x-amqptasks-detail"])
-    assert scene.settler.counts == {"Success": 1}
-    assert scene.settler.pending == 0
-
-
 @pytest.mark.parametrize(("outcome", "counted"), [(HAND_BACK, None), (Crashed("odd"), 1)])
 def test_what_was_acked_before_it_ran_goes_back_by_another_publish_and_is_counted_by_us(
     scene: Scene, outcome: Any, counted: int | None
@@ -335,50 +314,6 @@ def test_a_job_that_lost_its_lease_publishes_nothing(scene: Scene) -> None:
     assert scene.settler.counts == {"Lost": 1}
 
 
-def follow(scene: Scene, *targets: str, letter: bool = True, made: Job | None = None) -> tuple[Job, Lease]:
-    """A job that ended well, and whose followers go to `targets`."""
-    made = made or job(delivery())
-    made.planned = Settlement(
-        "ack",
-        followers=tuple(Outgoing("tasks", target, b"[]", Properties()) for target in targets),
-        otherwise=Outgoing("amqptasks.queues", "emails.dead", b"[]", Properties()) if letter else None,
-        kind="Success",
-    )
-    scene.settler.settle(made, scene.queue)
-    lease = made.delivery.lease
-    assert isinstance(lease, Lease)
-    return made, lease
-
-
-def test_all_that_follows_is_confirmed_before_the_ack(scene: Scene) -> None:
-    _, lease = follow(scene, "first", "second")
-    assert [scene.link.answer(None).routing_key] == ["first"]
-    assert lease.settled == []
-    assert scene.link.answer(None).routing_key == "second"
-    assert lease.settled == [("ack", 1)]
-
-
-def test_a_follower_that_leads_nowhere_makes_its_task_a_dead_letter_and_holds_up_nothing(scene: Scene) -> None:
-    _, lease = follow(scene, "nowhere")
-    scene.link.answer(Unroutable("no queue took it"))
-    assert scene.subscription.calls == []
-    assert lease.settled == []
-    letter = scene.link.answer(None)
-    assert letter.routing_key == "emails.dead"
-    assert "no queue took it" in str((letter.properties.headers or {})["x-amqptasks-detail"])
-    assert lease.settled == [("ack", 1)]
-
-
-def test_a_follower_whose_queue_stays_full_is_not_tried_for_ever(scene: Scene) -> None:
-    _, lease = follow(scene, "full")
-    for _ in range(MOST_TRIES):
-        assert scene.link.answer(FULL).routing_key == "full"
-        scene.link.wait(30)
-    assert scene.link.answer(None).routing_key == "emails.dead"
-    assert lease.settled == [("ack", 1)]
-    assert scene.subscription.calls == ["pause", "resume"]
-
-
 def test_what_was_acked_before_it_ran_is_not_acked_again_and_still_publishes(scene: Scene) -> None:
     made = job(delivery())
     scene.settler.ack_early(made)
@@ -388,64 +323,3 @@ def test_what_was_acked_before_it_ran_is_not_acked_again_and_still_publishes(sce
     assert scene.link.answer(None).routing_key == "emails.dead"
     assert isinstance(made.delivery.lease, Lease)
     assert made.delivery.lease.settled == [("ack", 1)]
-
-
-MISSING_RUNG = [FULL, Unroutable("no queue"), PublishRejected("404 NOT_FOUND - no exchange 'amqptasks.delay.05'")]
-
-
-@pytest.mark.parametrize("error", MISSING_RUNG)
-def test_a_retry_that_a_delay_queue_refuses_waits_alone_and_its_queue_goes_on(
-    scene: Scene, error: BaseException
-) -> None:
-    _, lease = scene.settle(Retry(1.0, ValueError("boom")))
-    scene.link.answer(error)
-    assert scene.subscription.calls == ["resize 12"], "what waits takes no place of others"
-    assert scene.queue.waiting == 1
-    assert lease.settled == []
-    scene.link.wait(0.5)
-    scene.link.answer(None)
-    assert lease.settled == [("ack", 1)]
-    assert scene.queue.waiting == 0
-    assert scene.subscription.calls == ["resize 12", "resize 4"]
-
-
-def test_a_retry_that_waits_for_room_is_tried_at_least_every_5_seconds(scene: Scene) -> None:
-    scene.settle(Retry(1.0, ValueError("boom")))
-    for pause in (0.5, 1.0, 2.0, 4.0, 5.0, 5.0):
-        scene.link.answer(FULL)
-        scene.link.wait(pause)
-        assert scene.link.published, f"after {pause} s"
-
-
-def test_too_many_retries_that_wait_for_room_pause_the_queue(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("amqptasks.worker.consume.consumer.MOST_WAITING", 2)
-    for _ in range(3):
-        scene.settle(Retry(1.0, ValueError("boom")))
-        scene.link.answer(FULL)
-    assert scene.queue.waiting == 2
-    assert scene.subscription.calls[-1] == "pause"
-
-
-def test_a_dead_letter_that_is_refused_pauses_its_queue_whatever_waits_for_room(scene: Scene) -> None:
-    scene.settle(Retry(1.0, ValueError("boom")))
-    scene.link.answer(FULL)
-    scene.settle(Failure(ValueError("boom")))
-    scene.link.answer(FULL)
-    assert scene.subscription.calls[-1] == "pause"
-
-
-def test_a_retry_that_waits_for_room_goes_back_when_the_worker_stops(scene: Scene) -> None:
-    _, lease = scene.settle(Retry(1.0, ValueError("boom")))
-    scene.link.answer(FULL)
-    scene.settler.stop()
-    assert lease.settled == [("nack", 1)]
-    assert scene.queue.waiting == 0
-
-
-def test_a_single_active_consumer_is_not_made_anew_for_retries_that_wait_for_room(scene: Scene) -> None:
-    scene.queue = ConsumedQueue(QueueSettings("emails", single_active_consumer=True), 4)
-    scene.queue.subscription = scene.subscription
-    for _ in range(3):
-        scene.settle(Retry(1.0, ValueError("boom")))
-        scene.link.answer(FULL)
-    assert scene.subscription.calls == ["pause"], "half of the prefetch waits, then the queue does"
